@@ -1,0 +1,9 @@
+//! Vocabulary and decisions. Pure: no I/O, no clock, no environment, no tokio; time, randomness and
+//! names are arguments.
+
+pub mod bytes;
+pub mod capability;
+pub mod id;
+pub mod identity;
+pub mod secret;
+pub mod target;
