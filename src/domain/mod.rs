@@ -9,6 +9,7 @@ pub mod digest;
 pub mod grant;
 pub mod id;
 pub mod identity;
+pub mod known_hosts;
 pub mod request;
 pub mod secret;
 pub mod target;
