@@ -3,7 +3,11 @@
 
 pub mod bytes;
 pub mod capability;
+pub mod escape;
+pub mod hostkey;
 pub mod id;
 pub mod identity;
+pub mod key;
+pub mod known_hosts;
 pub mod secret;
 pub mod target;
