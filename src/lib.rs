@@ -4,3 +4,4 @@
 //! and agents type, `daemon` has every effect.
 
 pub mod domain;
+pub mod home;

@@ -5,5 +5,8 @@ pub mod bytes;
 pub mod capability;
 pub mod id;
 pub mod identity;
+pub mod passphrase;
+pub mod record;
+pub mod seal;
 pub mod secret;
 pub mod target;
