@@ -87,7 +87,6 @@ codes! {
     SessionUnknown = "session.unknown" is Failed,
     SessionLost = "session.lost" is Unreachable,
     SessionAmbiguous = "session.ambiguous" is Failed,
-    SessionClosed = "session.closed" is Failed,
     TargetUnreachable = "target.unreachable" is Unreachable,
     TargetAuth = "target.auth" is No,
     TargetConfig = "target.config" is No,

@@ -258,6 +258,10 @@ pub enum Ask {
         known_to_ssh: bool,
         /// known_hosts expects this host to show a certificate, and it showed a plain key.
         certificate_expected: bool,
+        /// Fingerprints of keys of other types that this machine is known by.
+        other_types: Vec<String>,
+        /// Other machines that showed this same key.
+        same_key_as: Vec<String>,
     },
     /// A server's own prompt, quoted under the hop's name.
     Text { text: String, echo: bool },
