@@ -3,6 +3,7 @@
 //! `domain` decides, `protocol` is what crosses a socket, `client` speaks it, `cli` is what people
 //! and agents type, `daemon` has every effect.
 
+pub mod daemon;
 pub mod domain;
 pub mod home;
 pub mod protocol;
