@@ -1,0 +1,5 @@
+//! Everything with effects.
+
+mod evidence;
+mod store;
+mod vault;
