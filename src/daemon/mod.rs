@@ -1,3 +1,6 @@
 //! Everything with effects.
 
 pub mod upstream;
+mod evidence;
+mod store;
+mod vault;

@@ -1,0 +1,35 @@
+//! What the sealed state holds. A field that is missing has its default; one that is unknown is
+//! refused, because writing the state again would lose it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Settings;
+use crate::domain::record::Tip;
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct State {
+    /// How often it was changed.
+    pub revision: u64,
+    pub changed_at: Option<Timestamp>,
+    pub settings: Settings,
+    /// `host:port` to the keys accepted for it.
+    pub pins: BTreeMap<String, Vec<Pin>>,
+    /// The first number that no id was made of yet.
+    pub next_id: u64,
+    pub anchor: Tip,
+}
+
+/// A host key that the operator accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pin {
+    /// `ssh-ed25519 AAAA…`, without a comment.
+    pub key: String,
+    pub accepted_at: Timestamp,
+    /// On whose word: `approved r-7k3`, `--accept-host-key`.
+    pub how: String,
+}

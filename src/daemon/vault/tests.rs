@@ -1,0 +1,195 @@
+//! The state survives, and whatever else was done to its file is noticed.
+
+use std::fs;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::domain::{
+    record::Hash,
+    seal::{Cost, Header, HeaderSeed},
+    secret::Secret,
+};
+
+struct Place {
+    _outer: TempDir,
+    home: Arc<Home>,
+    key: DataKey,
+}
+
+impl Place {
+    fn new() -> Self {
+        let outer = tempfile::tempdir().unwrap();
+        let home = Arc::new(Home::open_or_create(&outer.path().join("home")).unwrap());
+        let seed = HeaderSeed {
+            data_key: random().unwrap(),
+            salt: random().unwrap(),
+            nonce: random().unwrap(),
+        };
+        let cheap = Cost { m_kib: 64, t: 1, p: 1 };
+        let (header, key) = Header::create(&Secret::new("x".into()), cheap, seed).unwrap();
+        home.create_vault(&header, &key, random().unwrap()).unwrap();
+        Self { _outer: outer, home, key }
+    }
+
+    fn open(&self) -> Result<Vault, VaultError> {
+        Vault::open(self.home.clone(), &self.key)
+    }
+
+    fn damage(&self) -> String {
+        match self.open() {
+            Err(VaultError::Damaged { path, why }) => {
+                assert_eq!(path, self.home.path_of(STATE));
+                why
+            }
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("it opened"),
+        }
+    }
+}
+
+fn pin(key: &str) -> Pin {
+    Pin { key: key.into(), accepted_at: Timestamp::UNIX_EPOCH, how: "approved r-7k3".into() }
+}
+
+#[test]
+fn everything_is_there_again_after_a_restart() {
+    let place = Place::new();
+    let vault = place.open().unwrap();
+    assert_eq!(vault.summary(), Summary { revision: 0, changed_at: None, anchor: Tip::default() });
+    vault.pin("web1:22", pin("ssh-ed25519 AAAA")).unwrap();
+    vault.pin("web1:22", pin("ssh-rsa BBBB")).unwrap();
+    vault.set("notify", "/bin/true").unwrap();
+    assert_eq!(vault.reserve_ids(100).unwrap(), 0..100);
+    let tip = Tip { seq: 7, hash: Hash([1; 32]) };
+    vault.anchor(tip).unwrap();
+    drop(vault);
+    let vault = place.open().unwrap();
+    assert_eq!(vault.pins("web1:22"), [pin("ssh-ed25519 AAAA"), pin("ssh-rsa BBBB")]);
+    assert!(vault.pins("web2:22").is_empty());
+    assert_eq!(vault.settings().notify, ["/bin/true"]);
+    assert_eq!(vault.reserve_ids(1).unwrap(), 100..101);
+    assert_eq!((vault.anchored(), vault.revision()), (tip, 6));
+    assert!(vault.summary().changed_at.is_some());
+}
+
+#[test]
+fn nothing_of_it_can_be_read_on_the_disk() {
+    let place = Place::new();
+    place.open().unwrap().pin("canary-host:22", pin("ssh-ed25519 CANARYKEY")).unwrap();
+    let file = fs::read(place.home.path_of(STATE)).unwrap();
+    for canary in ["canary-host", "CANARYKEY", "r-7k3"] {
+        assert!(!file.windows(canary.len()).any(|window| window == canary.as_bytes()), "{canary}");
+    }
+}
+
+#[test]
+fn what_is_no_change_writes_nothing() {
+    let place = Place::new();
+    let vault = place.open().unwrap();
+    vault.pin("web1:22", pin("ssh-ed25519 AAAA")).unwrap();
+    vault.anchor(Tip { seq: 7, hash: Hash([1; 32]) }).unwrap();
+    let revision = vault.revision();
+    vault.pin("web1:22", pin("ssh-ed25519 AAAA")).unwrap();
+    vault.anchor(Tip { seq: 6, hash: Hash([2; 32]) }).unwrap();
+    assert!(vault.set("notfy", "x").is_err());
+    assert!(vault.set("notify", "it's").is_err());
+    assert_eq!((vault.revision(), vault.anchored().seq), (revision, 7));
+}
+
+#[test]
+fn an_address_has_a_bounded_number_of_keys() {
+    let place = Place::new();
+    let vault = place.open().unwrap();
+    for number in 0..MAX_PINS {
+        vault.pin("web1:22", pin(&format!("ssh-ed25519 {number}"))).unwrap();
+    }
+    let error = vault.pin("web1:22", pin("one more")).unwrap_err();
+    assert!(matches!(error, VaultError::Limit(_)));
+    assert_eq!(vault.pins("web1:22").len(), MAX_PINS);
+}
+
+#[test]
+fn a_missing_or_foreign_state_is_damage_and_stays_as_it_is() {
+    let place = Place::new();
+    let path = place.home.path_of(STATE);
+    fs::copy(Place::new().home.path_of(STATE), &path).unwrap();
+    let swapped = fs::read(&path).unwrap();
+    assert_eq!(place.damage(), "it was changed, or is another vault's");
+    assert_eq!(fs::read(&path).unwrap(), swapped);
+    fs::write(&path, "").unwrap();
+    assert_eq!(place.damage(), "it is not a file of this kind");
+    fs::write(&path, "sgw state 2\n").unwrap();
+    assert!(place.damage().contains("version 2"));
+    fs::remove_file(&path).unwrap();
+    assert_eq!(place.damage(), "it is missing");
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_state_of_a_newer_sgw_is_not_written_over() {
+    let place = Place::new();
+    let newer = br#"{"revision":3,"grants":[1]}"#;
+    let file = seal_file("state", &place.key.derive("state"), random().unwrap(), newer);
+    place.home.replace(STATE, &file).unwrap();
+    assert!(place.damage().contains("newer"));
+}
+
+#[test]
+fn a_state_that_was_put_back_while_the_daemon_ran_stops_changes() {
+    let place = Place::new();
+    let vault = place.open().unwrap();
+    let old = fs::read(place.home.path_of(STATE)).unwrap();
+    vault.set("notify", "/bin/true").unwrap();
+    place.home.replace(STATE, &old).unwrap();
+    let error = vault.set("notify", "").unwrap_err();
+    assert!(matches!(error, VaultError::Damaged { .. }), "{error}");
+    fs::remove_file(place.home.path_of(STATE)).unwrap();
+    assert!(matches!(vault.reserve_ids(1).unwrap_err(), VaultError::Damaged { .. }));
+    assert_eq!(vault.settings().notify, ["/bin/true"]);
+}
+
+#[test]
+fn a_change_that_can_t_be_written_did_not_happen() {
+    let place = Place::new();
+    let vault = place.open().unwrap();
+    // A directory in the way of the new file makes writing fail for root too.
+    fs::create_dir(place.home.path().join(".state.sealed.new")).unwrap();
+    assert!(matches!(vault.reserve_ids(5).unwrap_err(), VaultError::Home(_)));
+    assert_eq!(vault.revision(), 0);
+    fs::remove_dir(place.home.path().join(".state.sealed.new")).unwrap();
+    assert_eq!(vault.reserve_ids(5).unwrap(), 0..5);
+}
+
+#[test]
+fn ids_are_given_out_once_whoever_asks_at_once() {
+    let place = Place::new();
+    let vault = place.open().unwrap();
+    let mut all: Vec<u64> = std::thread::scope(|scope| {
+        let asking: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| vault.reserve_ids(3).unwrap())).collect();
+        asking.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    all.sort_unstable();
+    assert_eq!(all, (0..24).collect::<Vec<_>>());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn a_state_with_any_byte_changed_or_cut_is_refused(
+        place: prop::sample::Index, flip in 1u8..,
+    ) {
+        let vault = Place::new();
+        vault.open().unwrap().set("notify", "/bin/true").unwrap();
+        let path = vault.home.path_of(STATE);
+        let mut file = fs::read(&path).unwrap();
+        let place = place.index(file.len());
+        file[place] ^= flip;
+        fs::write(&path, &file).unwrap();
+        vault.damage();
+        fs::write(&path, &file[..place]).unwrap();
+        vault.damage();
+    }
+}
