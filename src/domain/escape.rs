@@ -113,7 +113,8 @@ fn is_plain(char: char) -> bool {
     });
     let mut buffer = [0; 4];
     // Without the table nothing but ASCII would pass.
-    let hidden = HIDDEN.as_ref().is_none_or(|hidden| hidden.is_match(char.encode_utf8(&mut buffer)));
+    let hidden =
+        HIDDEN.as_ref().is_none_or(|hidden| hidden.is_match(char.encode_utf8(&mut buffer)));
     !hidden && char.width().is_some_and(|width| width > 0)
 }
 

@@ -231,7 +231,8 @@ mod tests {
         for (index, (pins, lines, accepted, verdict)) in table.into_iter().enumerate() {
             let pins: Vec<_> = pins.into_iter().map(key).collect();
             let known: Vec<_> = lines.into_iter().map(|(mark, text)| known(mark, text)).collect();
-            let accepted: Vec<_> = accepted.map(|text| fingerprint(&key(text))).into_iter().collect();
+            let accepted: Vec<_> =
+                accepted.map(|text| fingerprint(&key(text))).into_iter().collect();
             let evidence =
                 Evidence { pins: &pins, known: &known, accepted: &accepted, elsewhere: &[] };
             assert_eq!(judge(&key(ED_A), &evidence), verdict, "row {index}");
@@ -240,8 +241,11 @@ mod tests {
 
     #[test]
     fn the_same_key_under_other_names_is_told() {
-        let elsewhere =
-            [("db1:22".into(), key(ED_A)), ("db2:22".into(), key(ED_B)), ("db3:22".into(), key(ED_A))];
+        let elsewhere = [
+            ("db1:22".into(), key(ED_A)),
+            ("db2:22".into(), key(ED_B)),
+            ("db3:22".into(), key(ED_A)),
+        ];
         let evidence = Evidence { elsewhere: &elsewhere, ..Evidence::default() };
         let Verdict::Ask(unknown) = judge(&key(ED_A), &evidence) else { panic!("not asked") };
         assert_eq!(unknown.same_key_as, ["db1:22", "db3:22"]);
