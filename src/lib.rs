@@ -3,8 +3,8 @@
 //! `domain` decides, `protocol` is what crosses a socket, `client` speaks it, `cli` is what people
 //! and agents type, `daemon` has every effect.
 
-pub mod daemon;
 pub mod cli;
+pub mod daemon;
 pub mod domain;
 pub mod home;
 pub mod protocol;

@@ -1,6 +1,6 @@
 //! Everything with effects.
 
-pub mod upstream;
 mod evidence;
 mod store;
+pub mod upstream;
 mod vault;

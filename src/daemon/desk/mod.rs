@@ -49,8 +49,8 @@ pub struct Asker {
 /// What the desk says of a command.
 pub enum Verdict {
     Permit(Permit<Exec>),
-    /// A person is asked; the request's id.
-    Asked(Id),
+    /// A person is asked; `new` unless an earlier asking was joined.
+    Asked { id: Id, new: bool },
 }
 
 /// Where a command would run, as the session knows it: bound into the digest.
@@ -120,7 +120,7 @@ impl Desk {
                     |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
                 let lives = crate::domain::request::WAITS;
                 self.ask(asker, Action::Exec(action), Some(rule), lives, sameness, digest)
-                    .map(|(id, _)| Verdict::Asked(id))
+                    .map(|(id, new)| Verdict::Asked { id, new })
             }
         }
     }
@@ -241,6 +241,14 @@ impl Desk {
         let code = if command { Code::ApprovalPending } else { Code::RequestPending };
         Failure::new(code, format!("{id} waits for the operator"), format!("sgw wait {id}"))
             .about(id)
+    }
+
+    /// The command that a request asks for; `None` where it asks for access.
+    pub fn command(&self, id: &Id, identity: &Identity) -> Result<Option<Exec>, Failure> {
+        self.entry(id, Some(identity), |entry| match &entry.request.action {
+            Action::Exec(exec) => Some(exec.clone()),
+            Action::Access(_) => None,
+        })
     }
 
     /// Uses up the yes to a command; the grant must still hold. `exec` remembers what it became.

@@ -5,7 +5,7 @@ pub mod exec;
 mod find;
 pub mod output;
 pub mod spool;
-mod stdin;
+pub mod stdin;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -94,7 +94,7 @@ pub struct Sessions {
     all: Mutex<BTreeMap<Id, Arc<Session>>>,
     spool_directory: PathBuf,
     recent: Allowance,
-    evidence: Evidence,
+    evidence: Arc<Evidence>,
     now: fn() -> Timestamp,
 }
 
@@ -206,7 +206,7 @@ impl Session {
 }
 
 impl Sessions {
-    pub fn new(spool_directory: PathBuf, evidence: Evidence, now: fn() -> Timestamp) -> Self {
+    pub fn new(spool_directory: PathBuf, evidence: Arc<Evidence>, now: fn() -> Timestamp) -> Self {
         let recent = Allowance::new(RECENT);
         Self { all: Mutex::default(), spool_directory, recent, evidence, now }
     }
@@ -345,7 +345,7 @@ impl Sessions {
             ("timeout_ms", serde_json::to_value(action.timeout_ms)),
             ("reason", serde_json::to_value(&action.reason)),
         ]);
-        self.evidence.write(record).await.map(|_| ()).map_err(|error| evidence_failed(&error))
+        self.evidence.append(record).await.map(|_| ()).map_err(|error| evidence_failed(&error))
     }
 
     async fn record_result(&self, session: &Session, end: &view::ExecEnd) {
@@ -366,7 +366,7 @@ impl Sessions {
         record.target = Some(session.target());
         record.session = Some(session.id.clone());
         record.outcome = Some(outcome.to_owned());
-        if let Err(error) = self.evidence.write(record).await {
+        if let Err(error) = self.evidence.append(record).await {
             tracing::error!(session = %session.id, %error, "the end of a session was not recorded");
         }
     }
@@ -429,7 +429,7 @@ fn why_over(session: &Arc<Session>) -> Arc<dyn Fn() -> Failure + Send + Sync> {
     Arc::new(move || session.over().unwrap_or_else(|| closed(&session.id)))
 }
 
-async fn record_result(evidence: &Evidence, session: &Session, end: &view::ExecEnd) {
+async fn record_result(evidence: &Arc<Evidence>, session: &Session, end: &view::ExecEnd) {
     let mut record = Record::new(RecordKind::ExecResult, session.owner.to_string());
     record.target = Some(session.target());
     record.session = Some(session.id.clone());
@@ -439,7 +439,7 @@ async fn record_result(evidence: &Evidence, session: &Session, end: &view::ExecE
         serde_json::Value::Object(map) => Some(map),
         _ => None,
     });
-    if let Err(error) = evidence.write(record).await {
+    if let Err(error) = evidence.append(record).await {
         tracing::error!(exec = %end.id, %error, "a result was not recorded");
     }
 }
@@ -487,7 +487,7 @@ pub fn closed(id: &Id) -> Failure {
 fn no_channel(error: &crate::daemon::upstream::OpenError) -> Failure {
     use crate::daemon::upstream::OpenError;
     match error {
-        OpenError::Connect(why) => super::reach::failure(why),
+        OpenError::Connect(why) => crate::daemon::upstream::failure(why),
         OpenError::Closed => Failure::new(
             Code::SessionUnknown,
             "the session is closed",

@@ -12,7 +12,9 @@ mod connect;
 mod connection;
 mod end;
 mod error;
+mod failure;
 mod handler;
+mod hosts;
 mod pool;
 mod slots;
 mod supply;
@@ -32,6 +34,8 @@ pub use connect::connect;
 pub use connection::Connection;
 pub use end::RemoteEnd;
 pub use error::{ChannelError, ConnectError, ConnectFault, HostKeyRefusal, OpenError, Step};
+pub use failure::failure;
+pub use hosts::{Answer, AskOperator, Hosts};
 pub use pool::{Pool, PoolOptions};
 
 use crate::domain::{secret::Secret, target::Hop};

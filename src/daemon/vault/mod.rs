@@ -126,6 +126,11 @@ impl Vault {
         self.lock().state.pins.get(address).cloned().unwrap_or_default()
     }
 
+    /// Every address with its pinned keys.
+    pub fn all_pins(&self) -> Vec<(String, Vec<Pin>)> {
+        self.lock().state.pins.iter().map(|(at, pins)| (at.clone(), pins.clone())).collect()
+    }
+
     /// Accepts a host key. One that is pinned already stays as it is, with its date.
     pub fn pin(&self, address: &str, pin: Pin) -> Result<(), VaultError> {
         if self.pins(address).iter().any(|known| known.key == pin.key) {

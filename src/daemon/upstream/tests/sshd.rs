@@ -97,7 +97,6 @@ impl Sshd {
         Plan { hops: vec![HopPlan { hop, credentials: vec![self.key()] }] }
     }
 
-
     pub async fn pool(&self) -> Arc<Pool> {
         pool(self.plan(), true).await
     }

@@ -1,0 +1,153 @@
+//! The records that the doors write: what was asked, decided and changed, and on whose word.
+
+use crate::{
+    daemon::{
+        desk::Asker,
+        evidence::Evidence,
+        session::{evidence_failed, fields},
+    },
+    domain::{
+        digest::Digest,
+        grant::Terms,
+        id::Id,
+        record::{Kind, Record},
+        target::Route,
+    },
+    protocol::{error::Failure, view},
+};
+
+/// Who the operator is in a record.
+const OPERATOR: &str = "operator";
+/// Who sgw itself is.
+const SGW: &str = "sgw";
+
+/// Writes a record; without it, what it announces must not happen.
+async fn write(evidence: &Evidence, record: Record) -> Result<(), Failure> {
+    evidence.append(record).await.map(|_| ()).map_err(|error| evidence_failed(&error))
+}
+
+pub async fn request_created(
+    evidence: &Evidence,
+    request: &view::Request,
+    asker: &Asker,
+) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::RequestCreated, asker.identity.to_string());
+    record.target = Some(request.target.clone());
+    record.request = request.id.parse().ok();
+    record.session = request.session.as_ref().and_then(|id| id.parse().ok());
+    record.action = fields([
+        ("request", serde_json::to_value(request)),
+        ("seen", serde_json::to_value(&asker.seen)),
+    ]);
+    write(evidence, record).await
+}
+
+/// The operator's no, or somebody's taking back.
+pub async fn request_ended(
+    evidence: &Evidence,
+    kind: Kind,
+    by: &str,
+    id: &Id,
+    message: Option<&str>,
+) -> Result<(), Failure> {
+    let mut record = Record::new(kind, by);
+    record.request = Some(id.clone());
+    record.decision = Some(fields([("message", serde_json::to_value(message))]));
+    write(evidence, record).await
+}
+
+/// The operator's yes, before anything goes anywhere.
+pub async fn approved(
+    evidence: &Evidence,
+    kind: Kind,
+    id: &Id,
+    shown: &Digest,
+    route: Option<&Route>,
+    credentials: &[Vec<String>],
+    terms: Option<&Terms>,
+) -> Result<(), Failure> {
+    let mut record = Record::new(kind, OPERATOR);
+    record.request = Some(id.clone());
+    record.target = route.map(|route| route.target().to_string());
+    record.decision = Some(fields([
+        ("digest", serde_json::to_value(shown)),
+        ("route", serde_json::to_value(route)),
+        ("credentials", serde_json::to_value(credentials)),
+        ("terms", serde_json::to_value(terms)),
+    ]));
+    write(evidence, record).await
+}
+
+pub async fn session_opened(
+    evidence: &Evidence,
+    request: &Id,
+    session: &Id,
+    owner: &str,
+    route: &Route,
+    host_keys: &[String],
+) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::SessionOpened, owner);
+    record.target = Some(route.target().to_string());
+    record.request = Some(request.clone());
+    record.session = Some(session.clone());
+    record.action = fields([
+        ("route", serde_json::to_value(route)),
+        ("host_keys", serde_json::to_value(host_keys)),
+    ]);
+    write(evidence, record).await
+}
+
+/// An approval that led nowhere: the failure's code.
+pub async fn approval_failed(evidence: &Evidence, request: &Id, failure: &Failure) {
+    let kind = match failure.code {
+        crate::protocol::error::Code::HostkeyChanged => Kind::HostkeyRefused,
+        _ => Kind::AccessFailed,
+    };
+    let mut record = Record::new(kind, OPERATOR);
+    record.request = Some(request.clone());
+    record.outcome = Some(failure.code.as_str().to_owned());
+    record.result = Some(fields([("message", serde_json::to_value(&failure.message))]));
+    if let Err(failure) = write(evidence, record).await {
+        tracing::error!(code = %failure.code, "a failed approval was not recorded");
+    }
+}
+
+pub async fn settings_changed(
+    evidence: &Evidence,
+    name: &str,
+    before: &serde_json::Value,
+    after: &serde_json::Value,
+) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::SettingsChanged, OPERATOR);
+    record.action = fields([
+        ("name", serde_json::to_value(name)),
+        ("before", serde_json::to_value(before)),
+        ("after", serde_json::to_value(after)),
+    ]);
+    write(evidence, record).await
+}
+
+/// The daemon's own beginning and end.
+pub async fn daemon(evidence: &Evidence, kind: Kind, revision: u64) -> Result<(), Failure> {
+    let mut record = Record::new(kind, SGW);
+    record.revision = Some(revision);
+    record.action = fields([("version", serde_json::to_value(env!("CARGO_PKG_VERSION")))]);
+    write(evidence, record).await
+}
+
+/// What a killed daemon left running is being looked after.
+pub async fn left_running_ended(
+    evidence: &Evidence,
+    exec: &Id,
+    session: Option<&Id>,
+    target: &str,
+    remote: view::Remote,
+) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::ExecResult, SGW);
+    record.exec = Some(exec.clone());
+    record.session = session.cloned();
+    record.target = Some(target.to_owned());
+    record.outcome = Some("daemon.lost".to_owned());
+    record.result = Some(fields([("remote", serde_json::to_value(remote))]));
+    write(evidence, record).await
+}

@@ -1,0 +1,457 @@
+//! The agents' door: what a caller says becomes an action, and the desk decides.
+
+mod exec;
+mod look;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{net::UnixStream, task::JoinSet};
+
+use super::{
+    follow::Control,
+    link::{self, Gone, Outbox, value},
+    peer::Peer,
+};
+use crate::{
+    daemon::{
+        Parts, audit,
+        desk::{Asker, Outcome},
+        notify,
+    },
+    domain::{
+        action::Access,
+        capability::{Capabilities, Capability},
+        grant::{LONGEST_S, Mode, Terms},
+        id::{Id, Kind as IdKind, prefix_kind},
+        identity::Identity,
+        request::WAITS,
+    },
+    protocol::{
+        agent::{self, Message, Request},
+        error::{Code, Failure},
+        frame::{self, Frame, Kind},
+        view,
+    },
+};
+
+/// The most requests that a connection has open at once.
+const OPEN: usize = 64;
+/// The longest reason, in bytes.
+const REASON: usize = 4096;
+/// What a session lives without `--for`, in seconds.
+const USUAL_S: u64 = 3600;
+
+/// How the door treats a request: read before any handler.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Carries {
+    /// Speaks of a request that is open.
+    Word,
+    /// An answer and nothing else.
+    Answer,
+    /// Streams: one a connection.
+    Streams,
+}
+
+fn carries(request: &Request) -> Carries {
+    match request {
+        Request::Ack { .. } | Request::Cancel {} | Request::Leave {} => Carries::Word,
+        Request::Exec(_) | Request::Wait(_) | Request::Input(_) => Carries::Streams,
+        Request::Status {}
+        | Request::Whoami {}
+        | Request::Request(_)
+        | Request::Requests {}
+        | Request::Output(_)
+        | Request::Signal { .. }
+        | Request::Handoff { .. }
+        | Request::Sessions {}
+        | Request::History { .. }
+        | Request::Show { .. }
+        | Request::Close { .. }
+        | Request::Complete { .. } => Carries::Answer,
+    }
+}
+
+/// One caller.
+struct Caller {
+    parts: Arc<Parts>,
+    asker: Asker,
+    outbox: Outbox,
+    /// Requests that have no answer yet.
+    open: Mutex<HashSet<u32>>,
+}
+
+/// Serves one connection until it closes.
+pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer) {
+    let (mut from, to) = stream.into_split();
+    let (outbox, writer) = link::writer(to);
+    let identity = Identity { uid: peer.uid, token: None };
+    let asker = Asker { identity, seen: peer.seen() };
+    match link::hello(&mut from).await {
+        Ok((hello, _)) if hello.token.is_some() => {
+            let failure = Failure::new(
+                Code::TokenInvalid,
+                "this token is not valid",
+                "ask your user for a new one; without SGW_TOKEN you are known by your uid",
+            );
+            let _gone = outbox.answer(0, Err(failure)).await;
+        }
+        Ok(_) => {
+            let welcomed = match link::welcome(Some(asker.identity.to_string())) {
+                Ok(frame) => outbox.send(frame).await,
+                Err(gone) => Err(gone),
+            };
+            if welcomed.is_ok() {
+                let caller = Arc::new(Caller {
+                    parts,
+                    asker,
+                    outbox: outbox.clone(),
+                    open: Mutex::default(),
+                });
+                if let Err(failure) = caller.listen(&mut from).await {
+                    let _gone = outbox.answer(0, Err(failure)).await;
+                }
+            }
+        }
+        Err(Some(failure)) => {
+            let _gone = outbox.answer(0, Err(failure)).await;
+        }
+        Err(None) => {}
+    }
+    link::finish(outbox, writer).await;
+}
+
+impl Caller {
+    /// Reads until the caller is gone. Its calls end with it; commands that it followed do not.
+    async fn listen(
+        self: &Arc<Self>,
+        from: &mut (impl tokio::io::AsyncRead + Unpin),
+    ) -> Result<(), Failure> {
+        let mut calls = JoinSet::new();
+        let mut streams: HashMap<u32, Arc<Control>> = HashMap::new();
+        loop {
+            let frame = tokio::select! {
+                frame = frame::read(from) => frame.map_err(|error| link::not_taken(&error))?,
+                () = self.parts.end.cancelled() => return Err(ending()),
+            };
+            let Some(frame) = frame else { return Ok(()) };
+            while calls.try_join_next().is_some() {}
+            match frame.kind {
+                Kind::Json => self.json(frame, &mut calls, &mut streams).await?,
+                Kind::Stdin => {
+                    let control = streams.get(&frame.request);
+                    let exec = control.and_then(|control| control.feeds.get().cloned());
+                    let mut frame = frame;
+                    let chunk = std::mem::take(&mut frame.body);
+                    let Some(exec) = exec else {
+                        return Err(link::out_of_place("input for nothing that takes it"));
+                    };
+                    exec.stdin
+                        .push(chunk)
+                        .map_err(|_| link::out_of_place("more input than was granted"))?;
+                }
+                Kind::Stdout | Kind::Stderr | Kind::Pty | Kind::Secret => {
+                    return Err(link::out_of_place("a frame of a kind that no caller sends"));
+                }
+            }
+        }
+    }
+
+    async fn json(
+        self: &Arc<Self>,
+        frame: Frame,
+        calls: &mut JoinSet<()>,
+        streams: &mut HashMap<u32, Arc<Control>>,
+    ) -> Result<(), Failure> {
+        let number = frame.request;
+        let request: Request = serde_json::from_slice(&frame.body)
+            .map_err(|error| link::out_of_place(&format!("a message that is none: {error}")))?;
+        let open = |caller: &Self| caller.open_requests().contains(&number);
+        match (carries(&request), &request) {
+            (Carries::Word, _) => {
+                if let Some(control) = streams.get(&number) {
+                    heed(control, &request);
+                }
+                return Ok(());
+            }
+            _ if number == 0 || open(self) => {
+                return Err(link::out_of_place("a request number that is in use"));
+            }
+            _ if self.open_requests().len() >= OPEN => {
+                let failure = Failure::new(
+                    Code::LimitStreams,
+                    "too many requests are open on this connection",
+                    "wait for some of them, or open another connection",
+                );
+                self.reply(number, Err(failure)).await;
+                return Ok(());
+            }
+            (Carries::Streams, _) => {
+                let still_open = self.open_requests().clone();
+                streams.retain(|number, _| still_open.contains(number));
+                if !streams.is_empty() {
+                    let failure = Failure::new(
+                        Code::LimitStreams,
+                        "a connection carries one stream",
+                        "open another connection",
+                    );
+                    self.reply(number, Err(failure)).await;
+                    return Ok(());
+                }
+                streams.insert(number, Control::new());
+            }
+            (Carries::Answer, _) => {}
+        }
+        self.open_requests().insert(number);
+        let control = streams.get(&number).cloned();
+        let caller = self.clone();
+        calls.spawn(async move {
+            // A caller that is gone needs no answer.
+            let _gone = caller.perform(number, request, control).await;
+            caller.open_requests().remove(&number);
+        });
+        Ok(())
+    }
+
+    fn open_requests(&self) -> std::sync::MutexGuard<'_, HashSet<u32>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn reply(&self, number: u32, answer: Result<serde_json::Value, Failure>) {
+        let _gone = self.outbox.answer(number, answer).await;
+    }
+
+    fn identity(&self) -> &Identity {
+        &self.asker.identity
+    }
+
+    async fn perform(
+        &self,
+        number: u32,
+        request: Request,
+        control: Option<Arc<Control>>,
+    ) -> Result<(), Gone> {
+        let answer = match request {
+            Request::Exec(exec) => {
+                let control = control.unwrap_or_else(Control::new);
+                match self.exec(number, exec, &control).await {
+                    Ok(sent) => return sent,
+                    Err(failure) => Err(failure),
+                }
+            }
+            Request::Wait(wait) => {
+                let control = control.unwrap_or_else(Control::new);
+                match self.wait(number, wait, &control).await {
+                    Ok(sent) => return sent,
+                    Err(failure) => Err(failure),
+                }
+            }
+            Request::Request(access) => {
+                self.access(number, access).await.and_then(|session| value(&session))
+            }
+            Request::Output(output) => return self.output(number, output).await,
+            Request::Signal { id, signal } => self.signal(&id, &signal).await,
+            Request::Close { id } => self.close(&id).await,
+            Request::Status {} => value(&self.status()),
+            Request::Whoami {} => value(&self.whoami()),
+            Request::Requests {} => value(&self.requests()),
+            Request::Sessions {} => value(&self.sessions()),
+            Request::History { session } => self.history(&session),
+            Request::Show { id } => self.show(&id),
+            Request::Complete { what } => value(&self.parts.complete(what, Some(self.identity()))),
+            Request::Input(_) | Request::Handoff { .. } => Err(not_offered()),
+            Request::Ack { .. } | Request::Cancel {} | Request::Leave {} => return Ok(()),
+        };
+        self.outbox.answer(number, answer).await
+    }
+
+    /// Asks for a session, or for more time in one; waits for the operator.
+    async fn access(&self, number: u32, asked: agent::Access) -> Result<view::Session, Failure> {
+        let (new, no_ask) = (asked.new, asked.no_ask);
+        let wait = asked.wait_ms.map(Duration::from_millis);
+        let lives = lives(asked.expires_s)?;
+        let access = self.read_access(asked)?;
+        if access.prolongs.is_none() && !new {
+            let needed = &access.terms.capabilities;
+            let destination = &access.destination;
+            if let Some(session) =
+                self.parts.sessions.that_serves(self.identity(), destination, needed)
+            {
+                session.collected();
+                return Ok(session.shown());
+            }
+        }
+        if no_ask {
+            return Err(Failure::new(
+                Code::ApprovalRequired,
+                "this needs the operator's yes, and --no-ask was given",
+                "run it without --no-ask",
+            ));
+        }
+        self.parts.sessions.has_room()?;
+        let (id, is_new) = self.parts.desk.ask_access(&self.asker, access, lives)?;
+        if is_new {
+            self.announce(&id).await?;
+        }
+        self.say_waiting(number, &id, view::Kind::Access).await;
+        self.collect(&id, wait).await
+    }
+
+    /// Records a new request and tells the operator of it.
+    async fn announce(&self, id: &Id) -> Result<(), Failure> {
+        let shown = self.parts.desk.show(id.as_str(), None, |id| self.parts.session_shown(id))?;
+        if let Err(failure) = audit::request_created(&self.parts.evidence, &shown, &self.asker).await
+        {
+            self.parts.desk.withdraw(id)?;
+            return Err(failure);
+        }
+        notify::tell(&self.parts.vault.settings().notify, &shown);
+        Ok(())
+    }
+
+    async fn say_waiting(&self, number: u32, id: &Id, kind: view::Kind) {
+        let waiting = Message::Waiting { id: id.to_string(), kind };
+        let _gone = self.outbox.json(number, &waiting).await;
+    }
+
+    /// Waits for the decision on an access request.
+    async fn collect(&self, id: &Id, wait: Option<Duration>) -> Result<view::Session, Failure> {
+        match self.parts.desk.wait(self.identity(), id, wait).await? {
+            Outcome::Session(session) => {
+                let session =
+                    self.parts.sessions.to_see(session.as_str(), Some(self.identity()))?;
+                if let Some(why) = session.over() {
+                    return Err(why.about(&session.id));
+                }
+                session.collected();
+                Ok(session.shown())
+            }
+            Outcome::Approved | Outcome::Ran(_) => Err(super::super::desk::unknown(id.as_str())),
+        }
+    }
+
+    fn read_access(&self, asked: agent::Access) -> Result<Access, Failure> {
+        let reason = asked.reason.trim();
+        if reason.is_empty() {
+            return Err(Failure::new(
+                Code::UsageReason,
+                "a request needs a reason",
+                "say in one line what you want to do and why: --reason TEXT",
+            ));
+        }
+        if reason.len() > REASON {
+            return Err(Failure::new(
+                Code::LimitReason,
+                format!("the reason is {} bytes; at most {REASON} are taken", reason.len()),
+                "say it in one line",
+            ));
+        }
+        let session = match prefix_kind(&asked.destination) {
+            Some(IdKind::Session) => {
+                Some(self.parts.sessions.to_use(&asked.destination, self.identity())?)
+            }
+            _ => None,
+        };
+        let destination = match &session {
+            Some(session) => session.asked.clone(),
+            None => asked.destination.parse().map_err(|error| {
+                Failure::new(
+                    Code::UsageDestination,
+                    format!("the destination can't be read: {error}"),
+                    "give it as [USER@]HOST[:PORT], or a Host of the operator's ssh_config",
+                )
+            })?,
+        };
+        let name = asked.name.map(|name| name.parse()).transpose();
+        let name = name.map_err(|error: crate::domain::id::NotAName| {
+            Failure::new(Code::UsageName, error.to_string(), "choose another --name")
+        })?;
+        let grant = session.as_ref().map(|session| session.grant());
+        let capabilities = match asked.only {
+            Some(words) => read_capabilities(&words)?,
+            None => grant.as_ref().map_or_else(Capability::usual, |g| g.capabilities.clone()),
+        };
+        let duration_s = asked.duration_s.unwrap_or(USUAL_S);
+        if duration_s == 0 || duration_s > LONGEST_S {
+            return Err(Failure::new(
+                Code::UsageArguments,
+                "a session lives from a second to 30 days",
+                "give another --for",
+            ));
+        }
+        if asked.max_commands == Some(0) {
+            return Err(Failure::new(
+                Code::UsageArguments,
+                "a session without a command is none",
+                "give another --max-commands",
+            ));
+        }
+        let mode = asked.mode.or(grant.map(|grant| grant.mode)).unwrap_or(Mode::Guarded);
+        let terms = Terms { capabilities, mode, duration_s, max_commands: asked.max_commands };
+        let prolongs = session.map(|session| session.id.clone());
+        Ok(Access { destination, name, terms, reason: reason.to_owned(), prolongs })
+    }
+}
+
+/// Acts on a word about an open stream.
+fn heed(control: &Control, word: &Request) {
+    match word {
+        // Only ever forward.
+        Request::Ack { stdout, stderr } => control.acks.send_modify(|acks| {
+            *acks = (acks.0.max(*stdout), acks.1.max(*stderr));
+        }),
+        Request::Cancel {} => control.cancel.cancel(),
+        Request::Leave {} => control.left.store(true, std::sync::atomic::Ordering::SeqCst),
+        _ => {}
+    }
+}
+
+fn read_capabilities(words: &[String]) -> Result<Capabilities, Failure> {
+    let read = |word: &String| {
+        word.parse::<Capability>().map_err(|error| {
+            Failure::new(Code::UsageArguments, error.to_string(), "--only exec,files:read")
+        })
+    };
+    let capabilities = words.iter().map(read).collect::<Result<Capabilities, _>>()?;
+    if capabilities.is_empty() {
+        return Err(Failure::new(
+            Code::UsageArguments,
+            "a session that may do nothing is none",
+            "--only exec,files:read",
+        ));
+    }
+    Ok(capabilities)
+}
+
+fn lives(seconds: Option<u64>) -> Result<jiff::SignedDuration, Failure> {
+    match seconds {
+        None => Ok(WAITS),
+        Some(seconds @ 1..=LONGEST_S) => {
+            Ok(jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(1)))
+        }
+        Some(_) => Err(Failure::new(
+            Code::UsageArguments,
+            "a request waits from a second to 30 days",
+            "give another --expires",
+        )),
+    }
+}
+
+pub fn not_offered() -> Failure {
+    Failure::new(
+        Code::UsageFrame,
+        "this daemon does not offer that yet",
+        "sgw --help lists what there is",
+    )
+}
+
+pub fn ending() -> Failure {
+    Failure::new(
+        Code::DaemonLost,
+        "the daemon ends",
+        "the operator starts it again: sgw unlock",
+    )
+}

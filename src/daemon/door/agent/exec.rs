@@ -1,0 +1,271 @@
+//! Running commands, and coming back for them.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Caller, view};
+use crate::{
+    daemon::{
+        desk::{Ground, Outcome, Verdict},
+        door::{
+            follow::{self, Control, follow},
+            link::{Gone, value},
+        },
+        session::{
+            Session,
+            exec::{Exec, ORPHAN, Stop},
+        },
+    },
+    domain::{
+        action,
+        bytes::Bytes,
+        id::{Id, Kind, prefix_kind},
+        shell,
+    },
+    home::random,
+    protocol::{
+        agent,
+        error::{Code, Failure},
+    },
+};
+
+/// What has been sent, or why nothing was.
+type Sent = Result<(), Gone>;
+
+/// How long a command that another call just started may take to be seen.
+const SEEN_WITHIN: Duration = Duration::from_secs(30);
+
+impl Caller {
+    /// Judges a command, waits for the operator where that is asked, runs it and follows it.
+    pub(super) async fn exec(
+        &self,
+        number: u32,
+        asked: agent::Exec,
+        control: &Arc<Control>,
+    ) -> Result<Sent, Failure> {
+        let session = self.parts.sessions.to_use(&asked.session, self.identity())?;
+        session.collected();
+        let orphan = asked.orphan_ms.map_or(ORPHAN, Duration::from_millis);
+        let (stdin, no_ask) = (asked.stdin, asked.no_ask);
+        let wait = asked.wait_ms.map(Duration::from_millis);
+        let action = self.read_exec(asked, &session)?;
+        let (grant, place) = (session.grant(), session.place());
+        let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
+        let verdict = self.parts.desk.judge_exec(&self.asker, &ground, action, no_ask)?;
+        let (permit, request) = match verdict {
+            Verdict::Permit(permit) => (permit, None),
+            Verdict::Asked { id, new } => {
+                if new {
+                    self.announce(&id).await?;
+                }
+                self.say_waiting(number, &id, view::Kind::Command).await;
+                match self.parts.desk.wait(self.identity(), &id, wait).await? {
+                    Outcome::Ran(exec) => {
+                        return self.follow_later(number, &exec, wait, control).await;
+                    }
+                    _ => (self.permit_approved(&id, &session)?, Some(id)),
+                }
+            }
+        };
+        let exec = self.parts.sessions.run(&session, permit, request, orphan).await?;
+        let caller = follow::Caller::Starter { stdin };
+        Ok(follow(&self.outbox, number, exec, control.clone(), caller).await)
+    }
+
+    fn permit_approved(
+        &self,
+        id: &Id,
+        session: &Session,
+    ) -> Result<crate::daemon::desk::Permit<action::Exec>, Failure> {
+        let (grant, place) = (session.grant(), session.place());
+        let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
+        self.parts.desk.permit_approved(id, self.identity(), &ground)
+    }
+
+    /// Finishes what an id began.
+    pub(super) async fn wait(
+        &self,
+        number: u32,
+        wait: agent::Wait,
+        control: &Arc<Control>,
+    ) -> Result<Sent, Failure> {
+        let limit = wait.wait_ms.map(Duration::from_millis);
+        match prefix_kind(&wait.id) {
+            Some(Kind::Request) => self.wait_for_request(number, &wait.id, limit, control).await,
+            Some(Kind::Exec) => {
+                let (_, exec) = self.parts.sessions.exec(&wait.id, Some(self.identity()))?;
+                Ok(self.follow_exec(number, exec, limit, control).await)
+            }
+            Some(Kind::Session) => {
+                let session = self.parts.sessions.to_use(&wait.id, self.identity())?;
+                Ok(self.outbox.answer(number, value(&session.shown())).await)
+            }
+            Some(Kind::Job) | None => Err(Failure::new(
+                Code::UsageId,
+                "that is no id to wait for",
+                "ids begin with s-, r- or x-: sgw shows yours",
+            )),
+        }
+    }
+
+    async fn wait_for_request(
+        &self,
+        number: u32,
+        word: &str,
+        limit: Option<Duration>,
+        control: &Arc<Control>,
+    ) -> Result<Sent, Failure> {
+        let id = self.parts.desk.find(word, Some(self.identity()))?;
+        let Some(exec) = self.parts.desk.command(&id, self.identity())? else {
+            let session = self.collect(&id, limit).await?;
+            return Ok(self.outbox.answer(number, value(&session)).await);
+        };
+        match self.parts.desk.wait(self.identity(), &id, limit).await? {
+            Outcome::Ran(exec) => self.follow_later(number, &exec, limit, control).await,
+            _ if exec.stdin => Err(Failure::new(
+                Code::RequestClosed,
+                "the call that held the command's input is gone, so it was not run",
+                "run the command again, and stay until it is approved",
+            )
+            .about(&id)),
+            _ => {
+                let session =
+                    self.parts.sessions.to_use(exec.session.as_str(), self.identity())?;
+                let permit = self.permit_approved(&id, &session)?;
+                let exec = self.parts.sessions.run(&session, permit, Some(id), ORPHAN).await?;
+                Ok(self.follow_exec(number, exec, limit, control).await)
+            }
+        }
+    }
+
+    async fn follow_exec(
+        &self,
+        number: u32,
+        exec: Arc<Exec>,
+        limit: Option<Duration>,
+        control: &Arc<Control>,
+    ) -> Sent {
+        let caller = follow::Caller::Waiter { limit };
+        follow(&self.outbox, number, exec, control.clone(), caller).await
+    }
+
+    /// Follows a command that another call was given the permit for.
+    async fn follow_later(
+        &self,
+        number: u32,
+        id: &Id,
+        limit: Option<Duration>,
+        control: &Arc<Control>,
+    ) -> Result<Sent, Failure> {
+        let over = tokio::time::Instant::now() + SEEN_WITHIN;
+        loop {
+            match self.parts.sessions.exec(id.as_str(), Some(self.identity())) {
+                Ok((_, exec)) => return Ok(self.follow_exec(number, exec, limit, control).await),
+                Err(failure) if tokio::time::Instant::now() >= over => return Err(failure),
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    /// INT, TERM, QUIT, HUP and KILL end a command; others are passed on.
+    pub(super) async fn signal(
+        &self,
+        word: &str,
+        signal: &str,
+    ) -> Result<serde_json::Value, Failure> {
+        let (_, exec) = self.parts.sessions.exec(word, Some(self.identity()))?;
+        let name = signal.strip_prefix("SIG").unwrap_or(signal).to_ascii_uppercase();
+        match name.as_str() {
+            "INT" | "TERM" | "QUIT" | "HUP" | "KILL" => exec.stop(Stop::Cancelled),
+            "EOF" => {
+                // The end can always be said.
+                let _said = exec.stdin.push(Vec::new());
+            }
+            "TSTP" | "CONT" | "USR1" | "USR2" => {
+                if !exec.signal(&name).await {
+                    return Err(Failure::new(
+                        Code::ExecUnknown,
+                        format!("{} has ended", exec.id),
+                        format!("sgw show {}", exec.id),
+                    ));
+                }
+            }
+            _ => {
+                return Err(Failure::new(
+                    Code::UsageArguments,
+                    "that is no signal that can be sent",
+                    "INT TERM QUIT HUP KILL TSTP CONT USR1 USR2 EOF",
+                ));
+            }
+        }
+        value(&exec.state())
+    }
+
+    fn read_exec(
+        &self,
+        asked: agent::Exec,
+        session: &Session,
+    ) -> Result<action::Exec, Failure> {
+        let line = match &asked.command {
+            agent::Command::Line(line) => line.0.clone(),
+            agent::Command::Argv(words) => {
+                let words: Vec<Vec<u8>> = words.iter().map(|word| word.0.clone()).collect();
+                shell::quote_argv(&words).map_err(|error| not_a_command(&error))?
+            }
+        };
+        if line.iter().all(u8::is_ascii_whitespace) {
+            return Err(Failure::new(
+                Code::UsageCommand,
+                "there is no command",
+                "sgw exec SESSION -- COMMAND [ARG…]",
+            ));
+        }
+        if asked.reason.as_ref().is_some_and(|reason| reason.len() > super::REASON) {
+            return Err(Failure::new(
+                Code::LimitReason,
+                "the reason is too long",
+                "say it in one line",
+            ));
+        }
+        let id = self.parts.ids.next(Kind::Exec)?;
+        let secret: [u8; 8] = random().map_err(|error| {
+            Failure::new(
+                Code::DaemonFailed,
+                format!("no randomness from the kernel: {error}"),
+                "this machine is broken",
+            )
+        })?;
+        let marker = format!("{id}-{}", hex::encode(secret));
+        let env: Vec<(String, Vec<u8>)> =
+            asked.env.into_iter().map(|(name, value)| (name, value.0)).collect();
+        let cwd = asked.cwd.map(|cwd| cwd.0);
+        let wire = shell::wrap(&marker, &env, cwd.as_deref(), &line)
+            .map_err(|error| not_a_command(&error))?;
+        Ok(action::Exec {
+            id,
+            session: session.id.clone(),
+            marker,
+            line: Bytes(line),
+            wire,
+            stdin: asked.stdin,
+            timeout_ms: asked.timeout_ms,
+            reason: asked.reason,
+        })
+    }
+}
+
+fn not_a_command(error: &shell::ShellError) -> Failure {
+    match error {
+        shell::ShellError::TooLong { .. } => Failure::new(
+            Code::LimitCommand,
+            error.to_string(),
+            "put it into a file on the target, or pass it on standard input: sgw exec -i",
+        )
+        .sent(false),
+        _ => Failure::new(
+            Code::UsageCommand,
+            error.to_string(),
+            "sgw exec SESSION -- COMMAND [ARG…]",
+        )
+        .sent(false),
+    }
+}

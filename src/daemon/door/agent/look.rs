@@ -1,0 +1,117 @@
+//! Looking at what is the caller's own, and closing it.
+
+use super::Caller;
+use crate::{
+    daemon::{
+        door::link::{Gone, value},
+        reading,
+        session::exec::Stop,
+    },
+    domain::id::{Kind, prefix_kind},
+    protocol::{
+        agent,
+        error::Failure,
+        view::{self, ExecShown, Reach, Thing},
+    },
+};
+
+impl Caller {
+    pub(super) fn status(&self) -> view::Status {
+        let sessions = self.sessions().sessions;
+        let requests = self.requests().requests;
+        let hint = match (requests.first(), sessions.first()) {
+            (Some(request), _) => format!("sgw wait {}", request.id),
+            (None, Some(session)) => format!("sgw exec {} -- COMMAND", session.id),
+            (None, None) => "sgw request [USER@]HOST --reason 'what and why'".to_owned(),
+        };
+        view::Status {
+            unlocked: true,
+            identity: Some(self.identity().to_string()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            sessions,
+            requests,
+            hint,
+        }
+    }
+
+    /// Open sessions.
+    pub(super) fn sessions(&self) -> view::Sessions {
+        self.parts.sessions_shown(Some(self.identity()))
+    }
+
+    pub(super) fn requests(&self) -> view::Requests {
+        view::Requests {
+            requests: self
+                .parts
+                .desk
+                .pending(Some(self.identity()), |id| self.parts.session_shown(id)),
+        }
+    }
+
+    pub(super) fn whoami(&self) -> view::Whoami {
+        let identity = self.identity();
+        let targets = self
+            .parts
+            .sessions
+            .everyone()
+            .into_iter()
+            .filter(|session| session.owner == *identity && session.over().is_none())
+            .map(|session| Reach {
+                name: session.target(),
+                capabilities: session.grant().capabilities,
+                standing: false,
+            })
+            .collect();
+        view::Whoami {
+            identity: identity.to_string(),
+            uid: identity.uid,
+            token: identity.token.as_ref().map(ToString::to_string),
+            targets,
+        }
+    }
+
+    pub(super) fn history(&self, word: &str) -> Result<serde_json::Value, Failure> {
+        let session = self.parts.sessions.to_see(word, Some(self.identity()))?;
+        let history = session.execs().iter().map(|exec| exec.shown()).collect();
+        value(&view::History { history })
+    }
+
+    pub(super) fn show(&self, word: &str) -> Result<serde_json::Value, Failure> {
+        value(&self.parts.thing(word, Some(self.identity()))?)
+    }
+
+    pub(super) async fn close(&self, word: &str) -> Result<serde_json::Value, Failure> {
+        let thing = self.parts.close(word, Some(self.identity())).await?;
+        value(&thing)
+    }
+
+    pub(super) async fn output(&self, number: u32, asked: agent::Output) -> Result<(), Gone> {
+        let answer = match self.parts.sessions.exec(&asked.id, Some(self.identity())) {
+            Ok((_, exec)) => {
+                reading::read(&exec, &asked, &self.outbox, number).await.and_then(|page| value(&page))
+            }
+            Err(failure) => Err(failure),
+        };
+        self.outbox.answer(number, answer).await
+    }
+}
+
+/// A command as `show` has it.
+pub fn exec_shown(exec: &crate::daemon::session::exec::Exec) -> Thing {
+    let state = exec.state();
+    Thing::Exec(Box::new(ExecShown {
+        run: exec.shown(),
+        session: exec.session.to_string(),
+        stdout_bytes: state.stdout_bytes,
+        stderr_bytes: state.stderr_bytes,
+        remote: state.remote,
+    }))
+}
+
+/// Whether a word is, or begins, an id of this kind.
+pub fn is_of(word: &str, kind: Kind) -> bool {
+    prefix_kind(word) == Some(kind)
+}
+
+/// Why a command is stopped by `close`.
+pub const CLOSED: Stop = Stop::Cancelled;

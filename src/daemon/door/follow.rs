@@ -1,0 +1,203 @@
+//! A caller that follows a command: its output goes out, acknowledgements and input come in.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::link::{Gone, Outbox};
+use crate::{
+    daemon::session::{
+        exec::{Exec, Stop},
+        output::{Attachment, Next, Stream},
+        stdin::CREDIT,
+    },
+    protocol::{
+        agent::Message,
+        error::{Code, Failure},
+        frame::{Frame, Kind},
+        view::ExecEnd,
+    },
+};
+
+/// How long the last acknowledgements are waited for.
+const LAST_ACKS: Duration = Duration::from_secs(30);
+/// A time that never comes within a call.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// What the reader of a connection passes to the call that carries its stream.
+pub struct Control {
+    pub acks: watch::Sender<(u64, u64)>,
+    pub cancel: CancellationToken,
+    pub left: AtomicBool,
+    /// Set once the command runs and this call may feed it.
+    pub feeds: OnceLock<Arc<Exec>>,
+}
+
+impl Control {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            acks: watch::Sender::new((0, 0)),
+            cancel: CancellationToken::new(),
+            left: AtomicBool::new(false),
+            feeds: OnceLock::new(),
+        })
+    }
+}
+
+/// Counts a caller in, and out again however its call ends.
+struct Following {
+    exec: Arc<Exec>,
+    control: Arc<Control>,
+}
+
+impl Following {
+    fn new(exec: Arc<Exec>, control: Arc<Control>) -> Self {
+        exec.came();
+        Self { exec, control }
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.exec.went(self.control.left.load(Ordering::SeqCst));
+    }
+}
+
+/// Which call follows a command.
+pub enum Caller {
+    /// The one that started it, and may feed it.
+    Starter { stdin: bool },
+    /// `wait`, for so long.
+    Waiter { limit: Option<Duration> },
+}
+
+/// Follows a command until it ends or the limit is over; its answer has been sent then.
+pub async fn follow(
+    outbox: &Outbox,
+    request: u32,
+    exec: Arc<Exec>,
+    control: Arc<Control>,
+    caller: Caller,
+) -> Result<(), Gone> {
+    let _following = Following::new(exec.clone(), control.clone());
+    let (feeding, limit) = match caller {
+        Caller::Starter { stdin } => (stdin, None),
+        Caller::Waiter { limit } => (false, limit),
+    };
+    let over = Instant::now() + limit.unwrap_or(NEVER);
+    let mut attachment = tokio::select! {
+        attachment = exec.output.attach() => attachment,
+        () = tokio::time::sleep_until(over) => return outbox.answer(request, Ok(running(&exec))).await,
+    };
+    let started = Message::Started {
+        id: exec.id.to_string(),
+        stdout: exec.output.acknowledged(Stream::Stdout),
+        stderr: exec.output.acknowledged(Stream::Stderr),
+    };
+    outbox.json(request, &started).await?;
+    if feeding {
+        // Never set before: a call starts one command.
+        let _first = control.feeds.set(exec.clone());
+        outbox.json(request, &Message::Credit { bytes: CREDIT }).await?;
+    } else if !exec.stdin.has_ended() && exec.is_running() {
+        let text = "its standard input was cut off with the call that fed it".to_owned();
+        outbox.json(request, &Message::Note { text }).await?;
+    }
+    let mut acks = control.acks.subscribe();
+    let end = loop {
+        tokio::select! {
+            next = attachment.next() => match next {
+                Ok(Next::Chunk(chunk)) => {
+                    let kind = kind(chunk.stream);
+                    outbox.send(Frame::output(kind, request, chunk.offset, &chunk.bytes)).await?;
+                }
+                Ok(Next::Gone(bytes)) => {
+                    let text = format!("{bytes} bytes of its output were let go before anybody came for them");
+                    outbox.json(request, &Message::Note { text }).await?;
+                }
+                Ok(Next::Ended(end)) => break end,
+                Err(error) => {
+                    let failure = Failure::new(
+                        Code::OutputGone,
+                        format!("its kept output can't be read: {error}"),
+                        "the operator should look at the disk that holds sgw's home",
+                    );
+                    return outbox.answer(request, Err(failure.about(&exec.id))).await;
+                }
+            },
+            changed = acks.changed() => {
+                if changed.is_err() {
+                    return Err(Gone);
+                }
+                let (stdout, stderr) = *acks.borrow_and_update();
+                if !acknowledge(&attachment, stdout, stderr) {
+                    return Err(Gone);
+                }
+            }
+            () = control.cancel.cancelled(), if !stopping(&exec, &control) => exec.stop(Stop::Cancelled),
+            bytes = exec.stdin.more_credit(), if feeding => {
+                outbox.json(request, &Message::Credit { bytes }).await?;
+            }
+            () = tokio::time::sleep_until(over) => {
+                return outbox.answer(request, Ok(running(&exec))).await;
+            }
+        }
+    };
+    outbox.answer(request, ended(&end)).await?;
+    last_acks(&attachment, &mut acks, &end).await;
+    Ok(())
+}
+
+/// A cancelled command is stopped once.
+fn stopping(exec: &Exec, control: &Control) -> bool {
+    exec.is_stopping() && control.cancel.is_cancelled()
+}
+
+fn running(exec: &Exec) -> serde_json::Value {
+    serde_json::to_value(exec.state()).unwrap_or_default()
+}
+
+fn ended(end: &ExecEnd) -> Result<serde_json::Value, Failure> {
+    super::link::value(end)
+}
+
+fn kind(stream: Stream) -> Kind {
+    match stream {
+        Stream::Stdout => Kind::Stdout,
+        Stream::Stderr => Kind::Stderr,
+    }
+}
+
+/// False when the caller acknowledges what it never got.
+fn acknowledge(attachment: &Attachment<ExecEnd>, stdout: u64, stderr: u64) -> bool {
+    attachment.ack(Stream::Stdout, stdout).is_ok() && attachment.ack(Stream::Stderr, stderr).is_ok()
+}
+
+/// The answer is out; what the caller still acknowledges needs not be sent again.
+async fn last_acks(
+    attachment: &Attachment<ExecEnd>,
+    acks: &mut watch::Receiver<(u64, u64)>,
+    end: &ExecEnd,
+) {
+    let all = |acks: &(u64, u64)| acks.0 >= end.stdout_bytes && acks.1 >= end.stderr_bytes;
+    let waiting = async {
+        loop {
+            let (stdout, stderr) = *acks.borrow_and_update();
+            if !acknowledge(attachment, stdout, stderr) || all(&(stdout, stderr)) {
+                return;
+            }
+            if acks.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    // Whoever does not acknowledge gets it again.
+    let _late = tokio::time::timeout(LAST_ACKS, waiting).await;
+}

@@ -1,0 +1,10 @@
+//! The doors: untrusted input becomes an action, walks to the desk, and its result goes back.
+
+pub mod agent;
+mod follow;
+mod link;
+pub mod operator;
+mod peer;
+mod socket;
+
+pub use self::socket::Listeners;

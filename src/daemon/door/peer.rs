@@ -1,0 +1,69 @@
+//! Who is at the other end of a socket: what the kernel says, and what the process looks like.
+
+use std::{fs, os::fd::AsFd, path::Path};
+
+use crate::domain::identity::Seen;
+
+/// What the kernel says (unix(7), SO_PEERCRED).
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    pub uid: u32,
+    pub pid: u32,
+}
+
+/// How far up the process tree is looked.
+const PARENTS: usize = 8;
+
+impl Peer {
+    pub fn of(socket: &impl AsFd) -> std::io::Result<Self> {
+        let credentials = rustix::net::sockopt::socket_peercred(socket)?;
+        let pid = u32::try_from(credentials.pid.as_raw_nonzero().get()).unwrap_or_default();
+        Ok(Self { uid: credentials.uid.as_raw(), pid })
+    }
+
+    /// What the process looks like now. It chose all of it.
+    pub fn seen(self) -> Seen {
+        let at = |name: &str| format!("/proc/{}/{name}", self.pid);
+        let link = |name: &str| {
+            fs::read_link(at(name)).ok().map(|path| path.to_string_lossy().into_owned())
+        };
+        let mut parents = Vec::new();
+        let mut next = parent(self.pid);
+        while let (Some(pid), true) = (next, parents.len() < PARENTS) {
+            if pid <= 1 {
+                break;
+            }
+            parents.push(name(pid));
+            next = parent(pid);
+        }
+        Seen { pid: self.pid, executable: link("exe"), directory: link("cwd"), parents }
+    }
+}
+
+fn status(pid: u32) -> String {
+    fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).unwrap_or_default()
+}
+
+/// From `/proc/PID/status`, which escapes what `/proc/PID/stat` does not (proc(5)).
+fn parent(pid: u32) -> Option<u32> {
+    let status = status(pid);
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+}
+
+fn name(pid: u32) -> String {
+    let status = status(pid);
+    let name = status.lines().find_map(|line| line.strip_prefix("Name:"));
+    name.unwrap_or_default().trim().chars().take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_an_executable_and_a_parent() {
+        let seen = Peer { uid: 0, pid: std::process::id() }.seen();
+        assert!(seen.executable.is_some());
+        assert!(!seen.parents.is_empty());
+    }
+}
