@@ -6,3 +6,4 @@
 pub mod daemon;
 pub mod domain;
 pub mod home;
+pub mod protocol;

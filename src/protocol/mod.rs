@@ -1,0 +1,3 @@
+//! What crosses a socket.
+
+pub mod noise;
