@@ -4,6 +4,7 @@
 //! and agents type, `daemon` has every effect.
 
 pub mod daemon;
+pub mod cli;
 pub mod domain;
 pub mod home;
 pub mod protocol;

@@ -1,12 +1,21 @@
 //! Vocabulary and decisions. Pure: no I/O, no clock, no environment, no tokio; time, randomness and
 //! names are arguments.
 
+pub mod action;
+pub mod authorize;
 pub mod bytes;
 pub mod capability;
+pub mod digest;
+pub mod escape;
+pub mod grant;
+pub mod hostkey;
 pub mod id;
 pub mod identity;
+pub mod key;
+pub mod known_hosts;
 pub mod passphrase;
 pub mod record;
+pub mod request;
 pub mod seal;
 pub mod secret;
 pub mod target;

@@ -1,0 +1,507 @@
+//! Sessions: an identity's leave to work on one target, with the warm connections that carry it and
+//! the commands that ran in it.
+
+pub mod exec;
+mod find;
+pub mod output;
+pub mod spool;
+mod stdin;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    exec::{Actor, Exec, Stop},
+    output::Output,
+    spool::{Allowance, SESSION_BUDGET, Spool},
+};
+use crate::{
+    daemon::{desk::Permit, evidence::Evidence, upstream::Pool},
+    domain::{
+        action,
+        grant::Grant,
+        id::{Id, Name},
+        identity::Identity,
+        record::{Kind as RecordKind, Record},
+        request::COLLECTED_WITHIN,
+        target::{Destination, Route},
+    },
+    protocol::{
+        error::{Code, Failure},
+        view::{self, Control, Place, SessionStatus},
+    },
+};
+
+/// The most sessions that are open at once.
+const MOST_OPEN: usize = 2000;
+/// The most ended sessions that are remembered, and for how long.
+const REMEMBERED: usize = 1000;
+const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(24);
+/// The most commands of a session that are remembered; the record has them all.
+const EXECS: usize = 1000;
+/// What the last output of all busy commands may take in memory, in bytes.
+const RECENT: usize = 8 * 1024 * 1024;
+/// How often sessions are looked through for those whose time is over.
+const ROUND: Duration = Duration::from_millis(500);
+
+/// One session.
+pub struct Session {
+    pub id: Id,
+    pub name: Option<Name>,
+    pub owner: Identity,
+    pub asked: Destination,
+    pub route: Route,
+    /// For each hop the fingerprint of its host key.
+    pub host_keys: Vec<String>,
+    pub created_at: Timestamp,
+    pub pool: Arc<Pool>,
+    spool: Spool,
+    state: Mutex<State>,
+    /// Over when the session is.
+    lease: CancellationToken,
+}
+
+struct State {
+    grant: Grant,
+    execs: VecDeque<Arc<Exec>>,
+    /// Until when the one who asked has to come for it.
+    collect_until: Option<Timestamp>,
+    ended: Option<(Timestamp, Failure)>,
+}
+
+/// What a new session is made of.
+pub struct Parts {
+    pub id: Id,
+    pub name: Option<Name>,
+    pub owner: Identity,
+    pub asked: Destination,
+    pub route: Route,
+    pub host_keys: Vec<String>,
+    pub grant: Grant,
+    pub pool: Arc<Pool>,
+    pub created_at: Timestamp,
+}
+
+/// All sessions of this daemon.
+pub struct Sessions {
+    all: Mutex<BTreeMap<Id, Arc<Session>>>,
+    spool_directory: PathBuf,
+    recent: Allowance,
+    evidence: Evidence,
+    now: fn() -> Timestamp,
+}
+
+impl Session {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn grant(&self) -> Grant {
+        self.lock().grant.clone()
+    }
+
+    /// Where it leads, in words that a digest binds.
+    pub fn place(&self) -> String {
+        let hops = self.route.hops().iter().zip(&self.host_keys);
+        hops.map(|(hop, key)| format!("{hop} {key}")).collect::<Vec<_>>().join(" > ")
+    }
+
+    pub fn places(&self) -> Vec<Place> {
+        let hops = self.route.hops().iter().zip(&self.host_keys);
+        hops.map(|(hop, key)| Place { hop: hop.clone(), host_key: Some(key.clone()) }).collect()
+    }
+
+    pub fn target(&self) -> String {
+        self.asked.to_string()
+    }
+
+    /// Why it is over, if it is.
+    pub fn over(&self) -> Option<Failure> {
+        self.lock().ended.as_ref().map(|(_, why)| why.clone())
+    }
+
+    /// The one who asked has it.
+    pub fn collected(&self) {
+        self.lock().collect_until = None;
+    }
+
+    pub fn prolong(&self, until: Timestamp) {
+        let mut state = self.lock();
+        state.grant.expires_at = state.grant.expires_at.max(until);
+    }
+
+    pub fn execs(&self) -> Vec<Arc<Exec>> {
+        self.lock().execs.iter().cloned().collect()
+    }
+
+    pub fn shown(&self) -> view::Session {
+        let state = self.lock();
+        let target = self.route.target();
+        let status = match &state.ended {
+            Some(_) => SessionStatus::Closed,
+            None if self.pool.is_lost() => SessionStatus::Lost,
+            None => SessionStatus::Active,
+        };
+        let running = state.execs.iter().filter(|exec| exec.is_running());
+        view::Session {
+            id: self.id.to_string(),
+            kind: view::Kind::Session,
+            name: self.name.as_ref().map(Name::to_string),
+            target: self.target(),
+            host: target.host.clone(),
+            port: target.port,
+            user: target.user.clone(),
+            identity: self.owner.to_string(),
+            status,
+            control: Control::Agent,
+            mode: state.grant.mode,
+            granted: state.grant.clone(),
+            created_at: self.created_at,
+            expires_at: state.grant.expires_at,
+            running: running.map(|exec| exec.id.to_string()).collect(),
+            waiting: None,
+        }
+    }
+
+    /// Ends it in its owner's eyes: nothing starts any more, and what runs is being ended.
+    fn end(&self, now: Timestamp, why: Failure) -> bool {
+        let mut state = self.lock();
+        if state.ended.is_some() {
+            return false;
+        }
+        state.ended = Some((now, why));
+        drop(state);
+        self.lease.cancel();
+        true
+    }
+
+    /// Why its time is over at `now`, if it is.
+    fn due(&self, now: Timestamp) -> Option<Failure> {
+        let state = self.lock();
+        if state.ended.is_some() {
+            None
+        } else if now >= state.grant.expires_at {
+            Some(Failure::new(
+                Code::GrantExpired,
+                format!("the time of {} is over", self.id),
+                "sgw request DEST --reason … asks for a new session",
+            ))
+        } else if state.collect_until.is_some_and(|until| now >= until) {
+            Some(Failure::new(
+                Code::RequestExpired,
+                format!("nobody came for {} in time", self.id),
+                "sgw request DEST --reason … asks for a new session",
+            ))
+        } else {
+            None
+        }
+    }
+}
+
+impl Sessions {
+    pub fn new(spool_directory: PathBuf, evidence: Evidence, now: fn() -> Timestamp) -> Self {
+        let recent = Allowance::new(RECENT);
+        Self { all: Mutex::default(), spool_directory, recent, evidence, now }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Id, Arc<Session>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn everyone(&self) -> Vec<Arc<Session>> {
+        self.lock().values().cloned().collect()
+    }
+
+    pub fn open_count(&self) -> usize {
+        self.lock().values().filter(|session| session.over().is_none()).count()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.lock().values().map(|session| session.pool.connections()).sum()
+    }
+
+    /// Refuses early what `add` would refuse.
+    pub fn has_room(&self) -> Result<(), Failure> {
+        if self.open_count() < MOST_OPEN {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Code::LimitSessions,
+            "too many sessions are open",
+            "close one: sgw sessions, then sgw close s-…",
+        ))
+    }
+
+    pub fn add(&self, parts: Parts) -> Arc<Session> {
+        let Parts { id, name, owner, asked, route, host_keys, grant, pool, created_at } = parts;
+        let state = State {
+            grant,
+            execs: VecDeque::new(),
+            collect_until: Some(created_at + COLLECTED_WITHIN),
+            ended: None,
+        };
+        let session = Arc::new(Session {
+            id: id.clone(),
+            name,
+            owner,
+            asked,
+            route,
+            host_keys,
+            created_at,
+            pool,
+            spool: Spool::new(&self.spool_directory, SESSION_BUDGET, self.recent.clone()),
+            state: Mutex::new(state),
+            lease: CancellationToken::new(),
+        });
+        self.lock().insert(id, session.clone());
+        session
+    }
+
+    /// Runs a permitted command; returns as soon as it is on its way.
+    ///
+    /// # Errors
+    /// The intent could not be recorded, or no channel was to be had: nothing was sent.
+    pub async fn run(
+        &self,
+        session: &Arc<Session>,
+        permit: Permit<action::Exec>,
+        request: Option<Id>,
+        orphan: Duration,
+    ) -> Result<Arc<Exec>, Failure> {
+        let action = permit.spend();
+        if let Some(why) = session.over() {
+            return Err(why.sent(false));
+        }
+        {
+            let mut state = session.lock();
+            state.grant.used_commands += 1;
+            state.collect_until = None;
+        }
+        let exec = Exec::new(exec::Parts {
+            id: action.id.clone(),
+            session: session.id.clone(),
+            line: action.line.clone(),
+            request: request.clone(),
+            started_at: (self.now)(),
+            output: Output::new(&session.spool),
+            stdin: action.stdin,
+            orphan,
+        });
+        self.record_intent(session, &action, request.as_ref()).await?;
+        remember(session, exec.clone());
+        let started = session.pool.exec(&action.wire).await;
+        let (reader, writer) = match started {
+            Ok(ends) => ends,
+            Err(error) => {
+                let failure = no_channel(&error).about(&action.id).sent(false);
+                let end = exec.failed_to_start(failure.clone());
+                self.record_result(session, &end).await;
+                exec.output.finish(end);
+                return Err(failure);
+            }
+        };
+        let actor = Actor {
+            exec: exec.clone(),
+            pool: session.pool.clone(),
+            marker: action.marker,
+            timeout: action.timeout_ms.map(Duration::from_millis),
+            lease: session.lease.clone(),
+            why_over: why_over(session),
+        };
+        let evidence = self.evidence.clone();
+        let (session, running) = (session.clone(), exec.clone());
+        tokio::spawn(async move {
+            let end = actor.run(reader, writer).await;
+            record_result(&evidence, &session, &end).await;
+            running.output.finish(end);
+        });
+        Ok(exec)
+    }
+
+    async fn record_intent(
+        &self,
+        session: &Session,
+        action: &action::Exec,
+        request: Option<&Id>,
+    ) -> Result<(), Failure> {
+        let mut record = Record::new(RecordKind::ExecIntent, session.owner.to_string());
+        record.target = Some(session.target());
+        record.session = Some(session.id.clone());
+        record.request = request.cloned();
+        record.exec = Some(action.id.clone());
+        record.action = fields([
+            ("command", serde_json::to_value(&action.line)),
+            ("wire", serde_json::to_value(crate::domain::bytes::Bytes(action.wire.clone()))),
+            ("marker", serde_json::to_value(&action.marker)),
+            ("route", serde_json::to_value(&session.route)),
+            ("stdin", serde_json::to_value(action.stdin)),
+            ("timeout_ms", serde_json::to_value(action.timeout_ms)),
+            ("reason", serde_json::to_value(&action.reason)),
+        ]);
+        self.evidence.write(record).await.map(|_| ()).map_err(|error| evidence_failed(&error))
+    }
+
+    async fn record_result(&self, session: &Session, end: &view::ExecEnd) {
+        record_result(&self.evidence, session, end).await;
+    }
+
+    /// Ends a session: its commands on the target, its connections, and what waits in it.
+    pub async fn close(&self, session: &Arc<Session>, why: Failure, outcome: &str) {
+        if !session.end((self.now)(), why) {
+            return;
+        }
+        let ends = session.execs().into_iter().filter(|exec| exec.is_running());
+        for exec in ends.collect::<Vec<_>>() {
+            wait_for_end(&exec).await;
+        }
+        session.pool.close().await;
+        let mut record = Record::new(RecordKind::SessionClosed, session.owner.to_string());
+        record.target = Some(session.target());
+        record.session = Some(session.id.clone());
+        record.outcome = Some(outcome.to_owned());
+        if let Err(error) = self.evidence.write(record).await {
+            tracing::error!(session = %session.id, %error, "the end of a session was not recorded");
+        }
+    }
+
+    /// Ends sessions whose time is over, and forgets old ones, for as long as the daemon lives.
+    /// `ended` hears of each.
+    pub async fn keep_time(self: Arc<Self>, ended: impl Fn(&Id)) {
+        loop {
+            tokio::time::sleep(ROUND).await;
+            let now = (self.now)();
+            for session in self.everyone() {
+                if let Some(why) = session.due(now) {
+                    let all = self.clone();
+                    ended(&session.id);
+                    let outcome = why.code.as_str();
+                    tokio::spawn(async move { all.close(&session, why, outcome).await });
+                }
+            }
+            self.forget(now);
+        }
+    }
+
+    fn forget(&self, now: Timestamp) {
+        let mut all = self.lock();
+        let mut ended: Vec<(Timestamp, Id)> = all
+            .values()
+            .filter_map(|one| one.lock().ended.as_ref().map(|(at, _)| (*at, one.id.clone())))
+            .collect();
+        ended.sort();
+        let surplus = ended.len().saturating_sub(REMEMBERED);
+        for (number, (at, id)) in ended.into_iter().enumerate() {
+            if number < surplus || at + REMEMBERED_FOR < now {
+                all.remove(&id);
+            }
+        }
+    }
+
+    /// Ends everything, at the daemon's end.
+    pub async fn close_all(&self, why: &Failure) {
+        let closing = self.everyone().into_iter().map(|session| {
+            let why = why.clone();
+            async move { self.close(&session, why, "locked").await }
+        });
+        futures::future::join_all(closing).await;
+    }
+}
+
+fn remember(session: &Session, exec: Arc<Exec>) {
+    let mut state = session.lock();
+    if state.execs.len() >= EXECS
+        && let Some(at) = state.execs.iter().position(|exec| !exec.is_running())
+    {
+        state.execs.remove(at);
+    }
+    state.execs.push_back(exec);
+}
+
+fn why_over(session: &Arc<Session>) -> Arc<dyn Fn() -> Failure + Send + Sync> {
+    let session = session.clone();
+    Arc::new(move || session.over().unwrap_or_else(|| closed(&session.id)))
+}
+
+async fn record_result(evidence: &Evidence, session: &Session, end: &view::ExecEnd) {
+    let mut record = Record::new(RecordKind::ExecResult, session.owner.to_string());
+    record.target = Some(session.target());
+    record.session = Some(session.id.clone());
+    record.exec = end.id.parse().ok();
+    record.outcome = end.failure.as_ref().map(|failure| failure.code.as_str().to_owned());
+    record.result = serde_json::to_value(end).ok().and_then(|value| match value {
+        serde_json::Value::Object(map) => Some(map),
+        _ => None,
+    });
+    if let Err(error) = evidence.write(record).await {
+        tracing::error!(exec = %end.id, %error, "a result was not recorded");
+    }
+}
+
+/// Waits until a command that is being ended has ended; its actor bounds that.
+async fn wait_for_end(exec: &Exec) {
+    const BOUND: Duration = Duration::from_secs(10);
+    let over = tokio::time::Instant::now() + BOUND;
+    while exec.is_running() && tokio::time::Instant::now() < over {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    if exec.is_running() {
+        exec.stop(Stop::Cancelled);
+    }
+}
+
+/// A map for a record, of values that serialise.
+pub fn fields<const N: usize>(
+    pairs: [(&str, serde_json::Result<serde_json::Value>); N],
+) -> serde_json::Map<String, serde_json::Value> {
+    pairs
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.unwrap_or(serde_json::Value::Null)))
+        .collect()
+}
+
+pub fn evidence_failed(error: &impl std::fmt::Display) -> Failure {
+    Failure::new(
+        Code::EvidenceFailed,
+        format!("the record could not be written, so nothing was done: {error}"),
+        "the operator should look at the disk that holds sgw's home: sgw daemon status",
+    )
+    .sent(false)
+}
+
+/// The end that `close` gives a session.
+pub fn closed(id: &Id) -> Failure {
+    Failure::new(
+        Code::SessionUnknown,
+        format!("{id} is closed"),
+        "sgw request DEST --reason … asks for a new session",
+    )
+}
+
+fn no_channel(error: &crate::daemon::upstream::OpenError) -> Failure {
+    use crate::daemon::upstream::OpenError;
+    match error {
+        OpenError::Connect(why) => super::reach::failure(why),
+        OpenError::Closed => Failure::new(
+            Code::SessionUnknown,
+            "the session is closed",
+            "sgw request DEST --reason … asks for a new session",
+        ),
+        OpenError::Refused(_) => Failure::new(
+            Code::TargetRefused,
+            format!("nothing was run: {error}"),
+            "the server may allow no sessions for this account: ask your user",
+        ),
+        OpenError::Lost | OpenError::Busy(_) => Failure::new(
+            Code::SessionLost,
+            format!("nothing was run: {error}"),
+            "try again; if it goes on, ask for a new session: sgw request DEST --reason … --new",
+        ),
+    }
+}

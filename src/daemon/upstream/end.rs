@@ -1,0 +1,163 @@
+//! Ends remote processes: closing a channel without a PTY ends nothing.
+//!
+//! Every command line starts with `export SGW_EXEC=<marker>;`, so the marker is in the environment
+//! of all that it starts and in the command line of its shell. A script on a channel of its own
+//! looks for it in `/proc` and signals what it finds.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::{Event, OpenError, Pool, slots::Need};
+
+/// For everything together: a channel, the script, its answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Of the script's output this much is read.
+const OUTPUT: usize = 64 * 1024;
+
+/// What is known of the processes on the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemoteEnd {
+    /// None is left.
+    Ended,
+    /// Nobody could look, or something is left that we may not end.
+    Unknown,
+}
+
+pub(super) async fn end_processes(pool: &Pool, markers: &[String]) -> RemoteEnd {
+    if markers.is_empty() {
+        return RemoteEnd::Ended;
+    }
+    let Some(script) = script(markers) else { return RemoteEnd::Unknown };
+    match timeout(PATIENCE, run(pool, script)).await {
+        Ok(Ok(output)) if says_ended(&output) => RemoteEnd::Ended,
+        Ok(Ok(_)) | Err(_) => RemoteEnd::Unknown,
+        Ok(Err(error)) => {
+            tracing::info!(%error, "no channel to end processes");
+            RemoteEnd::Unknown
+        }
+    }
+}
+
+async fn run(pool: &Pool, script: String) -> Result<Vec<u8>, OpenError> {
+    let channel = pool.obtain(Need::Ending).await?;
+    // Any login shell understands this; what follows is read by `sh` alone.
+    let started = channel.exec(b"exec /bin/sh -s").await;
+    let (mut reader, writer) = started.map_err(|_| OpenError::Lost)?;
+    let _ = writer.write(script).await;
+    let _ = writer.eof().await;
+    let mut output = Vec::new();
+    loop {
+        match reader.next().await {
+            Event::Stdout(bytes) if output.len() + bytes.len() <= OUTPUT => {
+                output.extend_from_slice(&bytes);
+            }
+            Event::Closed | Event::Lost | Event::Refused => return Ok(output),
+            _ => {}
+        }
+    }
+}
+
+fn says_ended(output: &[u8]) -> bool {
+    output.trim_ascii_end().rsplit(|byte| *byte == b'\n').next() == Some(b"sgw: ended")
+}
+
+/// `None` when a marker is not one of ours: it goes into a regular expression.
+fn script(markers: &[String]) -> Option<String> {
+    let mut patterns = String::new();
+    for marker in markers {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let (last, rest) = marker.as_bytes().split_last()?;
+        if !(8..=64).contains(&marker.len()) || !marker.bytes().all(plain) {
+            return None;
+        }
+        let rest = std::str::from_utf8(rest).ok()?;
+        // The brackets keep the search from finding itself.
+        patterns.push_str(&format!(" -e 'SGW_EXEC={rest}[{}]'", char::from(*last)));
+    }
+    Some(SCRIPT.replace("PATTERNS", &patterns))
+}
+
+/// `found` sets `pids` to what carries a marker and to what is in a session whose leader did (a
+/// child that cleared its environment, a `sudo` that we may not read). Sessions are never led by a
+/// server: sshd makes one for each command. TERM first, KILL after two seconds; two looks in a row
+/// without a find are the end, since a process may be between fork and exec at the first.
+const SCRIPT: &str = r#"
+LC_ALL=C; export LC_ALL; unset SGW_EXEC
+PATH=$PATH:/usr/bin:/bin; export PATH
+unknown() { echo 'sgw: unknown'; exit 0; }
+cd /proc 2>/dev/null || unknown
+[ -n "$(SGW_PROBE=here grep -ls -e 'SGW_PROBE=her[e]' self/environ)" ] || unknown
+marked() {
+  grep -lsPATTERNS [0-9]*/environ; [ $? -le 2 ] || echo failed/
+  grep -lsPATTERNS [0-9]*/cmdline; [ $? -le 2 ] || echo failed/
+}
+leaders=' '
+found() {
+  pids=' '
+  for file in $(marked); do
+    pid=${file%%/*}
+    [ "$pid" = failed ] && unknown
+    case $pids in *" $pid "*) ;; *) pids="$pids$pid " ;; esac
+  done
+  [ "$pids$leaders" = '  ' ] && return
+  others=
+  for stat in [0-9]*/stat; do
+    line=; read -r line < "$stat" || continue
+    pid=${stat%/stat}
+    set -f; set -- ${line##*") "}; set +f
+    case $1 in Z|X) continue ;; esac
+    case $4 in ''|*[!0-9]*|0|1) continue ;; esac
+    case $pids in *" $pid "*)
+      [ "$4" = "$pid" ] && case $leaders in *" $pid "*) ;; *) leaders="$leaders$pid " ;; esac
+      continue ;;
+    esac
+    others="$others $pid:$4"
+  done 2>/dev/null
+  for other in $others; do
+    case $leaders in *" ${other#*:} "*) pids="$pids${other%:*} " ;; esac
+  done
+}
+nap() { sleep 0.1 2>/dev/null || sleep 1; }
+empty=0
+round=0
+while [ $round -lt 26 ]; do
+  found
+  if [ "$pids" = ' ' ]; then
+    empty=$((empty + 1))
+    [ $empty -ge 2 ] && { echo 'sgw: ended'; exit 0; }
+  else
+    empty=0
+    case $round in
+      [0-3]) kill -TERM $pids 2>/dev/null ;;
+      1[4-9]|2?) kill -KILL $pids 2>/dev/null ;;
+    esac
+  fi
+  nap
+  round=$((round + 1))
+done
+unknown
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_markers_become_part_of_the_script() {
+        let odd = ["", "short", "x-4fk-'; rm -rf /; '", "x-4fk-[a]bcdefgh", "x-4fk-äbcdefgh"];
+        for marker in odd {
+            assert_eq!(script(&[marker.to_owned()]), None, "{marker}");
+        }
+        let script = script(&[String::from("x-4fk-9f3c2a1b77d0e455")]).unwrap();
+        assert!(script.contains(" -e 'SGW_EXEC=x-4fk-9f3c2a1b77d0e45[5]'"));
+        assert!(!script.contains("9f3c2a1b77d0e455"), "it would find itself");
+    }
+
+    #[test]
+    fn only_the_last_line_counts() {
+        assert!(says_ended(b"Welcome!\nsgw: ended\n"));
+        assert!(!says_ended(b"sgw: ended\nsgw: unknown\n"));
+        assert!(!says_ended(b""));
+    }
+}

@@ -1,0 +1,128 @@
+//! What can go wrong on the way to a target, told apart as the person who reads it would.
+
+use std::{io, sync::Arc, time::Duration};
+
+use crate::domain::target::Hop;
+
+/// Why no connection came about, and at which machine.
+#[derive(Debug, thiserror::Error)]
+#[error("{hop}: {cause}")]
+pub struct ConnectError {
+    pub hop: Hop,
+    pub cause: ConnectFault,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectFault {
+    #[error("the name does not resolve: {0}")]
+    NoSuchHost(io::Error),
+    #[error("unreachable: {0}")]
+    Unreachable(io::Error),
+    /// A jump host did not make the connection to this hop; its words.
+    #[error("the jump host before it does not reach it: {0}")]
+    JumpRefused(String),
+    #[error("{0} took longer than {seconds} seconds", seconds = .1.as_secs())]
+    TimedOut(Step, Duration),
+    /// Something else answers there. The start of what it said, at most 80 characters, unescaped.
+    #[error("no SSH server: it answers {0:?}")]
+    NoSsh(String),
+    #[error("no {kind} algorithm in common; the server offers {theirs}")]
+    NoCommonAlgorithm { kind: String, theirs: String },
+    #[error(transparent)]
+    HostKey(#[from] HostKeyRefusal),
+    /// No credential was taken; the methods with which the server would go on.
+    #[error("login refused; the server offers {list}", list = list(.offered))]
+    AuthRefused { offered: Vec<String> },
+    #[error("the server asks questions at login that need a person")]
+    LoginInteractive,
+    /// The server hung up; its words if it said any, at most 200 characters, unescaped.
+    #[error("the server closed the connection at {at}{said}", said = said(.words))]
+    Closed { at: Step, words: Option<String> },
+    /// Logged in, but the server opens no session there.
+    #[error("logged in, but the server opens no session: {0}")]
+    NoSession(String),
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    #[error("a plan without a hop")]
+    NoRoute,
+}
+
+fn list(words: &[String]) -> String {
+    if words.is_empty() { String::from("nothing else") } else { words.join(", ") }
+}
+
+fn said(words: &Option<String>) -> String {
+    words.as_ref().map(|words| format!(": {words:?}")).unwrap_or_default()
+}
+
+/// How far it got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Connecting,
+    /// From the first byte to the host key.
+    Handshake,
+    Login,
+    /// After the login succeeded.
+    Session,
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Step::Connecting => "connecting",
+            Step::Handshake => "the SSH handshake",
+            Step::Login => "login",
+            Step::Session => "opening a session",
+        })
+    }
+}
+
+/// Why a presented host key was not taken. Fingerprints are `SHA256:…`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostKeyRefusal {
+    #[error("the host key changed: it is {presented}, known is {known}", known = .known.join(", "))]
+    Changed { known: Vec<String>, presented: String },
+    #[error("the host key {presented} is revoked")]
+    Revoked { presented: String },
+    #[error("the host key {presented} is not known")]
+    Unknown { presented: String },
+    #[error("the operator did not accept the host key {presented}")]
+    Declined { presented: String },
+    /// It proved itself with a certificate, which was not asked for.
+    #[error("the server presented a certificate")]
+    Certificate,
+}
+
+/// Why there is no channel. Nothing was sent in any of these cases.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the session is closed")]
+    Closed,
+    #[error("the connection is lost, and the credential can't be used again")]
+    Lost,
+    #[error("the connection was lost; connecting again failed: {0}")]
+    Connect(Arc<ConnectError>),
+    #[error("the server opens no session: {0}")]
+    Refused(String),
+    #[error("no channel became free within {seconds} seconds", seconds = .0.as_secs())]
+    Busy(Duration),
+}
+
+/// Why a channel can't be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChannelError {
+    /// The channel was gone before the command was handed to it: it can be run on another.
+    #[error("the channel was gone before the command was sent")]
+    Stale,
+    #[error("the connection is lost")]
+    Lost,
+    #[error("the channel is closed")]
+    Closed,
+}
+
+impl ChannelError {
+    /// Whether the command can have reached the server.
+    pub fn sent(self) -> bool {
+        self != ChannelError::Stale
+    }
+}

@@ -1,0 +1,71 @@
+//! The SSH client side: reach a target through its jump hosts, prove who we are, keep connections
+//! warm, hand out exec channels, end what runs there.
+//!
+//! A [`Plan`] says where and with which credentials, a [`HostKeyJudge`] whether a server is the one
+//! that was meant; [`connect`] makes the first [`Connection`] of a session, a [`Pool`] keeps it and
+//! its siblings.
+
+mod agent;
+mod auth;
+mod channel;
+mod connect;
+mod connection;
+mod end;
+mod error;
+mod handler;
+mod pool;
+mod slots;
+mod supply;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use russh::keys::{Algorithm, PrivateKey, PublicKey};
+
+pub use agent::{Agent, AgentKey};
+pub use channel::{Channel, Event, Reader, Writer};
+pub use connect::connect;
+pub use connection::Connection;
+pub use end::RemoteEnd;
+pub use error::{ChannelError, ConnectError, ConnectFault, HostKeyRefusal, OpenError, Step};
+pub use pool::{Pool, PoolOptions};
+
+use crate::domain::{secret::Secret, target::Hop};
+
+/// One way to prove who we are. A password is also the answer to a `keyboard-interactive` question,
+/// when that is a single one whose answer is not shown.
+pub enum Credential {
+    Password(Secret<String>),
+    Key(Arc<PrivateKey>),
+    Agent(AgentKey),
+}
+
+/// One machine on the way, and what is tried there, in this order.
+pub struct HopPlan {
+    pub hop: Hop,
+    pub credentials: Vec<Arc<Credential>>,
+}
+
+/// The whole way: jump hosts first, the target last. Never empty.
+pub struct Plan {
+    pub hops: Vec<HopPlan>,
+}
+
+/// Says whether a server is the one that was meant (security.md 8: "Hosts").
+pub trait HostKeyJudge: Send + Sync {
+    /// Host key algorithms to ask the server for first: those of the keys known for this hop.
+    fn preferred(&self, hop: &Hop) -> Vec<Algorithm>;
+
+    /// Asked once a handshake, after the server has proven that it holds `key` and before anything
+    /// of ours is shown to it. May wait for a person: no deadline runs meanwhile. The login happens
+    /// on the same connection. The future is dropped when the connection goes away.
+    fn judge<'a>(
+        &'a self,
+        hop: &'a Hop,
+        key: &'a PublicKey,
+    ) -> BoxFuture<'a, Result<(), HostKeyRefusal>>;
+}

@@ -1,0 +1,343 @@
+//! The warm connections of one session: hands out channels, grows before it must, ends in order.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use futures::future::join_all;
+use tokio::{
+    sync::{oneshot, watch},
+    time::{sleep, timeout},
+};
+
+use super::{
+    Channel, ChannelError, ConnectError, ConnectFault, Connection, HostKeyJudge, OpenError, Plan,
+    Reader, RemoteEnd, Step, Writer, connect,
+    connection::NoChannel,
+    end,
+    slots::{Need, REFUSED_REST, Refusal},
+    supply::{Order, RETRY, Supply, Waiter},
+};
+
+/// How long an open waits for a place.
+const PLACE: Duration = Duration::from_secs(30);
+/// A connection that leaves an open unanswered this long gets no more of them.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How often a connection is tried that the server drops before it spoke, and how long to wait
+/// before the second try; each further wait is twice as long.
+const TRIES: u32 = 5;
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// How often connections are looked through for idle ones.
+const ROUND: Duration = Duration::from_secs(20);
+
+pub struct PoolOptions {
+    /// Whether the credentials may be used for further connections. A code that a person typed is
+    /// good for one.
+    pub reusable: bool,
+    /// Channels to keep open ahead on each connection: 1 to 4 save a round trip per exec.
+    pub ahead: usize,
+}
+
+/// All connections of one session to its target.
+///
+/// A channel is handed out within a round trip as a rule, and without any where one was opened
+/// ahead. Where all connections are lost, the next [`Pool::open`] connects again, once.
+pub struct Pool {
+    me: Weak<Pool>,
+    plan: Arc<Plan>,
+    judge: Arc<dyn HostKeyJudge>,
+    supply: Mutex<Supply>,
+    count: watch::Sender<usize>,
+}
+
+impl Pool {
+    /// `judge` decides without a person, by what is pinned. Needs a tokio runtime.
+    pub fn new(
+        plan: Arc<Plan>,
+        judge: Arc<dyn HostKeyJudge>,
+        first: Connection,
+        options: PoolOptions,
+    ) -> Arc<Self> {
+        let pool = Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            plan,
+            judge,
+            supply: Mutex::new(Supply::new(options.reusable, options.ahead)),
+            count: watch::Sender::new(1),
+        });
+        let mut supply = pool.lock();
+        pool.add(&mut supply, first);
+        pool.carry_on(&mut supply);
+        drop(supply);
+        tokio::spawn(give_back_idle(Weak::clone(&pool.me)));
+        pool
+    }
+
+    /// A session channel for one exec.
+    pub async fn open(&self) -> Result<Channel, OpenError> {
+        self.obtain(Need::Work).await
+    }
+
+    /// Opens a channel and runs `command` on it; takes another channel where one turns out to have
+    /// died before the command was sent.
+    pub async fn exec(&self, command: &[u8]) -> Result<(Reader, Writer), OpenError> {
+        loop {
+            match self.open().await?.exec(command).await {
+                Err(ChannelError::Stale) => tokio::task::yield_now().await,
+                Err(_) => return Err(OpenError::Lost),
+                Ok(ends) => return Ok(ends),
+            }
+        }
+    }
+
+    /// Ends every process on the target that carries one of the markers (`SGW_EXEC=` in its
+    /// environment or command line), and all that share a terminal session with it. Takes about
+    /// five seconds at most.
+    pub async fn end_processes(&self, markers: &[String]) -> RemoteEnd {
+        end::end_processes(self, markers).await
+    }
+
+    /// Whether no connection is left.
+    pub fn is_lost(&self) -> bool {
+        *self.count.borrow() == 0
+    }
+
+    /// Returns when no connection is left.
+    pub async fn lost(&self) {
+        let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    pub fn connections(&self) -> usize {
+        *self.count.borrow()
+    }
+
+    /// Closes all channels and connections; takes a few seconds at most. Ends no process.
+    pub async fn close(&self) {
+        let connections = {
+            let mut supply = self.lock();
+            supply.closed = true;
+            supply.waiting.clear();
+            std::mem::take(&mut supply.connections)
+        };
+        join_all(connections.iter().map(|connection| connection.close())).await;
+        self.count.send_replace(0);
+    }
+
+    pub(super) async fn obtain(&self, need: Need) -> Result<Channel, OpenError> {
+        let waiting = {
+            let mut supply = self.lock();
+            if supply.closed {
+                return Err(OpenError::Closed);
+            }
+            supply.forget_lost();
+            if (supply.waiting.is_empty() || need == Need::Ending)
+                && let Some(channel) = supply.take()
+            {
+                self.carry_on(&mut supply);
+                return Ok(channel);
+            }
+            let (hand, waiting) = oneshot::channel();
+            let waiter = Waiter { need, hand };
+            match need {
+                Need::Work => supply.waiting.push_back(waiter),
+                Need::Ending => supply.waiting.push_front(waiter),
+            }
+            self.carry_on(&mut supply);
+            waiting
+        };
+        match timeout(PLACE, waiting).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(OpenError::Closed),
+            Err(_) => Err(match self.lock().refusal.clone() {
+                Some(words) => OpenError::Refused(words),
+                None => OpenError::Busy(PLACE),
+            }),
+        }
+    }
+
+    /// Whether `connection` may be left to one channel that is not read; if so, it is.
+    pub(super) fn seclude(&self, connection: &Connection) -> bool {
+        let mut supply = self.lock();
+        if connection.slots().is_secluded() {
+            return true;
+        }
+        if !supply.can_spare_one() {
+            return false;
+        }
+        connection.slots().seclude();
+        self.carry_on(&mut supply);
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Supply> {
+        self.supply.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, supply: &mut Supply, connection: Connection) {
+        let _ = connection.pool.set(Weak::clone(&self.me));
+        let slots = Arc::clone(&connection.leg().slots);
+        let lost = connection.leg().lost.clone();
+        supply.add(Arc::new(connection));
+        let pool = Weak::clone(&self.me);
+        tokio::spawn(async move {
+            loop {
+                let over = tokio::select! {
+                    () = slots.changed.notified() => false,
+                    () = lost.cancelled() => true,
+                };
+                let Some(pool) = pool.upgrade() else { return };
+                pool.carry_on(&mut pool.lock());
+                if over {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Serves who waits, and starts what has to be done for the rest. To be called after every
+    /// change.
+    fn carry_on(&self, supply: &mut Supply) {
+        supply.forget_lost();
+        supply.serve();
+        for order in supply.orders() {
+            match order {
+                Order::Open(connection) => {
+                    tokio::spawn(open(Weak::clone(&self.me), connection));
+                }
+                Order::Connect => {
+                    tokio::spawn(further(
+                        Weak::clone(&self.me),
+                        Arc::clone(&self.plan),
+                        Arc::clone(&self.judge),
+                    ));
+                }
+            }
+        }
+        if let Some(error) = supply.dead_end() {
+            fail(supply, &error);
+        }
+        let count = supply.connections.len();
+        self.count.send_if_modified(|known| std::mem::replace(known, count) != count);
+    }
+
+    fn carry_on_later(&self, after: Duration) {
+        let pool = Weak::clone(&self.me);
+        tokio::spawn(async move {
+            sleep(after).await;
+            if let Some(pool) = pool.upgrade() {
+                pool.carry_on(&mut pool.lock());
+            }
+        });
+    }
+
+    fn connected(&self, outcome: Result<Connection, ConnectError>) {
+        let mut supply = self.lock();
+        supply.connecting -= 1;
+        match outcome {
+            Ok(connection) if supply.closed => {
+                tokio::spawn(async move { connection.close().await });
+            }
+            Ok(connection) => self.add(&mut supply, connection),
+            Err(error) => {
+                tracing::warn!(cause = %error.cause, "no further connection");
+                supply.forget_lost();
+                if supply.connections.is_empty() {
+                    if supply.connecting == 0 {
+                        fail(&mut supply, &OpenError::Connect(Arc::new(error)));
+                    }
+                } else {
+                    supply.failed(is_for_good(&error.cause));
+                    self.carry_on_later(RETRY);
+                }
+            }
+        }
+        self.carry_on(&mut supply);
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        for connection in &self.lock().connections {
+            connection.closing.cancel();
+        }
+    }
+}
+
+fn fail(supply: &mut Supply, error: &OpenError) {
+    for waiter in supply.waiting.drain(..) {
+        let _ = waiter.hand.send(Err(error.clone()));
+    }
+}
+
+/// Whether another try would only be another failed login.
+fn is_for_good(cause: &ConnectFault) -> bool {
+    use ConnectFault::*;
+    matches!(cause, HostKey(_) | AuthRefused { .. } | LoginInteractive | NoSession(_))
+}
+
+async fn open(pool: Weak<Pool>, connection: Arc<Connection>) {
+    let opening = connection.open_ahead();
+    tokio::pin!(opening);
+    let outcome = match timeout(ANSWER, &mut opening).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            // It hangs. Those who wait go elsewhere.
+            connection.slots().seclude();
+            if let Some(pool) = pool.upgrade() {
+                pool.carry_on(&mut pool.lock());
+            }
+            opening.await
+        }
+    };
+    let Some(pool) = pool.upgrade() else { return };
+    let mut supply = pool.lock();
+    match outcome {
+        Ok(()) => supply.refusal = None,
+        Err(NoChannel::Lost) => {}
+        Err(NoChannel::Refused(refusal)) => {
+            if let Refusal::Never(words) = refusal {
+                supply.refusal = Some(words);
+            }
+            supply.learn();
+            pool.carry_on_later(REFUSED_REST);
+        }
+    }
+    pool.carry_on(&mut supply);
+}
+
+async fn further(pool: Weak<Pool>, plan: Arc<Plan>, judge: Arc<dyn HostKeyJudge>) {
+    let mut wait = FIRST_WAIT;
+    let mut tries = 1;
+    let outcome = loop {
+        let outcome = connect(&plan, Arc::clone(&judge)).await;
+        let dropped = matches!(
+            &outcome,
+            Err(ConnectError { cause: ConnectFault::Closed { at: Step::Handshake, .. }, .. })
+        );
+        if !dropped || tries == TRIES || pool.strong_count() == 0 {
+            break outcome;
+        }
+        sleep(wait).await;
+        wait *= 2;
+        tries += 1;
+    };
+    if let Some(pool) = pool.upgrade() {
+        pool.connected(outcome);
+    }
+}
+
+async fn give_back_idle(pool: Weak<Pool>) {
+    loop {
+        sleep(ROUND).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let surplus = {
+            let mut supply = pool.lock();
+            let surplus = supply.surplus();
+            pool.carry_on(&mut supply);
+            surplus
+        };
+        drop(pool);
+        join_all(surplus.iter().map(|connection| connection.close())).await;
+    }
+}

@@ -1,0 +1,220 @@
+//! Decides where channels come from: which connection opens another, when a further one is made.
+//!
+//! Nothing here waits or speaks; [`super::Pool`] carries the orders out.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    Channel, Connection, OpenError,
+    slots::{MAX_SESSIONS, Need},
+};
+
+/// The most connections to one target.
+const CONNECTIONS: usize = 16;
+/// Up to here channels get connections of their own before they share one.
+const SPREAD: usize = 4;
+/// Handshakes at once: sshd drops connections at random from 10 on (sshd_config(5): MaxStartups).
+const HANDSHAKES: usize = 3;
+/// An extra connection that nobody used for this long is given back.
+const IDLE: Duration = Duration::from_secs(60);
+/// Where a further connection failed, the next is not tried sooner.
+pub(super) const RETRY: Duration = Duration::from_secs(5);
+
+pub(super) struct Supply {
+    pub connections: Vec<Arc<Connection>>,
+    pub waiting: VecDeque<Waiter>,
+    /// Connections being made.
+    pub connecting: usize,
+    pub closed: bool,
+    /// What the server last said when it refused a session.
+    pub refusal: Option<String>,
+    /// Whether the credential may be used for further connections.
+    reusable: bool,
+    /// Channels to have open ahead on each connection.
+    ahead: usize,
+    /// Channels that one connection takes, as far as we know.
+    limit: usize,
+    /// Two channels had to share a connection since the last one was made.
+    shared: bool,
+    rest_until: Option<Instant>,
+    /// The server would not have us again while it had us.
+    turned_away: bool,
+}
+
+pub(super) struct Waiter {
+    pub need: Need,
+    pub hand: oneshot::Sender<Result<Channel, OpenError>>,
+}
+
+pub(super) enum Order {
+    /// Open a channel ahead. It is counted already ([`super::slots::Slots::begin`]).
+    Open(Arc<Connection>),
+    Connect,
+}
+
+impl Supply {
+    pub fn new(reusable: bool, ahead: usize) -> Self {
+        Self {
+            connections: Vec::new(),
+            waiting: VecDeque::new(),
+            connecting: 0,
+            closed: false,
+            refusal: None,
+            reusable,
+            ahead,
+            limit: MAX_SESSIONS,
+            shared: false,
+            rest_until: None,
+            turned_away: false,
+        }
+    }
+
+    /// Takes in a connection that was just made.
+    pub fn add(&mut self, connection: Arc<Connection>) {
+        connection.slots().lower_limit(self.limit);
+        self.connections.push(connection);
+        self.shared = false;
+        self.turned_away = false;
+        self.rest_until = None;
+    }
+
+    /// A further connection failed; `for_good` when trying again would change nothing.
+    pub fn failed(&mut self, for_good: bool) {
+        self.turned_away |= for_good;
+        self.rest_until = Some(Instant::now() + RETRY);
+    }
+
+    pub fn forget_lost(&mut self) {
+        self.connections.retain(|connection| !connection.is_lost());
+        if self.connections.is_empty() {
+            self.turned_away = false;
+            self.rest_until = None;
+        }
+    }
+
+    /// A limit that one connection has learned holds for all.
+    pub fn learn(&mut self) {
+        let learned = self.connections.iter().map(|connection| connection.slots().limit()).min();
+        self.limit = self.limit.min(learned.unwrap_or(self.limit));
+        for connection in &self.connections {
+            connection.slots().lower_limit(self.limit);
+        }
+    }
+
+    /// One that was opened ahead, on an idle connection if there is one, else the least loaded.
+    pub fn take(&mut self) -> Option<Channel> {
+        let best = usable(&self.connections)
+            .filter(|connection| connection.slots().ahead() > 0)
+            .min_by_key(|connection| connection.slots().active())?;
+        let connection = Arc::clone(best);
+        self.shared |= connection.slots().active() > 0;
+        let raw = connection.slots().take()?;
+        Some(Channel::new(raw, connection))
+    }
+
+    /// Hands what is there to those who wait, in their order.
+    pub fn serve(&mut self) {
+        self.waiting.retain(|waiter| !waiter.hand.is_closed());
+        while !self.waiting.is_empty() {
+            let Some(channel) = self.take() else { return };
+            if let Some(waiter) = self.waiting.pop_front() {
+                // Given up this very moment: the channel is closed again.
+                let _ = waiter.hand.send(Ok(channel));
+            }
+        }
+    }
+
+    /// What is to be done so that those who wait, and those who will come, are served.
+    pub fn orders(&mut self) -> Vec<Order> {
+        let mut orders = Vec::new();
+        if self.closed {
+            return orders;
+        }
+        let mut coming: usize =
+            usable(&self.connections).map(|connection| connection.slots().opening()).sum();
+        while let Some(waiter) = self.waiting.get(coming) {
+            let Some(connection) = with_room(&self.connections, waiter.need) else { break };
+            connection.slots().begin();
+            orders.push(Order::Open(connection));
+            coming += 1;
+        }
+        let missing = self.waiting.len().saturating_sub(coming);
+        let each = self.limit.saturating_sub(1).max(1);
+        while self.may_connect() && self.wants_connection(missing, each) {
+            self.connecting += 1;
+            self.shared = false;
+            orders.push(Order::Connect);
+        }
+        for connection in usable(&self.connections) {
+            let slots = connection.slots();
+            while slots.ahead() + slots.opening() < self.ahead && slots.has_room(Need::Work) {
+                slots.begin();
+                orders.push(Order::Open(Arc::clone(connection)));
+            }
+        }
+        orders
+    }
+
+    fn wants_connection(&self, missing: usize, each: usize) -> bool {
+        if self.connecting > 0 {
+            return self.connecting * each < missing;
+        }
+        let none_left = !self.connections.is_empty() && usable(&self.connections).next().is_none();
+        missing > 0 || none_left || (self.shared && self.connections.len() < SPREAD)
+    }
+
+    fn may_connect(&self) -> bool {
+        let resting = self.rest_until.is_some_and(|until| Instant::now() < until);
+        self.reusable
+            && !resting
+            && !self.turned_away
+            && self.connecting < HANDSHAKES
+            && self.connections.len() + self.connecting < CONNECTIONS
+    }
+
+    /// Why nobody can be served any more, if so.
+    pub fn dead_end(&self) -> Option<OpenError> {
+        if self.closed {
+            return Some(OpenError::Closed);
+        }
+        let over = self.connections.is_empty() && self.connecting == 0 && !self.may_connect();
+        over.then_some(OpenError::Lost)
+    }
+
+    /// Whether one connection can be spared for a channel that is not read.
+    pub fn can_spare_one(&self) -> bool {
+        let secluded =
+            self.connections.iter().filter(|connection| connection.slots().is_secluded()).count();
+        self.reusable && !self.turned_away && secluded + 1 < CONNECTIONS
+    }
+
+    /// Takes out the connections that are no longer needed. One always stays.
+    pub fn surplus(&mut self) -> Vec<Arc<Connection>> {
+        let mut surplus = Vec::new();
+        while self.connections.len() > 1 {
+            let idle = |connection: &Arc<Connection>| connection.slots().idle_for() > IDLE;
+            let Some(place) = self.connections.iter().rposition(idle) else { break };
+            surplus.push(self.connections.remove(place));
+        }
+        surplus
+    }
+}
+
+fn usable(connections: &[Arc<Connection>]) -> impl Iterator<Item = &Arc<Connection>> {
+    connections
+        .iter()
+        .filter(|connection| !connection.is_lost() && !connection.slots().is_secluded())
+}
+
+fn with_room(connections: &[Arc<Connection>], need: Need) -> Option<Arc<Connection>> {
+    usable(connections)
+        .filter(|connection| connection.slots().has_room(need))
+        .min_by_key(|connection| connection.slots().active() + connection.slots().opening())
+        .cloned()
+}

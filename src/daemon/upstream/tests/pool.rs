@@ -1,0 +1,118 @@
+//! Many at once, few places, and connections that go away.
+
+use futures::future::join_all;
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_at_once_all_run() {
+    let sshd = Sshd::start("");
+    let pool = sshd.pool().await;
+    let start = std::time::Instant::now();
+    let all = join_all((0..50).map(|number| {
+        let pool = Arc::clone(&pool);
+        async move { run(&pool, &format!("sleep 2; echo {number}")).await }
+    }));
+    for (number, ran) in all.await.iter().enumerate() {
+        assert_eq!(ran.stdout, format!("{number}\n").as_bytes());
+    }
+    println!("{:?} with {} connections", start.elapsed(), pool.connections());
+    assert!((6..=16).contains(&pool.connections()), "{}", pool.connections());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_one_session_a_connection_is_enough() {
+    let sshd = Sshd::start("MaxSessions 1");
+    let pool = sshd.pool().await;
+    let all = join_all((0..5).map(|number| {
+        let pool = Arc::clone(&pool);
+        async move { run(&pool, &format!("sleep 1; echo {number}")).await }
+    }));
+    for (number, ran) in all.await.iter().enumerate() {
+        assert_eq!(ran.stdout, format!("{number}\n").as_bytes());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_and_one_place_are_used_in_turn() {
+    let sshd = Sshd::start("MaxSessions 1");
+    let pool = sshd::pool(sshd.plan(), false).await;
+    let all = join_all((0..4).map(|_| run(&pool, "sleep 0.3; echo x")));
+    assert!(all.await.iter().all(|ran| ran.stdout == b"x\n"));
+    assert_eq!(pool.connections(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_exec_after_another_needs_one_connection() {
+    let sshd = Sshd::start("");
+    let pool = sshd.pool().await;
+    for _ in 0..20 {
+        assert_eq!(run(&pool, "echo x").await.stdout, b"x\n");
+    }
+    assert_eq!(pool.connections(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_execs_spread_over_connections() {
+    let sshd = Sshd::start("");
+    let pool = sshd.pool().await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(pool.exec(b"cat").await.unwrap());
+    }
+    until("a second connection", || pool.connections() == 2).await;
+    let (reader, _writer) = pool.exec(b"cat").await.unwrap();
+    assert!(reader.is_alone());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_pool_connects_again_and_stale_channels_are_not_handed_out() {
+    let sshd = Sshd::start("");
+    let relay = Relay::to(sshd.port, Duration::ZERO).await;
+    let pool = sshd::pool(sshd.plan_for(&sshd::me(), relay.port), true).await;
+    for _ in 0..3 {
+        relay.cut();
+        assert_eq!(run(&pool, "echo again").await.stdout, b"again\n");
+    }
+    relay.shut();
+    soon(pool.lost()).await;
+    let Err(OpenError::Connect(error)) = soon(pool.open()).await else { panic!("it opened") };
+    assert!(matches!(error.cause, ConnectFault::Unreachable(_)), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_for_one_connection_is_not_used_twice() {
+    let sshd = Sshd::start("");
+    let relay = Relay::to(sshd.port, Duration::ZERO).await;
+    let pool = sshd::pool(sshd.plan_for(&sshd::me(), relay.port), false).await;
+    relay.cut();
+    soon(pool.lost()).await;
+    assert!(matches!(soon(pool.open()).await, Err(OpenError::Lost)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn further_connections_go_by_the_pins() {
+    let sshd = Sshd::start("");
+    let relay = Relay::to(sshd.port, Duration::ZERO).await;
+    let plan = Arc::new(sshd.plan_for(&sshd::me(), relay.port));
+    let first = connect(&plan, Judge::trusting()).await.unwrap();
+    let elsewhere = Judge::pinned(&[sshd::new_key().public_key().clone()]);
+    let pool = Pool::new(plan, elsewhere, first, PoolOptions { reusable: true, ahead: 1 });
+    relay.cut();
+    soon(pool.lost()).await;
+    let Err(OpenError::Connect(error)) = soon(pool.open()).await else { panic!("it opened") };
+    assert!(matches!(error.cause, ConnectFault::HostKey(HostKeyRefusal::Changed { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_ends_every_reader() {
+    let sshd = Sshd::start("");
+    let pool = sshd.pool().await;
+    let (mut reader, _writer) = pool.exec(b"cat").await.unwrap();
+    let start = std::time::Instant::now();
+    pool.close().await;
+    assert!(start.elapsed() < Duration::from_secs(3));
+    assert_eq!(soon(reader.next()).await, Event::Closed);
+    assert!(pool.is_lost());
+    assert!(matches!(pool.open().await, Err(OpenError::Closed)));
+}

@@ -1,0 +1,80 @@
+//! A TCP relay in front of a server: it can delay what passes, and drop every connection at once.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
+};
+
+pub struct Relay {
+    pub port: u16,
+    cut: Arc<watch::Sender<u32>>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Relay {
+    /// `delay` is for each direction: half a round trip.
+    pub async fn to(port: u16, delay: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let own = listener.local_addr().unwrap().port();
+        let cut = Arc::new(watch::Sender::new(0));
+        let cuts = Arc::clone(&cut);
+        let accepting = tokio::spawn(async move {
+            loop {
+                let (near, _) = listener.accept().await.unwrap();
+                let mut cut = cuts.subscribe();
+                tokio::spawn(async move {
+                    let far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                    near.set_nodelay(true).unwrap();
+                    far.set_nodelay(true).unwrap();
+                    let (near_read, near_write) = near.into_split();
+                    let (far_read, far_write) = far.into_split();
+                    tokio::select! {
+                        _ = async { tokio::join!(pass(near_read, far_write, delay), pass(far_read, near_write, delay)) } => {}
+                        _ = cut.changed() => {}
+                    }
+                });
+            }
+        });
+        Self { port: own, cut, accepting }
+    }
+
+    /// Ends all connections that pass now.
+    pub fn cut(&self) {
+        self.cut.send_modify(|count| *count += 1);
+    }
+
+    /// Ends them, and takes no more.
+    pub fn shut(&self) {
+        self.accepting.abort();
+        self.cut();
+    }
+}
+
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) {
+    let (sender, mut receiver) = mpsc::channel::<(Instant, Vec<u8>)>(1024);
+    let reading = async move {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = from.read(&mut buffer).await {
+            let due = Instant::now() + delay;
+            if sender.send((due, buffer[..count].to_vec())).await.is_err() {
+                return;
+            }
+        }
+    };
+    let writing = async move {
+        while let Some((due, bytes)) = receiver.recv().await {
+            sleep_until(due).await;
+            if to.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::join!(reading, writing);
+}
