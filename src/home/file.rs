@@ -27,7 +27,9 @@ impl Home {
         let stat = fs::fstat(&file).map_err(|errno| io_error("look at", &path)(errno.into()))?;
         check_type(&path, &stat, FileType::RegularFile, "regular file")?;
         check_owner(&path, &stat)?;
-        let (mode, links) = (stat.st_mode & 0o777, u64::from(stat.st_nlink));
+        let mode = stat.st_mode & 0o777;
+        #[allow(clippy::useless_conversion)] // 32 bits on aarch64
+        let links = u64::from(stat.st_nlink);
         if mode & 0o077 != 0 {
             return Err(HomeError::Mode { path, mode, expected: 0o600 });
         }

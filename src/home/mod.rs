@@ -118,8 +118,10 @@ impl Home {
 
     /// Opens an existing home, or refuses it with the reason.
     pub fn open(path: &Path) -> Result<Self, HomeError> {
-        let dir = open_directory(path)?;
-        Ok(Self { path: path.to_owned(), dir })
+        // Without a slash at the end, which would have a symlink followed after all.
+        let path: PathBuf = path.components().collect();
+        let dir = open_directory(&path)?;
+        Ok(Self { path, dir })
     }
 
     /// Opens a home, made first where there is none.

@@ -54,6 +54,7 @@ fn a_home_that_is_a_link_or_a_file_or_nothing_is_refused() {
     symlink(home.path(), &link).unwrap();
     assert!(matches!(Home::open(&link).unwrap_err(), HomeError::Symlink(_)));
     assert!(matches!(Home::open_or_create(&link).unwrap_err(), HomeError::Symlink(_)));
+    assert!(matches!(Home::open(&link.join("")).unwrap_err(), HomeError::Symlink(_)));
     let file = outer.path().join("file");
     fs::write(&file, "").unwrap();
     assert!(matches!(Home::open_or_create(&file).unwrap_err(), HomeError::Type { .. }));

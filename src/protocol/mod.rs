@@ -1,3 +1,6 @@
+//! What crosses a socket.
+
+pub mod noise;
 //! What crosses a socket. `docs/protocol.md` is its text; the examples there are tested.
 
 pub mod agent;

@@ -84,7 +84,7 @@ fn bound(seq: u64, kind: &str, before: &Hash) -> Vec<u8> {
     bound
 }
 
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the record is too large for the audit")]
 pub struct TooLarge;
 
@@ -185,11 +185,16 @@ pub struct Link<'a> {
 
 impl Default for Walk {
     fn default() -> Self {
-        Self { tip: Tip::default(), first_bad: None, noted: true }
+        Self::after(Tip::default())
     }
 }
 
 impl Walk {
+    /// From the middle of a chain.
+    pub fn after(tip: Tip) -> Self {
+        Self { tip, first_bad: None, noted: true }
+    }
+
     /// The last line's number and hash.
     pub fn tip(&self) -> Tip {
         self.tip
