@@ -4,4 +4,5 @@
 //! and agents type, `daemon` has every effect.
 
 pub mod domain;
+pub mod home;
 pub mod protocol;
