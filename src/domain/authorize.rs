@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use super::{
     action::{Access, Action, Exec},
     capability::Capability,
-    grant::{Grant, Mode},
+    digest::Digest,
+    grant::{Grant, Mode, Terms},
     identity::Identity,
     request::{Refused, Request},
 };
@@ -78,22 +79,30 @@ pub fn authorize_approved_exec(
     Ok(Allowed(exec))
 }
 
-/// A yes for access, used up here.
-pub fn authorize_approved_access(
+/// The operator said yes to what `shown` stands for, and gives `terms`, which may be less than was
+/// asked.
+pub fn authorize_shown_access(
     request: &mut Request,
+    shown: &Digest,
+    terms: &Terms,
     now: Timestamp,
 ) -> Result<Allowed<Access>, NotApproved> {
     let Action::Access(access) = request.action.clone() else {
         return Err(NotApproved::OtherKind);
     };
-    request.spend(now).map_err(NotApproved::Request)?;
-    Ok(Allowed(access))
+    if !terms.within(&access.terms) {
+        return Err(NotApproved::Wider);
+    }
+    request.check_shown(shown, now).map_err(NotApproved::Request)?;
+    Ok(Allowed(Access { terms: terms.clone(), ..access }))
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotApproved {
     #[error("the approval is for another kind of action")]
     OtherKind,
+    #[error("the approval gives more than was asked")]
+    Wider,
     #[error(transparent)]
     Denied(Denied),
     #[error(transparent)]

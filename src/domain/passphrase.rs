@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn good_ones_pass() {
-        for text in ["dress kiwi orbit lamp", "Tr0ub4dor&3-and-more!", "größe übt zwölf mal täglich"]
+        for text in
+            ["dress kiwi orbit lamp", "Tr0ub4dor&3-and-more!", "größe übt zwölf mal täglich"]
         {
             assert_eq!(verdict(text), Ok(()), "{text}");
         }

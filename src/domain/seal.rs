@@ -194,11 +194,7 @@ impl Header {
         self.open_costing(passphrase, Cost::LEAST)
     }
 
-    fn open_costing(
-        &self,
-        passphrase: &Secret<String>,
-        least: Cost,
-    ) -> Result<DataKey, OpenError> {
+    fn open_costing(&self, passphrase: &Secret<String>, least: Cost) -> Result<DataKey, OpenError> {
         if !self.argon2id.within(least) {
             return Err(OpenError::Damaged("its argon2id cost is not one that sgw writes"));
         }

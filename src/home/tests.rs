@@ -130,10 +130,7 @@ fn a_file_that_others_could_have_written_is_not_read() {
     rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0)
         .unwrap();
     assert!(matches!(home.read(STATE, 100).unwrap_err(), HomeError::Type { .. }));
-    assert!(matches!(
-        home.open_file(STATE, OFlags::WRONLY).unwrap_err(),
-        HomeError::Type { .. }
-    ));
+    assert!(matches!(home.open_file(STATE, OFlags::WRONLY).unwrap_err(), HomeError::Type { .. }));
     if root() {
         home.replace(STATE, b"content").unwrap();
         chown(&path, Some(12_345), None).unwrap();

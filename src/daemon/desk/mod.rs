@@ -1,0 +1,495 @@
+//! The desk: identity + action -> permit, through `authorize` and the queue of requests. It calls
+//! nobody's effects.
+
+mod permit;
+mod queue;
+mod show;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{Notify, broadcast};
+
+pub use self::permit::Permit;
+use self::queue::{Entry, Queue, Same, WAITING_ALL, WAITING_EACH};
+use crate::{
+    domain::{
+        action::{Access, Action, Exec},
+        authorize::{self, Decision, Denied, NotApproved},
+        digest::Digest,
+        grant::{Grant, Terms},
+        id::Id,
+        identity::{Identity, Seen},
+        request::{Parts, Refused, Request, State},
+    },
+    protocol::error::{Code, Failure},
+};
+
+/// What became of a request that somebody waited for.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Access was given: the session, now collected.
+    Session(Id),
+    /// A command was approved and has not run yet.
+    Approved,
+    /// A command was approved and ran as this exec.
+    Ran(Id),
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    pub identity: Identity,
+    pub seen: Seen,
+}
+
+/// What the desk says of a command.
+pub enum Verdict {
+    Permit(Permit<Exec>),
+    /// A person is asked; the request's id.
+    Asked(Id),
+}
+
+/// Where a command would run, as the session knows it: bound into the digest.
+pub struct Ground<'a> {
+    pub owner: &'a Identity,
+    pub grant: &'a Grant,
+    pub place: &'a str,
+}
+
+pub struct Desk {
+    queue: Mutex<Queue>,
+    /// A request came or changed: its id.
+    news: broadcast::Sender<Id>,
+    new_id: Box<dyn Fn() -> Result<Id, Failure> + Send + Sync>,
+    now: fn() -> Timestamp,
+}
+
+impl Desk {
+    pub fn new(
+        new_id: impl Fn() -> Result<Id, Failure> + Send + Sync + 'static,
+        now: fn() -> Timestamp,
+    ) -> Self {
+        let (news, _) = broadcast::channel(256);
+        Self { queue: Mutex::default(), news, new_id: Box::new(new_id), now }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hears of requests that come or change.
+    pub fn listen(&self) -> broadcast::Receiver<Id> {
+        self.news.subscribe()
+    }
+
+    /// Puts an access request into the queue, or joins the same one there. The flag says whether
+    /// it is new.
+    pub fn ask_access(
+        &self,
+        asker: &Asker,
+        access: Access,
+        lives: SignedDuration,
+    ) -> Result<(Id, bool), Failure> {
+        let sameness = access.sameness(&asker.identity);
+        let digest = |id: &Id, until| access.digest(&asker.identity, id, until);
+        let action = Action::Access(access.clone());
+        self.ask(asker, action, None, lives, sameness, digest)
+    }
+
+    /// Judges a command: a permit, a question for the operator, or a refusal.
+    pub fn judge_exec(
+        &self,
+        asker: &Asker,
+        ground: &Ground<'_>,
+        exec: Exec,
+        no_ask: bool,
+    ) -> Result<Verdict, Failure> {
+        let now = (self.now)();
+        match authorize::authorize_exec(&asker.identity, ground.owner, ground.grant, exec, now) {
+            Decision::Allowed(allowed) => Ok(Verdict::Permit(Permit::issue(allowed))),
+            Decision::Denied(denied) => Err(refused(&denied)),
+            Decision::Ask { .. } if no_ask => Err(approval_required()),
+            Decision::Ask { action, rule } => {
+                let sameness = action.sameness(&asker.identity);
+                let copy = action.clone();
+                let digest =
+                    |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
+                let lives = crate::domain::request::WAITS;
+                self.ask(asker, Action::Exec(action), Some(rule), lives, sameness, digest)
+                    .map(|(id, _)| Verdict::Asked(id))
+            }
+        }
+    }
+
+    fn ask(
+        &self,
+        asker: &Asker,
+        action: Action,
+        rule: Option<&'static str>,
+        lives: SignedDuration,
+        sameness: Digest,
+        digest: impl Fn(&Id, Timestamp) -> Digest,
+    ) -> Result<(Id, bool), Failure> {
+        let now = (self.now)();
+        let mut queue = self.queue();
+        match queue.same(&sameness, now) {
+            Some(Same::Pending(id)) => return Ok((id, false)),
+            Some(Same::Denied(id)) => {
+                let code = match action {
+                    Action::Access(_) => Code::RequestDenied,
+                    Action::Exec(_) => Code::ApprovalDenied,
+                };
+                return Err(denied(code, &id, None));
+            }
+            None => {}
+        }
+        let mine = queue.waiting(Some(&asker.identity), now);
+        if mine >= WAITING_EACH || queue.waiting(None, now) >= WAITING_ALL {
+            return Err(Failure::new(
+                Code::LimitRequests,
+                "too many requests wait for the operator already",
+                "wait for one of them (sgw requests), or take one back: sgw close r-…",
+            ));
+        }
+        let id = (self.new_id)()?;
+        let expires_at = now + lives;
+        let digest = digest(&id, expires_at);
+        let request = Request::new(Parts {
+            id: id.clone(),
+            identity: asker.identity.clone(),
+            seen: asker.seen.clone(),
+            action,
+            created_at: now,
+            expires_at,
+            digest,
+            sameness,
+        });
+        queue.add(request, rule);
+        drop(queue);
+        self.tell(&id);
+        Ok((id, true))
+    }
+
+    /// Waits until the request is decided, at most until `limit` is over.
+    pub async fn wait(
+        &self,
+        identity: &Identity,
+        id: &Id,
+        limit: Option<Duration>,
+    ) -> Result<Outcome, Failure> {
+        let over = limit.map(|limit| tokio::time::Instant::now() + limit);
+        loop {
+            let changed = self.entry(id, Some(identity), |entry| entry.changed.clone())?;
+            let notified = changed.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if let Some(outcome) = self.outcome(identity, id)? {
+                return Ok(outcome);
+            }
+            // Expiry wakes nobody: look again now and then.
+            let next = tokio::time::Instant::now() + Duration::from_secs(5);
+            let until = over.map_or(next, |over| over.min(next));
+            tokio::select! {
+                () = notified => {}
+                () = tokio::time::sleep_until(until) => {
+                    if over.is_some_and(|over| tokio::time::Instant::now() >= over) {
+                        return match self.outcome(identity, id)? {
+                            Some(outcome) => Ok(outcome),
+                            None => Err(self.still_pending(id)),
+                        };
+                    }
+                }
+            }
+        }
+    }
+
+    /// What has become of it; an approved access is collected by looking.
+    fn outcome(&self, identity: &Identity, id: &Id) -> Result<Option<Outcome>, Failure> {
+        let now = (self.now)();
+        self.entry(id, Some(identity), |entry| {
+            let access = matches!(entry.request.action, Action::Access(_));
+            let session = entry.session.clone();
+            let exec = entry.exec.clone();
+            match (entry.request.state(now).clone(), session, exec) {
+                (State::Pending, ..) => Ok(None),
+                (State::Approved { .. }, Some(session), _) => {
+                    // It is approved at this very moment, so this can't fail.
+                    let _collected = entry.request.spend(now);
+                    Ok(Some(Outcome::Session(session)))
+                }
+                (State::Used, Some(session), _) => Ok(Some(Outcome::Session(session))),
+                (State::Used, _, Some(exec)) => Ok(Some(Outcome::Ran(exec))),
+                (State::Approved { .. }, ..) => Ok(Some(Outcome::Approved)),
+                (State::Denied { message }, ..) => {
+                    let code = if access { Code::RequestDenied } else { Code::ApprovalDenied };
+                    Err(denied(code, id, message))
+                }
+                (State::Expired, ..) => Err(expired(access, id)),
+                (State::Withdrawn | State::Used, ..) => Err(withdrawn(id)),
+            }
+        })?
+    }
+
+    fn still_pending(&self, id: &Id) -> Failure {
+        let command = self
+            .entry(id, None, |entry| matches!(entry.request.action, Action::Exec(_)))
+            .unwrap_or(false);
+        let code = if command { Code::ApprovalPending } else { Code::RequestPending };
+        Failure::new(code, format!("{id} waits for the operator"), format!("sgw wait {id}"))
+            .about(id)
+    }
+
+    /// Uses up the yes to a command; the grant must still hold. `exec` remembers what it became.
+    pub fn permit_approved(
+        &self,
+        id: &Id,
+        identity: &Identity,
+        ground: &Ground<'_>,
+    ) -> Result<Permit<Exec>, Failure> {
+        let now = (self.now)();
+        self.entry(id, Some(identity), |entry| {
+            let allowed = authorize::authorize_approved_exec(
+                &mut entry.request,
+                ground.owner,
+                ground.grant,
+                now,
+            );
+            match allowed {
+                Ok(allowed) => {
+                    let permit = Permit::issue(allowed);
+                    if let Action::Exec(exec) = &entry.request.action {
+                        entry.exec = Some(exec.id.clone());
+                    }
+                    Ok(permit)
+                }
+                Err(NotApproved::Denied(denied)) => Err(refused(&denied)),
+                Err(NotApproved::Request(Refused::NotApproved(State::Expired))) => {
+                    Err(expired(false, id))
+                }
+                Err(_) => Err(withdrawn(id)),
+            }
+        })?
+    }
+
+    /// The operator's connection `by` takes the decision; nobody else may until it lets go.
+    pub fn claim(&self, id: &Id, by: u64) -> Result<(), Failure> {
+        let now = (self.now)();
+        self.entry(id, None, |entry| {
+            if !entry.request.is_pending(now) {
+                return Err(closed(id, entry.request.state(now)));
+            }
+            match entry.claimed {
+                Some(other) if other != by => Err(Failure::new(
+                    Code::RequestClosed,
+                    format!("another terminal decides on {id} now"),
+                    "look again in a moment: sgw requests",
+                )
+                .about(id)),
+                _ => {
+                    entry.claimed = Some(by);
+                    Ok(())
+                }
+            }
+        })?
+    }
+
+    /// Lets go of all that `by` had claimed.
+    pub fn release(&self, by: u64) {
+        let now = (self.now)();
+        let mut queue = self.queue();
+        for id in queue.all(now, |entry| entry.claimed == Some(by)) {
+            if let Some(entry) = queue.get(&id) {
+                entry.claimed = None;
+            }
+        }
+    }
+
+    /// The operator said yes to what `shown` stands for, giving `terms`: leave to connect. The
+    /// request stays open until [`Desk::approved`].
+    pub fn permit_access(
+        &self,
+        id: &Id,
+        shown: &Digest,
+        terms: &Terms,
+        by: u64,
+    ) -> Result<Permit<Access>, Failure> {
+        self.claim(id, by)?;
+        let now = (self.now)();
+        self.entry(id, None, |entry| {
+            match authorize::authorize_shown_access(&mut entry.request, shown, terms, now) {
+                Ok(allowed) => Ok(Permit::issue(allowed)),
+                Err(error) => Err(not_approved(id, error)),
+            }
+        })?
+    }
+
+    /// Records the yes. `session` is what an access request led to.
+    pub fn approved(&self, id: &Id, shown: &Digest, session: Option<Id>) -> Result<(), Failure> {
+        let now = (self.now)();
+        self.entry(id, None, |entry| {
+            let refused = |error| not_approved(id, NotApproved::Request(error));
+            entry.request.approve(shown, now).map_err(refused)?;
+            entry.session = session;
+            entry.decided_at = Some(now);
+            Ok(())
+        })??;
+        self.tell(id);
+        Ok(())
+    }
+
+    pub fn deny(&self, id: &Id, message: Option<String>) -> Result<(), Failure> {
+        self.end(id, |request, now| request.deny(message.clone(), now))
+    }
+
+    pub fn withdraw(&self, id: &Id) -> Result<(), Failure> {
+        self.end(id, Request::withdraw)
+    }
+
+    /// Withdraws the commands that wait in a session that has ended.
+    pub fn session_ended(&self, session: &Id) {
+        let ids = self.queue().of_session(session);
+        for id in ids {
+            let _decided_already = self.withdraw(&id);
+        }
+    }
+
+    fn end(
+        &self,
+        id: &Id,
+        how: impl Fn(&mut Request, Timestamp) -> Result<(), Refused>,
+    ) -> Result<(), Failure> {
+        let now = (self.now)();
+        self.entry(id, None, |entry| {
+            how(&mut entry.request, now)
+                .map_err(|error| not_approved(id, NotApproved::Request(error)))?;
+            entry.decided_at = Some(now);
+            Ok(())
+        })??;
+        self.tell(id);
+        Ok(())
+    }
+
+    fn tell(&self, id: &Id) {
+        if let Ok(changed) = self.entry(id, None, |entry| entry.changed.clone()) {
+            Notify::notify_waiters(&changed);
+        }
+        // Nobody listening is no failure.
+        let _listeners = self.news.send(id.clone());
+    }
+
+    /// Another identity's request and an unknown one are the same error.
+    fn entry<T>(
+        &self,
+        id: &Id,
+        of: Option<&Identity>,
+        with: impl FnOnce(&mut Entry) -> T,
+    ) -> Result<T, Failure> {
+        let mut queue = self.queue();
+        match queue.get(id) {
+            Some(entry) if of.is_none_or(|identity| entry.request.identity == *identity) => {
+                Ok(with(entry))
+            }
+            _ => Err(unknown(id.as_str())),
+        }
+    }
+}
+
+pub(super) fn unknown(id: &str) -> Failure {
+    Failure::new(Code::RequestUnknown, format!("no request {id}"), "sgw requests lists yours")
+}
+
+fn not_approved(id: &Id, error: NotApproved) -> Failure {
+    match error {
+        NotApproved::Request(Refused::OtherDigest) => Failure::new(
+            Code::RequestChanged,
+            "what was shown is not what is asked; nothing was approved",
+            format!("look at it again: sgw approve {id}"),
+        )
+        .about(id),
+        NotApproved::Request(Refused::NotPending(state) | Refused::NotApproved(state)) => {
+            closed(id, &state)
+        }
+        NotApproved::Wider => Failure::new(
+            Code::UsageArguments,
+            "an approval can give less than was asked, never more",
+            "leave out what was not asked, or ask the agent for a new request",
+        ),
+        NotApproved::OtherKind | NotApproved::Denied(_) => Failure::new(
+            Code::RequestClosed,
+            format!("{id} is of another kind"),
+            format!("sgw show {id}"),
+        ),
+    }
+}
+
+fn closed(id: &Id, state: &State) -> Failure {
+    let how = match state {
+        State::Pending => "open",
+        State::Approved { .. } | State::Used => "approved already",
+        State::Denied { .. } => "denied already",
+        State::Expired => "expired",
+        State::Withdrawn => "withdrawn",
+    };
+    Failure::new(Code::RequestClosed, format!("{id} is {how}"), "sgw requests lists what waits")
+        .about(id)
+}
+
+fn denied(code: Code, id: &Id, message: Option<String>) -> Failure {
+    let word = message.map_or(String::new(), |word| format!(": {word}"));
+    Failure::new(
+        code,
+        format!("the operator denied {id}{word}"),
+        "don't ask again in other words: change the plan, or ask your user",
+    )
+    .about(id)
+}
+
+fn expired(access: bool, id: &Id) -> Failure {
+    let code = if access { Code::RequestExpired } else { Code::ApprovalExpired };
+    Failure::new(code, format!("{id} has expired"), "ask again if it is still needed").about(id)
+}
+
+fn withdrawn(id: &Id) -> Failure {
+    Failure::new(Code::RequestClosed, format!("{id} was withdrawn or used"), "sgw requests")
+        .about(id)
+}
+
+fn approval_required() -> Failure {
+    Failure::new(
+        Code::ApprovalRequired,
+        "this needs the operator's yes, and --no-ask was given",
+        "run it without --no-ask",
+    )
+}
+
+fn refused(denied: &Denied) -> Failure {
+    match denied {
+        Denied::NotYours => Failure::new(
+            Code::SessionUnknown,
+            "no such session",
+            "sgw sessions lists yours; sgw request opens one",
+        ),
+        Denied::Capability(capability) => Failure::new(
+            Code::GrantMissing,
+            format!("this session was not given {capability}"),
+            format!("ask for it: sgw request DEST --only {capability} --reason …"),
+        ),
+        Denied::Expired => Failure::new(
+            Code::GrantExpired,
+            "the session's time is over",
+            "sgw request DEST --reason … asks for a new one",
+        ),
+        Denied::Exhausted => Failure::new(
+            Code::GrantExhausted,
+            "the session's commands are used up",
+            "sgw request DEST --reason … --new asks for a new one",
+        ),
+    }
+}
+
+/// A shared desk.
+pub type Shared = Arc<Desk>;

@@ -1,0 +1,19 @@
+//! A permit: what the desk hands out and an effect uses up. No effect on a target without one.
+
+use crate::domain::authorize::Allowed;
+
+/// Leave to perform `A`, once. Only the desk issues it.
+#[must_use = "a permit that nobody spends was issued for nothing"]
+#[derive(Debug)]
+pub struct Permit<A>(A);
+
+impl<A> Permit<A> {
+    pub(super) fn issue(allowed: Allowed<A>) -> Self {
+        Self(allowed.into_action())
+    }
+
+    /// Uses the permit up.
+    pub fn spend(self) -> A {
+        self.0
+    }
+}

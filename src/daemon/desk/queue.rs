@@ -1,0 +1,134 @@
+//! The queue of requests: who asked what, who waits for it, and what became of it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
+
+use crate::domain::{
+    action::Action,
+    digest::Digest,
+    id::Id,
+    identity::Identity,
+    request::{Request, State},
+};
+
+/// The most requests of one identity that may wait at once.
+pub const WAITING_EACH: usize = 10;
+/// The most that may wait in all.
+pub const WAITING_ALL: usize = 100;
+/// The most decided requests that are remembered.
+const REMEMBERED: usize = 1000;
+/// How long a denial answers the same asking.
+const DENIED_FOR: SignedDuration = SignedDuration::from_hours(1);
+
+pub struct Entry {
+    pub request: Request,
+    /// Why a person is asked, where a rule did.
+    pub rule: Option<&'static str>,
+    /// What came of an approved access request.
+    pub session: Option<Id>,
+    /// What came of an approved command.
+    pub exec: Option<Id>,
+    /// The operator's connection that decides on it now.
+    pub claimed: Option<u64>,
+    pub decided_at: Option<Timestamp>,
+    /// Woken at every change.
+    pub changed: Arc<Notify>,
+}
+
+/// Requests by id, in the order of their making.
+#[derive(Default)]
+pub struct Queue {
+    entries: BTreeMap<Id, Entry>,
+    order: Vec<Id>,
+}
+
+pub enum Same {
+    Pending(Id),
+    Denied(Id),
+}
+
+impl Queue {
+    pub fn get(&mut self, id: &Id) -> Option<&mut Entry> {
+        self.entries.get_mut(id)
+    }
+
+    /// An asking that this one would repeat.
+    pub fn same(&mut self, sameness: &Digest, now: Timestamp) -> Option<Same> {
+        for id in self.order.iter().rev() {
+            let Some(entry) = self.entries.get_mut(id) else { continue };
+            if entry.request.sameness != *sameness {
+                continue;
+            }
+            match entry.request.state(now) {
+                State::Pending => return Some(Same::Pending(id.clone())),
+                State::Denied { .. } => {
+                    let fresh = entry.decided_at.is_some_and(|at| now < at + DENIED_FOR);
+                    return fresh.then(|| Same::Denied(id.clone()));
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    pub fn waiting(&mut self, identity: Option<&Identity>, now: Timestamp) -> usize {
+        self.all(now, |entry| identity.is_none_or(|one| entry.request.identity == *one))
+            .iter()
+            .filter(|id| self.entries.get_mut(id).is_some_and(|e| e.request.is_pending(now)))
+            .count()
+    }
+
+    pub fn add(&mut self, request: Request, rule: Option<&'static str>) -> Arc<Notify> {
+        self.forget();
+        let changed = Arc::new(Notify::new());
+        let id = request.id.clone();
+        let entry = Entry {
+            request,
+            rule,
+            session: None,
+            exec: None,
+            claimed: None,
+            decided_at: None,
+            changed: changed.clone(),
+        };
+        self.order.push(id.clone());
+        self.entries.insert(id, entry);
+        changed
+    }
+
+    /// Ids of the entries that `which` picks, oldest first, with their states brought up to `now`.
+    pub fn all(&mut self, now: Timestamp, which: impl Fn(&Entry) -> bool) -> Vec<Id> {
+        for entry in self.entries.values_mut() {
+            entry.request.state(now);
+        }
+        self.order
+            .iter()
+            .filter(|id| self.entries.get(id).is_some_and(&which))
+            .cloned()
+            .collect()
+    }
+
+    /// Ids that begin with `prefix`.
+    pub fn starting_with(&self, prefix: &str) -> Vec<Id> {
+        self.order.iter().filter(|id| id.as_str().starts_with(prefix)).cloned().collect()
+    }
+
+    /// Commands that wait in a session that ends are withdrawn with it.
+    pub fn of_session(&self, session: &Id) -> Vec<Id> {
+        let of = |entry: &Entry| matches!(&entry.request.action, Action::Exec(exec) if exec.session == *session);
+        self.order.iter().filter(|id| self.entries.get(id).is_some_and(of)).cloned().collect()
+    }
+
+    fn forget(&mut self) {
+        if self.order.len() < REMEMBERED {
+            return;
+        }
+        let decided = |entry: &Entry| entry.decided_at.is_some();
+        if let Some(at) = self.order.iter().position(|id| self.entries.get(id).is_some_and(decided)) {
+            let id = self.order.remove(at);
+            self.entries.remove(&id);
+        }
+    }
+}
