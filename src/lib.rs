@@ -3,6 +3,8 @@
 //! `domain` decides, `protocol` is what crosses a socket, `client` speaks it, `cli` is what people
 //! and agents type, `daemon` has every effect.
 
+pub mod cli;
+pub mod client;
 pub mod domain;
 pub mod home;
 pub mod protocol;
