@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod daemon;
+pub mod client;
 pub mod domain;
 pub mod home;
 pub mod protocol;

@@ -1,3 +1,4 @@
 //! What people and agents type.
 
 pub mod resolve;
+//! x

@@ -6,6 +6,7 @@ pub mod noise;
 pub mod agent;
 pub mod error;
 pub mod frame;
+pub mod handover;
 pub mod hello;
 pub mod operator;
 pub mod view;

@@ -1,0 +1,182 @@
+//! A connection to the daemon: hello, then frames both ways, and the calls that need one answer.
+
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
+    net::UnixStream,
+};
+
+use super::{
+    Error,
+    socket::{Carrier, Luggage},
+};
+use crate::{
+    domain::secret::Secret,
+    protocol::{
+        agent::Message,
+        error::{Code, Failure},
+        frame::{self, Frame, Kind},
+        hello::{Hello, PROTOCOL, Welcome},
+    },
+};
+
+/// What is read ahead: some frames at most.
+const AHEAD: usize = 64 * 1024;
+/// The number of the secret frame that carries a token.
+const TOKEN: u32 = 1;
+
+pub type From = Box<dyn AsyncRead + Unpin + Send>;
+pub type To = Box<dyn AsyncWrite + Unpin + Send>;
+
+/// One connection. Requests are numbered from 1.
+pub struct Connection {
+    from: From,
+    to: To,
+    last: u32,
+    welcome: Welcome,
+    luggage: Luggage,
+}
+
+impl Connection {
+    pub(super) async fn agent(
+        stream: UnixStream,
+        token: Option<Secret<String>>,
+    ) -> Result<Self, Error> {
+        let hello = Hello { token: token.as_ref().map(|_| TOKEN), ..Hello::new() };
+        let mut connection = Self::over(stream);
+        if let Some(token) = &token {
+            connection.send_secret(0, TOKEN, token.expose().as_bytes()).await?;
+        }
+        connection.greet(&hello).await?;
+        Ok(connection)
+    }
+
+    pub(super) async fn operator(stream: UnixStream) -> Result<Self, Error> {
+        let mut connection = Self::over(stream);
+        connection.greet(&Hello::new()).await?;
+        Ok(connection)
+    }
+
+    fn over(stream: UnixStream) -> Self {
+        let (from, to) = stream.into_split();
+        let luggage = Luggage::default();
+        let to = Carrier::new(to, luggage.clone());
+        let from = BufReader::with_capacity(AHEAD, from);
+        Self::of(Box::new(from), Box::new(to), Welcome::new(None), luggage)
+    }
+
+    /// For a session that is already greeted.
+    pub(super) fn of(from: From, to: To, welcome: Welcome, luggage: Luggage) -> Self {
+        Self { from, to, last: 0, welcome, luggage }
+    }
+
+    async fn greet(&mut self, hello: &Hello) -> Result<(), Error> {
+        self.write(Frame::json(0, hello)?).await?;
+        self.welcome = read_welcome(&self.read().await?)?;
+        Ok(())
+    }
+
+    /// Who the daemon takes this caller for (agents' socket).
+    pub fn identity(&self) -> Option<&str> {
+        self.welcome.identity.as_deref()
+    }
+
+    /// Descriptors added here leave with the next frame.
+    pub fn luggage(&self) -> &Luggage {
+        &self.luggage
+    }
+
+    pub async fn write(&mut self, frame: Frame) -> Result<(), Error> {
+        Ok(frame::write(&mut self.to, &frame).await?)
+    }
+
+    /// The next frame; the connection's end is an error.
+    pub async fn read(&mut self) -> Result<Frame, Error> {
+        frame::read(&mut self.from).await?.ok_or(Error::Lost)
+    }
+
+    /// Sends a request and gives its number.
+    pub async fn begin(&mut self, request: &impl Serialize) -> Result<u32, Error> {
+        self.last += 1;
+        self.say(self.last, request).await?;
+        Ok(self.last)
+    }
+
+    /// Says something more about an open request.
+    pub async fn say(&mut self, number: u32, message: &impl Serialize) -> Result<(), Error> {
+        self.write(Frame::json(number, message)?).await
+    }
+
+    /// Sends a secret, to be named by its number in JSON that follows.
+    pub async fn send_secret(
+        &mut self,
+        request: u32,
+        number: u32,
+        value: &[u8],
+    ) -> Result<(), Error> {
+        let mut body = Vec::with_capacity(4 + value.len());
+        body.extend_from_slice(&number.to_be_bytes());
+        body.extend_from_slice(value);
+        // The frame wipes its body when it is dropped.
+        self.write(Frame { kind: Kind::Secret, request, body }).await
+    }
+
+    /// One request, one answer.
+    pub async fn call<Reply: DeserializeOwned>(
+        &mut self,
+        request: &impl Serialize,
+    ) -> Result<Reply, Error> {
+        let number = self.begin(request).await?;
+        loop {
+            let frame = self.read().await?;
+            if frame.request != number && frame.request != 0 {
+                continue;
+            }
+            match message(&frame)? {
+                Message::Done { result } => return Ok(serde_json::from_value(result)?),
+                Message::Error(failure) => return Err(failure.into()),
+                Message::Waiting { .. }
+                | Message::Started { .. }
+                | Message::Credit { .. }
+                | Message::Note { .. } => {}
+            }
+        }
+    }
+
+    /// Takes the two directions apart.
+    pub(super) fn split(self) -> (From, To) {
+        (self.from, self.to)
+    }
+
+    pub async fn close(mut self) {
+        // Whoever reads what was said last must not lose it; a daemon that is gone does not matter.
+        let _ = self.to.shutdown().await;
+    }
+}
+
+/// A frame from the daemon as a message.
+pub fn message(frame: &Frame) -> Result<Message, Error> {
+    if frame.kind != Kind::Json {
+        return Err(Error::Odd(format!("a frame {frame:?} where words were due")));
+    }
+    Ok(serde_json::from_slice(&frame.body)?)
+}
+
+/// The daemon's answer to a hello: a welcome, or why not.
+pub(super) fn read_welcome(frame: &Frame) -> Result<Welcome, Error> {
+    if let Ok(Message::Error(failure)) = serde_json::from_slice(&frame.body) {
+        return Err(failure.into());
+    }
+    let welcome: Welcome = serde_json::from_slice(&frame.body)?;
+    if welcome.protocol == PROTOCOL {
+        return Ok(welcome);
+    }
+    let message = format!(
+        "the daemon speaks protocol {} (sgw {}), this client {PROTOCOL} (sgw {})",
+        welcome.protocol,
+        crate::domain::escape::visible(&welcome.version, 40),
+        env!("CARGO_PKG_VERSION"),
+    );
+    let hint = "ask the person at this machine to run: sgw lock; sgw unlock";
+    Err(Failure::new(Code::DaemonVersion, message, hint).into())
+}

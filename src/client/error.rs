@@ -1,0 +1,102 @@
+//! What goes wrong between a client and its daemon, and how callers are told.
+
+use crate::{
+    home::HomeError,
+    protocol::{
+        error::{Code, Failure},
+        frame::FrameError,
+    },
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("sgw is not set up here yet")]
+    NotSetUp,
+    #[error("no daemon answers: sgw is locked")]
+    Locked,
+    #[error("the daemon does not answer")]
+    Silent,
+    #[error("the daemon's socket belongs to uid {0}, not to you")]
+    Foreign(u32),
+    #[error("the daemon went away in the middle of the call")]
+    Lost,
+    #[error("the daemon said something that this version does not understand: {0}")]
+    Odd(String),
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    #[error(transparent)]
+    Frame(FrameError),
+    #[error("{action}: {source}")]
+    Local { action: &'static str, source: std::io::Error },
+    /// What the daemon, or the client itself, has to say to the caller.
+    #[error(transparent)]
+    Told(#[from] Failure),
+}
+
+impl From<FrameError> for Error {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Truncated | FrameError::Io(_) => Self::Lost,
+            other => Self::Frame(other),
+        }
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Odd(error.to_string())
+    }
+}
+
+impl Error {
+    /// For `map_err` on the client's own system calls.
+    pub fn local(action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Local { action, source }
+    }
+}
+
+/// The one place where the client's errors get their codes and hints.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        let (code, hint) = match error {
+            Error::Told(failure) => return failure,
+            Error::NotSetUp => (Code::OperatorNone, "ask the person at this machine to run: sgw init"),
+            Error::Locked => {
+                (Code::DaemonUnreachable, "ask the person at this machine to run: sgw unlock")
+            }
+            Error::Silent => (Code::DaemonUnreachable, "ask the person to run: sgw lock; sgw unlock"),
+            Error::Foreign(_) => (Code::HomeUnsafe, "find out who runs it; don't use it"),
+            Error::Lost => (Code::DaemonLost, "sgw"),
+            Error::Odd(_) => (Code::DaemonVersion, "ask the person to run: sgw lock; sgw unlock"),
+            Error::Frame(FrameError::ChunkTooLong(_)) => {
+                (Code::LimitFrame, "send less in one call")
+            }
+            Error::Frame(_) => (Code::UsageFrame, "sgw daemon status"),
+            Error::Local { .. } => (Code::DaemonFailed, "sgw daemon status"),
+            Error::Home(HomeError::Missing(_)) => {
+                (Code::OperatorNone, "ask the person at this machine to run: sgw init")
+            }
+            Error::Home(home) => {
+                let hint = home.hint().unwrap_or_else(|| "sgw daemon status".to_owned());
+                return Failure::new(home_code(&home), message, hint);
+            }
+        };
+        Failure::new(code, message, hint)
+    }
+}
+
+fn home_code(error: &HomeError) -> Code {
+    match error {
+        HomeError::Missing(_) => Code::OperatorNone,
+        HomeError::Exists(_) => Code::OperatorExists,
+        HomeError::Nowhere | HomeError::SocketPath { .. } => Code::UsageHome,
+        HomeError::Leftover(_) | HomeError::TooLarge { .. } => Code::VaultDamaged,
+        HomeError::Symlink(_)
+        | HomeError::Type { .. }
+        | HomeError::Owner { .. }
+        | HomeError::Mode { .. }
+        | HomeError::Links { .. }
+        | HomeError::Io { .. } => Code::HomeUnsafe,
+    }
+}

@@ -1,0 +1,128 @@
+//! Starts the daemon, for the operator's `unlock` alone: fresh, from this very program, with the data
+//! key handed over an inherited socketpair.
+
+use std::{
+    fs::File,
+    io,
+    os::{
+        fd::{BorrowedFd, OwnedFd},
+        unix::{net::UnixStream, process::CommandExt},
+    },
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use rustix::{
+    io::{FdFlags, fcntl_getfd, fcntl_setfd},
+    process::setsid,
+};
+
+use super::{Error, Place};
+use crate::{
+    domain::seal::DataKey,
+    protocol::{
+        error::{Code, Failure},
+        handover::{Answer, Handover, Ready},
+    },
+};
+
+/// How long a daemon may take to be ready: it reads the state and the whole audit first.
+const READY: Duration = Duration::from_secs(60);
+/// What of the operator's environment reaches the daemon: where notifications are shown, and in what
+/// language and time zone.
+const KEPT: [&str; 11] = [
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "XDG_RUNTIME_DIR",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+];
+/// Not the operator's `PATH`: what the daemon runs must not depend on it.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
+
+/// Starts a daemon and waits until it answers.
+pub fn launch(place: &Place, data_key: DataKey) -> Result<Ready, Error> {
+    let (mut ours, theirs) = UnixStream::pair().map_err(Error::local("make a socketpair"))?;
+    ours.set_read_timeout(Some(READY)).map_err(Error::local("set up a socket"))?;
+    close_on_exec().map_err(Error::local("close inherited descriptors"))?;
+    let mut child = command(theirs.into()).spawn().map_err(Error::local("start the daemon"))?;
+    let answer = Handover::new(data_key, place.path())
+        .write(&mut ours)
+        .and_then(|()| Answer::read(&mut ours));
+    match answer {
+        Ok(Answer::Ready(ready)) => Ok(ready),
+        Ok(Answer::Failed(failure)) => {
+            // It ends by itself now; without this it would stay a zombie until we do.
+            let _ = child.wait();
+            Err(failure.into())
+        }
+        Err(error) => {
+            let message = match error.kind() {
+                io::ErrorKind::WouldBlock => "the daemon was not ready within a minute".to_owned(),
+                _ => "the daemon ended while it started".to_owned(),
+            };
+            let log = place.path().join(crate::home::LOG);
+            let hint = format!("its log says why: {}", log.display());
+            Err(Failure::new(Code::DaemonFailed, message, hint).into())
+        }
+    }
+}
+
+fn command(socket: OwnedFd) -> Command {
+    // Not the path of this program: another one may lie there by now.
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg0("sgw")
+        .args(["daemon", "run", "--key-on-stdin"])
+        .env_clear()
+        .envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+        .env("PATH", PATH)
+        .current_dir("/")
+        .stdin(Stdio::from(socket))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    // SAFETY: setsid(2) is async-signal-safe, and touches no memory of ours.
+    #[allow(unsafe_code, reason = "a new session can only be begun between fork and exec")]
+    unsafe {
+        command.pre_exec(|| setsid().map(|_| ()).map_err(io::Error::from));
+    }
+    command
+}
+
+/// What we inherited without the flag (a shell's redirections, a terminal's leaks) stays out of the
+/// daemon.
+fn close_on_exec() -> io::Result<()> {
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let name = entry?.file_name();
+        let Some(number) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        if number <= 2 {
+            continue;
+        }
+        // SAFETY: the descriptor is only asked about and flagged; one that is closed by now fails.
+        #[allow(unsafe_code, reason = "inherited descriptors have no owner in this program")]
+        let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+        if let Ok(flags) = fcntl_getfd(descriptor)
+            && !flags.contains(FdFlags::CLOEXEC)
+        {
+            fcntl_setfd(descriptor, flags | FdFlags::CLOEXEC)?;
+        }
+    }
+    Ok(())
+}
+
+/// The daemon's end of the socketpair, in a process that was started by [`launch`].
+pub fn inherited() -> io::Result<OwnedFd> {
+    use std::os::fd::AsFd;
+    let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    // So that nothing that the daemon starts, or reads by mistake, finds the key there.
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(socket)
+}

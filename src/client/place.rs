@@ -1,0 +1,86 @@
+//! Where the daemon of an instance is, and the way to its two sockets.
+
+use std::{
+    ffi::OsString,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::process::geteuid;
+use tokio::net::UnixStream;
+
+use super::{Connection, Error};
+use crate::{
+    domain::secret::Secret,
+    home::{Home, HomeError},
+};
+
+/// How long a daemon may take to say hello before it counts as dead.
+const HELLO: Duration = Duration::from_secs(5);
+
+/// One instance of sgw: everything of it is under one directory.
+#[derive(Clone, Debug)]
+pub struct Place {
+    path: PathBuf,
+}
+
+impl Place {
+    /// `sgw_home` is the value of `SGW_HOME`.
+    pub fn find(sgw_home: Option<OsString>) -> Result<Self, Error> {
+        Ok(Self { path: Home::locate(sgw_home)? })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The agents' socket. Fails at once where no daemon runs.
+    pub async fn agent(&self, token: Option<Secret<String>>) -> Result<Connection, Error> {
+        let stream = self.connect(Home::agent_socket).await?;
+        in_time(Connection::agent(stream, token)).await
+    }
+
+    /// The operator's socket without proof: it takes what looks and what narrows.
+    pub async fn operator(&self) -> Result<Connection, Error> {
+        let stream = self.connect(Home::operator_socket).await?;
+        in_time(Connection::operator(stream)).await
+    }
+
+    /// The operator's socket as it is, for the Noise session.
+    pub(super) async fn operator_stream(&self) -> Result<UnixStream, Error> {
+        self.connect(Home::operator_socket).await
+    }
+
+    async fn connect(
+        &self,
+        socket: fn(&Home) -> Result<PathBuf, HomeError>,
+    ) -> Result<UnixStream, Error> {
+        let home = Home::open(&self.path)?;
+        let stream = match UnixStream::connect(socket(&home)?).await {
+            Ok(stream) => stream,
+            Err(error) => return Err(self.why_not(&home, &error)),
+        };
+        let peer = stream.peer_cred().map_err(Error::local("ask who the daemon is"))?;
+        if peer.uid() != geteuid().as_raw() {
+            return Err(Error::Foreign(peer.uid()));
+        }
+        Ok(stream)
+    }
+
+    fn why_not(&self, home: &Home, error: &std::io::Error) -> Error {
+        match home.header() {
+            Ok(None) => Error::NotSetUp,
+            Err(error) => Error::Home(error),
+            Ok(Some(_)) if error.kind() == ErrorKind::WouldBlock => Error::Silent,
+            Ok(Some(_)) => Error::Locked,
+        }
+    }
+}
+
+/// A daemon that accepts and stays silent must not hold anybody up.
+pub(super) async fn in_time<T>(
+    hello: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::time::timeout(HELLO, hello).await.unwrap_or(Err(Error::Silent))
+}
