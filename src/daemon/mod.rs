@@ -1,7 +1,20 @@
-//! Everything with effects.
-#![allow(dead_code)] // until the parts list uses them
+//! Everything with effects. One life: it begins with the key over an inherited socket and ends with
+//! `lock`; nothing of it is remembered.
 
+mod audit;
+mod desk;
+mod door;
 mod evidence;
+mod ids;
+mod left;
+mod life;
+mod notify;
+mod parts;
+mod reading;
+mod session;
 mod store;
-pub mod upstream;
+mod upstream;
 mod vault;
+
+use self::parts::Parts;
+pub use life::run;

@@ -1,0 +1,304 @@
+//! The operator's door: without proof it looks and narrows; with proof, inside the Noise session
+//! that the data key opens, it decides.
+
+mod approve;
+mod ask;
+mod records;
+mod settings;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::UnixStream,
+    task::JoinSet,
+};
+
+use self::ask::Questions;
+use super::{
+    agent::{ending, not_offered},
+    link::{self, Gone, Outbox, value},
+    peer::Peer,
+    socket::{Passed, PassingReader, SharedWriter},
+};
+use crate::{
+    daemon::{Parts, audit},
+    domain::{
+        id::Id,
+        record::Kind as RecordKind,
+        secret::Secret,
+    },
+    protocol::{
+        error::{Code, Failure},
+        frame::{self, Frame, Kind},
+        noise,
+        operator::Request,
+        view::{self, Decided, RequestStatus},
+    },
+};
+
+/// The most requests that a connection has open at once.
+const OPEN: usize = 32;
+/// The most secrets that wait to be named.
+const SECRETS: usize = 64;
+
+/// Tells connections apart, for claims.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// One operator's connection.
+struct Operator {
+    parts: Arc<Parts>,
+    outbox: Outbox,
+    number: u64,
+    proven: bool,
+    secrets: Mutex<HashMap<u32, Secret<Vec<u8>>>>,
+    passed: Passed,
+    questions: Questions,
+}
+
+/// Serves one connection until it closes.
+pub async fn serve(parts: Arc<Parts>, stream: UnixStream, _peer: Peer) {
+    let stream = Arc::new(stream);
+    let (mut from, passed) = PassingReader::new(stream.clone());
+    let mut to = SharedWriter(stream);
+    let (hello, said) = match link::hello(&mut from).await {
+        Ok(hello) => hello,
+        Err(Some(failure)) => return refuse(to, failure).await,
+        Err(None) => return,
+    };
+    let Ok(welcome) = link::welcome(None) else { return };
+    if frame::write(&mut to, &welcome).await.is_err() {
+        return;
+    }
+    if !hello.proof {
+        return converse(parts, from, to, passed, false).await;
+    }
+    let prologue = [said.as_slice(), &welcome.body].concat();
+    let deadline = noise::HANDSHAKE_DEADLINE;
+    match noise::respond(from, to, &parts.operator_key, &prologue, deadline).await {
+        Ok(session) => converse(parts, session.reader, session.writer, passed, true).await,
+        // Whoever has no proof is told nothing.
+        Err(error) => tracing::warn!(%error, "an operator's proof failed"),
+    }
+}
+
+async fn refuse(to: SharedWriter, failure: Failure) {
+    let (outbox, writer) = link::writer(to);
+    let _gone = outbox.answer(0, Err(failure)).await;
+    link::finish(outbox, writer).await;
+}
+
+async fn converse(
+    parts: Arc<Parts>,
+    mut from: impl AsyncRead + Unpin,
+    to: impl AsyncWrite + Unpin + Send + 'static,
+    passed: Passed,
+    proven: bool,
+) {
+    let (outbox, writer) = link::writer(to);
+    let operator = Arc::new(Operator {
+        parts,
+        outbox: outbox.clone(),
+        number: NEXT.fetch_add(1, Ordering::Relaxed),
+        proven,
+        secrets: Mutex::default(),
+        passed,
+        questions: Questions::new(outbox.clone()),
+    });
+    if let Err(failure) = operator.clone().listen(&mut from).await {
+        let _gone = outbox.answer(0, Err(failure)).await;
+    }
+    operator.parts.desk.release(operator.number);
+    drop(operator);
+    link::finish(outbox, writer).await;
+}
+
+impl Operator {
+    async fn listen(
+        self: Arc<Self>,
+        from: &mut (impl AsyncRead + Unpin),
+    ) -> Result<(), Failure> {
+        let mut calls = JoinSet::new();
+        loop {
+            let frame = tokio::select! {
+                frame = frame::read(from) => frame.map_err(|error| link::not_taken(&error))?,
+                () = self.parts.end.cancelled() => {
+                    // What asked for the end still gets its answer.
+                    while calls.join_next().await.is_some() {}
+                    return Err(ending());
+                }
+            };
+            let Some(frame) = frame else { return Ok(()) };
+            while calls.try_join_next().is_some() {}
+            match frame.kind {
+                Kind::Json => self.json(&frame, &mut calls).await?,
+                Kind::Secret => self.keep_secret(&frame)?,
+                Kind::Stdin | Kind::Stdout | Kind::Stderr | Kind::Pty => {
+                    return Err(link::out_of_place("a frame of a kind that no operator sends"));
+                }
+            }
+        }
+    }
+
+    async fn json(
+        self: &Arc<Self>,
+        frame: &Frame,
+        calls: &mut JoinSet<()>,
+    ) -> Result<(), Failure> {
+        let number = frame.request;
+        let request: Request = serde_json::from_slice(&frame.body)
+            .map_err(|error| link::out_of_place(&format!("a message that is none: {error}")))?;
+        if request.needs_proof() && !self.proven {
+            let _gone = self.outbox.answer(number, Err(unproven())).await;
+            return Ok(());
+        }
+        if let Request::Answer(answer) = &request {
+            let reply = self.reply(answer.reply)?;
+            self.questions.answer(answer.question, reply);
+            return Ok(());
+        }
+        if calls.len() >= OPEN {
+            let failure = Failure::new(
+                Code::LimitStreams,
+                "too many requests are open on this connection",
+                "wait for some of them",
+            );
+            let _gone = self.outbox.answer(number, Err(failure)).await;
+            return Ok(());
+        }
+        let operator = self.clone();
+        calls.spawn(async move {
+            // A client that is gone needs no answer.
+            let _gone = operator.perform(number, request).await;
+        });
+        Ok(())
+    }
+
+    async fn perform(&self, number: u32, request: Request) -> Result<(), Gone> {
+        let parts = &self.parts;
+        let answer = match request {
+            Request::Requests {} => value(&view::Requests {
+                requests: parts.desk.pending(None, |id| parts.session_shown(id)),
+            }),
+            Request::Question { id } => parts
+                .desk
+                .question(&id, |id| parts.session_shown(id))
+                .and_then(|question| value(&question)),
+            Request::Sessions {} => value(&parts.sessions_shown(None)),
+            Request::Show { id } => parts.thing(&id, None).and_then(|thing| value(&thing)),
+            Request::History { session } => self.history(&session),
+            Request::Status {} => value(&parts.status()),
+            Request::Complete { what } => value(&parts.complete(what, None)),
+            Request::Deny { id, message } => self.deny(&id, message).await,
+            Request::Close { id } => {
+                parts.close(&id, None).await.and_then(|thing| value(&thing))
+            }
+            Request::Lock {} => {
+                let status = value(&parts.status());
+                self.outbox.answer(number, status).await?;
+                parts.lock("the operator locked sgw");
+                return Ok(());
+            }
+            Request::Claim { id } => whole(&id)
+                .and_then(|id| parts.desk.claim(&id, self.number))
+                .map(|()| serde_json::Value::Null),
+            Request::Approve(approve) => self.approve(number, *approve).await,
+            Request::AuditList { since, limit } => {
+                self.audit_list(number, since, limit).await?
+            }
+            Request::AuditVerify {} => self.audit_verify().await,
+            Request::Settings {} => self.settings(),
+            Request::Set { name, value } => self.set(&name, Some(&value)).await,
+            Request::Unset { name } => self.set(&name, None).await,
+            Request::Pause { .. }
+            | Request::Resume { .. }
+            | Request::Subscribe {}
+            | Request::Watch { .. }
+            | Request::Attach { .. }
+            | Request::Resize { .. }
+            | Request::Return { .. }
+            | Request::Private { .. } => Err(not_offered()),
+            Request::Answer(_) | Request::Ack { .. } | Request::Cancel {} => return Ok(()),
+        };
+        self.outbox.answer(number, answer).await
+    }
+
+    fn history(&self, word: &str) -> Result<serde_json::Value, Failure> {
+        let session = self.parts.sessions.to_see(word, None)?;
+        let history = session.execs().iter().map(|exec| exec.shown()).collect();
+        value(&view::History { history })
+    }
+
+    async fn deny(
+        &self,
+        word: &str,
+        message: Option<String>,
+    ) -> Result<serde_json::Value, Failure> {
+        let id = self.parts.desk.find(word, None)?;
+        let shown = self.parts.desk.show(id.as_str(), None, |id| self.parts.session_shown(id))?;
+        self.parts.desk.check_free(&id, self.number)?;
+        audit::request_ended(
+            &self.parts.evidence,
+            RecordKind::RequestDenied,
+            if self.proven { "operator" } else { "operator (unproven)" },
+            &id,
+            message.as_deref(),
+        )
+        .await?;
+        self.parts.desk.deny(&id, message)?;
+        value(&Decided {
+            id: id.to_string(),
+            kind: shown.kind,
+            status: RequestStatus::Denied,
+            session: None,
+        })
+    }
+
+    fn keep_secret(&self, frame: &Frame) -> Result<(), Failure> {
+        let (number, secret) = frame
+            .as_secret()
+            .filter(|_| self.proven)
+            .ok_or_else(|| link::out_of_place("a secret out of place"))?;
+        let mut secrets = self.secrets();
+        if secrets.len() >= SECRETS {
+            return Err(link::out_of_place("too many secrets"));
+        }
+        secrets.insert(number, Secret::new(secret.to_vec()));
+        Ok(())
+    }
+
+    fn secrets(&self) -> MutexGuard<'_, HashMap<u32, Secret<Vec<u8>>>> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_secret(&self, number: u32) -> Result<Secret<Vec<u8>>, Failure> {
+        self.secrets()
+            .remove(&number)
+            .ok_or_else(|| link::out_of_place("a secret is named that was not sent"))
+    }
+}
+
+/// An approval takes a whole id.
+fn whole(word: &str) -> Result<Id, Failure> {
+    word.parse().map_err(|_| {
+        Failure::new(
+            Code::UsageId,
+            "approving takes the whole id of a request",
+            "sgw requests lists them",
+        )
+    })
+}
+
+fn unproven() -> Failure {
+    Failure::new(
+        Code::OperatorProof,
+        "this is for the operator, who proves it with the passphrase",
+        "ask them to run it in their terminal",
+    )
+}

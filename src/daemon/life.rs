@@ -1,0 +1,301 @@
+//! The daemon's one life, from the key to the end.
+
+use std::{
+    os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
+    process::ExitCode,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Parts, audit,
+    desk::Desk,
+    door::{self, Listeners},
+    evidence::{AuditState, Evidence, Found},
+    ids::Ids,
+    left::LeftRunning,
+    parts::now,
+    session::Sessions,
+    store::CappedLog,
+    vault::{Summary, Vault, VaultError},
+};
+use crate::{
+    domain::{
+        id::Kind as IdKind,
+        record::Kind as RecordKind,
+    },
+    home::{Home, HomeError, Lock, LockError},
+    protocol::{
+        error::{Code, Failure},
+        handover::{Answer, Handover, Ready},
+        noise,
+    },
+};
+
+/// How often the end of the audit is remembered in the vault.
+const ANCHOR: Duration = Duration::from_secs(300);
+/// How long the end may take.
+const FAREWELL: Duration = Duration::from_secs(20);
+
+/// Lives as a daemon. `inherited` is the socket over which the key comes and the first word goes
+/// back.
+pub fn run(inherited: OwnedFd) -> ExitCode {
+    // Before the key is read: nobody of our uid can trace us or take a core from here on.
+    if harden().is_err() {
+        return ExitCode::FAILURE;
+    }
+    let mut line = StdUnixStream::from(inherited);
+    let Ok(handover) = Handover::read(&mut line) else {
+        // Nobody is there who could be told.
+        return ExitCode::FAILURE;
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("sgw")
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _gone = Answer::Failed(failed(&error)).write(&mut line);
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(live(handover, line));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    code
+}
+
+fn harden() -> rustix::io::Result<()> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(Resource::Core, none)?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let files = rustix::process::getrlimit(Resource::Nofile);
+    let most = Rlimit { current: files.maximum, maximum: files.maximum };
+    // Fewer descriptors mean fewer sessions, no less safety.
+    let _kept = rustix::process::setrlimit(Resource::Nofile, most);
+    Ok(())
+}
+
+async fn live(handover: Handover, mut line: StdUnixStream) -> ExitCode {
+    let (parts, listeners, ready, lock) = match begin(handover).await {
+        Ok(begun) => begun,
+        Err(failure) => {
+            let _gone = Answer::Failed(failure).write(&mut line);
+            return ExitCode::FAILURE;
+        }
+    };
+    // `unlock` may be gone: then the daemon lives all the same.
+    let _gone = Answer::Ready(ready).write(&mut line);
+    drop(line);
+    serve(&parts, &listeners).await;
+    drop(listeners);
+    let ended = tokio::time::timeout(FAREWELL, end(&parts)).await.is_ok();
+    drop(lock);
+    if ended { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+type Begun = (Arc<Parts>, Listeners, Ready, Lock);
+
+/// Takes the home, opens what it holds, and listens.
+async fn begin(handover: Handover) -> Result<Begun, Failure> {
+    let Handover { data_key, home } = handover;
+    let home = Arc::new(Home::open(&home).map_err(|error| not_home(&error))?);
+    let lock = home.lock().map_err(|error| match error {
+        LockError::Held { .. } => Failure::new(
+            Code::HomeBusy,
+            error.to_string(),
+            "sgw lock ends it; sgw daemon status says whether it answers",
+        ),
+        LockError::Home(error) => not_home(&error),
+    })?;
+    start_log(&home);
+    let vault = Vault::open(home.clone(), &data_key).map_err(|error| no_vault(&error))?;
+    let vault = Arc::new(vault);
+    let summary = vault.summary();
+    let (evidence, found) = Evidence::open(home.clone(), &data_key, summary.anchor)
+        .map_err(|error| failed(&error))?;
+    let evidence = Arc::new(evidence);
+    audit::daemon(&evidence, RecordKind::DaemonStarted, summary.revision).await?;
+    home.make_run().map_err(|error| not_home(&error))?;
+    let listeners = Listeners::bind(
+        home.agent_socket().map_err(|error| not_home(&error))?,
+        home.operator_socket().map_err(|error| not_home(&error))?,
+    )
+    .map_err(|error| failed(&error))?;
+    let ids = Arc::new(Ids::new(vault.clone()));
+    let for_desk = ids.clone();
+    let parts = Arc::new(Parts {
+        desk: Arc::new(Desk::new(move || for_desk.next(IdKind::Request), now)),
+        sessions: Arc::new(Sessions::new(home.path().to_owned(), evidence.clone(), now)),
+        left_running: LeftRunning::new(&found.unfinished),
+        operator_key: noise::session_key(&data_key),
+        started: Instant::now(),
+        end: CancellationToken::new(),
+        home,
+        vault,
+        evidence,
+        ids,
+    });
+    let ready = ready(&summary, &found);
+    Ok((parts, listeners, ready, lock))
+}
+
+/// What `unlock` shows, so that a person sees when an older state was put back.
+fn ready(summary: &Summary, found: &Found) -> Ready {
+    let mut warnings = Vec::new();
+    match found.state {
+        AuditState::Whole => {}
+        AuditState::Broken(bad) => warnings.push(format!("the audit is damaged: {bad}")),
+        AuditState::Behind { last, anchor } => warnings.push(format!(
+            "the audit ends at record {last}, but record {anchor} was written: it was cut or put back"
+        )),
+    }
+    if found.revision.is_some_and(|recorded| recorded > summary.revision) {
+        warnings.push(
+            "the vault is older than the audit: an earlier state of it was put back".to_owned(),
+        );
+    }
+    if found.torn_bytes > 0 {
+        warnings.push(format!(
+            "the last record was unfinished ({} bytes, a crash) and was cut off",
+            found.torn_bytes
+        ));
+    }
+    if !found.unfinished.is_empty() {
+        warnings.push(format!(
+            "{} commands were running when the last daemon was killed; the next connection to their target ends them",
+            found.unfinished.len()
+        ));
+    }
+    Ready {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        revision: summary.revision,
+        changed_at: summary.changed_at,
+        audit_records: found.tip.seq,
+        audit_head: (found.tip.seq > 0).then(|| found.tip.hash.to_string()),
+        audit_at: None,
+        warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
+    }
+}
+
+/// Answers both sockets until the daemon is to end.
+async fn serve(parts: &Arc<Parts>, listeners: &Listeners) {
+    let desk = parts.desk.clone();
+    let time = tokio::spawn(
+        parts.sessions.clone().keep_time(move |session| desk.session_ended(session)),
+    );
+    let anchors = tokio::spawn(keep_anchor(parts.clone()));
+    let agents = door::accept(
+        &listeners.agent,
+        &parts.end,
+        |stream, peer| door::agent::serve(parts.clone(), stream, peer),
+    );
+    let operators = door::accept(
+        &listeners.operator,
+        &parts.end,
+        |stream, peer| door::operator::serve(parts.clone(), stream, peer),
+    );
+    tokio::join!(agents, operators, end_on_signals(parts));
+    time.abort();
+    anchors.abort();
+}
+
+/// SIGTERM and SIGINT are a `lock`; SIGHUP is nothing to a daemon without a terminal.
+async fn end_on_signals(parts: &Parts) {
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+    let [Ok(mut term), Ok(mut int), Ok(mut hup)] = kinds.map(signal) else {
+        tracing::error!("no signal handlers");
+        return parts.end.cancelled().await;
+    };
+    loop {
+        tokio::select! {
+            _ = term.recv() => parts.lock("SIGTERM"),
+            _ = int.recv() => parts.lock("SIGINT"),
+            _ = hup.recv() => {}
+            () = parts.end.cancelled() => return,
+        }
+    }
+}
+
+async fn keep_anchor(parts: Arc<Parts>) {
+    loop {
+        tokio::time::sleep(ANCHOR).await;
+        anchor(&parts).await;
+    }
+}
+
+/// Remembers in the vault how far the audit went.
+async fn anchor(parts: &Parts) {
+    match parts.evidence.sync().await {
+        Ok(tip) => {
+            let anchored = tokio::task::block_in_place(|| parts.vault.anchor(tip));
+            if let Err(error) = anchored {
+                tracing::error!(%error, "the audit's end was not remembered");
+            }
+        }
+        Err(error) => tracing::error!(%error, "the audit was not synced"),
+    }
+}
+
+/// Ends sessions and what runs in them, then the record.
+async fn end(parts: &Parts) {
+    let why = Failure::new(
+        Code::DaemonLost,
+        "the operator locked sgw",
+        "the operator starts it again: sgw unlock",
+    );
+    parts.sessions.close_all(&why).await;
+    let revision = parts.vault.revision();
+    if let Err(failure) = audit::daemon(&parts.evidence, RecordKind::DaemonEnded, revision).await {
+        tracing::error!(code = %failure.code, "the daemon's end was not recorded");
+    }
+    anchor(parts).await;
+}
+
+/// Ids, codes and sizes; libraries that log words of commands are held at warnings.
+fn start_log(home: &Arc<Home>) {
+    use tracing_subscriber::EnvFilter;
+    let Ok(log) = CappedLog::open(home.clone()) else { return };
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(Mutex::new(log))
+        .with_ansi(false)
+        .with_env_filter(EnvFilter::new("warn,sgw=info"))
+        .finish();
+    // Set once in a process.
+    let _set = tracing::subscriber::set_global_default(subscriber);
+}
+
+fn not_home(error: &HomeError) -> Failure {
+    let hint = error.hint().unwrap_or_else(|| "sgw init sets it up".to_owned());
+    Failure::new(error.code(), error.to_string(), hint)
+}
+
+fn no_vault(error: &VaultError) -> Failure {
+    match error {
+        VaultError::Damaged { .. } => Failure::new(
+            Code::VaultDamaged,
+            error.to_string(),
+            "put back a copy of the file that you trust; nothing was changed",
+        ),
+        VaultError::Home(error) => not_home(error),
+        _ => failed(error),
+    }
+}
+
+fn failed(error: &impl std::fmt::Display) -> Failure {
+    Failure::new(
+        Code::DaemonFailed,
+        format!("the daemon did not start: {error}"),
+        "look at the disk that holds sgw's home",
+    )
+}

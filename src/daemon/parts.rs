@@ -1,0 +1,176 @@
+//! The parts list: what the doors are handed, and what both doors answer alike.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    desk::{Desk, SessionShown},
+    door::exec_shown,
+    evidence::Evidence,
+    ids::Ids,
+    left::LeftRunning,
+    session::{self, Sessions, exec::Stop},
+    vault::Vault,
+};
+use crate::{
+    daemon::audit,
+    domain::{
+        id::{Id, Kind, prefix_kind},
+        identity::Identity,
+        record::Kind as RecordKind,
+        seal::Key,
+    },
+    home::Home,
+    protocol::{
+        agent::Completable,
+        error::{Code, Failure},
+        view::{self, Candidate, Candidates, DaemonStatus, Thing},
+    },
+};
+
+/// The daemon's parts.
+pub struct Parts {
+    pub home: Arc<Home>,
+    pub vault: Arc<Vault>,
+    pub evidence: Arc<Evidence>,
+    pub desk: Arc<Desk>,
+    pub sessions: Arc<Sessions>,
+    pub ids: Arc<Ids>,
+    pub left_running: LeftRunning,
+    /// What an operator's session is proven with.
+    pub operator_key: Key,
+    pub started: Instant,
+    /// Cancelled when the daemon ends.
+    pub end: CancellationToken,
+}
+
+/// Now, in whole milliseconds, as it is shown.
+pub fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+
+impl Parts {
+    pub fn now(&self) -> Timestamp {
+        now()
+    }
+
+    /// Ends the daemon.
+    pub fn lock(&self, why: &str) {
+        tracing::info!(why, "the daemon ends");
+        self.end.cancel();
+    }
+
+    /// What the desk shows of a session that a command would run in.
+    pub fn session_shown(&self, id: &Id) -> Option<SessionShown> {
+        let session = self.sessions.to_see(id.as_str(), None).ok()?;
+        Some(SessionShown { target: session.target(), place: session.places() })
+    }
+
+    /// Open sessions, of one identity or of all.
+    pub fn sessions_shown(&self, of: Option<&Identity>) -> view::Sessions {
+        let requests = self.desk.pending(of, |id| self.session_shown(id));
+        let open = self.sessions.everyone().into_iter().filter(|session| {
+            session.over().is_none() && of.is_none_or(|identity| session.owner == *identity)
+        });
+        let shown = open.map(|session| {
+            let mut shown = session.shown();
+            let waits = requests.iter().find(|one| one.session.as_ref() == Some(&shown.id));
+            shown.waiting = waits.map(|request| view::Waiting {
+                id: request.id.clone(),
+                kind: request.kind,
+                message: request.reason.clone(),
+            });
+            shown
+        });
+        let mut sessions: Vec<_> = shown.collect();
+        sessions.sort_by_key(|session| session.created_at);
+        view::Sessions { sessions }
+    }
+
+    /// What stands behind an id, or the start of one.
+    pub fn thing(&self, word: &str, of: Option<&Identity>) -> Result<Thing, Failure> {
+        match prefix_kind(word) {
+            Some(Kind::Request) => {
+                let request = self.desk.show(word, of, |id| self.session_shown(id))?;
+                Ok(Thing::Request(Box::new(request)))
+            }
+            Some(Kind::Exec) => Ok(exec_shown(&self.sessions.exec(word, of)?.1)),
+            Some(Kind::Job) => Err(Failure::new(
+                Code::UsageId,
+                "there are no jobs yet",
+                "ids begin with s-, r- or x-",
+            )),
+            Some(Kind::Session) | None => {
+                Ok(Thing::Session(Box::new(self.sessions.to_see(word, of)?.shown())))
+            }
+        }
+    }
+
+    /// Closes a session, ends a command, takes a request back.
+    pub async fn close(&self, word: &str, of: Option<&Identity>) -> Result<Thing, Failure> {
+        match prefix_kind(word) {
+            Some(Kind::Request) => {
+                let id = self.desk.find(word, of)?;
+                let by = of.map_or_else(|| "operator".to_owned(), ToString::to_string);
+                self.desk.withdraw(&id)?;
+                audit::request_ended(&self.evidence, RecordKind::RequestClosed, &by, &id, None)
+                    .await?;
+                self.thing(id.as_str(), of)
+            }
+            Some(Kind::Exec) => {
+                let (_, exec) = self.sessions.exec(word, of)?;
+                exec.stop(Stop::Cancelled);
+                session::wait_for_end(&exec).await;
+                Ok(exec_shown(&exec))
+            }
+            _ => {
+                let session = self.sessions.to_see(word, of)?;
+                self.desk.session_ended(&session.id);
+                self.sessions.close(&session, session::closed(&session.id), "closed").await;
+                Ok(Thing::Session(Box::new(session.shown())))
+            }
+        }
+    }
+
+    pub fn status(&self) -> DaemonStatus {
+        DaemonStatus {
+            running: true,
+            pid: Some(std::process::id()),
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            uptime_s: Some(self.started.elapsed().as_secs()),
+            sessions: Some(self.sessions.open_count() as u64),
+            connections: Some(self.sessions.connections() as u64),
+            home: self.home.path().display().to_string(),
+        }
+    }
+
+    /// Words for the shell's completion.
+    pub fn complete(&self, what: Completable, of: Option<&Identity>) -> Candidates {
+        let mut candidates = Vec::new();
+        let mut add = |word: String, about: String| candidates.push(Candidate { word, about });
+        let sessions = self.sessions_shown(of).sessions;
+        if matches!(what, Completable::Sessions | Completable::Any) {
+            for session in &sessions {
+                add(session.id.clone(), format!("session on {}", session.target));
+                if let Some(name) = &session.name {
+                    add(name.clone(), format!("session on {}", session.target));
+                }
+            }
+        }
+        if matches!(what, Completable::Execs | Completable::Any) {
+            for id in sessions.iter().flat_map(|session| &session.running) {
+                add(id.clone(), "running command".to_owned());
+            }
+        }
+        if matches!(what, Completable::Requests | Completable::Any) {
+            for request in self.desk.pending(of, |id| self.session_shown(id)) {
+                add(request.id.clone(), format!("request for {}", request.target));
+            }
+        }
+        Candidates { candidates }
+    }
+}
