@@ -1,12 +1,10 @@
-//! What crosses a socket.
-
-pub mod noise;
 //! What crosses a socket. `docs/protocol.md` is its text; the examples there are tested.
 
 pub mod agent;
 pub mod error;
 pub mod frame;
 pub mod hello;
+pub mod noise;
 pub mod operator;
 pub mod view;
 
