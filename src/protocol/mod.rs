@@ -1,6 +1,3 @@
-//! What crosses a socket.
-
-pub mod noise;
 //! What crosses a socket. `docs/protocol.md` is its text; the examples there are tested.
 
 pub mod agent;
@@ -8,6 +5,7 @@ pub mod error;
 pub mod frame;
 pub mod handover;
 pub mod hello;
+pub mod noise;
 pub mod operator;
 pub mod view;
 
