@@ -1,0 +1,12 @@
+//! End to end: the real binary against a real sshd, told as stories. A file is a subject, a test's
+//! name is a claim. `support` has the builders; `redteam` holds the claims of SECURITY.md.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says why"
+)]
+
+mod support;
