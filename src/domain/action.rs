@@ -1,0 +1,213 @@
+//! What an identity wants done. Every door turns its input into one of these; a digest binds an
+//! approval to all of it.
+
+use jiff::Timestamp;
+
+use super::{
+    bytes::Bytes,
+    digest::{Digest, Digester},
+    grant::Terms,
+    id::{Id, Name},
+    identity::Identity,
+    target::Destination,
+};
+
+/// A session on a target, or more time for one.
+#[derive(Clone, Debug)]
+pub struct Access {
+    pub destination: Destination,
+    pub name: Option<Name>,
+    pub terms: Terms,
+    pub reason: String,
+    /// The session that shall live longer; its destination is then `destination`.
+    pub prolongs: Option<Id>,
+}
+
+/// A command on a session's target.
+#[derive(Clone, Debug)]
+pub struct Exec {
+    pub id: Id,
+    pub session: Id,
+    /// What the remote environment carries so that its processes can be found and ended.
+    pub marker: String,
+    /// The command as the agent gave it, for people and the record.
+    pub line: Bytes,
+    /// The bytes of the exec request, sgw's own prefix included (RFC 4254, 6.5).
+    pub wire: Vec<u8>,
+    /// Whether bytes of the caller follow on standard input.
+    pub stdin: bool,
+    pub timeout_ms: Option<u64>,
+    pub reason: Option<String>,
+}
+
+/// An action as the queue holds it.
+#[derive(Clone, Debug)]
+pub enum Action {
+    Access(Access),
+    Exec(Exec),
+}
+
+impl Access {
+    /// What makes two askings the same asking: everything but ids and times.
+    pub fn sameness(&self, identity: &Identity) -> Digest {
+        self.fields(Digester::new("access"), identity).finish()
+    }
+
+    pub fn digest(&self, identity: &Identity, request: &Id, expires_at: Timestamp) -> Digest {
+        let head = Digester::new("access request").text("id", request).text("until", expires_at);
+        self.fields(head, identity).finish()
+    }
+
+    fn fields(&self, digester: Digester, identity: &Identity) -> Digester {
+        let only: Vec<&str> = self.terms.capabilities.iter().map(|one| one.as_str()).collect();
+        digester
+            .text("identity", identity)
+            .text("destination", &self.destination)
+            .optional("name", self.name.as_ref())
+            .text("only", only.join(","))
+            .text("mode", self.terms.mode)
+            .text("for", self.terms.duration_s)
+            .optional("max-commands", self.terms.max_commands)
+            .text("reason", &self.reason)
+            .optional("prolongs", self.prolongs.as_ref())
+    }
+}
+
+impl Exec {
+    pub fn sameness(&self, identity: &Identity) -> Digest {
+        Digester::new("exec")
+            .text("identity", identity)
+            .text("session", &self.session)
+            .field("line", self.line.as_slice())
+            .field("wire", &without_marker(&self.wire, &self.marker))
+            .text("stdin", self.stdin)
+            .optional("timeout", self.timeout_ms)
+            .optional("reason", self.reason.as_ref())
+            .finish()
+    }
+
+    /// `place` is the session's route, host keys and account, as the session holds them.
+    pub fn digest(
+        &self,
+        identity: &Identity,
+        request: &Id,
+        until: Timestamp,
+        place: &str,
+    ) -> Digest {
+        Digester::new("exec request")
+            .text("id", request)
+            .text("until", until)
+            .text("identity", identity)
+            .text("session", &self.session)
+            .text("place", place)
+            .text("channel", "exec")
+            .field("wire", &self.wire)
+            .text("stdin", if self.stdin { "open" } else { "empty" })
+            .optional("timeout", self.timeout_ms)
+            .optional("reason", self.reason.as_ref())
+            .finish()
+    }
+}
+
+fn without_marker(wire: &[u8], marker: &str) -> Vec<u8> {
+    let marker = marker.as_bytes();
+    match wire.windows(marker.len().max(1)).position(|window| window == marker) {
+        Some(at) => [&wire[..at], &wire[at + marker.len()..]].concat(),
+        None => wire.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{capability::Capability, grant::Mode};
+
+    fn access() -> Access {
+        Access {
+            destination: "me@web1:22".parse().unwrap(),
+            name: None,
+            terms: Terms {
+                capabilities: Capability::usual(),
+                mode: Mode::Guarded,
+                duration_s: 3600,
+                max_commands: None,
+            },
+            reason: "look at the logs".into(),
+            prolongs: None,
+        }
+    }
+
+    fn exec() -> Exec {
+        Exec {
+            id: Id::from_number(super::super::id::Kind::Exec, 1),
+            session: Id::from_number(super::super::id::Kind::Session, 2),
+            marker: "x-1-aa".into(),
+            line: "ls".into(),
+            wire: b"export SGW_EXEC=x-1-aa; ls".to_vec(),
+            stdin: false,
+            timeout_ms: None,
+            reason: None,
+        }
+    }
+
+    fn me() -> Identity {
+        Identity { uid: 1000, token: None }
+    }
+
+    #[test]
+    fn every_field_of_an_access_request_is_bound() {
+        let id = Id::from_number(super::super::id::Kind::Request, 7);
+        let digest = |access: &Access| access.digest(&me(), &id, Timestamp::UNIX_EPOCH);
+        let whole = digest(&access());
+        let changes: [fn(&mut Access); 8] = [
+            |a| a.destination.host = "web2".into(),
+            |a| a.destination.user = None,
+            |a| a.destination.port = Some(23),
+            |a| a.reason.push('x'),
+            |a| a.terms.duration_s += 1,
+            |a| a.terms.mode = Mode::Each,
+            |a| a.terms.max_commands = Some(1),
+            |a| {
+                a.terms.capabilities.insert(Capability::Sudo);
+            },
+        ];
+        for change in changes {
+            let mut other = access();
+            change(&mut other);
+            assert_ne!(digest(&other), whole);
+            assert_ne!(other.sameness(&me()), access().sameness(&me()));
+        }
+        assert_ne!(
+            access().digest(&Identity { uid: 1, token: None }, &id, Timestamp::UNIX_EPOCH),
+            whole
+        );
+    }
+
+    #[test]
+    fn every_field_of_a_command_is_bound() {
+        let id = Id::from_number(super::super::id::Kind::Request, 7);
+        let digest = |exec: &Exec| exec.digest(&me(), &id, Timestamp::UNIX_EPOCH, "web1");
+        let whole = digest(&exec());
+        let changes: [fn(&mut Exec); 5] = [
+            |e| e.wire.push(b' '),
+            |e| e.stdin = true,
+            |e| e.timeout_ms = Some(1),
+            |e| e.reason = Some(String::new()),
+            |e| e.session = Id::from_number(super::super::id::Kind::Session, 3),
+        ];
+        for change in changes {
+            let mut other = exec();
+            change(&mut other);
+            assert_ne!(digest(&other), whole);
+        }
+        assert_ne!(exec().digest(&me(), &id, Timestamp::UNIX_EPOCH, "web2"), whole);
+    }
+
+    #[test]
+    fn the_marker_does_not_make_two_commands_differ() {
+        let mut again = exec();
+        again.marker = "x-9-bb".into();
+        again.wire = b"export SGW_EXEC=x-9-bb; ls".to_vec();
+        assert_eq!(again.sameness(&me()), exec().sameness(&me()));
+    }
+}

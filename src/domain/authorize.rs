@@ -1,0 +1,188 @@
+//! Whether an action may happen: the only place that builds [`Allowed`].
+
+use jiff::Timestamp;
+
+use super::{
+    action::{Access, Action, Exec},
+    capability::Capability,
+    grant::{Grant, Mode},
+    identity::Identity,
+    request::{Refused, Request},
+};
+
+/// Proof that `action` was allowed. Only this file builds one; it is taken apart by the desk.
+#[must_use = "an allowed action that nobody performs was judged for nothing"]
+#[derive(Debug)]
+pub struct Allowed<A>(A);
+
+impl<A> Allowed<A> {
+    pub fn into_action(self) -> A {
+        self.0
+    }
+}
+
+#[must_use]
+#[derive(Debug)]
+pub enum Decision<A> {
+    Allowed(Allowed<A>),
+    /// A person decides; `rule` says why they are asked.
+    Ask {
+        action: A,
+        rule: &'static str,
+    },
+    Denied(Denied),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    #[error("the session is another identity's")]
+    NotYours,
+    #[error("the session's grant does not hold this capability")]
+    Capability(Capability),
+    #[error("the session's time is over")]
+    Expired,
+    #[error("the session's commands are used up")]
+    Exhausted,
+}
+
+/// Judges a command against the grant of the session that it runs in.
+pub fn authorize_exec(
+    identity: &Identity,
+    owner: &Identity,
+    grant: &Grant,
+    exec: Exec,
+    now: Timestamp,
+) -> Decision<Exec> {
+    if let Err(denied) = may_exec(identity, owner, grant, now) {
+        return Decision::Denied(denied);
+    }
+    match grant.mode {
+        Mode::Guarded => Decision::Allowed(Allowed(exec)),
+        Mode::Each => Decision::Ask { action: exec, rule: "mode.each" },
+        Mode::Read => Decision::Ask { action: exec, rule: "mode.read" },
+    }
+}
+
+/// A yes for this very command, used up here. The grant must still hold.
+pub fn authorize_approved_exec(
+    request: &mut Request,
+    owner: &Identity,
+    grant: &Grant,
+    now: Timestamp,
+) -> Result<Allowed<Exec>, NotApproved> {
+    let Action::Exec(exec) = request.action.clone() else {
+        return Err(NotApproved::OtherKind);
+    };
+    may_exec(&request.identity, owner, grant, now).map_err(NotApproved::Denied)?;
+    request.spend(now).map_err(NotApproved::Request)?;
+    Ok(Allowed(exec))
+}
+
+/// A yes for access, used up here.
+pub fn authorize_approved_access(
+    request: &mut Request,
+    now: Timestamp,
+) -> Result<Allowed<Access>, NotApproved> {
+    let Action::Access(access) = request.action.clone() else {
+        return Err(NotApproved::OtherKind);
+    };
+    request.spend(now).map_err(NotApproved::Request)?;
+    Ok(Allowed(access))
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotApproved {
+    #[error("the approval is for another kind of action")]
+    OtherKind,
+    #[error(transparent)]
+    Denied(Denied),
+    #[error(transparent)]
+    Request(Refused),
+}
+
+fn may_exec(
+    identity: &Identity,
+    owner: &Identity,
+    grant: &Grant,
+    now: Timestamp,
+) -> Result<(), Denied> {
+    if identity != owner {
+        return Err(Denied::NotYours);
+    }
+    if now >= grant.expires_at {
+        return Err(Denied::Expired);
+    }
+    if !grant.capabilities.contains(&Capability::Exec) {
+        return Err(Denied::Capability(Capability::Exec));
+    }
+    if grant.max_commands.is_some_and(|most| grant.used_commands >= most) {
+        return Err(Denied::Exhausted);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        capability::Capabilities,
+        id::{Id, Kind},
+    };
+
+    fn exec() -> Exec {
+        Exec {
+            id: Id::from_number(Kind::Exec, 1),
+            session: Id::from_number(Kind::Session, 1),
+            marker: "m".into(),
+            line: "ls".into(),
+            wire: b"ls".to_vec(),
+            stdin: false,
+            timeout_ms: None,
+            reason: None,
+        }
+    }
+
+    fn grant() -> Grant {
+        Grant {
+            capabilities: Capabilities::from([Capability::Exec]),
+            mode: Mode::Guarded,
+            expires_at: Timestamp::from_second(100).unwrap(),
+            max_commands: Some(2),
+            used_commands: 0,
+        }
+    }
+
+    fn denied(change: fn(&mut Grant), uid: u32, second: i64) -> Option<Denied> {
+        let mut grant = grant();
+        change(&mut grant);
+        let owner = Identity { uid: 1, token: None };
+        let asking = Identity { uid, token: None };
+        let now = Timestamp::from_second(second).unwrap();
+        match authorize_exec(&asking, &owner, &grant, exec(), now) {
+            Decision::Denied(denied) => Some(denied),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn each_limit_of_a_grant_holds() {
+        assert_eq!(denied(|_| (), 1, 0), None);
+        assert_eq!(denied(|_| (), 2, 0), Some(Denied::NotYours));
+        assert_eq!(denied(|_| (), 1, 100), Some(Denied::Expired));
+        assert_eq!(denied(|g| g.used_commands = 2, 1, 0), Some(Denied::Exhausted));
+        assert_eq!(
+            denied(|g| g.capabilities.clear(), 1, 0),
+            Some(Denied::Capability(Capability::Exec))
+        );
+    }
+
+    #[test]
+    fn the_modes_that_ask_ask() {
+        let owner = Identity { uid: 1, token: None };
+        for mode in [Mode::Each, Mode::Read] {
+            let grant = Grant { mode, ..grant() };
+            let decision = authorize_exec(&owner, &owner, &grant, exec(), Timestamp::UNIX_EPOCH);
+            assert!(matches!(decision, Decision::Ask { .. }));
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What an approval allows: capabilities, mode, time and budget.
+
+use std::{fmt, str::FromStr};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::capability::Capabilities;
+
+/// How commands are judged within a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Only what is known to read passes; the rest asks. Nothing is known to read yet: all asks.
+    Read,
+    /// The policy decides.
+    Guarded,
+    /// Every command asks.
+    Each,
+}
+
+impl Mode {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Read => "read",
+            Mode::Guarded => "guarded",
+            Mode::Each => "each",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("a mode is read, guarded or each")]
+pub struct NotAMode;
+
+impl FromStr for Mode {
+    type Err = NotAMode;
+
+    fn from_str(word: &str) -> Result<Self, NotAMode> {
+        [Mode::Read, Mode::Guarded, Mode::Each]
+            .into_iter()
+            .find(|mode| mode.as_str() == word)
+            .ok_or(NotAMode)
+    }
+}
+
+/// What a request asks for, and what an approval may narrow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terms {
+    pub capabilities: Capabilities,
+    pub mode: Mode,
+    /// How long the session lives, in seconds, from the approval.
+    pub duration_s: u64,
+    pub max_commands: Option<u32>,
+}
+
+/// A session longer than this is not asked for by mistake only: 30 days.
+pub const LONGEST_S: u64 = 30 * 24 * 3600;
+
+impl Terms {
+    /// Whether `self` gives nothing that `asked` does not.
+    pub fn within(&self, asked: &Terms) -> bool {
+        let stricter = |mode: Mode| match mode {
+            Mode::Guarded => 0,
+            Mode::Read => 1,
+            Mode::Each => 2,
+        };
+        let fewer = match (self.max_commands, asked.max_commands) {
+            (_, None) => true,
+            (Some(mine), Some(most)) => mine <= most,
+            (None, Some(_)) => false,
+        };
+        self.capabilities.is_subset(&asked.capabilities)
+            && stricter(self.mode) >= stricter(asked.mode)
+            && self.duration_s <= asked.duration_s
+            && fewer
+    }
+}
+
+/// A session's living grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    pub capabilities: Capabilities,
+    pub mode: Mode,
+    pub expires_at: Timestamp,
+    pub max_commands: Option<u32>,
+    /// Commands that were sent.
+    pub used_commands: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::capability::Capability;
+
+    #[test]
+    fn an_operator_can_narrow_and_never_widen() {
+        let asked = Terms {
+            capabilities: Capability::usual(),
+            mode: Mode::Guarded,
+            duration_s: 3600,
+            max_commands: Some(10),
+        };
+        let with = |change: fn(&mut Terms)| {
+            let mut terms = asked.clone();
+            change(&mut terms);
+            terms.within(&asked)
+        };
+        assert!(with(|_| ()));
+        assert!(with(|terms| terms.mode = Mode::Each));
+        assert!(with(|terms| terms.max_commands = Some(1)));
+        assert!(with(|terms| terms.capabilities = Capabilities::from([Capability::Exec])));
+        assert!(!with(|terms| terms.duration_s = 3601));
+        assert!(!with(|terms| terms.max_commands = None));
+        assert!(!with(|terms| {
+            terms.capabilities.insert(Capability::Sudo);
+        }));
+        assert!(
+            !Terms { mode: Mode::Guarded, ..asked.clone() }
+                .within(&Terms { mode: Mode::Each, ..asked.clone() })
+        );
+    }
+}

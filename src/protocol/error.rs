@@ -1,0 +1,166 @@
+//! Failures as callers see them: a stable code, what happened, and what to do next.
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of answer a code is, which the exit status tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The call itself is wrong.
+    Usage,
+    /// sgw failed.
+    Failed,
+    /// No daemon to talk to.
+    NoDaemon,
+    /// Not yet: don't repeat it, wait.
+    NotYet,
+    /// No: repeating won't help.
+    No,
+    /// Ended by `--timeout`.
+    TimedOut,
+    /// The target can't be reached, or the connection broke.
+    Unreachable,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal is $class:ident,)*) => {
+        /// The stable codes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Code {
+            $($(#[$doc])* #[serde(rename = $text)] $variant,)*
+        }
+
+        impl Code {
+            pub const ALL: &[Code] = &[$(Code::$variant),*];
+
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => $text,)* }
+            }
+
+            pub fn class(self) -> Class {
+                match self { $(Code::$variant => Class::$class,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    UsageArguments = "usage.arguments" is Usage,
+    UsageDestination = "usage.destination" is Usage,
+    UsageName = "usage.name" is Usage,
+    UsageReason = "usage.reason" is Usage,
+    UsageCommand = "usage.command" is Usage,
+    UsageId = "usage.id" is Usage,
+    UsageHome = "usage.home" is Usage,
+    UsageSetting = "usage.setting" is Usage,
+    /// A frame or message that the other side does not take.
+    UsageFrame = "usage.frame" is Usage,
+    DaemonUnreachable = "daemon.unreachable" is NoDaemon,
+    DaemonVersion = "daemon.version" is NoDaemon,
+    /// The daemon's end, or its failure, in the middle of a call.
+    DaemonLost = "daemon.lost" is Failed,
+    DaemonFailed = "daemon.failed" is Failed,
+    OperatorNone = "operator.none" is NoDaemon,
+    OperatorExists = "operator.exists" is Failed,
+    OperatorProof = "operator.proof" is No,
+    OperatorPassphrase = "operator.passphrase" is Usage,
+    VaultDamaged = "vault.damaged" is Failed,
+    HomeUnsafe = "home.unsafe" is Failed,
+    HomeBusy = "home.busy" is Failed,
+    RequestPending = "request.pending" is NotYet,
+    RequestDenied = "request.denied" is No,
+    RequestExpired = "request.expired" is No,
+    /// Somebody else decided or is deciding, or it was withdrawn.
+    RequestClosed = "request.closed" is Failed,
+    /// What was shown is not what is asked.
+    RequestChanged = "request.changed" is Failed,
+    RequestCredential = "request.credential" is Failed,
+    RequestUnknown = "request.unknown" is Failed,
+    ApprovalPending = "approval.pending" is NotYet,
+    ApprovalDenied = "approval.denied" is No,
+    ApprovalExpired = "approval.expired" is No,
+    ApprovalRequired = "approval.required" is No,
+    GrantMissing = "grant.missing" is No,
+    GrantExhausted = "grant.exhausted" is No,
+    GrantExpired = "grant.expired" is No,
+    ControlOperator = "control.operator" is NotYet,
+    ControlPaused = "control.paused" is NotYet,
+    SessionUnknown = "session.unknown" is Failed,
+    SessionLost = "session.lost" is Unreachable,
+    SessionAmbiguous = "session.ambiguous" is Failed,
+    SessionClosed = "session.closed" is Failed,
+    TargetUnreachable = "target.unreachable" is Unreachable,
+    TargetAuth = "target.auth" is No,
+    TargetConfig = "target.config" is No,
+    /// The server took the connection and refused a channel or the command.
+    TargetRefused = "target.refused" is Failed,
+    HostkeyUnknown = "hostkey.unknown" is No,
+    HostkeyChanged = "hostkey.changed" is No,
+    LoginInteractive = "login.interactive" is No,
+    ExecUnknown = "exec.unknown" is Failed,
+    ExecRunning = "exec.running" is NotYet,
+    ExecTimeout = "exec.timeout" is TimedOut,
+    /// Its kept output is gone, or was never kept.
+    OutputGone = "output.gone" is Failed,
+    InputTimeout = "input.timeout" is TimedOut,
+    InputRegex = "input.regex" is Usage,
+    InputEchoOff = "input.echo_off" is No,
+    TokenInvalid = "token.invalid" is No,
+    EvidenceFailed = "evidence.failed" is Failed,
+    LimitCommand = "limit.command" is Usage,
+    LimitReason = "limit.reason" is Usage,
+    LimitFrame = "limit.frame" is Usage,
+    LimitStreams = "limit.streams" is Failed,
+    LimitConnections = "limit.connections" is Failed,
+    LimitRequests = "limit.requests" is NotYet,
+    LimitSessions = "limit.sessions" is Failed,
+    LimitSpool = "limit.spool" is Failed,
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A failure. The hint is sgw's own words and never holds text of an agent or a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    pub code: Code,
+    pub message: String,
+    pub hint: String,
+    /// What to wait for, or what it was about.
+    pub id: Option<String>,
+    /// Whether a command may have reached the target; `null` where that is no question.
+    pub sent: Option<bool>,
+}
+
+impl Failure {
+    pub fn new(code: Code, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: hint.into(), id: None, sent: None }
+    }
+
+    pub fn about(mut self, id: impl ToString) -> Self {
+        self.id = Some(id.to_string());
+        self
+    }
+
+    pub fn sent(mut self, sent: bool) -> Self {
+        self.sent = Some(sent);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_reads_and_writes_as_its_text() {
+        for code in Code::ALL {
+            let json = serde_json::to_string(code).unwrap();
+            assert_eq!(json, format!("\"{code}\""));
+            assert_eq!(serde_json::from_str::<Code>(&json).unwrap(), *code);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What crosses a socket. `docs/protocol.md` is its text; the examples there are tested.
+
+pub mod agent;
+pub mod error;
+pub mod frame;
+pub mod hello;
+pub mod operator;
+pub mod view;
+
+#[cfg(test)]
+mod golden;

@@ -1,0 +1,264 @@
+//! What the operator can say. Without proof only what narrows is taken; the rest needs the Noise
+//! session that the data key opens.
+
+use serde::{Deserialize, Serialize};
+
+use super::agent;
+use crate::domain::{digest::Digest, grant::Terms, known_hosts::Known, target::Route};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// What waits. Answer: [`super::view::Requests`].
+    Requests {},
+    /// All about one request. Answer: [`super::view::Question`].
+    Question {
+        id: String,
+    },
+    /// What runs. Answer: [`super::view::Sessions`].
+    Sessions {},
+    /// A session, exec or request of anyone.
+    Show {
+        id: String,
+    },
+    History {
+        session: String,
+    },
+    /// Answer: [`super::view::DaemonStatus`].
+    Status {},
+    Complete {
+        what: agent::Completable,
+    },
+    /// Says no. A word to the agent needs proof.
+    Deny {
+        id: String,
+        message: Option<String>,
+    },
+    /// Ends a session, an exec, or a request, of anyone.
+    Close {
+        id: String,
+    },
+    /// Stops what an identity, a target, or everyone (absent) may do, until `resume`.
+    Pause {
+        what: Option<String>,
+    },
+    /// Ends the daemon.
+    Lock {},
+
+    Resume {
+        what: Option<String>,
+    },
+    /// Takes the decision on a request: while this connection lives, no other decides on it.
+    Claim {
+        id: String,
+    },
+    /// Says yes. Answer: questions, then [`super::view::Decided`].
+    Approve(Box<Approve>),
+    /// Answers a question that the daemon asked on this connection.
+    Answer(Answer),
+    /// Answer: `record` messages, oldest first, then `done`.
+    AuditList {
+        since: Option<u64>,
+        limit: Option<u64>,
+    },
+    /// Answer: [`super::view::Verified`].
+    AuditVerify {},
+    /// Answer: [`super::view::Settings`].
+    Settings {},
+    Set {
+        name: String,
+        value: serde_json::Value,
+    },
+    Unset {
+        name: String,
+    },
+
+    /// What the desk draws: everything that waits and runs, then each change.
+    Subscribe {},
+    /// Shows a session live.
+    Watch {
+        id: String,
+    },
+    /// Takes the keyboard of a session.
+    Attach {
+        session: String,
+        fresh: bool,
+        rows: u16,
+        columns: u16,
+    },
+    Resize {
+        rows: u16,
+        columns: u16,
+    },
+    /// Gives the keyboard back.
+    Return {
+        session: String,
+        message: Option<String>,
+    },
+    /// Private mode on or off, while attached.
+    Private {
+        on: bool,
+    },
+
+    Ack {
+        stdout: u64,
+        stderr: u64,
+    },
+    Cancel {},
+}
+
+impl Request {
+    /// What is taken without proof: looking, and what only narrows.
+    pub fn needs_proof(&self) -> bool {
+        match self {
+            Request::Requests {}
+            | Request::Question { .. }
+            | Request::Sessions {}
+            | Request::Show { .. }
+            | Request::History { .. }
+            | Request::Status {}
+            | Request::Complete { .. }
+            | Request::Close { .. }
+            | Request::Pause { .. }
+            | Request::Lock {} => false,
+            Request::Deny { message, .. } => message.is_some(),
+            Request::Resume { .. }
+            | Request::Claim { .. }
+            | Request::Approve(_)
+            | Request::Answer(_)
+            | Request::AuditList { .. }
+            | Request::AuditVerify {}
+            | Request::Settings {}
+            | Request::Set { .. }
+            | Request::Unset { .. }
+            | Request::Subscribe {}
+            | Request::Watch { .. }
+            | Request::Attach { .. }
+            | Request::Resize { .. }
+            | Request::Return { .. }
+            | Request::Private { .. }
+            | Request::Ack { .. }
+            | Request::Cancel {} => true,
+        }
+    }
+}
+
+/// A yes, with everything that it binds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approve {
+    /// A whole id.
+    pub id: String,
+    /// The digest of what was shown.
+    pub digest: Digest,
+    /// What is given; never more than was asked. Absent for kinds that have none.
+    pub terms: Option<Terms>,
+    /// Where it leads and how to log in. Absent for a command, or more time.
+    pub way: Option<Way>,
+    /// Host keys that the operator accepts without a further question.
+    pub accept_host_keys: Vec<String>,
+    /// Whether this connection can be asked; without, an open question is an error.
+    pub interactive: bool,
+}
+
+/// The resolved route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Way {
+    pub route: Route,
+    /// For each hop: what to log in with, in order.
+    pub credentials: Vec<Vec<Credential>>,
+    /// For each hop: what the operator's known_hosts files say of it. They can only refuse.
+    pub known: Vec<Vec<Known>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Credential {
+    Password {
+        /// The number of its secret frame.
+        secret: u32,
+    },
+    Key {
+        /// The number of its secret frame: the private key in OpenSSH's format.
+        secret: u32,
+        /// Of the public half, `SHA256:…`.
+        fingerprint: String,
+    },
+    Agent {
+        /// Which of the passed ssh-agent sockets, from 0, in the order they were passed.
+        socket: u32,
+        fingerprint: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// The question's number.
+    pub question: u32,
+    pub reply: Reply,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    Yes,
+    No,
+    /// The number of the secret frame that holds the answer.
+    Secret(u32),
+}
+
+/// What the daemon says to the operator besides [`agent::Message`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// An unknown host key, or (later) a server's prompt. It may be withdrawn.
+    Question(Question),
+    Withdrawn {
+        question: u32,
+    },
+    /// One audit record, opened.
+    Record {
+        record: serde_json::Value,
+    },
+    /// Something to draw: the whole object, so that a repeated event changes nothing.
+    Request {
+        request: super::view::Request,
+    },
+    Session {
+        session: super::view::Session,
+    },
+    /// Who has the keyboard, and whether the agent sees what happens.
+    Control {
+        session: String,
+        control: super::view::Control,
+        private: bool,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    pub number: u32,
+    /// The request that it belongs to.
+    pub id: String,
+    /// `user@host:port` of the machine that it is about.
+    pub hop: String,
+    pub ask: Ask,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    HostKey {
+        /// `ssh-ed25519`, …
+        algorithm: String,
+        fingerprint: String,
+        /// The operator's known_hosts names this very key.
+        known_to_ssh: bool,
+        /// known_hosts expects this host to show a certificate, and it showed a plain key.
+        certificate_expected: bool,
+    },
+    /// A server's own prompt, quoted under the hop's name.
+    Text { text: String, echo: bool },
+}

@@ -1,0 +1,324 @@
+//! The objects that `--json` prints: what a caller is shown of sessions, requests and results.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    bytes::Bytes,
+    capability::Capabilities,
+    digest::Digest,
+    grant::{Grant, Mode, Terms},
+    identity::Seen,
+    target::Hop,
+};
+
+/// What an object with an `id` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Session,
+    Exec,
+    Output,
+    Access,
+    Command,
+    Plan,
+    Handoff,
+    Login,
+    Secret,
+    Transfer,
+    Forward,
+    Setting,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionStatus {
+    Active,
+    /// The server went away; the next exec connects anew where it may.
+    Lost,
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Control {
+    Agent,
+    Operator,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    pub id: String,
+    pub kind: Kind,
+    pub name: Option<String>,
+    pub target: String,
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub identity: String,
+    pub status: SessionStatus,
+    pub control: Control,
+    pub mode: Mode,
+    pub granted: Grant,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub running: Vec<String>,
+    pub waiting: Option<Waiting>,
+}
+
+/// What somebody waits for in a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    pub id: String,
+    pub kind: Kind,
+    pub message: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sessions {
+    pub sessions: Vec<Session>,
+}
+
+/// A request in the queue. Host, port and user are as asked until the operator's client resolves
+/// them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    pub id: String,
+    pub kind: Kind,
+    pub identity: String,
+    pub status: RequestStatus,
+    pub target: String,
+    pub host: String,
+    pub port: Option<u16>,
+    pub user: Option<String>,
+    pub command: Option<Bytes>,
+    pub reason: Option<String>,
+    /// Why a person is asked.
+    pub rule: Option<String>,
+    pub only: Capabilities,
+    pub hop: Option<String>,
+    pub session: Option<String>,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestStatus {
+    Pending,
+    Approved,
+    Denied,
+    Expired,
+    Withdrawn,
+    Used,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requests {
+    pub requests: Vec<Request>,
+}
+
+/// All that an operator decides on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    #[serde(flatten)]
+    pub request: Request,
+    /// What an approval must carry.
+    pub digest: Digest,
+    pub terms: Option<Terms>,
+    pub name: Option<String>,
+    /// The session that would live longer.
+    pub prolongs: Option<String>,
+    /// Standard input is open: what comes there is not known now.
+    pub stdin: bool,
+    pub seen: Seen,
+    /// How often this identity was given and refused access to this destination since the start.
+    pub past: Past,
+    /// Where a command would run: the session's route with its host keys' fingerprints.
+    pub place: Vec<Place>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    pub approved: u32,
+    pub denied: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    #[serde(flatten)]
+    pub hop: Hop,
+    pub host_key: Option<String>,
+}
+
+/// The answer to `approve` and `deny`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decided {
+    pub id: String,
+    pub kind: Kind,
+    pub status: RequestStatus,
+    pub session: Option<String>,
+}
+
+/// Whether the remote processes of an ended command are known to have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Remote {
+    Ended,
+    Unknown,
+}
+
+/// How a command ended, or that it goes on. The client adds the output to make the JSON of `exec`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecEnd {
+    pub id: String,
+    pub kind: Kind,
+    pub exit_code: Option<i32>,
+    /// Without `SIG`, as SSH names it: `TERM`.
+    pub signal: Option<String>,
+    pub stdout_bytes: u64,
+    pub stderr_bytes: u64,
+    pub timed_out: bool,
+    pub running: bool,
+    pub remote: Option<Remote>,
+    pub duration_ms: u64,
+    pub session: String,
+    pub request: Option<String>,
+    /// Set when it ended otherwise than by its own exit.
+    pub failure: Option<super::error::Failure>,
+}
+
+/// A page of what an exec printed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    pub id: String,
+    pub kind: Kind,
+    pub lines: Vec<String>,
+    pub cursor: u64,
+    pub oldest: u64,
+    /// Bytes between the asked place and the first line that are gone.
+    pub missed: u64,
+    pub partial: bool,
+    pub control: Control,
+    pub status: OutputStatus,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputStatus {
+    Running,
+    Ended,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    pub history: Vec<Run>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    pub id: String,
+    pub kind: Kind,
+    pub command: Bytes,
+    pub exit_code: Option<i32>,
+    pub signal: Option<String>,
+    pub running: bool,
+    pub started_at: Timestamp,
+    pub duration_ms: Option<u64>,
+    /// The request whose approval let it run, if it took one.
+    pub request: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Whoami {
+    pub identity: String,
+    pub uid: u32,
+    pub token: Option<String>,
+    pub targets: Vec<Reach>,
+}
+
+/// A target that an identity has, now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    pub name: String,
+    pub capabilities: Capabilities,
+    pub standing: bool,
+}
+
+/// What `sgw` alone shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// False when no daemon answers: locked, or never started.
+    pub unlocked: bool,
+    pub identity: Option<String>,
+    pub version: String,
+    pub sessions: Vec<Session>,
+    pub requests: Vec<Request>,
+    pub hint: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    pub running: bool,
+    pub pid: Option<u32>,
+    pub version: Option<String>,
+    pub uptime_s: Option<u64>,
+    pub sessions: Option<u64>,
+    pub connections: Option<u64>,
+    pub home: String,
+}
+
+/// What `show` and `close` find behind an id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Thing {
+    Session(Box<Session>),
+    Exec(Box<ExecShown>),
+    Request(Box<Request>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecShown {
+    #[serde(flatten)]
+    pub run: Run,
+    pub session: String,
+    pub stdout_bytes: u64,
+    pub stderr_bytes: u64,
+    pub remote: Option<Remote>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    pub settings: Vec<Setting>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    pub name: String,
+    pub kind: Kind,
+    pub value: serde_json::Value,
+    pub default: serde_json::Value,
+    pub about: String,
+}
+
+/// What `audit verify` found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    pub ok: bool,
+    pub records: u64,
+    pub head: Option<String>,
+    pub first_bad: Option<u64>,
+    pub message: Option<String>,
+}
+
+/// Candidates for the shell's completion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidates {
+    pub candidates: Vec<Candidate>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    pub word: String,
+    pub about: String,
+}
