@@ -9,4 +9,6 @@
     reason = "a test fails by panicking, and says why"
 )]
 
+mod operator_and_daemon;
+mod request_and_approval;
 mod support;

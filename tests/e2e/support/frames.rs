@@ -9,7 +9,9 @@ use std::{
 use super::PATIENCE;
 
 /// The kinds of docs/protocol.md.
-pub const JSON: u8 = 0;
+pub const JSON: u8 = 1;
+pub const STDIN: u8 = 2;
+pub const SECRET: u8 = 6;
 
 /// A raw connection to one of the daemon's sockets.
 pub struct Wire(UnixStream);

@@ -14,13 +14,15 @@ mod sshd;
 mod user;
 
 pub use key::{Form, Key};
-pub use odd::OddServer;
+pub use odd::{OddServer, PASSWORD};
 pub use outcome::Outcome;
-pub use process::{Running, eventually, is_alive, processes_naming};
+pub use process::{
+    Running, eventually, is_alive, processes_naming, processes_with_files_under, signal,
+};
 pub use pty::Pty;
-pub use sgw::Sgw;
+pub use sgw::{Destination, PASSPHRASE, Sgw};
 pub use sshd::Sshd;
-pub use user::Person;
+pub use user::{Person, is_root};
 
 /// The longest that one command, or one condition, may take on a busy machine.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);

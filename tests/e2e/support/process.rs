@@ -38,6 +38,27 @@ pub fn processes_naming(word: &str) -> Vec<u32> {
     others.filter(|pid| holds(*pid, "cmdline") || holds(*pid, "environ")).collect()
 }
 
+/// The processes that hold a file, a socket or a lock open under `directory`.
+pub fn processes_with_files_under(directory: &std::path::Path) -> Vec<u32> {
+    let sockets = sockets_under(directory);
+    let holds = |pid: &u32| {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let mut targets = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+        targets.any(|to| to.starts_with(directory) || sockets.contains(&to.display().to_string()))
+    };
+    all().filter(holds).collect()
+}
+
+/// The bound Unix sockets, as /proc/PID/fd names them.
+fn sockets_under(directory: &std::path::Path) -> Vec<String> {
+    let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let inside = lines.filter(|line| {
+        line.get(7).is_some_and(|path| std::path::Path::new(path).starts_with(directory))
+    });
+    inside.map(|line| format!("socket:[{}]", line[6])).collect()
+}
+
 /// The children of a process, theirs, and so on.
 pub fn descendants(pid: u32) -> Vec<u32> {
     let parents: Vec<(u32, u32)> = all().filter_map(|pid| Some((pid, parent(pid)?))).collect();

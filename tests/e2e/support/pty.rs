@@ -103,8 +103,22 @@ impl Pty {
         }
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits until the program has ended or written nothing for a second: for a test that answers
+    /// questions whose words it does not know.
+    pub fn settle(&mut self) {
+        let mut written = self.raw().len();
+        let mut quiet = Instant::now();
+        while !self.has_ended() && quiet.elapsed() < Duration::from_secs(1) {
+            thread::sleep(Duration::from_millis(20));
+            let now = self.raw().len();
+            if now != written {
+                (written, quiet) = (now, Instant::now());
+            }
+        }
     }
 
     /// The program's exit status.
