@@ -9,6 +9,9 @@
     reason = "a test fails by panicking, and says why"
 )]
 
+mod credentials;
+mod exec;
+mod host_keys;
 mod operator_and_daemon;
 mod request_and_approval;
 mod support;
