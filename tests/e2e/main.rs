@@ -9,9 +9,17 @@
     reason = "a test fails by panicking, and says why"
 )]
 
+mod bad_input;
 mod credentials;
+mod demo;
+mod evidence;
 mod exec;
+mod exec_stream;
+mod glance;
+mod help_and_docs;
 mod host_keys;
 mod operator_and_daemon;
+mod remote_processes_end;
 mod request_and_approval;
+mod sessions_end;
 mod support;

@@ -13,7 +13,7 @@ mod sgw;
 mod sshd;
 mod user;
 
-pub use key::{Form, Key};
+pub use key::{Form, Key, tool};
 pub use odd::{OddServer, PASSWORD};
 pub use outcome::Outcome;
 pub use process::{
