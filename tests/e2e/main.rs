@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and says why"
 )]
 
+mod bad_frames;
 mod bad_input;
 mod credentials;
 mod demo;
@@ -18,7 +19,10 @@ mod exec_stream;
 mod glance;
 mod help_and_docs;
 mod host_keys;
+mod odd_servers;
 mod operator_and_daemon;
+#[path = "../redteam/mod.rs"]
+mod redteam;
 mod remote_processes_end;
 mod request_and_approval;
 mod sessions_end;

@@ -43,6 +43,11 @@ impl Wire {
         Some((*rest.first()?, request, rest.get(5..)?.to_vec()))
     }
 
+    /// Says that nothing more comes.
+    pub fn finish(&mut self) {
+        let _ = self.0.shutdown(std::net::Shutdown::Write);
+    }
+
     /// Reads on until the daemon hangs up; fails when it never does.
     #[track_caller]
     pub fn is_closed(&mut self) {
@@ -65,4 +70,29 @@ pub fn frame(kind: u8, request: u32, body: &[u8]) -> Vec<u8> {
     bytes.extend(request.to_be_bytes());
     bytes.extend(body);
     bytes
+}
+
+/// A connection to the agent's socket that has said hello.
+#[track_caller]
+pub fn agent_wire(sgw: &super::Sgw) -> Wire {
+    let mut wire = Wire::connect(&sgw.find("agent.sock"));
+    assert!(wire.send(JSON, 0, &hello(1)));
+    let (kind, request, body) = wire.receive().expect("a welcome");
+    assert_eq!((kind, request), (JSON, 0));
+    let welcome: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(welcome["protocol"], 1);
+    wire
+}
+
+/// The client's first frame.
+pub fn hello(protocol: u16) -> Vec<u8> {
+    serde_json::json!({"protocol": protocol, "version": "0.0.0", "features": [], "token": null, "proof": false})
+        .to_string()
+        .into_bytes()
+}
+
+/// Of an `error` message.
+pub fn code(body: &[u8]) -> String {
+    let json: serde_json::Value = serde_json::from_slice(body).unwrap();
+    json["code"].as_str().unwrap_or_default().to_owned()
 }

@@ -26,3 +26,9 @@ pub use user::{Person, is_root};
 
 /// The longest that one command, or one condition, may take on a busy machine.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Whatever was tried, the daemon still serves.
+#[track_caller]
+pub fn still_serves(sgw: &Sgw, session: &str) {
+    sgw.agent(["exec", session, "--", "echo", "still here"]).ok().prints("still here\n");
+}

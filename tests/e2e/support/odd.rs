@@ -17,7 +17,7 @@ pub struct OddServer {
     runtime: Option<Runtime>,
     pub key: Key,
     pub password_file: PathBuf,
-    directory: TempDir,
+    _directory: TempDir,
 }
 
 /// Its account's password: long enough to be searched for everywhere.
@@ -41,7 +41,13 @@ impl OddServer {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
         let server = runtime.block_on(Server::start(account, oddness)).unwrap();
-        Self { server: Some(server), runtime: Some(runtime), key, password_file, directory }
+        Self {
+            server: Some(server),
+            runtime: Some(runtime),
+            key,
+            password_file,
+            _directory: directory,
+        }
     }
 
     /// Only keyboard-interactive, with these questions: (text, echo, right answer).
@@ -66,11 +72,6 @@ impl OddServer {
     /// Ends every connection and listens no more.
     pub fn stop(&mut self) {
         self.server = None;
-    }
-
-    /// Where the commands run.
-    pub fn remote(&self) -> PathBuf {
-        self.directory.path().join("remote")
     }
 }
 

@@ -98,14 +98,6 @@ impl Outcome {
         self
     }
 
-    /// Neither on stdout nor on stderr.
-    #[track_caller]
-    pub fn never_says(self, text: &str) -> Self {
-        let said = self.stdout().contains(text) || self.stderr().contains(text);
-        assert!(!said, "says {text:?}\n{self:?}");
-        self
-    }
-
     /// A failure of sgw itself: the exit status, the error's stable code, and with it a hint, either
     /// as lines on stderr or, after `--json`, as the object on stdout.
     #[track_caller]
@@ -145,5 +137,31 @@ impl Outcome {
         let json = self.json();
         let id = json["error"]["id"].as_str().or(json["id"].as_str());
         id.unwrap_or_else(|| panic!("no id to wait for\n{self:?}")).to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(stdout: &str, stderr: &str) -> Outcome {
+        let (stdout, stderr) = (stdout.into(), stderr.into());
+        Outcome { what: String::new(), code: 75, stdout, stderr, took: Duration::ZERO }
+    }
+
+    #[test]
+    fn an_error_is_read_from_a_line_or_from_the_object() {
+        let line = "note\nsgw: error[request.pending]: r-234 waits\nsgw: hint: sgw wait r-234\n";
+        outcome("", line).fails(75, "request.pending").says("sgw wait r-234");
+        let json = r#"{"error":{"code":"request.pending","message":"","hint":"","id":"r-234"}}"#;
+        assert_eq!(outcome(json, "").fails(75, "request.pending").waits_on(), "r-234");
+        // What a command prints is not what sgw says.
+        assert_eq!(outcome(line, "x sgw: error[a.b]: no").error_code(), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "error code")]
+    fn another_error_fails_the_claim() {
+        outcome("", "sgw: error[request.denied]: no\n").fails(75, "request.pending");
     }
 }

@@ -193,6 +193,12 @@ impl Sgw {
         outcome
     }
 
+    /// Fails when these bytes hold a planted secret.
+    #[track_caller]
+    pub fn assert_clean(&self, bytes: &[u8], what: &str) {
+        assert!(!self.canaries.borrow().sing_in(bytes), "a planted secret in {what}");
+    }
+
     /// A command as an agent types it.
     #[track_caller]
     pub fn agent<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Outcome {

@@ -184,11 +184,6 @@ impl Sshd {
         log.lines().filter(|line| line.starts_with("Accepted ") && line.contains(" for ")).count()
     }
 
-    /// How often someone has connected, the looks of [`Sshd::start`] itself included.
-    pub fn connections(&self) -> usize {
-        self.log().matches("Connection from ").count()
-    }
-
     /// The server is gone, and its connections with it.
     pub fn stop(&mut self) {
         let Some(mut process) = self.process.take() else { return };

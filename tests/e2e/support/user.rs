@@ -3,7 +3,6 @@
 use std::{
     fs,
     os::unix::process::CommandExt,
-    path::PathBuf,
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -22,7 +21,6 @@ pub struct Person {
     pub name: String,
     pub uid: u32,
     pub gid: u32,
-    pub home: PathBuf,
     /// Set only for a user that was made here.
     pub password: Option<String>,
     made: Option<TempDir>,
@@ -39,8 +37,7 @@ impl Person {
         let mut lines = passwd.lines().map(fields);
         let line = lines.find(|f| f.len() == 7 && f[2] == uid.to_string()).expect("my account");
         let gid = line[3].parse().expect("a group id");
-        let (name, home) = (line[0].clone(), line[5].clone().into());
-        Self { name, uid, gid, home, password: None, made: None }
+        Self { name: line[0].clone(), uid, gid, password: None, made: None }
     }
 
     /// Never root.
@@ -64,8 +61,7 @@ impl Person {
         let ids: Vec<u32> = line.split(':').filter_map(|field| field.parse().ok()).collect();
         let (uid, gid) = (ids[0], ids[1]);
         std::os::unix::fs::chown(home.path(), Some(uid), Some(gid)).unwrap();
-        let path = home.path().to_owned();
-        Self { name, uid, gid, home: path, password: Some(password), made: Some(home) }
+        Self { name, uid, gid, password: Some(password), made: Some(home) }
     }
 
     /// The command runs as this person.
