@@ -222,6 +222,4 @@ fn what_cannot_be_recorded_does_not_run() {
     assert!(proof.exists());
     sgw.operator(["audit", "verify"]).ok();
     sgw.lock();
-    drop(sgw);
-    drop(disk);
 }

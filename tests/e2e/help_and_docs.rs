@@ -4,13 +4,20 @@ use std::{fs, path::Path, process::Command};
 
 use crate::support::{Sgw, tool};
 
-/// The words under `Commands:` of a help text.
+/// The words listed in a help text's sections of commands.
 fn subcommands(help: &str) -> Vec<String> {
-    let list = help.lines().skip_while(|line| !line.ends_with("ommands:")).skip(1);
-    let list = list.take_while(|line| line.is_empty() || line.starts_with(' '));
-    let names = list.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
-    let names = names.filter_map(|line| line.split_whitespace().next());
-    names.filter(|name| *name != "help").map(str::to_owned).collect()
+    let mut listed = false;
+    let mut names = Vec::new();
+    for line in help.lines() {
+        if !line.is_empty() && !line.starts_with(' ') {
+            listed =
+                line.ends_with("ommands:") || line.ends_with(" run:") || line.ends_with(" runs:");
+        } else if listed && line.starts_with("  ") && !line.starts_with("   ") {
+            names.extend(line.split_whitespace().next().map(str::to_owned));
+        }
+    }
+    names.retain(|name| name != "help");
+    names
 }
 
 /// Every command and its commands: `["request"]`, `["audit", "list"]`, …
@@ -76,6 +83,7 @@ fn every_command_has_a_help_text_with_an_example() {
 fn what_is_not_there_yet_is_not_offered() {
     let sgw = Sgw::new();
     let help = sgw.agent(["exec", "--help"]).ok().stdout();
+    assert!(help.contains("--timeout"), "{help}");
     for later in ["--detach", "--sudo"] {
         assert!(!help.contains(later), "{later} is offered");
     }
