@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod daemon;
 pub mod client;
+pub mod demo;
 pub mod domain;
 pub mod home;
 pub mod protocol;

@@ -1,0 +1,29 @@
+//! End to end: the real binary against a real sshd, told as stories. A file is a subject, a test's
+//! name is a claim. `support` has the builders; `redteam` holds the claims of SECURITY.md.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says why"
+)]
+
+mod bad_frames;
+mod bad_input;
+mod credentials;
+mod demo;
+mod evidence;
+mod exec;
+mod exec_stream;
+mod glance;
+mod help_and_docs;
+mod host_keys;
+mod odd_servers;
+mod operator_and_daemon;
+#[path = "../redteam/mod.rs"]
+mod redteam;
+mod remote_processes_end;
+mod request_and_approval;
+mod sessions_end;
+mod support;

@@ -1,0 +1,34 @@
+//! What the stories are made of: a server, a person with a terminal, an agent, and clocks that wait
+//! for conditions and never for time.
+
+mod canary;
+pub mod delay;
+pub mod frames;
+mod key;
+mod odd;
+mod outcome;
+mod process;
+mod pty;
+mod sgw;
+mod sshd;
+mod user;
+
+pub use key::{Form, Key, tool};
+pub use odd::{OddServer, PASSWORD};
+pub use outcome::Outcome;
+pub use process::{
+    Running, eventually, is_alive, processes_naming, processes_with_files_under, signal,
+};
+pub use pty::Pty;
+pub use sgw::{Destination, PASSPHRASE, Sgw};
+pub use sshd::Sshd;
+pub use user::{Person, is_root};
+
+/// The longest that one command, or one condition, may take on a busy machine.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Whatever was tried, the daemon still serves.
+#[track_caller]
+pub fn still_serves(sgw: &Sgw, session: &str) {
+    sgw.agent(["exec", session, "--", "echo", "still here"]).ok().prints("still here\n");
+}

@@ -1,0 +1,179 @@
+//! A person's terminal: the program runs in a pseudo-terminal, and the screen is read back.
+
+use std::{
+    fs::File,
+    io::{Read, Write},
+    num::NonZeroU16,
+    process::{Child, Command},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use regex::Regex;
+use rustix::{
+    fs::{Mode, OFlags, open},
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{Winsize, tcsetwinsize},
+};
+
+use super::PATIENCE;
+
+const ROWS: u16 = 60;
+const COLUMNS: u16 = 120;
+
+/// A program on a terminal of 120 by 60.
+pub struct Pty {
+    child: Child,
+    keyboard: File,
+    seen: Arc<Mutex<Seen>>,
+}
+
+struct Seen {
+    screen: vt100::Parser,
+    raw: Vec<u8>,
+}
+
+impl Pty {
+    /// The terminal is the program's own: `setsid --ctty` makes it so.
+    pub fn start(program: &Command) -> Self {
+        let master =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let size = Winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&master, size).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let terminal = || File::from(open(name.as_c_str(), flags, Mode::empty()).unwrap());
+        let mut command = Command::new("setsid");
+        command.arg("--ctty").arg(program.get_program()).args(program.get_args()).env_clear();
+        command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("TERM", "xterm-256color");
+        command.stdin(terminal()).stdout(terminal()).stderr(terminal());
+        let child = command.spawn().unwrap();
+        // The command holds the terminal's descriptors; the master hears of the end without them.
+        drop(command);
+        let (rows, columns) = (NonZeroU16::new(ROWS).unwrap(), NonZeroU16::new(COLUMNS).unwrap());
+        let screen = vt100::Parser::new(rows, columns, 0);
+        let seen = Arc::new(Mutex::new(Seen { screen, raw: Vec::new() }));
+        let keyboard = File::from(master);
+        watch(keyboard.try_clone().unwrap(), Arc::clone(&seen));
+        Self { child, keyboard, seen }
+    }
+
+    /// Types: `\r` is Enter, `\x03` Ctrl-C.
+    pub fn send(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    pub fn screen(&self) -> String {
+        self.seen().screen.screen().contents()
+    }
+
+    /// Every byte that the program wrote, escape sequences included.
+    pub fn raw(&self) -> Vec<u8> {
+        self.seen().raw.clone()
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the screen matches.
+    #[track_caller]
+    pub fn wait_for(&mut self, regex: &str) -> String {
+        self.wait_for_within(regex, PATIENCE)
+    }
+
+    #[track_caller]
+    pub fn wait_for_within(&mut self, regex: &str, limit: Duration) -> String {
+        let regex = Regex::new(regex).unwrap();
+        let start = Instant::now();
+        loop {
+            let ended = self.child.try_wait().unwrap().is_some();
+            let screen = self.screen();
+            if regex.is_match(&screen) {
+                return screen;
+            }
+            let waited = start.elapsed();
+            let over = waited > limit || (ended && waited > Duration::from_secs(2));
+            assert!(!over, "the screen never showed {regex}\n--- screen\n{screen}");
+            thread::sleep(Duration::from_millis(15));
+        }
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits until the program has ended or written nothing for a second: for a test that answers
+    /// questions whose words it does not know.
+    pub fn settle(&mut self) {
+        let mut written = self.raw().len();
+        let mut quiet = Instant::now();
+        while !self.has_ended() && quiet.elapsed() < Duration::from_secs(1) {
+            thread::sleep(Duration::from_millis(20));
+            let now = self.raw().len();
+            if now != written {
+                (written, quiet) = (now, Instant::now());
+            }
+        }
+    }
+
+    /// The program's exit status.
+    #[track_caller]
+    pub fn ends(mut self) -> (i32, String) {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                let screen = self.screen();
+                return (status.code().unwrap_or(-1), screen);
+            }
+            assert!(start.elapsed() < PATIENCE, "never ended\n--- screen\n{}", self.screen());
+            thread::sleep(Duration::from_millis(15));
+        }
+    }
+}
+
+fn watch(mut master: File, seen: Arc<Mutex<Seen>>) {
+    thread::spawn(move || {
+        let mut chunk = [0; 16 * 1024];
+        // EIO is the end: nobody holds the terminal any more.
+        while let Ok(length @ 1..) = master.read(&mut chunk) {
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.screen.process(&chunk[..length]);
+            seen.raw.extend_from_slice(&chunk[..length]);
+        }
+    });
+}
+
+impl Drop for Pty {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_asks_on_its_own_terminal_and_gets_the_answer() {
+        let mut shell = Command::new("/bin/sh");
+        let script =
+            "printf 'name? ' >/dev/tty; read name; printf '\\033[1mhello %s\\n' $name; exit 3";
+        shell.arg("-c").arg(script).env("PATH", "/usr/bin:/bin");
+        let mut terminal = Pty::start(&shell);
+        terminal.wait_for("name\\? $");
+        terminal.send("you\r");
+        terminal.wait_for("hello you");
+        assert!(terminal.raw().windows(4).any(|bytes| bytes == b"\x1b[1m"));
+        let (code, screen) = terminal.ends();
+        assert_eq!(code, 3);
+        assert!(screen.contains("hello you") && !screen.contains('\x1b'));
+    }
+}

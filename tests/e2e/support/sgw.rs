@@ -1,0 +1,373 @@
+//! One instance of sgw under a directory of its own: its operator, its agents, its daemon.
+
+use std::{
+    cell::RefCell,
+    ffi::{OsStr, OsString},
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+    rc::Rc,
+};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{
+    OddServer, Outcome, Person, Pty, Running, Sshd,
+    canary::{Canaries, files_under},
+    eventually, is_alive,
+    process::signal,
+    user::is_root,
+};
+
+/// Strong enough for `init`, and long enough to be searched for everywhere.
+pub const PASSPHRASE: &str = "violet-tundra-plover-mosaic-anchor-0731";
+
+/// Dropping it locks the daemon, sees it end, and searches what it left for the planted secrets.
+pub struct Sgw {
+    directory: TempDir,
+    binary: PathBuf,
+    owner: Option<Rc<Person>>,
+    daemons: RefCell<Vec<u32>>,
+    canaries: RefCell<Canaries>,
+}
+
+/// Somewhere to log in with a key.
+pub trait Destination {
+    fn destination(&self) -> String;
+    fn fingerprint(&self) -> String;
+    fn identity(&self) -> &Path;
+}
+
+impl Destination for Sshd {
+    fn destination(&self) -> String {
+        self.destination()
+    }
+
+    fn fingerprint(&self) -> String {
+        self.host_key_fingerprint()
+    }
+
+    fn identity(&self) -> &Path {
+        &self.key.path
+    }
+}
+
+impl Destination for OddServer {
+    fn destination(&self) -> String {
+        self.destination()
+    }
+
+    fn fingerprint(&self) -> String {
+        self.seen().fingerprint()
+    }
+
+    fn identity(&self) -> &Path {
+        &self.key.path
+    }
+}
+
+impl Sgw {
+    /// Nothing is set up yet.
+    pub fn new() -> Self {
+        Self::in_new_directory(None)
+    }
+
+    /// Everything belongs to this person, and runs as them.
+    pub fn of(person: &Rc<Person>) -> Self {
+        Self::in_new_directory(Some(Rc::clone(person)))
+    }
+
+    /// Set up and unlocked.
+    pub fn unlocked() -> Self {
+        let sgw = Self::new();
+        sgw.init();
+        sgw.unlock();
+        sgw
+    }
+
+    fn in_new_directory(owner: Option<Rc<Person>>) -> Self {
+        // Short: the path of a socket has 107 bytes at most.
+        let directory = tempfile::Builder::new().prefix("sgw").tempdir_in("/tmp").unwrap();
+        let mut binary = PathBuf::from(env!("CARGO_BIN_EXE_sgw"));
+        for name in ["home", "operator"] {
+            fs::create_dir(directory.path().join(name)).unwrap();
+        }
+        if owner.is_some() && is_root() {
+            // Where the suite was built may be closed to others.
+            let copy = directory.path().join("sgw");
+            fs::copy(&binary, &copy).unwrap();
+            binary = copy;
+        }
+        let sgw = Self {
+            directory,
+            binary,
+            owner,
+            daemons: RefCell::default(),
+            canaries: RefCell::default(),
+        };
+        sgw.write_private("passphrase", PASSPHRASE);
+        sgw.plant(PASSPHRASE.as_bytes());
+        if let Some(person) = &sgw.owner {
+            for path in [sgw.directory.path().into(), sgw.user_home(), sgw.path("operator")] {
+                give(&path, person);
+            }
+        }
+        sgw
+    }
+
+    /// `SGW_HOME`.
+    pub fn home(&self) -> PathBuf {
+        self.path("s")
+    }
+
+    /// `HOME`, with the `.ssh` that sgw may look at.
+    pub fn user_home(&self) -> PathBuf {
+        self.path("home")
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub fn passphrase_file(&self) -> PathBuf {
+        self.path("operator/passphrase")
+    }
+
+    /// A file of the operator's that nobody else may read.
+    pub fn write_private(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path("operator").join(name);
+        fs::write(&path, content).unwrap();
+        make_private(&path);
+        if let Some(person) = &self.owner {
+            give(&path, person);
+        }
+        path
+    }
+
+    /// A file under `HOME`, with the directories to it.
+    pub fn write_in_user_home(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.user_home().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        make_private(&path);
+        path
+    }
+
+    /// From now on this must not be found in any file of the instance nor in what a command prints.
+    pub fn plant(&self, secret: &[u8]) {
+        self.canaries.borrow_mut().plant(secret);
+    }
+
+    pub fn plant_private_key(&self, file: &Path) {
+        self.canaries.borrow_mut().plant_private_key(file);
+    }
+
+    /// The program with a clean environment; whoever runs the suite leaves no trace in it.
+    pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(arguments).env_clear().current_dir(self.user_home());
+        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env("HOME", self.user_home()).env("SGW_HOME", self.home()).env("LANG", "C.UTF-8");
+        if let Some(person) = &self.owner {
+            person.runs(&mut command);
+        }
+        command
+    }
+
+    /// Runs what `command` made, and looks for secrets in what it printed.
+    #[track_caller]
+    pub fn run(&self, command: &mut Command) -> Outcome {
+        self.searched(Running::start(command).ends())
+    }
+
+    /// Fails when a planted secret was printed.
+    #[track_caller]
+    pub fn searched(&self, outcome: Outcome) -> Outcome {
+        let canaries = self.canaries.borrow();
+        let printed =
+            canaries.sing_in(outcome.bytes()) || canaries.sing_in(outcome.stderr().as_bytes());
+        assert!(!printed, "a planted secret was printed\n{outcome:?}");
+        outcome
+    }
+
+    /// Fails when these bytes hold a planted secret.
+    #[track_caller]
+    pub fn assert_clean(&self, bytes: &[u8], what: &str) {
+        assert!(!self.canaries.borrow().sing_in(bytes), "a planted secret in {what}");
+    }
+
+    /// A command as an agent types it.
+    #[track_caller]
+    pub fn agent<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Outcome {
+        self.run(&mut self.command(arguments))
+    }
+
+    /// The same, still running.
+    pub fn start<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Running {
+        Running::start(&mut self.command(arguments))
+    }
+
+    /// A command as the operator scripts it: with proof, and also where an agent runs the suite.
+    #[track_caller]
+    pub fn operator<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Outcome {
+        self.run(&mut self.operator_command(arguments))
+    }
+
+    pub fn operator_command<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
+        let mut all: Vec<OsString> = arguments.into_iter().map(|a| a.as_ref().into()).collect();
+        let end = all.iter().position(|argument| argument == "--").unwrap_or(all.len());
+        let proof = ["--i-am-the-operator".into(), "--passphrase-file".into()];
+        all.splice(end..end, proof.into_iter().chain([self.passphrase_file().into()]));
+        self.command(all)
+    }
+
+    /// A command of the operator's on a terminal, where it asks what it needs.
+    pub fn terminal<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Pty {
+        let mut command = self.command(arguments);
+        Pty::start(command.arg("--i-am-the-operator"))
+    }
+
+    #[track_caller]
+    pub fn init(&self) {
+        self.operator(["init"]).ok();
+    }
+
+    /// Starts the daemon, whose end [`Drop`] sees to.
+    #[track_caller]
+    pub fn unlock(&self) -> u32 {
+        self.operator(["unlock"]).ok();
+        self.daemon().expect("unlock returns when the daemon answers")
+    }
+
+    #[track_caller]
+    pub fn lock(&self) {
+        self.agent(["lock"]).ok();
+    }
+
+    /// The daemon's process; none when it does not run.
+    #[track_caller]
+    pub fn daemon(&self) -> Option<u32> {
+        let status = self.agent(["daemon", "status", "--json"]).json();
+        let pid = u32::try_from(status["pid"].as_u64()?).unwrap();
+        if !self.daemons.borrow().contains(&pid) {
+            self.daemons.borrow_mut().push(pid);
+        }
+        status["running"].as_bool()?.then_some(pid)
+    }
+
+    /// kill -9, and it is gone.
+    #[track_caller]
+    pub fn kill_daemon(&self) {
+        let pid = self.daemon().expect("a running daemon");
+        signal(pid, Signal::KILL);
+        eventually("the killed daemon is gone", || !is_alive(pid));
+    }
+
+    /// Asks for a session and comes back at once with the request's id.
+    #[track_caller]
+    pub fn requests(&self, target: &impl Destination, more: &[&str]) -> String {
+        let destination = target.destination();
+        let mut arguments =
+            vec!["request", &destination, "--reason", "a test", "--no-wait", "--json"];
+        arguments.extend(more);
+        self.agent(arguments).fails(75, "request.pending").waits_on()
+    }
+
+    /// The operator's yes, with the target's key and its host key.
+    #[track_caller]
+    pub fn approves(&self, request: &str, target: &impl Destination) -> Value {
+        self.plant_private_key(target.identity());
+        self.try_approve(request, target).ok().json()
+    }
+
+    #[track_caller]
+    pub fn try_approve(&self, request: &str, target: &impl Destination) -> Outcome {
+        let identity = target.identity().display().to_string();
+        let fingerprint = target.fingerprint();
+        let mut arguments = vec!["approve", request, "--yes", "--json", "--identity", &identity];
+        arguments.extend(["--accept-host-key", &fingerprint]);
+        self.operator(arguments)
+    }
+
+    /// A request, its approval, and the session's id.
+    #[track_caller]
+    pub fn session(&self, target: &impl Destination) -> String {
+        self.session_with(target, &[])
+    }
+
+    /// With further flags of `request`.
+    #[track_caller]
+    pub fn session_with(&self, target: &impl Destination, more: &[&str]) -> String {
+        let request = self.requests(target, more);
+        self.approves(&request, target);
+        let session = self.agent(["wait", &request]).ok().stdout().trim().to_owned();
+        assert!(session.starts_with("s-"), "a session's id: {session}");
+        session
+    }
+
+    /// A file or socket of the instance, by its name.
+    #[track_caller]
+    pub fn find(&self, name: &str) -> PathBuf {
+        let found = Command::new("find").arg(self.home()).args(["-name", name]).output().unwrap();
+        let found = String::from_utf8(found.stdout).unwrap();
+        found.lines().next().unwrap_or_else(|| panic!("no {name} in the instance")).into()
+    }
+
+    /// Everything that the daemon left on disk.
+    pub fn files(&self) -> Vec<PathBuf> {
+        files_under(&self.home())
+    }
+
+    fn logs(&self) -> String {
+        let logs = self.files().into_iter().filter(|f| f.extension().is_some_and(|e| e == "log"));
+        logs.map(|file| fs::read_to_string(file).unwrap_or_default()).collect()
+    }
+
+    fn end_daemons(&self) -> bool {
+        let _ = Running::start(&mut self.command(["lock"])).ends();
+        let daemons = self.daemons.borrow();
+        let start = std::time::Instant::now();
+        while daemons.iter().any(|pid| is_alive(*pid)) {
+            if start.elapsed() > super::PATIENCE {
+                daemons.iter().for_each(|pid| signal(*pid, Signal::KILL));
+                return false;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        true
+    }
+}
+
+impl Drop for Sgw {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the daemon's log\n{}", self.logs());
+            self.daemons.borrow().iter().for_each(|pid| signal(*pid, Signal::KILL));
+            return;
+        }
+        let leaks = |when: &str| {
+            let leaks = self.canaries.borrow().found_under(&self.home());
+            assert!(leaks.is_empty(), "planted secrets {when} in {leaks:?}");
+        };
+        leaks("while the daemon ran");
+        assert!(self.end_daemons(), "the daemon outlived its lock\n{}", self.logs());
+        leaks("after the daemon's end");
+    }
+}
+
+/// 0600.
+pub fn make_private(file: &Path) {
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn give(path: &Path, person: &Person) {
+    if is_root() {
+        std::os::unix::fs::chown(path, Some(person.uid), Some(person.gid)).unwrap();
+    }
+}

@@ -1,0 +1,13 @@
+//! Held: none of this gets an agent anything.
+
+mod machine;
+mod prompts;
+mod sockets;
+
+use crate::support::Sgw;
+
+/// How many requests wait.
+fn pending(sgw: &Sgw) -> usize {
+    let queue = sgw.agent(["requests", "--json"]).ok().json();
+    queue["requests"].as_array().unwrap().len()
+}
