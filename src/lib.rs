@@ -4,8 +4,8 @@
 //! and agents type, `daemon` has every effect.
 
 pub mod cli;
-pub mod daemon;
 pub mod client;
+pub mod daemon;
 pub mod demo;
 pub mod domain;
 pub mod home;

@@ -1,4 +1,3 @@
 //! What people and agents type.
 
 pub mod resolve;
-//! x

@@ -61,11 +61,15 @@ impl From<Error> for Failure {
         let message = error.to_string();
         let (code, hint) = match error {
             Error::Told(failure) => return failure,
-            Error::NotSetUp => (Code::OperatorNone, "ask the person at this machine to run: sgw init"),
+            Error::NotSetUp => {
+                (Code::OperatorNone, "ask the person at this machine to run: sgw init")
+            }
             Error::Locked => {
                 (Code::DaemonUnreachable, "ask the person at this machine to run: sgw unlock")
             }
-            Error::Silent => (Code::DaemonUnreachable, "ask the person to run: sgw lock; sgw unlock"),
+            Error::Silent => {
+                (Code::DaemonUnreachable, "ask the person to run: sgw lock; sgw unlock")
+            }
             Error::Foreign(_) => (Code::HomeUnsafe, "find out who runs it; don't use it"),
             Error::Lost => (Code::DaemonLost, "sgw"),
             Error::Odd(_) => (Code::DaemonVersion, "ask the person to run: sgw lock; sgw unlock"),
@@ -79,24 +83,9 @@ impl From<Error> for Failure {
             }
             Error::Home(home) => {
                 let hint = home.hint().unwrap_or_else(|| "sgw daemon status".to_owned());
-                return Failure::new(home_code(&home), message, hint);
+                return Failure::new(home.code(), message, hint);
             }
         };
         Failure::new(code, message, hint)
-    }
-}
-
-fn home_code(error: &HomeError) -> Code {
-    match error {
-        HomeError::Missing(_) => Code::OperatorNone,
-        HomeError::Exists(_) => Code::OperatorExists,
-        HomeError::Nowhere | HomeError::SocketPath { .. } => Code::UsageHome,
-        HomeError::Leftover(_) | HomeError::TooLarge { .. } => Code::VaultDamaged,
-        HomeError::Symlink(_)
-        | HomeError::Type { .. }
-        | HomeError::Owner { .. }
-        | HomeError::Mode { .. }
-        | HomeError::Links { .. }
-        | HomeError::Io { .. } => Code::HomeUnsafe,
     }
 }

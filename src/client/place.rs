@@ -79,8 +79,6 @@ impl Place {
 }
 
 /// A daemon that accepts and stays silent must not hold anybody up.
-pub(super) async fn in_time<T>(
-    hello: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
+pub(super) async fn in_time<T>(hello: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     tokio::time::timeout(HELLO, hello).await.unwrap_or(Err(Error::Silent))
 }

@@ -126,7 +126,8 @@ mod tests {
                 .collect();
             assert_eq!(bytes, *b"abc");
             assert_eq!(passed.len(), 1);
-            let mut passed = std::os::unix::net::UnixStream::from(passed.into_iter().next().unwrap());
+            let mut passed =
+                std::os::unix::net::UnixStream::from(passed.into_iter().next().unwrap());
             std::io::Write::write_all(&mut passed, b"!").unwrap();
             let mut heard = [0];
             std::io::Read::read_exact(&mut &other_end, &mut heard).unwrap();

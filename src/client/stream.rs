@@ -12,6 +12,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+pub use super::output::Sink;
 use super::{
     Connection, Error,
     connection::{To, message},
@@ -19,7 +20,6 @@ use super::{
     output::{State, Writer},
     stdin,
 };
-pub use super::output::Sink;
 use crate::protocol::{
     agent::{Message, Request},
     error::Failure,
@@ -50,9 +50,14 @@ pub struct Streams {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     /// A person is waited for.
-    Waiting { id: String, kind: view::Kind },
+    Waiting {
+        id: String,
+        kind: view::Kind,
+    },
     /// The command has run for a while.
-    Long { id: String },
+    Long {
+        id: String,
+    },
     Note(String),
 }
 

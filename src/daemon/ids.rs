@@ -28,13 +28,14 @@ impl Ids {
     pub fn next(&self, kind: Kind) -> Result<Id, Failure> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         if left.is_empty() {
-            *left = tokio::task::block_in_place(|| self.vault.reserve_ids(BLOCK)).map_err(|error| {
-                Failure::new(
-                    Code::DaemonFailed,
-                    format!("no id could be reserved: {error}"),
-                    "the operator should look at the disk that holds sgw's home",
-                )
-            })?;
+            *left =
+                tokio::task::block_in_place(|| self.vault.reserve_ids(BLOCK)).map_err(|error| {
+                    Failure::new(
+                        Code::DaemonFailed,
+                        format!("no id could be reserved: {error}"),
+                        "the operator should look at the disk that holds sgw's home",
+                    )
+                })?;
         }
         let number = left.start;
         left.start += 1;

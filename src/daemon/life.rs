@@ -23,14 +23,11 @@ use super::{
     left::LeftRunning,
     parts::now,
     session::Sessions,
-    store::CappedLog,
+    store::log::CappedLog,
     vault::{Summary, Vault, VaultError},
 };
 use crate::{
-    domain::{
-        id::Kind as IdKind,
-        record::Kind as RecordKind,
-    },
+    domain::{id::Kind as IdKind, record::Kind as RecordKind},
     home::{Home, HomeError, Lock, LockError},
     protocol::{
         error::{Code, Failure},
@@ -121,8 +118,8 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
     let vault = Vault::open(home.clone(), &data_key).map_err(|error| no_vault(&error))?;
     let vault = Arc::new(vault);
     let summary = vault.summary();
-    let (evidence, found) = Evidence::open(home.clone(), &data_key, summary.anchor)
-        .map_err(|error| failed(&error))?;
+    let (evidence, found) =
+        Evidence::open(home.clone(), &data_key, summary.anchor).map_err(|error| failed(&error))?;
     let evidence = Arc::new(evidence);
     audit::daemon(&evidence, RecordKind::DaemonStarted, summary.revision).await?;
     home.make_run().map_err(|error| not_home(&error))?;
@@ -191,20 +188,15 @@ fn ready(summary: &Summary, found: &Found) -> Ready {
 /// Answers both sockets until the daemon is to end.
 async fn serve(parts: &Arc<Parts>, listeners: &Listeners) {
     let desk = parts.desk.clone();
-    let time = tokio::spawn(
-        parts.sessions.clone().keep_time(move |session| desk.session_ended(session)),
-    );
+    let time =
+        tokio::spawn(parts.sessions.clone().keep_time(move |session| desk.session_ended(session)));
     let anchors = tokio::spawn(keep_anchor(parts.clone()));
-    let agents = door::accept(
-        &listeners.agent,
-        &parts.end,
-        |stream, peer| door::agent::serve(parts.clone(), stream, peer),
-    );
-    let operators = door::accept(
-        &listeners.operator,
-        &parts.end,
-        |stream, peer| door::operator::serve(parts.clone(), stream, peer),
-    );
+    let agents = door::accept(&listeners.agent, &parts.end, |stream, peer| {
+        door::agent::serve(parts.clone(), stream, peer)
+    });
+    let operators = door::accept(&listeners.operator, &parts.end, |stream, peer| {
+        door::operator::serve(parts.clone(), stream, peer)
+    });
     tokio::join!(agents, operators, end_on_signals(parts));
     time.abort();
     anchors.abort();

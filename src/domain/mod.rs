@@ -17,6 +17,6 @@ pub mod passphrase;
 pub mod record;
 pub mod request;
 pub mod seal;
-pub mod shell;
 pub mod secret;
+pub mod shell;
 pub mod target;

@@ -22,6 +22,8 @@ pub enum Kind {
     RequestClosed,
     RequestExpired,
     AccessApproved,
+    /// An approval that led to no session: unreachable, wrong credential.
+    AccessFailed,
     CommandApproved,
     SessionOpened,
     SessionClosed,
@@ -47,6 +49,7 @@ impl Kind {
             Kind::RequestClosed => "request.closed",
             Kind::RequestExpired => "request.expired",
             Kind::AccessApproved => "access.approved",
+            Kind::AccessFailed => "access.failed",
             Kind::CommandApproved => "command.approved",
             Kind::SessionOpened => "session.opened",
             Kind::SessionClosed => "session.closed",

@@ -36,8 +36,10 @@ pub fn quote_argv(words: &[Vec<u8>]) -> Result<Vec<u8>, ShellError> {
 
 /// Whether a word of several is one that only a shell line would give a meaning.
 pub fn looks_like_an_operator(word: &[u8]) -> bool {
-    let operators: [&[u8]; 14] =
-        [b"&&", b"||", b"|", b";", b"&", b">", b">>", b"<", b"2>", b"2>&1", b">&2", b"1>&2", b"&>", b"|&"];
+    let operators: [&[u8]; 14] = [
+        b"&&", b"||", b"|", b";", b"&", b">", b">>", b"<", b"2>", b"2>&1", b">&2", b"1>&2", b"&>",
+        b"|&",
+    ];
     operators.contains(&word)
 }
 

@@ -25,6 +25,7 @@ pub use lock::{Lock, LockError};
 pub use random::random;
 
 use crate::domain::seal::{DataKey, Header, MAX_HEADER_BYTES, first_state};
+use crate::protocol::error::Code;
 
 /// The data key sealed under the passphrase. A home is set up when it has one.
 pub const HEADER: &str = "vault.json";
@@ -78,6 +79,22 @@ pub enum HomeError {
 }
 
 impl HomeError {
+    /// The stable code under which callers are told.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Missing(_) => Code::OperatorNone,
+            Self::Exists(_) => Code::OperatorExists,
+            Self::Nowhere | Self::SocketPath { .. } => Code::UsageHome,
+            Self::Leftover(_) | Self::TooLarge { .. } => Code::VaultDamaged,
+            Self::Symlink(_)
+            | Self::Type { .. }
+            | Self::Owner { .. }
+            | Self::Mode { .. }
+            | Self::Links { .. }
+            | Self::Io { .. } => Code::HomeUnsafe,
+        }
+    }
+
     /// What the person can do about it: a command where there is one.
     pub fn hint(&self) -> Option<String> {
         let quoted = |path: &Path| {

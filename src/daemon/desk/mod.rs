@@ -6,15 +6,15 @@ mod queue;
 mod show;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, broadcast};
 
-pub use self::permit::Permit;
 use self::queue::{Entry, Queue, Same, WAITING_ALL, WAITING_EACH};
+pub use self::{permit::Permit, show::SessionShown};
 use crate::{
     domain::{
         action::{Access, Action, Exec},
@@ -50,7 +50,10 @@ pub struct Asker {
 pub enum Verdict {
     Permit(Permit<Exec>),
     /// A person is asked; `new` unless an earlier asking was joined.
-    Asked { id: Id, new: bool },
+    Asked {
+        id: Id,
+        new: bool,
+    },
 }
 
 /// Where a command would run, as the session knows it: bound into the digest.
@@ -116,8 +119,7 @@ impl Desk {
             Decision::Ask { action, rule } => {
                 let sameness = action.sameness(&asker.identity);
                 let copy = action.clone();
-                let digest =
-                    |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
+                let digest = |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
                 let lives = crate::domain::request::WAITS;
                 self.ask(asker, Action::Exec(action), Some(rule), lives, sameness, digest)
                     .map(|(id, new)| Verdict::Asked { id, new })
@@ -291,18 +293,38 @@ impl Desk {
                 return Err(closed(id, entry.request.state(now)));
             }
             match entry.claimed {
-                Some(other) if other != by => Err(Failure::new(
-                    Code::RequestClosed,
-                    format!("another terminal decides on {id} now"),
-                    "look again in a moment: sgw requests",
-                )
-                .about(id)),
+                Some(other) if other != by => Err(claimed(id)),
                 _ => {
                     entry.claimed = Some(by);
                     Ok(())
                 }
             }
         })?
+    }
+
+    /// Refuses where another terminal decides.
+    pub fn check_free(&self, id: &Id, by: u64) -> Result<(), Failure> {
+        self.entry(id, None, |entry| match entry.claimed {
+            Some(other) if other != by => Err(claimed(id)),
+            _ => Ok(()),
+        })?
+    }
+
+    /// The operator's connection `by` decides on what `shown` stands for.
+    pub fn check_shown(&self, id: &Id, shown: &Digest, by: u64) -> Result<(), Failure> {
+        self.claim(id, by)?;
+        let now = (self.now)();
+        self.entry(id, None, |entry| {
+            entry
+                .request
+                .check_shown(shown, now)
+                .map_err(|error| not_approved(id, NotApproved::Request(error)))
+        })?
+    }
+
+    /// Whose request it is.
+    pub fn owner(&self, id: &Id) -> Result<Identity, Failure> {
+        self.entry(id, None, |entry| entry.request.identity.clone())
     }
 
     /// Lets go of all that `by` had claimed.
@@ -343,7 +365,7 @@ impl Desk {
             entry.request.approve(shown, now).map_err(refused)?;
             entry.session = session;
             entry.decided_at = Some(now);
-            Ok(())
+            Ok::<(), Failure>(())
         })??;
         self.tell(id);
         Ok(())
@@ -375,7 +397,7 @@ impl Desk {
             how(&mut entry.request, now)
                 .map_err(|error| not_approved(id, NotApproved::Request(error)))?;
             entry.decided_at = Some(now);
-            Ok(())
+            Ok::<(), Failure>(())
         })??;
         self.tell(id);
         Ok(())
@@ -408,6 +430,15 @@ impl Desk {
 
 pub(super) fn unknown(id: &str) -> Failure {
     Failure::new(Code::RequestUnknown, format!("no request {id}"), "sgw requests lists yours")
+}
+
+fn claimed(id: &Id) -> Failure {
+    Failure::new(
+        Code::RequestClosed,
+        format!("another terminal decides on {id} now"),
+        "look again in a moment: sgw requests",
+    )
+    .about(id)
 }
 
 fn not_approved(id: &Id, error: NotApproved) -> Failure {
@@ -498,6 +529,3 @@ fn refused(denied: &Denied) -> Failure {
         ),
     }
 }
-
-/// A shared desk.
-pub type Shared = Arc<Desk>;

@@ -103,11 +103,7 @@ impl Queue {
         for entry in self.entries.values_mut() {
             entry.request.state(now);
         }
-        self.order
-            .iter()
-            .filter(|id| self.entries.get(id).is_some_and(&which))
-            .cloned()
-            .collect()
+        self.order.iter().filter(|id| self.entries.get(id).is_some_and(&which)).cloned().collect()
     }
 
     /// Ids that begin with `prefix`.
@@ -126,7 +122,8 @@ impl Queue {
             return;
         }
         let decided = |entry: &Entry| entry.decided_at.is_some();
-        if let Some(at) = self.order.iter().position(|id| self.entries.get(id).is_some_and(decided)) {
+        if let Some(at) = self.order.iter().position(|id| self.entries.get(id).is_some_and(decided))
+        {
             let id = self.order.remove(at);
             self.entries.remove(&id);
         }

@@ -4,13 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Desk, Entry, unknown};
 use crate::{
-    domain::{
-        action::Action,
-        bytes::Bytes,
-        id::Id,
-        identity::Identity,
-        request::State,
-    },
+    domain::{action::Action, bytes::Bytes, id::Id, identity::Identity, request::State},
     protocol::{
         error::{Code, Failure},
         view::{Kind, Past, Place, Question, Request, RequestStatus},

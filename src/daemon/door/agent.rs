@@ -3,6 +3,8 @@
 mod exec;
 mod look;
 
+pub use look::exec_shown;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
@@ -303,7 +305,8 @@ impl Caller {
     /// Records a new request and tells the operator of it.
     async fn announce(&self, id: &Id) -> Result<(), Failure> {
         let shown = self.parts.desk.show(id.as_str(), None, |id| self.parts.session_shown(id))?;
-        if let Err(failure) = audit::request_created(&self.parts.evidence, &shown, &self.asker).await
+        if let Err(failure) =
+            audit::request_created(&self.parts.evidence, &shown, &self.asker).await
         {
             self.parts.desk.withdraw(id)?;
             return Err(failure);
@@ -449,9 +452,5 @@ pub fn not_offered() -> Failure {
 }
 
 pub fn ending() -> Failure {
-    Failure::new(
-        Code::DaemonLost,
-        "the daemon ends",
-        "the operator starts it again: sgw unlock",
-    )
+    Failure::new(Code::DaemonLost, "the daemon ends", "the operator starts it again: sgw unlock")
 }

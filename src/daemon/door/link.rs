@@ -78,7 +78,11 @@ impl Outbox {
 /// What an answer is made of.
 pub fn value(result: &impl Serialize) -> Result<serde_json::Value, Failure> {
     serde_json::to_value(result).map_err(|error| {
-        Failure::new(Code::DaemonFailed, format!("an answer failed: {error}"), "this is a bug in sgw")
+        Failure::new(
+            Code::DaemonFailed,
+            format!("an answer failed: {error}"),
+            "this is a bug in sgw",
+        )
     })
 }
 
@@ -151,11 +155,9 @@ pub fn out_of_place(what: &str) -> Failure {
 /// A frame that ends the connection.
 pub fn not_taken(error: &FrameError) -> Failure {
     match error {
-        FrameError::TooLong(_) | FrameError::ChunkTooLong(_) => Failure::new(
-            Code::LimitFrame,
-            error.to_string(),
-            "send less at once",
-        ),
+        FrameError::TooLong(_) | FrameError::ChunkTooLong(_) => {
+            Failure::new(Code::LimitFrame, error.to_string(), "send less at once")
+        }
         _ => out_of_place(&error.to_string()),
     }
 }

@@ -7,4 +7,8 @@ pub mod operator;
 mod peer;
 mod socket;
 
-pub use self::socket::Listeners;
+pub use self::{
+    agent::exec_shown,
+    link::Outbox,
+    socket::{Listeners, accept},
+};

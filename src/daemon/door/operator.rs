@@ -29,11 +29,7 @@ use super::{
 };
 use crate::{
     daemon::{Parts, audit},
-    domain::{
-        id::Id,
-        record::Kind as RecordKind,
-        secret::Secret,
-    },
+    domain::{id::Id, record::Kind as RecordKind, secret::Secret},
     protocol::{
         error::{Code, Failure},
         frame::{self, Frame, Kind},
@@ -120,10 +116,7 @@ async fn converse(
 }
 
 impl Operator {
-    async fn listen(
-        self: Arc<Self>,
-        from: &mut (impl AsyncRead + Unpin),
-    ) -> Result<(), Failure> {
+    async fn listen(self: Arc<Self>, from: &mut (impl AsyncRead + Unpin)) -> Result<(), Failure> {
         let mut calls = JoinSet::new();
         loop {
             let frame = tokio::select! {
@@ -146,11 +139,7 @@ impl Operator {
         }
     }
 
-    async fn json(
-        self: &Arc<Self>,
-        frame: &Frame,
-        calls: &mut JoinSet<()>,
-    ) -> Result<(), Failure> {
+    async fn json(self: &Arc<Self>, frame: &Frame, calls: &mut JoinSet<()>) -> Result<(), Failure> {
         let number = frame.request;
         let request: Request = serde_json::from_slice(&frame.body)
             .map_err(|error| link::out_of_place(&format!("a message that is none: {error}")))?;
@@ -158,7 +147,7 @@ impl Operator {
             let _gone = self.outbox.answer(number, Err(unproven())).await;
             return Ok(());
         }
-        if let Request::Answer(answer) = &request {
+        if let Request::Answer(answer) = request {
             let reply = self.reply(answer.reply)?;
             self.questions.answer(answer.question, reply);
             return Ok(());
@@ -196,9 +185,7 @@ impl Operator {
             Request::Status {} => value(&parts.status()),
             Request::Complete { what } => value(&parts.complete(what, None)),
             Request::Deny { id, message } => self.deny(&id, message).await,
-            Request::Close { id } => {
-                parts.close(&id, None).await.and_then(|thing| value(&thing))
-            }
+            Request::Close { id } => parts.close(&id, None).await.and_then(|thing| value(&thing)),
             Request::Lock {} => {
                 let status = value(&parts.status());
                 self.outbox.answer(number, status).await?;
@@ -209,9 +196,7 @@ impl Operator {
                 .and_then(|id| parts.desk.claim(&id, self.number))
                 .map(|()| serde_json::Value::Null),
             Request::Approve(approve) => self.approve(number, *approve).await,
-            Request::AuditList { since, limit } => {
-                self.audit_list(number, since, limit).await?
-            }
+            Request::AuditList { since, limit } => self.audit_list(number, since, limit).await?,
             Request::AuditVerify {} => self.audit_verify().await,
             Request::Settings {} => self.settings(),
             Request::Set { name, value } => self.set(&name, Some(&value)).await,

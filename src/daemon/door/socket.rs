@@ -20,6 +20,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::peer::Peer;
+use crate::protocol::{
+    agent::Message,
+    error::{Code, Failure},
+    frame::{self, Frame},
+};
 
 /// Connections that are served at once, on each socket.
 const CONNECTIONS: usize = 1024;
@@ -61,13 +66,11 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     listener
 }
 
-/// Accepts until `end`, peers of our own uid alone. `full` is told to who comes when all places
-/// are taken.
+/// Accepts until `end`, peers of our own uid alone. Who comes when all places are taken is told.
 pub async fn accept<F>(
     listener: &UnixListener,
     end: &CancellationToken,
     serve: impl Fn(UnixStream, Peer) -> F,
-    full: impl Fn(UnixStream),
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -102,8 +105,22 @@ pub async fn accept<F>(
                     serving.await;
                 });
             }
-            Err(_) => full(stream),
+            Err(_) => {
+                tokio::spawn(refuse(stream));
+            }
         }
+    }
+}
+
+async fn refuse(mut stream: UnixStream) {
+    let failure = Failure::new(
+        Code::LimitConnections,
+        "too many callers at once",
+        "wait for some of your calls to end",
+    );
+    if let Ok(frame) = Frame::json(0, &Message::Error(failure)) {
+        // One small frame fits the socket's buffer; a peer that is gone needs none.
+        let _gone = frame::write(&mut stream, &frame).await;
     }
 }
 
@@ -197,6 +214,8 @@ impl tokio::io::AsyncWrite for SharedWriter {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(rustix::net::shutdown(&self.0, rustix::net::Shutdown::Write).map_err(Into::into))
+        Poll::Ready(
+            rustix::net::shutdown(&self.0, rustix::net::Shutdown::Write).map_err(Into::into),
+        )
     }
 }

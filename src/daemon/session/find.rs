@@ -54,7 +54,11 @@ impl Sessions {
     }
 
     /// A command by its id or the start of it.
-    pub fn exec(&self, word: &str, mine: Option<&Identity>) -> Result<(Arc<Session>, Arc<Exec>), Failure> {
+    pub fn exec(
+        &self,
+        word: &str,
+        mine: Option<&Identity>,
+    ) -> Result<(Arc<Session>, Arc<Exec>), Failure> {
         let mut found = Vec::new();
         for session in self.everyone() {
             if mine.is_some_and(|identity| session.owner != *identity) {

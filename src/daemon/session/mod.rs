@@ -445,7 +445,7 @@ async fn record_result(evidence: &Arc<Evidence>, session: &Session, end: &view::
 }
 
 /// Waits until a command that is being ended has ended; its actor bounds that.
-async fn wait_for_end(exec: &Exec) {
+pub async fn wait_for_end(exec: &Exec) {
     const BOUND: Duration = Duration::from_secs(10);
     let over = tokio::time::Instant::now() + BOUND;
     while exec.is_running() && tokio::time::Instant::now() < over {

@@ -24,6 +24,16 @@ const MAX_WORD_BYTES: usize = 4096;
 impl Settings {
     pub const NAMES: [&'static str; 1] = ["notify"];
 
+    /// What a setting is for, in a line.
+    pub fn about(name: &str) -> &'static str {
+        match name {
+            "notify" => {
+                "command that is run when a request waits; the request as JSON on its stdin"
+            }
+            _ => "",
+        }
+    }
+
     /// Sets one setting from what the operator typed.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
         match known(name)? {

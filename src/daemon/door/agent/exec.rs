@@ -128,8 +128,7 @@ impl Caller {
             )
             .about(&id)),
             _ => {
-                let session =
-                    self.parts.sessions.to_use(exec.session.as_str(), self.identity())?;
+                let session = self.parts.sessions.to_use(exec.session.as_str(), self.identity())?;
                 let permit = self.permit_approved(&id, &session)?;
                 let exec = self.parts.sessions.run(&session, permit, Some(id), ORPHAN).await?;
                 Ok(self.follow_exec(number, exec, limit, control).await)
@@ -200,11 +199,7 @@ impl Caller {
         value(&exec.state())
     }
 
-    fn read_exec(
-        &self,
-        asked: agent::Exec,
-        session: &Session,
-    ) -> Result<action::Exec, Failure> {
+    fn read_exec(&self, asked: agent::Exec, session: &Session) -> Result<action::Exec, Failure> {
         let line = match &asked.command {
             agent::Command::Line(line) => line.0.clone(),
             agent::Command::Argv(words) => {

@@ -5,9 +5,7 @@ use crate::{
     daemon::{
         door::link::{Gone, value},
         reading,
-        session::exec::Stop,
     },
-    domain::id::{Kind, prefix_kind},
     protocol::{
         agent,
         error::Failure,
@@ -87,9 +85,9 @@ impl Caller {
 
     pub(super) async fn output(&self, number: u32, asked: agent::Output) -> Result<(), Gone> {
         let answer = match self.parts.sessions.exec(&asked.id, Some(self.identity())) {
-            Ok((_, exec)) => {
-                reading::read(&exec, &asked, &self.outbox, number).await.and_then(|page| value(&page))
-            }
+            Ok((_, exec)) => reading::read(&exec, &asked, &self.outbox, number)
+                .await
+                .and_then(|page| value(&page)),
             Err(failure) => Err(failure),
         };
         self.outbox.answer(number, answer).await
@@ -107,11 +105,3 @@ pub fn exec_shown(exec: &crate::daemon::session::exec::Exec) -> Thing {
         remote: state.remote,
     }))
 }
-
-/// Whether a word is, or begins, an id of this kind.
-pub fn is_of(word: &str, kind: Kind) -> bool {
-    prefix_kind(word) == Some(kind)
-}
-
-/// Why a command is stopped by `close`.
-pub const CLOSED: Stop = Stop::Cancelled;

@@ -40,8 +40,7 @@ impl Operator {
         approve: Approve,
     ) -> Result<serde_json::Value, Failure> {
         let id = whole(&approve.id)?;
-        let shown =
-            self.parts.desk.show(id.as_str(), None, |id| self.parts.session_shown(id))?;
+        let shown = self.parts.desk.show(id.as_str(), None, |id| self.parts.session_shown(id))?;
         let session = match shown.kind {
             view::Kind::Command => {
                 self.approve_command(&id, &approve.digest).await?;
@@ -65,12 +64,7 @@ impl Operator {
         parts.desk.approved(id, shown, None)
     }
 
-    async fn approve_access(
-        &self,
-        number: u32,
-        id: &Id,
-        approve: Approve,
-    ) -> Result<Id, Failure> {
+    async fn approve_access(&self, number: u32, id: &Id, approve: Approve) -> Result<Id, Failure> {
         let shown = approve.digest;
         let terms = approve.terms.clone().ok_or_else(|| incomplete("what is given"))?;
         let permit = self.parts.desk.permit_access(id, &shown, &terms, self.number)?;
@@ -128,20 +122,12 @@ impl Operator {
             .await?;
         let hops = route.hops().to_vec();
         let known = hops.iter().cloned().zip(way.known).collect();
-        let question = HostKeyQuestion {
-            questions: self.questions.clone(),
-            request: number,
-            id: id.clone(),
-        };
+        let question =
+            HostKeyQuestion { questions: self.questions.clone(), request: number, id: id.clone() };
         let ask = approve.interactive.then(|| Arc::new(question) as Arc<dyn upstream::AskOperator>);
         let how = format!("approved {id}");
-        let hosts = Arc::new(Hosts::asking(
-            parts.vault.clone(),
-            known,
-            approve.accept_host_keys,
-            ask,
-            how,
-        ));
+        let hosts =
+            Arc::new(Hosts::asking(parts.vault.clone(), known, approve.accept_host_keys, ask, how));
         let first = upstream::connect(&plan, hosts.clone())
             .await
             .map_err(|error| upstream::failure(&error))?;
@@ -152,15 +138,10 @@ impl Operator {
         self.end_what_was_left(&route, &pool).await;
         let session_id = parts.ids.next(IdKind::Session)?;
         let owner = parts.desk.owner(id)?;
-        let said = audit::session_opened(
-            &parts.evidence,
-            id,
-            &session_id,
-            &owner.to_string(),
-            &route,
-            &host_keys,
-        );
-        if let Err(failure) = said.await {
+        let (evidence, whose) = (&parts.evidence, owner.to_string());
+        let said =
+            audit::session_opened(evidence, id, &session_id, &whose, &route, &host_keys).await;
+        if let Err(failure) = said {
             pool.close().await;
             return Err(failure);
         }
