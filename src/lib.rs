@@ -3,4 +3,5 @@
 //! `domain` decides, `protocol` is what crosses a socket, `client` speaks it, `cli` is what people
 //! and agents type, `daemon` has every effect.
 
+pub mod daemon;
 pub mod domain;

@@ -1,0 +1,3 @@
+//! Everything with effects.
+
+pub mod session;

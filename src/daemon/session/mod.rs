@@ -1,0 +1,4 @@
+//! What runs on a target.
+
+pub mod output;
+pub mod spool;
