@@ -18,3 +18,6 @@ mod vault;
 
 use self::parts::Parts;
 pub use life::run;
+//! Everything with effects.
+
+pub mod session;
