@@ -18,6 +18,3 @@ mod vault;
 
 use self::parts::Parts;
 pub use life::run;
-//! Everything with effects.
-
-pub mod session;
