@@ -11,12 +11,13 @@ use super::{
     socket::{Carrier, Luggage},
 };
 use crate::{
-    domain::secret::Secret,
+    domain::{seal::DataKey, secret::Secret},
     protocol::{
         agent::Message,
         error::{Code, Failure},
         frame::{self, Frame, Kind},
         hello::{Hello, PROTOCOL, Welcome},
+        noise::{self, Session},
     },
 };
 
@@ -55,6 +56,23 @@ impl Connection {
         let mut connection = Self::over(stream);
         connection.greet(&Hello::new()).await?;
         Ok(connection)
+    }
+
+    /// The operator's session with proof: what is said after the hellos only the daemon that holds the
+    /// same data key can read.
+    pub(super) async fn proven(stream: UnixStream, data_key: &DataKey) -> Result<Self, Error> {
+        let mut plain = Self::over(stream);
+        let hello = Frame::json(0, &Hello { proof: true, ..Hello::new() })?;
+        let mut prologue = hello.body.clone();
+        plain.write(hello).await?;
+        let welcome = plain.read().await?;
+        prologue.extend_from_slice(&welcome.body);
+        let Self { from, to, luggage, .. } = plain;
+        let key = noise::session_key(data_key);
+        let welcome = read_welcome(&welcome)?;
+        let Session { reader, writer } =
+            noise::initiate(from, to, &key, &prologue, noise::HANDSHAKE_DEADLINE).await?;
+        Ok(Self::of(Box::new(reader), Box::new(writer), welcome, luggage))
     }
 
     fn over(stream: UnixStream) -> Self {

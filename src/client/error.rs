@@ -5,6 +5,7 @@ use crate::{
     protocol::{
         error::{Code, Failure},
         frame::FrameError,
+        noise::NoiseError,
     },
 };
 
@@ -28,6 +29,8 @@ pub enum Error {
     Frame(FrameError),
     #[error("{action}: {source}")]
     Local { action: &'static str, source: std::io::Error },
+    #[error(transparent)]
+    Proof(#[from] NoiseError),
     /// What the daemon, or the client itself, has to say to the caller.
     #[error(transparent)]
     Told(#[from] Failure),
@@ -77,6 +80,10 @@ impl From<Error> for Failure {
                 (Code::LimitFrame, "send less in one call")
             }
             Error::Frame(_) => (Code::UsageFrame, "sgw daemon status"),
+            Error::Proof(NoiseError::Unproven) => {
+                (Code::OperatorProof, "the vault was replaced since the daemon started: sgw lock; sgw unlock")
+            }
+            Error::Proof(_) => (Code::DaemonLost, "sgw daemon status"),
             Error::Local { .. } => (Code::DaemonFailed, "sgw daemon status"),
             Error::Home(HomeError::Missing(_)) => {
                 (Code::OperatorNone, "ask the person at this machine to run: sgw init")

@@ -8,14 +8,15 @@ use std::{
         fd::{BorrowedFd, OwnedFd},
         unix::{net::UnixStream, process::CommandExt},
     },
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use rustix::{
     io::{FdFlags, fcntl_getfd, fcntl_setfd},
-    process::setsid,
+    process::{Pid, Signal, kill_process, setsid},
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Error, Place};
 use crate::{
@@ -46,8 +47,41 @@ const KEPT: [&str; 11] = [
 /// Not the operator's `PATH`: what the daemon runs must not depend on it.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 
+/// The flag by which a process knows that its key waits there.
+pub const KEY_ON_STDIN: &str = "--key-on-stdin";
+
+/// A daemon that is ready.
+#[derive(Debug)]
+pub struct Launched {
+    pub ready: Ready,
+    child: Child,
+}
+
+impl Launched {
+    /// Stays with it; Ctrl-C or SIGTERM ends it. True when it ended well.
+    pub async fn until_it_ends(mut self) -> Result<bool, Error> {
+        let watch = |kind| signal(kind).map_err(Error::local("watch for signals"));
+        let mut interrupt = watch(SignalKind::interrupt())?;
+        let mut terminate = watch(SignalKind::terminate())?;
+        let pid = Pid::from_child(&self.child);
+        let mut end = tokio::task::spawn_blocking(move || self.child.wait());
+        loop {
+            tokio::select! {
+                ended = &mut end => {
+                    let ended = ended.map_err(|_| Error::Lost)?;
+                    return Ok(ended.map_err(Error::local("wait for the daemon"))?.success());
+                }
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            // Gone already: then its end is the next thing that we hear.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+}
+
 /// Starts a daemon and waits until it answers.
-pub fn launch(place: &Place, data_key: DataKey) -> Result<Ready, Error> {
+pub fn launch(place: &Place, data_key: DataKey) -> Result<Launched, Error> {
     let (mut ours, theirs) = UnixStream::pair().map_err(Error::local("make a socketpair"))?;
     ours.set_read_timeout(Some(READY)).map_err(Error::local("set up a socket"))?;
     close_on_exec().map_err(Error::local("close inherited descriptors"))?;
@@ -56,7 +90,7 @@ pub fn launch(place: &Place, data_key: DataKey) -> Result<Ready, Error> {
         .write(&mut ours)
         .and_then(|()| Answer::read(&mut ours));
     match answer {
-        Ok(Answer::Ready(ready)) => Ok(ready),
+        Ok(Answer::Ready(ready)) => Ok(Launched { ready, child }),
         Ok(Answer::Failed(failure)) => {
             // It ends by itself now; without this it would stay a zombie until we do.
             let _ = child.wait();
@@ -79,7 +113,7 @@ fn command(socket: OwnedFd) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command
         .arg0("sgw")
-        .args(["daemon", "run", "--key-on-stdin"])
+        .args(["daemon", "run", KEY_ON_STDIN])
         .env_clear()
         .envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
         .env("PATH", PATH)

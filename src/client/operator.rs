@@ -1,2 +1,48 @@
 //! The operator's proof: whoever can open the data key speaks to the daemon over a session that only
 //! its holder can read, write or answer.
+
+use super::{Connection, Error, Place, place::in_time};
+use crate::{
+    domain::seal::{DataKey, Header, OpenError},
+    home::{HEADER, Home},
+    protocol::error::{Code, Failure},
+};
+
+/// The vault's header, as it lies in the home.
+pub fn header(place: &Place) -> Result<Header, Error> {
+    let home = Home::open(place.path())?;
+    let json = home.header()?.ok_or(Error::NotSetUp)?;
+    Ok(Header::from_json(&json).map_err(cannot_open)?)
+}
+
+/// Why the passphrase did not open the vault.
+pub fn cannot_open(error: OpenError) -> Failure {
+    let (code, hint) = match &error {
+        OpenError::WrongPassphrase => (Code::OperatorProof, "try again".to_owned()),
+        OpenError::Damaged(_) => (Code::VaultDamaged, format!("put {HEADER} back from a backup")),
+        OpenError::UnknownVersion(_) => {
+            (Code::VaultDamaged, "use the sgw that wrote it, or a newer one".to_owned())
+        }
+        OpenError::Memory(_) => (Code::DaemonFailed, "free some memory".to_owned()),
+    };
+    Failure::new(code, error.to_string(), hint)
+}
+
+/// Somebody who has opened the data key.
+#[derive(Debug)]
+pub struct Proven {
+    place: Place,
+    data_key: DataKey,
+}
+
+impl Proven {
+    pub fn new(place: Place, data_key: DataKey) -> Self {
+        Self { place, data_key }
+    }
+
+    /// A connection that is proven, and nobody else's to read.
+    pub async fn connect(&self) -> Result<Connection, Error> {
+        let stream = self.place.operator_stream().await?;
+        in_time(Connection::proven(stream, &self.data_key)).await
+    }
+}

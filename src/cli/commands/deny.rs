@@ -1,0 +1,45 @@
+//! `sgw deny`: the operator's no.
+
+use crate::{
+    cli::{Context, Outcome, Run, proof::Proof, ui::exit::Exit, views},
+    protocol::{operator, view},
+};
+
+/// Say no to a request
+///
+/// It needs no passphrase, unless you send the agent a word with it. The start of an id is enough
+/// where it is unique.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sgw deny r-7k3
+  sgw deny r-7k3 --message 'use the staging server'")]
+pub struct Deny {
+    /// Which request: r-…
+    #[arg(value_name = "ID", add = super::completions::ids("requests"))]
+    id: String,
+    /// A word to the agent: why, or what to do instead
+    #[arg(long, value_name = "TEXT")]
+    message: Option<String>,
+    #[command(flatten)]
+    proof: Proof,
+}
+
+impl Run for Deny {
+    fn run(self, context: &Context) -> Outcome {
+        let request = operator::Request::Deny { id: self.id, message: self.message };
+        let proven = match request.needs_proof() {
+            true => Some(self.proof.open(context)?),
+            false => None,
+        };
+        let decided: view::Decided = context.block_on(async {
+            let mut connection = match &proven {
+                Some(proven) => proven.connect().await?,
+                None => context.operator().await?,
+            };
+            connection.call(&request).await
+        })?;
+        context.ui.result(&decided, || views::decided(&decided));
+        Ok(Exit::DONE)
+    }
+}

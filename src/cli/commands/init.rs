@@ -1,0 +1,124 @@
+//! `sgw init`: sets the passphrase, and with it the vault.
+
+use serde_json::json;
+
+use crate::{
+    cli::{
+        Context, Outcome, Run, Stop, person,
+        proof::Proof,
+        ui::{exit::Exit, prompt},
+    },
+    client::Error,
+    domain::{
+        passphrase,
+        seal::{Cost, Header, HeaderSeed},
+        secret::Secret,
+    },
+    home::{Home, HomeError, random},
+    protocol::error::{Code, Failure},
+};
+
+/// Set up sgw: choose the passphrase that proves that you are the operator
+///
+/// Makes the vault, once. The passphrase can't be recovered: without it the vault stays closed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sgw init
+  sgw init --passphrase-file ~/.sgw-passphrase     # asks nothing")]
+pub struct Init {
+    #[command(flatten)]
+    proof: Proof,
+}
+
+impl Run for Init {
+    fn run(self, context: &Context) -> Outcome {
+        person::not_under_an_agent(context.globals.i_am_the_operator)?;
+        let place = context.place()?;
+        refuse_a_second_time(&place)?;
+        let passphrase = match self.proof.from_file()? {
+            Some(passphrase) => checked(passphrase)?,
+            None => {
+                self.proof.can_ask(context, "the passphrase")?;
+                choose(context)?
+            }
+        };
+        let path = place.path();
+        let home = Home::open_or_create(path).map_err(Error::Home)?;
+        create(&home, &passphrase)?;
+        let next = ["sgw unlock", "sgw request USER@HOST --reason 'a first try'"];
+        if !context.ui.json {
+            context.ui.note(&format!("the vault is ready in {}", path.display()));
+            context.ui.note("next, type the first line; the second is what an agent types:");
+        }
+        context.ui.result(&json!({ "home": path, "next": next }), || next.join("\n"));
+        Ok(Exit::DONE)
+    }
+}
+
+fn refuse_a_second_time(place: &crate::client::Place) -> Result<(), Failure> {
+    let header = match Home::open(place.path()) {
+        Ok(home) => home.header().map_err(Error::Home)?,
+        Err(HomeError::Missing(_)) => None,
+        Err(error) => return Err(Error::Home(error).into()),
+    };
+    match header {
+        None => Ok(()),
+        Some(_) => {
+            let message = format!("there is a vault in {} already", place.path().display());
+            Err(Failure::new(Code::OperatorExists, message, "sgw unlock"))
+        }
+    }
+}
+
+fn create(home: &Home, passphrase: &Secret<String>) -> Result<(), Stop> {
+    let drawn = || -> std::io::Result<_> {
+        let seed = HeaderSeed { data_key: random()?, salt: random()?, nonce: random()? };
+        Ok((seed, random()?))
+    };
+    let (seed, nonce) = drawn().map_err(Error::local("draw random bytes"))?;
+    let (header, data_key) = Header::create(passphrase, Cost::USUAL, seed)
+        .map_err(crate::client::operator::cannot_open)?;
+    Ok(home.create_vault(&header, &data_key, nonce).map_err(Error::Home)?)
+}
+
+fn checked(passphrase: Secret<String>) -> Result<Secret<String>, Failure> {
+    passphrase::judge(&passphrase)
+        .map(|()| passphrase)
+        .map_err(|weak| Failure::new(Code::OperatorPassphrase, weak.to_string(), weak.help))
+}
+
+fn choose(context: &Context) -> Result<Secret<String>, Stop> {
+    let ui = context.ui;
+    ui.say("The passphrase proves that you are the operator. sgw can't recover it.");
+    let ways = ["six words that sgw draws (strong, and easy to type)", "a passphrase of my own"];
+    if prompt::choose("Which passphrase?", &ways)? == 0 {
+        return draw(context);
+    }
+    loop {
+        let chosen = checked(prompt::new_password("Passphrase", "Once more")?);
+        match chosen {
+            Ok(passphrase) => return Ok(passphrase),
+            Err(weak) => ui.say(&format!("{}. {}", weak.message, weak.hint)),
+        }
+    }
+}
+
+fn draw(context: &Context) -> Result<Secret<String>, Stop> {
+    let ui = context.ui;
+    loop {
+        let words = passphrase::six_words(&random().map_err(Error::local("draw random bytes"))?);
+        if passphrase::judge(&words).is_err() {
+            continue;
+        }
+        ui.say(&format!("\n    {}\n\nWrite them down before you go on.", ui.bold(words.expose())));
+        loop {
+            let typed = prompt::password("Type them once")?;
+            let same = typed.expose().split_whitespace().eq(words.expose().split(' '));
+            if same {
+                return Ok(words);
+            }
+            ui.say("Those are not the words above.");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The commands, in the order in which the help lists them.
+
+mod audit;
+mod close;
+pub mod completions;
+mod config;
+pub mod daemon;
+mod deny;
+pub mod exec;
+mod history;
+mod init;
+mod instructions;
+mod lock;
+mod man;
+mod output;
+mod pause;
+mod request;
+mod requests;
+mod resume;
+mod sessions;
+mod show;
+mod signal;
+pub mod status;
+mod unlock;
+mod wait;
+mod whoami;
+
+use clap::ArgMatches;
+
+use super::{Context, Entry, Outcome, Run, Who, usage};
+
+pub const ENTRIES: &[Entry] = &[
+    entry::<status::Status>("status", Who::Agent),
+    entry::<request::Request>("request", Who::Agent),
+    entry::<exec::Exec>("exec", Who::Agent),
+    entry::<wait::Wait>("wait", Who::Agent),
+    entry::<output::Output>("output", Who::Agent),
+    entry::<signal::Signal>("signal", Who::Agent),
+    entry::<sessions::Sessions>("sessions", Who::Agent),
+    entry::<history::History>("history", Who::Agent),
+    entry::<show::Show>("show", Who::Agent),
+    entry::<close::Close>("close", Who::Agent),
+    entry::<whoami::Whoami>("whoami", Who::Agent),
+    entry::<instructions::Instructions>("instructions", Who::Agent),
+    entry::<init::Init>("init", Who::Operator),
+    entry::<unlock::Unlock>("unlock", Who::Operator),
+    entry::<requests::Requests>("requests", Who::Operator),
+    entry::<deny::Deny>("deny", Who::Operator),
+    entry::<lock::Lock>("lock", Who::Operator),
+    entry::<pause::Pause>("pause", Who::Operator),
+    entry::<resume::Resume>("resume", Who::Operator),
+    entry::<daemon::Daemon>("daemon", Who::Operator),
+    entry::<audit::Audit>("audit", Who::Operator),
+    entry::<config::Config>("config", Who::Operator),
+    entry::<completions::Completions>("completions", Who::Operator),
+    entry::<man::Man>("man", Who::Operator),
+];
+
+const fn entry<C: Run>(name: &'static str, who: Who) -> Entry {
+    Entry { name, who, define: C::augment_args, run: run::<C> }
+}
+
+fn run<C: Run>(matches: &ArgMatches, context: &Context) -> Outcome {
+    match C::from_arg_matches(matches) {
+        Ok(command) => command.run(context),
+        Err(error) => Err(usage::complaint(&error).into()),
+    }
+}

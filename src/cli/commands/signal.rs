@@ -1,0 +1,36 @@
+//! `sgw signal`: sends a signal to a running command.
+
+use serde_json::Value;
+
+use crate::{
+    cli::{Context, Outcome, Run, ui::exit::Exit, views},
+    protocol::agent,
+};
+
+/// Send a signal to a running command
+///
+/// TERM and KILL reach every process that the command started.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sgw signal x-9fd INT
+  sgw signal x-9fd KILL")]
+pub struct Signal {
+    /// Which command: x-…
+    #[arg(value_name = "ID", add = super::completions::ids("execs"))]
+    id: String,
+    /// Which signal
+    #[arg(value_name = "SIGNAL", ignore_case = true,
+        value_parser = ["INT", "TERM", "QUIT", "HUP", "KILL", "TSTP", "CONT", "USR1", "USR2", "EOF"])]
+    signal: String,
+}
+
+impl Run for Signal {
+    fn run(self, context: &Context) -> Outcome {
+        let signal = self.signal.to_ascii_uppercase();
+        let request = agent::Request::Signal { id: self.id, signal };
+        let sent: Value = context.block_on(async { context.agent().await?.call(&request).await })?;
+        context.ui.result(&sent, || views::any(&sent));
+        Ok(Exit::DONE)
+    }
+}

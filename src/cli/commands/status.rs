@@ -1,0 +1,68 @@
+//! `sgw status`, and `sgw` alone: where things stand, in ten lines at most.
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::{
+    cli::{Context, Outcome, Run, ui::exit::Exit, views},
+    protocol::{
+        agent,
+        error::{Code, Failure},
+        view,
+    },
+};
+
+/// Show who you are, your sessions, what runs, what waits, and the next command
+///
+/// `sgw` alone is the same. It succeeds where sgw is locked, too.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sgw
+  sgw status --json
+  sgw --line")]
+pub struct Status {
+    /// One short line, for a status bar
+    #[arg(long)]
+    line: bool,
+}
+
+/// `sgw --line`.
+pub fn line_flag(root: Command) -> Command {
+    let about = "Without a command: one short line, for a status bar";
+    root.arg(Arg::new("line").long("line").action(ArgAction::SetTrue).help(about))
+}
+
+pub fn alone(matches: &ArgMatches, context: &Context) -> Outcome {
+    Status { line: matches.get_flag("line") }.run(context)
+}
+
+impl Run for Status {
+    fn run(self, context: &Context) -> Outcome {
+        let asked = context
+            .block_on(async { context.agent().await?.call(&agent::Request::Status {}).await });
+        let status = match asked {
+            Ok(status) => status,
+            Err(failure) => not_there(failure)?,
+        };
+        context.ui.result(&status, || match self.line {
+            true => views::status_line(&status),
+            false => views::status(&status),
+        });
+        Ok(Exit::DONE)
+    }
+}
+
+/// No daemon is a state like others, not a failure.
+fn not_there(failure: Failure) -> Result<view::Status, Failure> {
+    match failure.code {
+        Code::DaemonUnreachable | Code::OperatorNone => Ok(view::Status {
+            unlocked: false,
+            identity: None,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            sessions: Vec::new(),
+            requests: Vec::new(),
+            hint: failure.hint,
+        }),
+        _ => Err(failure),
+    }
+}

@@ -1,0 +1,56 @@
+//! `sgw wait`: finishes what an id began, exactly once.
+
+use serde_json::Value;
+
+use crate::{
+    cli::{
+        Context, Outcome, Run,
+        context::{Patience, millis},
+        follow::{self, Budget, Call},
+        ui::exit::Exit,
+        views,
+    },
+    protocol::{agent, error::Failure, view},
+};
+
+/// Finish what an id began, byte for byte as if the first call had stayed
+///
+/// A request: the decision, then the session's id. A command's approval: runs it once and gives its
+/// output and status. A running command: its output from where the last call stopped, and its status.
+/// A second wait gets the kept result, never a second run.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sgw wait r-7k3
+  sgw wait x-9fd --wait 100s
+  sgw wait r-7k3 --json")]
+pub struct Wait {
+    /// What to wait for: r-… or x-…
+    #[arg(value_name = "ID", add = super::completions::ids("any"))]
+    id: String,
+    #[command(flatten)]
+    patience: Patience,
+    #[command(flatten)]
+    budget: Budget,
+}
+
+impl Run for Wait {
+    fn run(self, context: &Context) -> Outcome {
+        let wait_ms = self.patience.holds()?.map(millis);
+        let request = agent::Request::Wait(agent::Wait { id: self.id, wait_ms });
+        let call =
+            Call { budget: self.budget, patience: self.patience, results_too: true, stdin: false };
+        Ok(context.block_on(async {
+            let connection = context.agent().await?;
+            follow::follow(context, connection, &request, call, |value| other(context, value)).await
+        })?)
+    }
+}
+
+fn other(context: &Context, value: Value) -> Result<Exit, Failure> {
+    match serde_json::from_value::<view::Session>(value.clone()) {
+        Ok(session) => context.ui.result(&session, || session.id.clone()),
+        Err(_) => context.ui.result(&value, || views::any(&value)),
+    }
+    Ok(Exit::DONE)
+}

@@ -1,0 +1,149 @@
+//! What every command is given: how to speak, where the daemon is, who calls.
+
+use std::time::Duration;
+
+use super::{ui, ui::Ui, values};
+use crate::{
+    client::{self, Connection, Error, Place},
+    domain::secret::Secret,
+    protocol::error::{Code, Failure},
+};
+
+/// How long a call waits for a person where nobody sits at the terminal: shorter than the patience of
+/// any agent's shell tool.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// Flags that every command takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Globals {
+    /// Print the result, or the error, as one JSON object on stdout
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub json: bool,
+    /// No notes and hints on stderr; errors stay
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    pub quiet: bool,
+    /// I am the person this machine belongs to, though an agent's program started me
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub i_am_the_operator: bool,
+}
+
+pub struct Context {
+    pub ui: Ui,
+    pub globals: Globals,
+}
+
+impl Context {
+    pub fn place(&self) -> Result<Place, Error> {
+        Place::find(std::env::var_os("SGW_HOME"))
+    }
+
+    /// Runs the command's future to its end. Threads that still read are left behind, not waited for.
+    pub fn block_on<T>(&self, future: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+        let runtime = client::runtime().map_err(Error::local("start"))?;
+        let result = runtime.block_on(future);
+        runtime.shutdown_background();
+        Ok(result?)
+    }
+
+    /// A greeted connection to the agents' socket.
+    pub async fn agent(&self) -> Result<Connection, Error> {
+        self.place()?.agent(token()?).await
+    }
+
+    /// A greeted connection to the operator's socket, without proof.
+    pub async fn operator(&self) -> Result<Connection, Error> {
+        self.place()?.operator().await
+    }
+}
+
+/// The agent's token, where it has one.
+fn token() -> Result<Option<Secret<String>>, Failure> {
+    let invalid = |message: String| {
+        Failure::new(Code::TokenInvalid, message, "check SGW_TOKEN and SGW_TOKEN_FILE")
+    };
+    let text = if let Some(token) = std::env::var_os("SGW_TOKEN") {
+        token.into_string().map_err(|_| invalid("SGW_TOKEN is not text".to_owned()))?
+    } else if let Some(file) = std::env::var_os("SGW_TOKEN_FILE") {
+        std::fs::read_to_string(&file)
+            .map_err(|error| invalid(format!("SGW_TOKEN_FILE can't be read: {error}")))?
+    } else {
+        return Ok(None);
+    };
+    let text = Secret::new(text);
+    let trimmed = text.expose().trim();
+    Ok((!trimmed.is_empty()).then(|| Secret::new(trimmed.to_owned())))
+}
+
+/// How long this call stays.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Patience {
+    /// How long this call waits for a person or a result, like 90s or 5m; what was begun goes on
+    /// [default: 45s where stderr is no terminal, without end where it is]
+    #[arg(long, value_name = "DUR", value_parser = values::duration)]
+    pub wait: Option<Duration>,
+    /// The same as --wait 0
+    #[arg(long, conflicts_with = "wait")]
+    pub no_wait: bool,
+}
+
+impl Patience {
+    /// What was said on the command line.
+    pub fn said(&self) -> Option<Duration> {
+        if self.no_wait { Some(Duration::ZERO) } else { self.wait }
+    }
+
+    /// What holds: the flag, `SGW_WAIT`, or the default. `None` is without end.
+    pub fn holds(&self) -> Result<Option<Duration>, Failure> {
+        if let Some(said) = self.said() {
+            return Ok(Some(said));
+        }
+        if let Some(text) = variable("SGW_WAIT")? {
+            return values::duration(&text)
+                .map(Some)
+                .map_err(|error| bad_variable("SGW_WAIT", &error));
+        }
+        Ok((!ui::stderr_is_terminal()).then_some(PATIENCE))
+    }
+}
+
+/// Whether a person may be asked at all.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Asking {
+    /// Fail at once where a person would have to be asked (77, approval.required)
+    #[arg(long)]
+    pub no_ask: bool,
+}
+
+impl Asking {
+    pub fn never(&self) -> bool {
+        self.no_ask || std::env::var_os("SGW_ASK").is_some_and(|value| value == "never")
+    }
+}
+
+/// An environment variable as text; empty counts as unset.
+pub fn variable(name: &'static str) -> Result<Option<String>, Failure> {
+    match std::env::var_os(name).filter(|value| !value.is_empty()) {
+        None => Ok(None),
+        Some(value) => value.into_string().map(Some).map_err(|_| bad_variable(name, "it is not text")),
+    }
+}
+
+pub fn bad_variable(name: &str, why: &str) -> Failure {
+    let message = format!("the environment's {name}: {why}");
+    Failure::new(Code::UsageArguments, message, format!("unset {name}"))
+}
+
+/// A session as given, or the default of `SGW_SESSION`.
+pub fn session_or_default(given: Option<String>) -> Result<String, Failure> {
+    match given {
+        Some(session) => Ok(session),
+        None => variable("SGW_SESSION")?.ok_or_else(|| {
+            let message = "no session was named, and SGW_SESSION is not set";
+            Failure::new(Code::UsageArguments, message, "sgw sessions")
+        }),
+    }
+}
+
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

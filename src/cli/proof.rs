@@ -1,0 +1,167 @@
+//! The operator's proof on the command line: the passphrase, from a file or asked for.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroize;
+
+use super::{
+    Context, Stop, person,
+    ui::{self, prompt},
+};
+use crate::{
+    client::operator::{self, Proven},
+    domain::{passphrase::MAX_BYTES, seal::DataKey, secret::Secret},
+    protocol::error::{Code, Failure},
+};
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Proof {
+    /// Read the passphrase from this file, which nobody else may read (-: standard input)
+    /// [default: ask for it]
+    #[arg(long, value_name = "FILE", help_heading = "Operator options")]
+    passphrase_file: Option<PathBuf>,
+}
+
+// What needs no proof takes the flag all the same, so that scripts can pass it always.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Unneeded {
+    /// Not needed here; taken so that scripts can always pass it
+    #[arg(long, value_name = "FILE", help_heading = "Operator options", hide_short_help = true)]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl Proof {
+    /// Proves it, for a daemon that runs: where none does, nothing is asked.
+    pub fn open(&self, context: &Context) -> Result<Proven, Stop> {
+        person::not_under_an_agent(context.globals.i_am_the_operator)?;
+        context.block_on(async {
+            context.operator().await?.close().await;
+            Ok(())
+        })?;
+        let data_key = self.data_key(context)?;
+        Ok(Proven::new(context.place()?, data_key))
+    }
+
+    /// Opens the vault's header.
+    pub fn data_key(&self, context: &Context) -> Result<DataKey, Stop> {
+        let header = operator::header(&context.place()?)?;
+        let passphrase = match self.from_file()? {
+            Some(passphrase) => passphrase,
+            None => {
+                self.can_ask(context, "the passphrase")?;
+                prompt::password("Passphrase")?
+            }
+        };
+        Ok(header.open(&passphrase).map_err(operator::cannot_open)?)
+    }
+
+    /// Whether a person sits there who can be asked for what is missing.
+    pub fn can_ask(&self, context: &Context, what: &str) -> Result<(), Failure> {
+        if context.ui.json {
+            let message = format!("with --json nothing is asked, and {what} is missing");
+            return Err(Failure::new(Code::OperatorProof, message, "add --passphrase-file FILE"));
+        }
+        if ui::can_prompt() {
+            return Ok(());
+        }
+        let message = format!("this is for the person: {what} is asked for in a terminal");
+        let hint = "ask the person to run it in a terminal, or with --passphrase-file FILE";
+        Err(Failure::new(Code::OperatorProof, message, hint))
+    }
+
+    pub fn from_file(&self) -> Result<Option<Secret<String>>, Failure> {
+        let Some(path) = &self.passphrase_file else { return Ok(None) };
+        read(path).map(Some)
+    }
+}
+
+fn read(path: &Path) -> Result<Secret<String>, Failure> {
+    let wrong = |message: String, hint: &str| {
+        Failure::new(Code::OperatorPassphrase, format!("{}: {message}", path.display()), hint)
+    };
+    let unreadable = |error: io::Error| wrong(format!("can't be read: {error}"), "check the path");
+    let mut bytes = Vec::with_capacity(MAX_BYTES + 2);
+    if path == Path::new("-") {
+        io::stdin().lock().take(MAX_BYTES as u64 + 2).read_to_end(&mut bytes).map_err(unreadable)?;
+    } else {
+        let file = File::open(path).map_err(unreadable)?;
+        let mode = file.metadata().map_err(unreadable)?.mode();
+        if mode & 0o077 != 0 {
+            let message = format!("others may read it (mode {:04o})", mode & 0o7777);
+            return Err(wrong(message, "make it yours alone: chmod 600 FILE"));
+        }
+        file.take(MAX_BYTES as u64 + 2).read_to_end(&mut bytes).map_err(unreadable)?;
+    }
+    trim_line_end(&mut bytes);
+    let text = Secret::new(bytes).into_text();
+    let text = text.ok_or_else(|| wrong("it is not UTF-8".to_owned(), "one line of text"))?;
+    if text.expose().is_empty() {
+        return Err(wrong("it is empty".to_owned(), "one line of text"));
+    }
+    Ok(text)
+}
+
+/// The line's end is the editor's, not the passphrase's.
+fn trim_line_end(bytes: &mut Vec<u8>) {
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+}
+
+/// A file that holds a password or a key, read whole; at most `limit` bytes.
+pub fn secret_file(path: &Path, limit: u64) -> Result<Secret<Vec<u8>>, Failure> {
+    let unreadable = |error: io::Error| {
+        let message = format!("{} can't be read: {error}", path.display());
+        Failure::new(Code::RequestCredential, message, "check the path")
+    };
+    let file = File::open(path).map_err(unreadable)?;
+    let size = file.metadata().map_err(unreadable)?.len().min(limit);
+    // Room from the start, so that growing leaves no copy behind.
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
+    if let Err(error) = file.take(limit + 1).read_to_end(&mut bytes) {
+        bytes.zeroize();
+        return Err(unreadable(error));
+    }
+    let secret = Secret::new(bytes);
+    if secret.expose().len() as u64 > limit {
+        let message = format!("{} is larger than {limit} bytes", path.display());
+        return Err(Failure::new(Code::RequestCredential, message, "is this the right file?"));
+    }
+    Ok(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    fn file(content: &[u8], mode: u32) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_passphrase_file_is_one_line_for_one_reader() {
+        for content in ["six words", "six words\n", "six words\r\n"] {
+            let file = file(content.as_bytes(), 0o600);
+            assert_eq!(read(file.path()).unwrap().expose(), "six words", "{content:?}");
+        }
+        for (content, mode) in
+            [(&b"six words"[..], 0o640), (b"six words", 0o604), (b"", 0o600), (b"\xff", 0o600)]
+        {
+            let failure = read(file(content, mode).path()).unwrap_err();
+            assert_eq!(failure.code, Code::OperatorPassphrase);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What is read off the command line before, or instead of, its meaning: which command it is, whose
+//! exit statuses hold, and how a mistake in it is told.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::{Command, error::ErrorKind};
+
+use super::{
+    Who,
+    commands::ENTRIES,
+    ui::{
+        self, Ui,
+        exit::{self, Exit, Owner},
+    },
+};
+use crate::protocol::error::{Code, Failure};
+
+pub const ABOUT: &str = "\
+Secure gateway: AI agents use SSH servers without ever holding a credential.
+
+An agent asks for a session, a person approves it in a terminal, and the agent works through a \
+daemon that keeps the credentials and the warm connections. Agents start with `sgw instructions`, \
+people with `sgw init`.";
+
+const EXITS: &str = "\
+Exit statuses:
+  0    done (exec: the remote command's own status; 128+N when signal N ended it)
+  1,2  failed, usage (exec, wait x-…: the command's; sgw's own failures are 125)
+  69   no daemon: locked, another version, or not set up
+  75   not yet: don't repeat it, sgw wait ID
+  77   no: repeating or rephrasing won't help
+  124  ended by --timeout
+  255  the target can't be reached, or the connection broke";
+
+/// The one command that has to be built, when the line names it first.
+pub fn only(args: &[OsString]) -> Option<&'static str> {
+    let first = first_word(args)?;
+    ENTRIES.iter().map(|entry| entry.name).find(|name| first == *name)
+}
+
+/// `exec`, and `wait` for one, give the remote command's status: 1 and 2 are never sgw's there.
+pub fn owner(args: &[OsString]) -> Owner {
+    let starts = |arg: &OsString| arg.as_encoded_bytes().starts_with(b"x-");
+    match first_word(args).and_then(OsStr::to_str) {
+        Some("exec") => Owner::Command,
+        Some("wait") if args.iter().any(starts) => Owner::Command,
+        _ => Owner::Sgw,
+    }
+}
+
+fn first_word(args: &[OsString]) -> Option<&OsStr> {
+    // All global flags stand alone, so that the first bare word is the command.
+    args.iter().skip(1).map(OsString::as_os_str).find(|arg| !arg.as_encoded_bytes().starts_with(b"-"))
+}
+
+/// Tells what is wrong with the command line, or prints the help that it asked for.
+pub fn tell(error: &clap::Error, args: &[OsString], owner: Owner) -> Exit {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        ui::clap(error);
+        return Exit::DONE;
+    }
+    let ours = || args.iter().skip(1).take_while(|arg| *arg != "--");
+    let ui = Ui::new(ours().any(|arg| arg == "--json"), ours().any(|arg| arg == "--quiet"));
+    let failure = failure(error, args);
+    ui.failure(&failure);
+    exit::of(failure.code.class(), owner)
+}
+
+/// A mistake in the arguments of a command that is found only when they are read.
+pub fn complaint(error: &clap::Error) -> Failure {
+    failure(error, &[])
+}
+
+fn failure(error: &clap::Error, args: &[OsString]) -> Failure {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let said = text.split("\n\nUsage:").next().unwrap_or(text);
+    let said = said.split("\n\nFor more information").next().unwrap_or(said);
+    let words: Vec<&str> = said.split_whitespace().collect();
+    let help = match only(args) {
+        Some(name) => format!("sgw {name} --help"),
+        None => "sgw --help".to_owned(),
+    };
+    Failure::new(Code::UsageArguments, words.join(" "), help)
+}
+
+/// The commands in two lists, and what follows them in the help.
+pub fn list_commands(root: Command) -> Command {
+    let list = |who: Who| {
+        let mut text = String::new();
+        for entry in ENTRIES.iter().filter(|entry| entry.who == who) {
+            let about = root.find_subcommand(entry.name).and_then(Command::get_about);
+            let about = about.map(ToString::to_string).unwrap_or_default();
+            text.push_str(&format!("  {:<13}{}\n", entry.name, about));
+        }
+        text
+    };
+    let template = format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\nWhat agents run:\n{}\nWhat the \
+         operator runs:\n{}\nOptions:\n{{options}}\n\n{EXITS}\n\nEvery command has examples: sgw \
+         COMMAND --help\n",
+        list(Who::Agent),
+        list(Who::Operator),
+    );
+    root.help_template(template)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_first_bare_word_is_the_command() {
+        assert_eq!(only(&args("sgw --json exec s-4fk ls")), Some("exec"));
+        assert_eq!(only(&args("sgw exce s-4fk ls")), None);
+        assert_eq!(only(&args("sgw --json")), None);
+    }
+
+    #[test]
+    fn a_commands_status_is_never_mistaken_for_ours() {
+        assert_eq!(owner(&args("sgw exec --bad")), Owner::Command);
+        assert_eq!(owner(&args("sgw wait --wait 5s x-7k3")), Owner::Command);
+        assert_eq!(owner(&args("sgw wait r-7k3")), Owner::Sgw);
+        assert_eq!(owner(&args("sgw show x-7k3")), Owner::Sgw);
+    }
+}

@@ -1,0 +1,319 @@
+//! How the objects of the protocol look to people. Words of agents and servers are escaped and capped.
+
+use serde_json::Value;
+
+use super::{times, ui::Table, values::spoken};
+use crate::{
+    domain::escape::{exact, visible},
+    protocol::{handover::Ready, view},
+};
+
+/// Columns for a command, a reason.
+const WIDE: usize = 60;
+
+pub fn sessions(sessions: &[view::Session], everyones: bool) -> String {
+    if sessions.is_empty() {
+        return "no sessions".to_owned();
+    }
+    let mut head = vec!["SESSION", "TARGET", "ACCOUNT", "STATUS", "MODE", "EXPIRES", "RUNNING"];
+    if everyones {
+        head.insert(1, "WHO");
+    }
+    let mut table = Table::new(&head);
+    for session in sessions {
+        let mut row = vec![
+            named(&session.id, session.name.as_deref()),
+            plain(&session.target),
+            account(session),
+            status_of(session),
+            session.mode.to_string(),
+            times::from_now(session.expires_at),
+            session.running.join(" "),
+        ];
+        if everyones {
+            row.insert(1, plain(&session.identity));
+        }
+        table.row(row);
+    }
+    table.text()
+}
+
+fn named(id: &str, name: Option<&str>) -> String {
+    name.map_or_else(|| plain(id), |name| format!("{} ({})", plain(id), plain(name)))
+}
+
+fn account(session: &view::Session) -> String {
+    let hop = crate::domain::target::Hop {
+        user: session.user.clone(),
+        host: session.host.clone(),
+        port: session.port,
+    };
+    plain(&hop.to_string())
+}
+
+fn status_of(session: &view::Session) -> String {
+    let status = match session.status {
+        view::SessionStatus::Active => "active",
+        view::SessionStatus::Lost => "lost",
+        view::SessionStatus::Closed => "closed",
+    };
+    match session.control {
+        view::Control::Agent => status.to_owned(),
+        view::Control::Operator => format!("{status}, the operator has the keyboard"),
+    }
+}
+
+pub fn requests(requests: &[view::Request]) -> String {
+    if requests.is_empty() {
+        return "nothing waits".to_owned();
+    }
+    let mut table = Table::new(&["REQUEST", "KIND", "WHO", "WHERE", "WHAT", "SINCE"]);
+    for request in requests {
+        let what = match (&request.command, &request.reason) {
+            (Some(command), _) => exact(command.as_slice(), WIDE),
+            (None, Some(reason)) => visible(reason, WIDE),
+            (None, None) => String::new(),
+        };
+        table.row(vec![
+            plain(&request.id),
+            kind(request.kind).to_owned(),
+            plain(&request.identity),
+            plain(&request.target),
+            what,
+            times::from_now(request.created_at),
+        ]);
+    }
+    table.text()
+}
+
+pub fn kind(kind: view::Kind) -> &'static str {
+    match kind {
+        view::Kind::Session => "session",
+        view::Kind::Exec => "exec",
+        view::Kind::Output => "output",
+        view::Kind::Access => "access",
+        view::Kind::Command => "command",
+        view::Kind::Plan => "plan",
+        view::Kind::Handoff => "handoff",
+        view::Kind::Login => "login",
+        view::Kind::Secret => "secret",
+        view::Kind::Transfer => "transfer",
+        view::Kind::Forward => "forward",
+        view::Kind::Setting => "setting",
+    }
+}
+
+pub fn history(runs: &[view::Run]) -> String {
+    if runs.is_empty() {
+        return "nothing was run".to_owned();
+    }
+    let mut table = Table::new(&["EXEC", "STARTED", "TOOK", "END", "APPROVED", "COMMAND"]);
+    for run in runs {
+        let end = match (&run.signal, run.exit_code) {
+            _ if run.running => "runs".to_owned(),
+            (Some(signal), _) => exact(signal.as_bytes(), 20),
+            (None, Some(code)) => code.to_string(),
+            (None, None) => "unknown".to_owned(),
+        };
+        table.row(vec![
+            plain(&run.id),
+            times::local(run.started_at),
+            run.duration_ms.map(took).unwrap_or_default(),
+            end,
+            run.request.as_deref().map(plain).unwrap_or_default(),
+            exact(run.command.as_slice(), WIDE),
+        ]);
+    }
+    table.text()
+}
+
+fn took(ms: u64) -> String {
+    if ms < 1000 { format!("{ms}ms") } else { spoken(ms / 1000) }
+}
+
+pub fn whoami(me: &view::Whoami) -> String {
+    let mut text = format!("{} (uid {})\n", plain(&me.identity), me.uid);
+    for reach in &me.targets {
+        let capabilities: Vec<&str> = reach.capabilities.iter().map(|one| one.as_str()).collect();
+        let standing = if reach.standing { ", standing" } else { "" };
+        text.push_str(&format!("{}: {}{standing}\n", plain(&reach.name), capabilities.join(" ")));
+    }
+    if me.targets.is_empty() {
+        text.push_str("no access yet: sgw request DEST --reason TEXT\n");
+    }
+    text
+}
+
+/// Ten lines at most.
+pub fn status(status: &view::Status) -> String {
+    const MOST: usize = 4;
+    let mut lines = Vec::new();
+    if !status.unlocked {
+        lines.push(format!("sgw {}: locked", plain(&status.version)));
+        lines.push(format!("next: {}", status.hint));
+        return lines.join("\n");
+    }
+    let who = status.identity.as_deref().map(plain).unwrap_or_default();
+    lines.push(format!("sgw {}: you are {who}", plain(&status.version)));
+    for session in status.sessions.iter().take(MOST) {
+        let running = match session.running.as_slice() {
+            [] => String::new(),
+            running => format!(", runs {}", running.join(" ")),
+        };
+        lines.push(format!(
+            "{} on {} ({}), ends {}{running}",
+            named(&session.id, session.name.as_deref()),
+            plain(&session.target),
+            status_of(session),
+            times::from_now(session.expires_at),
+        ));
+    }
+    more(&mut lines, status.sessions.len(), MOST, "sgw sessions");
+    let most = MOST - 1;
+    for request in status.requests.iter().take(most) {
+        let target = plain(&request.target);
+        lines.push(format!("{} waits for the operator: {} on {target}", request.id, kind(request.kind)));
+    }
+    more(&mut lines, status.requests.len(), most, "sgw status --json");
+    if !status.hint.is_empty() {
+        lines.push(format!("next: {}", status.hint));
+    }
+    lines.join("\n")
+}
+
+fn more(lines: &mut Vec<String>, count: usize, shown: usize, all: &str) {
+    // The line takes the place of the last thing shown, so that the sum stays.
+    if count > shown {
+        lines.pop();
+        lines.push(format!("and {} more: {all}", count + 1 - shown));
+    }
+}
+
+/// `2 sessions, 1 running, 1 waits`, or `locked`.
+pub fn status_line(status: &view::Status) -> String {
+    if !status.unlocked {
+        return "sgw: locked".to_owned();
+    }
+    let running: usize = status.sessions.iter().map(|session| session.running.len()).sum();
+    let mut parts = vec![format!("{} open", status.sessions.len())];
+    if running > 0 {
+        parts.push(format!("{running} running"));
+    }
+    if !status.requests.is_empty() {
+        parts.push(format!("{} waiting", status.requests.len()));
+    }
+    format!("sgw: {}", parts.join(", "))
+}
+
+pub fn daemon(status: &view::DaemonStatus) -> String {
+    if !status.running {
+        return format!("no daemon runs (home: {})", status.home);
+    }
+    let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    format!(
+        "runs since {} (pid {}, sgw {})\nsessions: {}\nconnections: {}\nhome: {}",
+        status.uptime_s.map(spoken).unwrap_or_default(),
+        number(status.pid.map(u64::from)),
+        status.version.as_deref().map(plain).unwrap_or_default(),
+        number(status.sessions),
+        number(status.connections),
+        status.home,
+    )
+}
+
+pub fn ready(ready: &Ready) -> String {
+    let changed = ready.changed_at.map(|at| format!(", changed {}", times::local(at)));
+    let last = ready.audit_at.map(|at| format!(", last {}", times::local(at)));
+    let head = ready.audit_head.as_deref().map(|head| format!(", head {}", plain(head)));
+    format!(
+        "unlocked (pid {})\nstate: revision {}{}\nrecord: {} entries{}{}",
+        ready.pid,
+        ready.revision,
+        changed.unwrap_or_default(),
+        ready.audit_records,
+        last.unwrap_or_default(),
+        head.unwrap_or_default(),
+    )
+}
+
+pub fn decided(decided: &view::Decided) -> String {
+    let word = match decided.status {
+        view::RequestStatus::Pending => "pending",
+        view::RequestStatus::Approved => "approved",
+        view::RequestStatus::Denied => "denied",
+        view::RequestStatus::Expired => "expired",
+        view::RequestStatus::Withdrawn => "withdrawn",
+        view::RequestStatus::Used => "used",
+    };
+    match &decided.session {
+        Some(session) => format!("{} {word}: {}", plain(&decided.id), plain(session)),
+        None => format!("{} {word}", plain(&decided.id)),
+    }
+}
+
+pub fn closed(value: &Value) -> String {
+    match value.get("id").and_then(Value::as_str) {
+        Some(id) => format!("{} closed", plain(id)),
+        None => String::new(),
+    }
+}
+
+pub fn verified(verified: &view::Verified) -> String {
+    let head = verified.head.as_deref().map(|head| format!(", head {}", plain(head)));
+    match (&verified.ok, verified.first_bad) {
+        (true, _) => format!("{} records, whole{}", verified.records, head.unwrap_or_default()),
+        (false, first) => format!(
+            "broken at record {}: {}",
+            first.map_or_else(|| "unknown".to_owned(), |first| first.to_string()),
+            verified.message.as_deref().map(|text| visible(text, 200)).unwrap_or_default(),
+        ),
+    }
+}
+
+pub fn settings(settings: &[view::Setting]) -> String {
+    let mut table = Table::new(&["SETTING", "VALUE", "ABOUT"]);
+    for setting in settings {
+        let same = if setting.value == setting.default { " (default)" } else { "" };
+        table.row(vec![
+            plain(&setting.name),
+            format!("{}{same}", visible(&setting.value.to_string(), WIDE)),
+            visible(&setting.about, 100),
+        ]);
+    }
+    table.text()
+}
+
+/// One audit record on one line.
+pub fn record(record: &Value) -> String {
+    let text = |name: &str| match record.get(name) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => plain(text),
+        Some(other) => visible(&other.to_string(), 120),
+    };
+    let at = text("at").parse().map(times::local).unwrap_or_else(|_| text("at"));
+    let words = [text("seq"), at, text("kind"), text("identity"), text("target"), text("session")];
+    let rest = [text("action"), text("decision"), text("result")];
+    let all: Vec<String> = words.into_iter().chain(rest).filter(|word| !word.is_empty()).collect();
+    all.join("  ")
+}
+
+/// An object without a view of its own: a line a field.
+pub fn any(value: &Value) -> String {
+    let Value::Object(fields) = value else {
+        return visible(&value.to_string(), 400);
+    };
+    let mut text = String::new();
+    for (name, value) in fields {
+        let shown = match value {
+            Value::Null => continue,
+            Value::String(text) => visible(text, 400),
+            other => visible(&other.to_string(), 400),
+        };
+        text.push_str(&format!("{name}: {shown}\n"));
+    }
+    text
+}
+
+fn plain(text: &str) -> String {
+    exact(text.as_bytes(), 120)
+}
