@@ -38,7 +38,10 @@ impl Context {
     }
 
     /// Runs the command's future to its end. Threads that still read are left behind, not waited for.
-    pub fn block_on<T>(&self, future: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    pub fn block_on<T>(
+        &self,
+        future: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Failure> {
         let runtime = client::runtime().map_err(Error::local("start"))?;
         let result = runtime.block_on(future);
         runtime.shutdown_background();
@@ -124,7 +127,9 @@ impl Asking {
 pub fn variable(name: &'static str) -> Result<Option<String>, Failure> {
     match std::env::var_os(name).filter(|value| !value.is_empty()) {
         None => Ok(None),
-        Some(value) => value.into_string().map(Some).map_err(|_| bad_variable(name, "it is not text")),
+        Some(value) => {
+            value.into_string().map(Some).map_err(|_| bad_variable(name, "it is not text"))
+        }
     }
 }
 

@@ -85,4 +85,3 @@ fn verify(context: &Context, proof: &Proof) -> Outcome {
     context.ui.result(&verified, || views::verified(&verified));
     Ok(if verified.ok { Exit::DONE } else { Exit::FAILED })
 }
-

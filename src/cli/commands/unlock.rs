@@ -1,12 +1,7 @@
 //! `sgw unlock`: opens the data key and starts the daemon with it.
 
 use crate::{
-    cli::{
-        Context, Outcome, Run, Stop, person,
-        proof::Proof,
-        ui::exit::Exit,
-        views,
-    },
+    cli::{Context, Outcome, Run, Stop, person, proof::Proof, ui::exit::Exit, views},
     client::{
         Error,
         launch::{self, Launched},
@@ -80,7 +75,9 @@ fn tell(context: &Context, ready: &Ready) {
     if let Some(warning) = &ready.warning {
         context.ui.say(&format!("sgw: warning: {}", crate::domain::escape::visible(warning, 400)));
     }
-    context.ui.result(&serde_json::json!({ "running": true, "started": true, "daemon": ready }), || {
-        views::ready(ready)
-    });
+    context
+        .ui
+        .result(&serde_json::json!({ "running": true, "started": true, "daemon": ready }), || {
+            views::ready(ready)
+        });
 }

@@ -130,4 +130,3 @@ impl Terminal {
 pub fn forget_typed_ahead() {
     let _ = tcflush(io::stdin(), QueueSelector::IFlush);
 }
-

@@ -1,6 +1,7 @@
 //! The desk: identity + action -> permit, through `authorize` and the queue of requests. It calls
 //! nobody's effects.
 
+mod pause;
 mod permit;
 mod queue;
 mod show;
@@ -13,6 +14,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, broadcast};
 
+use self::pause::Pauses;
 use self::queue::{Entry, Queue, Same, WAITING_ALL, WAITING_EACH};
 pub use self::{permit::Permit, show::SessionShown};
 use crate::{
@@ -65,6 +67,7 @@ pub struct Ground<'a> {
 
 pub struct Desk {
     queue: Mutex<Queue>,
+    pub pauses: Pauses,
     /// A request came or changed: its id.
     news: broadcast::Sender<Id>,
     new_id: Box<dyn Fn() -> Result<Id, Failure> + Send + Sync>,
@@ -77,7 +80,13 @@ impl Desk {
         now: fn() -> Timestamp,
     ) -> Self {
         let (news, _) = broadcast::channel(256);
-        Self { queue: Mutex::default(), news, new_id: Box::new(new_id), now }
+        Self {
+            queue: Mutex::default(),
+            pauses: Pauses::default(),
+            news,
+            new_id: Box::new(new_id),
+            now,
+        }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
