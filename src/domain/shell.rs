@@ -2,7 +2,6 @@
 //! words are quoted, and environment, directory and marker are put in front, in the one way that sh,
 //! bash, dash, zsh and fish all read the same.
 
-
 /// The most that goes on the wire as one command, in bytes. 131,072 is the kernel's limit for a word
 /// of an argv (MAX_ARG_STRLEN, execve(2)); beyond, sshd's shell fails as if the command had.
 pub const MAX_COMMAND: usize = 128_000;
