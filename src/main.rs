@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    sgw::cli::main(|_| ExitCode::FAILURE)
+    sgw::cli::main(sgw::daemon::run)
 }
