@@ -129,6 +129,7 @@ impl Reader {
                         return event;
                     }
                 }
+                None if self.shared.over.is_cancelled() => return self.ended(Event::Closed),
                 None => return self.ended(Event::Lost),
             }
         }
@@ -161,7 +162,7 @@ impl Reader {
     }
 
     fn ended(&mut self, event: Event) -> Event {
-        self.shared.close();
+        self.shared.close(event != Event::Refused);
         self.end = Some(event.clone());
         event
     }
@@ -183,7 +184,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.shared.close();
+        self.shared.close(true);
     }
 }
 
@@ -206,7 +207,7 @@ impl Writer {
 
     /// Closes the channel. The reader then comes to its end. No process is ended by this.
     pub async fn close(&self) {
-        if let Some(closing) = self.shared.close() {
+        if let Some(closing) = self.shared.close(true) {
             let _ = timeout(CLOSING, closing).await;
         }
     }
@@ -225,8 +226,9 @@ impl Writer {
 }
 
 impl Shared {
-    /// Ends it, once. A channel that the server has not closed itself is told to close.
-    fn close(self: &Arc<Self>) -> Option<tokio::task::JoinHandle<()>> {
+    /// Ends it, once. A channel that the server has not closed itself is told to close; `running`
+    /// when a process may be left behind it.
+    fn close(self: &Arc<Self>, running: bool) -> Option<tokio::task::JoinHandle<()>> {
         if self.over.is_cancelled() {
             return None;
         }
@@ -235,7 +237,7 @@ impl Shared {
         if !slots.is_open(self.half.id()) {
             return None;
         }
-        slots.abandoned(self.half.id(), true);
+        slots.abandoned(self.half.id(), running);
         let shared = Arc::clone(self);
         in_background(async move {
             let _ = timeout(CLOSED, shared.half.close()).await;

@@ -28,7 +28,7 @@ use crate::domain::target::Hop;
 /// and for the first session channel.
 pub(super) const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 4 } else { 15 });
 /// A dead network is noticed after three of these.
-const KEEPALIVE: Duration = Duration::from_secs(15);
+const KEEPALIVE: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 15 });
 /// Channel messages that wait unread before the connection stops for them: 64 of 32 KiB.
 const UNREAD: usize = 64;
 

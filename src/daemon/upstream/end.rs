@@ -18,7 +18,9 @@ const OUTPUT: usize = 64 * 1024;
 /// What is known of the processes on the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemoteEnd {
-    /// None is left.
+    /// None is left of those that carried the marker, nor of the sessions that they led. A program
+    /// put in the shell's own place without its environment (`exec env -i …`) is not found: a
+    /// channel that does not close soon after this tells it.
     Ended,
     /// Nobody could look, or something is left that we may not end.
     Unknown,

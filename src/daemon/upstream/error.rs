@@ -108,21 +108,15 @@ pub enum OpenError {
     Busy(Duration),
 }
 
-/// Why a channel can't be used.
+/// Why a channel can't be used. Only [`ChannelError::Stale`] is an answer to [`super::Channel::exec`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChannelError {
     /// The channel was gone before the command was handed to it: it can be run on another.
     #[error("the channel was gone before the command was sent")]
     Stale,
+    /// What was written may or may not have arrived.
     #[error("the connection is lost")]
     Lost,
     #[error("the channel is closed")]
     Closed,
-}
-
-impl ChannelError {
-    /// Whether the command can have reached the server.
-    pub fn sent(self) -> bool {
-        self != ChannelError::Stale
-    }
 }

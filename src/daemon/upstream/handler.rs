@@ -148,7 +148,7 @@ impl client::Handler for Handler {
                 self.farewell.set(match &fault {
                     Fault::Russh(russh::Error::NoAuthMethod) => Ended::NoAuthMethod,
                     other => {
-                        tracing::info!(fault = %other, "connection broke");
+                        tracing::info!(fault = ?other, "connection broke");
                         Ended::Broke
                     }
                 });

@@ -8,15 +8,15 @@ use std::{
 use futures::future::join_all;
 use tokio::{
     sync::{oneshot, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::{
-    Channel, ChannelError, ConnectError, ConnectFault, Connection, HostKeyJudge, OpenError, Plan,
-    Reader, RemoteEnd, Step, Writer, connect,
+    Channel, ConnectError, ConnectFault, Connection, HostKeyJudge, OpenError, Plan, Reader,
+    RemoteEnd, Step, Writer, connect,
     connection::NoChannel,
     end,
-    slots::{Need, REFUSED_REST, Refusal},
+    slots::{Need, Refusal},
     supply::{Order, RETRY, Supply, Waiter},
 };
 
@@ -28,6 +28,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// before the second try; each further wait is twice as long.
 const TRIES: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// How many dead channels in a row are passed over.
+const STALE: usize = 5;
 /// How often connections are looked through for idle ones.
 const ROUND: Duration = Duration::from_secs(20);
 
@@ -79,16 +81,15 @@ impl Pool {
         self.obtain(Need::Work).await
     }
 
-    /// Opens a channel and runs `command` on it; takes another channel where one turns out to have
-    /// died before the command was sent.
+    /// Opens a channel and sends the request to run `command`, without waiting for the answer;
+    /// takes another channel where one turns out to have died before. On an error nothing was sent.
     pub async fn exec(&self, command: &[u8]) -> Result<(Reader, Writer), OpenError> {
-        loop {
-            match self.open().await?.exec(command).await {
-                Err(ChannelError::Stale) => tokio::task::yield_now().await,
-                Err(_) => return Err(OpenError::Lost),
-                Ok(ends) => return Ok(ends),
+        for _ in 0..STALE {
+            if let Ok(ends) = self.open().await?.exec(command).await {
+                return Ok(ends);
             }
         }
+        Err(OpenError::Lost)
     }
 
     /// Ends every process on the target that carries one of the markers (`SGW_EXEC=` in its
@@ -221,10 +222,10 @@ impl Pool {
         self.count.send_if_modified(|known| std::mem::replace(known, count) != count);
     }
 
-    fn carry_on_later(&self, after: Duration) {
+    fn carry_on_at(&self, when: Instant) {
         let pool = Weak::clone(&self.me);
         tokio::spawn(async move {
-            sleep(after).await;
+            sleep_until(when).await;
             if let Some(pool) = pool.upgrade() {
                 pool.carry_on(&mut pool.lock());
             }
@@ -240,7 +241,7 @@ impl Pool {
             }
             Ok(connection) => self.add(&mut supply, connection),
             Err(error) => {
-                tracing::warn!(cause = %error.cause, "no further connection");
+                tracing::warn!(cause = ?error.cause, "no further connection");
                 supply.forget_lost();
                 if supply.connections.is_empty() {
                     if supply.connecting == 0 {
@@ -248,7 +249,7 @@ impl Pool {
                     }
                 } else {
                     supply.failed(is_for_good(&error.cause));
-                    self.carry_on_later(RETRY);
+                    self.carry_on_at(Instant::now() + RETRY);
                 }
             }
         }
@@ -300,7 +301,7 @@ async fn open(pool: Weak<Pool>, connection: Arc<Connection>) {
                 supply.refusal = Some(words);
             }
             supply.learn();
-            pool.carry_on_later(REFUSED_REST);
+            pool.carry_on_at(connection.slots().rested());
         }
     }
     pool.carry_on(&mut supply);

@@ -14,11 +14,15 @@ use tokio::{sync::Notify, time::Instant};
 
 /// OpenSSH's default for `MaxSessions`: where we start, and never go beyond.
 pub(super) const MAX_SESSIONS: usize = 10;
-/// A channel that we closed can hold its place on the server until its process ends. We are not
-/// told; this long it counts.
+/// A channel that we closed can hold its place on the server until its process ends, and we are not
+/// told. A refusal in this time teaches nothing.
 const DOUBT: Duration = Duration::from_secs(10);
-/// After a refusal that teaches no limit, the connection is not asked again for this long.
-pub(super) const REFUSED_REST: Duration = Duration::from_secs(2);
+/// sshd frees the place of a closed channel only after it has read what arrived with the close.
+const CLOSING: Duration = Duration::from_millis(200);
+/// After a refusal that taught nothing the connection is not asked again for this long; after each
+/// further one twice as long, up to the longest.
+const REST: Duration = Duration::from_millis(20);
+const LONGEST_REST: Duration = Duration::from_secs(2);
 
 pub(super) struct Slots {
     state: Mutex<State>,
@@ -41,9 +45,11 @@ struct State {
     /// Answers that nobody has fetched yet.
     confirmed: HashSet<ChannelId>,
     refusals: VecDeque<Refusal>,
+    /// Places that the server may not have freed yet, and until when to assume it.
     doubtful: Vec<Instant>,
     limit: usize,
-    refused: Option<Instant>,
+    rest_until: Instant,
+    next_rest: Duration,
     secluded: bool,
     idle_since: Instant,
 }
@@ -77,7 +83,8 @@ impl Slots {
                 refusals: VecDeque::new(),
                 doubtful: Vec::new(),
                 limit: MAX_SESSIONS,
-                refused: None,
+                rest_until: Instant::now(),
+                next_rest: REST,
                 secluded: false,
                 idle_since: Instant::now(),
             }),
@@ -102,7 +109,7 @@ impl Slots {
         state.opening = state.opening.saturating_sub(1);
         state.open.insert(id);
         state.confirmed.insert(id);
-        state.refused = None;
+        state.next_rest = REST;
         drop(state);
         self.answered.notify_waiters();
     }
@@ -119,7 +126,10 @@ impl Slots {
             }
             _ => Refusal::Full,
         };
-        state.refused = Some(Instant::now());
+        if state.limit != state.open.len() {
+            state.rest_until = Instant::now() + state.next_rest;
+            state.next_rest = (state.next_rest * 2).min(LONGEST_REST);
+        }
         state.refusals.push_back(refusal);
         drop(state);
         self.answered.notify_waiters();
@@ -130,7 +140,7 @@ impl Slots {
         let mut state = self.lock();
         if state.open.remove(&id) {
             state.ahead.retain(|channel| channel.id() != id);
-            state.leave(id);
+            state.leave(id, CLOSING);
             drop(state);
             self.changed.notify_one();
         }
@@ -140,10 +150,7 @@ impl Slots {
     pub fn abandoned(&self, id: ChannelId, running: bool) {
         let mut state = self.lock();
         if state.open.remove(&id) {
-            state.leave(id);
-            if running {
-                state.doubtful.push(Instant::now());
-            }
+            state.leave(id, if running { DOUBT } else { CLOSING });
             drop(state);
             self.changed.notify_one();
         }
@@ -191,15 +198,18 @@ impl Slots {
 
     /// Whether another channel can be asked for.
     pub fn has_room(&self, need: Need) -> bool {
-        let mut state = self.lock();
-        state.prune();
-        let resting = state.refused.is_some_and(|at| at.elapsed() < REFUSED_REST);
+        let state = self.lock();
         let limit = match need {
             Need::Ending => state.limit,
             Need::Work => state.limit.saturating_sub(1).max(1),
         };
-        let used = state.open.len() + state.opening + state.doubtful.len();
-        !state.secluded && !resting && used < limit
+        let used = state.open.len() + state.opening;
+        !state.secluded && state.rest_until <= Instant::now() && used < limit
+    }
+
+    /// When it may be asked again.
+    pub fn rested(&self) -> Instant {
+        self.lock().rest_until
     }
 
     pub fn ahead(&self) -> usize {
@@ -256,8 +266,10 @@ impl Slots {
 }
 
 impl State {
-    fn leave(&mut self, id: ChannelId) {
+    fn leave(&mut self, id: ChannelId, doubt: Duration) {
         self.active.remove(&id);
+        self.prune();
+        self.doubtful.push(Instant::now() + doubt);
         if self.active.is_empty() {
             self.secluded = false;
             self.idle_since = Instant::now();
@@ -265,6 +277,7 @@ impl State {
     }
 
     fn prune(&mut self) {
-        self.doubtful.retain(|since| since.elapsed() < DOUBT);
+        let now = Instant::now();
+        self.doubtful.retain(|until| *until > now);
     }
 }

@@ -2,13 +2,9 @@
 //!
 //! Nothing here waits or speaks; [`super::Pool`] carries the orders out.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     Channel, Connection, OpenError,

@@ -2,6 +2,8 @@
 
 use std::{fs, process};
 
+use futures::future::join_all;
+
 use super::*;
 
 fn marker(number: u32) -> String {
@@ -60,14 +62,13 @@ async fn processes_end_for_ordinary_users_of_any_shell() {
         return;
     }
     let sshd = Sshd::start("");
-    for (place, shell) in
-        ["/bin/bash", "/bin/dash", "/usr/bin/zsh", "/usr/bin/fish"].iter().enumerate()
-    {
-        if fs::exists(shell).unwrap() {
-            let account = Account::with_shell(shell);
-            ends_everything_for(&sshd, &account.0, 200 + 100 * place as u32).await;
-        }
-    }
+    let shells = ["/bin/bash", "/bin/dash", "/usr/bin/zsh", "/usr/bin/fish"];
+    let there = shells.iter().filter(|shell| fs::exists(shell).unwrap());
+    join_all(there.enumerate().map(async |(place, shell)| {
+        let account = Account::with_shell(shell);
+        ends_everything_for(&sshd, &account.0, 200 + 100 * place as u32).await;
+    }))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

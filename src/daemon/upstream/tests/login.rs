@@ -121,8 +121,16 @@ async fn a_server_that_only_asks_questions_needs_a_person() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_closes_after_the_login_is_told_apart() {
+    let port = questions(Questions { hangs_up: true, ..Questions::default() }).await;
+    let hop = Hop { user: "me".into(), host: "127.0.0.1".into(), port };
+    let fault = fault(&plan(hop, vec![password("hidden")])).await;
+    assert!(matches!(fault, ConnectFault::Closed { at: Step::Session, .. }), "{fault}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_methods_in_a_row_are_given_one_after_the_other() {
-    let port = questions(Questions { first_password: Some("one"), rounds: &[&[("Code:", false)]] });
+    let port = questions(Questions { first_password: Some("one"), ..Questions::default() });
     let hop = Hop { user: "me".into(), host: "127.0.0.1".into(), port: port.await };
     let both = vec![password("one"), password("hidden")];
     let fault = fault(&plan(hop, both)).await;
@@ -130,6 +138,7 @@ async fn two_methods_in_a_row_are_given_one_after_the_other() {
     assert!(matches!(fault, ConnectFault::NoSession(_)), "{fault}");
 }
 
+type Expected = fn(&ConnectFault) -> bool;
 type Rounds = &'static [&'static [(&'static str, bool)]];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +153,7 @@ async fn one_hidden_question_is_answered_with_the_password_and_no_other() {
     let in_full = |fault: &ConnectFault| matches!(fault, ConnectFault::NoSession(_));
     let refused = |fault: &ConnectFault| matches!(fault, ConnectFault::AuthRefused { .. });
     let person = |fault: &ConnectFault| matches!(fault, ConnectFault::LoginInteractive);
-    let table: [(Rounds, &str, fn(&ConnectFault) -> bool); 6] = [
+    let table: [(Rounds, &str, Expected); 6] = [
         (ONE, "hidden", in_full),
         (AND_A_NOTE, "hidden", in_full),
         (ONE, "wrong", refused),
@@ -153,7 +162,7 @@ async fn one_hidden_question_is_answered_with_the_password_and_no_other() {
         (TWO_ROUNDS, "hidden", person),
     ];
     for (rounds, word, expected) in table {
-        let port = questions(Questions { first_password: None, rounds }).await;
+        let port = questions(Questions { rounds, ..Questions::default() }).await;
         let hop = Hop { user: "me".into(), host: "127.0.0.1".into(), port };
         let fault = fault(&plan(hop, vec![password(word)])).await;
         assert!(expected(&fault), "{rounds:?} {word}: {fault}");
@@ -165,6 +174,13 @@ async fn one_hidden_question_is_answered_with_the_password_and_no_other() {
 struct Questions {
     first_password: Option<&'static str>,
     rounds: Rounds,
+    hangs_up: bool,
+}
+
+impl Default for Questions {
+    fn default() -> Self {
+        Self { first_password: None, rounds: &[&[("Password: ", false)]], hangs_up: false }
+    }
 }
 
 struct Asking {
@@ -207,6 +223,15 @@ impl server::Handler for Asking {
         let partial_success = self.questions.first_password == Some(password);
         let methods = [russh::MethodKind::KeyboardInteractive];
         Ok(Auth::Reject { proceed_with_methods: Some(methods[..].into()), partial_success })
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        _: russh::Channel<server::Msg>,
+        _: server::ChannelOpenHandle,
+        _: &mut server::Session,
+    ) -> Result<(), russh::Error> {
+        if self.questions.hangs_up { Err(russh::Error::Disconnect) } else { Ok(()) }
     }
 
     async fn auth_keyboard_interactive<'a>(

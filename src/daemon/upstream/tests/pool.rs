@@ -43,6 +43,23 @@ async fn one_connection_and_one_place_are_used_in_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_limit_is_not_learned_from_channels_that_are_just_closing() {
+    let sshd = Sshd::start("MaxSessions 3");
+    let pool = sshd::pool(sshd.plan(), false).await;
+    for _ in 0..10 {
+        join_all((0..4).map(|_| run(&pool, "true"))).await;
+    }
+    // Two for work, one kept.
+    let one = soon(pool.exec(b"cat")).await.unwrap();
+    let two = soon(pool.exec(b"cat")).await.unwrap();
+    assert_eq!(
+        pool.end_processes(&[String::from("x-4fk-0123456789abcdef")]).await,
+        RemoteEnd::Ended
+    );
+    drop((one, two));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_exec_after_another_needs_one_connection() {
     let sshd = Sshd::start("");
     let pool = sshd.pool().await;
@@ -62,7 +79,7 @@ async fn concurrent_execs_spread_over_connections() {
     }
     until("a second connection", || pool.connections() == 2).await;
     let (reader, _writer) = pool.exec(b"cat").await.unwrap();
-    assert!(reader.is_alone());
+    until("nothing else is opened there", || reader.is_alone()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,6 +89,7 @@ async fn a_lost_pool_connects_again_and_stale_channels_are_not_handed_out() {
     let pool = sshd::pool(sshd.plan_for(&sshd::me(), relay.port), true).await;
     for _ in 0..3 {
         relay.cut();
+        soon(pool.lost()).await;
         assert_eq!(run(&pool, "echo again").await.stdout, b"again\n");
     }
     relay.shut();
@@ -102,6 +120,46 @@ async fn further_connections_go_by_the_pins() {
     soon(pool.lost()).await;
     let Err(OpenError::Connect(error)) = soon(pool.open()).await else { panic!("it opened") };
     assert!(matches!(error.cause, ConnectFault::HostKey(HostKeyRefusal::Changed { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_went_silent_is_noticed() {
+    let sshd = Sshd::start("");
+    let relay = Relay::to(sshd.port, Duration::ZERO).await;
+    let idle = sshd::pool(sshd.plan_for(&sshd::me(), relay.port), false).await;
+    let pool = sshd::pool(sshd.plan_for(&sshd::me(), relay.port), false).await;
+    let (mut reader, writer) = pool.exec(b"echo; cat > /dev/null").await.unwrap();
+    soon(reader.next()).await;
+    relay.hold();
+    // Enough to get stuck in: then russh is past sending keepalives.
+    let writing = tokio::spawn(async move { writer.write(vec![0; 64 << 20]).await });
+    assert_eq!(soon(reader.next()).await, Event::Lost);
+    assert!(soon(writing).await.unwrap().is_err());
+    soon(idle.lost()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_connection_keeps_a_place_for_ending_processes() {
+    let sshd = Sshd::start("");
+    let pool = sshd::pool(sshd.plan(), false).await;
+    let mut held = Vec::new();
+    for _ in 0..9 {
+        held.push(soon(pool.exec(b"echo; cat")).await.unwrap());
+    }
+    let marker = String::from("x-4fk-0123456789abcdef");
+    assert_eq!(pool.end_processes(&[marker]).await, RemoteEnd::Ended);
+    let waiting = tokio::spawn({
+        let pool = Arc::clone(&pool);
+        async move { run(&pool, "echo at last").await }
+    });
+    for (reader, _writer) in &mut held {
+        assert!(matches!(soon(reader.next()).await, Event::Stdout(_)));
+    }
+    assert!(!waiting.is_finished());
+    held.pop();
+    held.pop();
+    assert_eq!(soon(waiting).await.unwrap().stdout, b"at last\n");
+    assert_eq!(pool.connections(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,7 @@ use tokio::{
 pub struct Relay {
     pub port: u16,
     cut: Arc<watch::Sender<u32>>,
+    open: Arc<watch::Sender<bool>>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
@@ -25,10 +26,13 @@ impl Relay {
         let own = listener.local_addr().unwrap().port();
         let cut = Arc::new(watch::Sender::new(0));
         let cuts = Arc::clone(&cut);
+        let open = Arc::new(watch::Sender::new(true));
+        let gate = Arc::clone(&open);
         let accepting = tokio::spawn(async move {
             loop {
                 let (near, _) = listener.accept().await.unwrap();
                 let mut cut = cuts.subscribe();
+                let (up, down) = (gate.subscribe(), gate.subscribe());
                 tokio::spawn(async move {
                     let far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
                     near.set_nodelay(true).unwrap();
@@ -36,18 +40,23 @@ impl Relay {
                     let (near_read, near_write) = near.into_split();
                     let (far_read, far_write) = far.into_split();
                     tokio::select! {
-                        _ = async { tokio::join!(pass(near_read, far_write, delay), pass(far_read, near_write, delay)) } => {}
+                        _ = async { tokio::join!(pass(near_read, far_write, delay, up), pass(far_read, near_write, delay, down)) } => {}
                         _ = cut.changed() => {}
                     }
                 });
             }
         });
-        Self { port: own, cut, accepting }
+        Self { port: own, cut, open, accepting }
     }
 
     /// Ends all connections that pass now.
     pub fn cut(&self) {
         self.cut.send_modify(|count| *count += 1);
+    }
+
+    /// Lets nothing pass any more, and tells nobody.
+    pub fn hold(&self) {
+        self.open.send_replace(false);
     }
 
     /// Ends them, and takes no more.
@@ -57,7 +66,12 @@ impl Relay {
     }
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) {
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    delay: Duration,
+    mut gate: watch::Receiver<bool>,
+) {
     let (sender, mut receiver) = mpsc::channel::<(Instant, Vec<u8>)>(1024);
     let reading = async move {
         let mut buffer = vec![0; 64 * 1024];
@@ -71,6 +85,7 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) 
     let writing = async move {
         while let Some((due, bytes)) = receiver.recv().await {
             sleep_until(due).await;
+            let _ = gate.wait_for(|open| *open).await;
             if to.write_all(&bytes).await.is_err() {
                 return;
             }

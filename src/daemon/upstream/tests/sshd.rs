@@ -14,7 +14,7 @@ use std::{
 
 use russh::keys::{Algorithm, PrivateKey, PublicKey, ssh_key::LineEnding};
 
-use super::{Connection, Credential, HopPlan, Judge, Plan, Pool, PoolOptions, connect};
+use super::{Credential, HopPlan, Judge, Plan, Pool, PoolOptions, connect};
 use crate::domain::target::Hop;
 
 pub struct Sshd {
@@ -45,9 +45,11 @@ impl Sshd {
         let config = format!(
             "{lines}\nListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nAuthorizedKeysFile {}\n\
              PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nLogLevel ERROR\n\
-             PrintMotd no\nPrintLastLog no\n",
+             PrintMotd no\nPrintLastLog no\nSetEnv HOME={}\n",
             path("host_key"),
             path("authorized_keys"),
+            // Without anybody's ~/.bashrc.
+            directory.path().display(),
         );
         fs::write(path("config"), config).unwrap();
         // sshd(8) wants its directory for privilege separation.
