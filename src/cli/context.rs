@@ -42,7 +42,10 @@ impl Context {
     }
 
     /// Runs the command's future to its end. Threads that still read are left behind, not waited for.
-    pub fn block_on<T>(&self, future: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    pub fn block_on<T>(
+        &self,
+        future: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Failure> {
         let runtime = client::runtime().map_err(Error::local("start"))?;
         let result = runtime.block_on(future);
         runtime.shutdown_background();
@@ -51,10 +54,7 @@ impl Context {
 
     /// For commands that ask the person: a signal ends them wherever they are, and what they hold (the
     /// terminal's modes first of all) is put back on the way out.
-    pub fn interactive<T>(
-        &self,
-        future: impl Future<Output = Result<T, Stop>>,
-    ) -> Result<T, Stop> {
+    pub fn interactive<T>(&self, future: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
         let runtime = client::runtime().map_err(Error::local("start"))?;
         let result = runtime.block_on(async {
             let mut signals = Signals::watch().map_err(Error::local("watch for signals"))?;
@@ -147,7 +147,9 @@ impl Asking {
 pub fn variable(name: &'static str) -> Result<Option<String>, Failure> {
     match std::env::var_os(name).filter(|value| !value.is_empty()) {
         None => Ok(None),
-        Some(value) => value.into_string().map(Some).map_err(|_| bad_variable(name, "it is not text")),
+        Some(value) => {
+            value.into_string().map(Some).map_err(|_| bad_variable(name, "it is not text"))
+        }
     }
 }
 

@@ -186,12 +186,10 @@ fn tell_end(
 
 fn left(started: Option<String>) -> Failure {
     match started {
-        Some(id) => Failure::new(
-            Code::ExecRunning,
-            format!("{id} still runs"),
-            format!("sgw wait {id}"),
-        )
-        .about(id),
+        Some(id) => {
+            Failure::new(Code::ExecRunning, format!("{id} still runs"), format!("sgw wait {id}"))
+                .about(id)
+        }
         None => Failure::new(Code::DaemonLost, "the daemon did not answer in time", "sgw"),
     }
 }
@@ -211,7 +209,11 @@ fn command_end(ui: Ui, shape: &Shape, end: ExecEnd, cut: Option<Cut>) -> Exit {
     }
     if let Some(Cut::Unwritable(kind)) = cut {
         let message = format!("our standard output can't be written: {kind}");
-        ui.failure_text(&Failure::new(Code::DaemonFailed, message, format!("sgw output {}", end.id)));
+        ui.failure_text(&Failure::new(
+            Code::DaemonFailed,
+            message,
+            format!("sgw output {}", end.id),
+        ));
     } else if end.running {
         ui.note(&format!("{} still runs: sgw wait {}", end.id, end.id));
     } else if let Some(failure) = &end.failure {

@@ -18,12 +18,13 @@ pub fn not_under_an_agent(i_am_the_operator: bool) -> Result<(), Failure> {
     if i_am_the_operator {
         return Ok(());
     }
-    let Some(sign) = sign(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
-        .or_else(ancestor)
+    let Some(sign) =
+        sign(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())).or_else(ancestor)
     else {
         return Ok(());
     };
-    let message = format!("this is for the person, and {sign} says that an agent's program typed it");
+    let message =
+        format!("this is for the person, and {sign} says that an agent's program typed it");
     let hint = "ask the person to run it in a terminal of their own, or with --i-am-the-operator";
     Err(Failure::new(Code::OperatorProof, message, hint))
 }

@@ -82,7 +82,11 @@ fn read(path: &Path) -> Result<Secret<String>, Failure> {
     let unreadable = |error: io::Error| wrong(format!("can't be read: {error}"), "check the path");
     let mut bytes = Vec::with_capacity(MAX_BYTES + 2);
     if path == Path::new("-") {
-        io::stdin().lock().take(MAX_BYTES as u64 + 2).read_to_end(&mut bytes).map_err(unreadable)?;
+        io::stdin()
+            .lock()
+            .take(MAX_BYTES as u64 + 2)
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
     } else {
         let file = File::open(path).map_err(unreadable)?;
         let mode = file.metadata().map_err(unreadable)?.mode();

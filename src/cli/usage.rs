@@ -50,7 +50,10 @@ pub fn owner(args: &[OsString]) -> Owner {
 
 fn first_word(args: &[OsString]) -> Option<&OsStr> {
     // All global flags stand alone, so that the first bare word is the command.
-    args.iter().skip(1).map(OsString::as_os_str).find(|arg| !arg.as_encoded_bytes().starts_with(b"-"))
+    args.iter()
+        .skip(1)
+        .map(OsString::as_os_str)
+        .find(|arg| !arg.as_encoded_bytes().starts_with(b"-"))
 }
 
 /// Tells what is wrong with the command line, or prints the help that it asked for.

@@ -78,7 +78,9 @@ pub fn assignment(text: &OsStr) -> Result<(String, Bytes), String> {
     };
     let name = std::str::from_utf8(name)
         .ok()
-        .filter(|name| !name.is_empty() && name.bytes().enumerate().all(|(at, byte)| fits((at, &byte))))
+        .filter(|name| {
+            !name.is_empty() && name.bytes().enumerate().all(|(at, byte)| fits((at, &byte)))
+        })
         .ok_or_else(|| format!("`{shown}` has a name that no shell can export"))?;
     if value.contains(&0) {
         return Err(format!("`{shown}` has a NUL byte in its value"));
@@ -121,7 +123,8 @@ mod tests {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        for text in ["", "5", "m", "1.5h", "-1s", "1 h", "99999999999999999999s", "5y", "4000d", "ä"]
+        for text in
+            ["", "5", "m", "1.5h", "-1s", "1 h", "99999999999999999999s", "5y", "4000d", "ä"]
         {
             assert!(duration(text).is_err(), "{text}");
         }
@@ -150,7 +153,8 @@ mod tests {
 
     #[test]
     fn spans_are_spoken_in_two_units() {
-        for (seconds, text) in [(0, "0s"), (59, "59s"), (3600, "1h"), (3_900, "1h 5m"), (90_061, "1d 1h")]
+        for (seconds, text) in
+            [(0, "0s"), (59, "59s"), (3600, "1h"), (3_900, "1h 5m"), (90_061, "1d 1h")]
         {
             assert_eq!(spoken(seconds), text);
         }

@@ -172,7 +172,11 @@ pub fn status(status: &view::Status) -> String {
     let most = MOST - 1;
     for request in status.requests.iter().take(most) {
         let target = plain(&request.target);
-        lines.push(format!("{} waits for the operator: {} on {target}", request.id, kind(request.kind)));
+        lines.push(format!(
+            "{} waits for the operator: {} on {target}",
+            request.id,
+            kind(request.kind)
+        ));
     }
     more(&mut lines, status.requests.len(), most, "sgw status --json");
     if !status.hint.is_empty() {

@@ -80,9 +80,10 @@ impl From<Error> for Failure {
                 (Code::LimitFrame, "send less in one call")
             }
             Error::Frame(_) => (Code::UsageFrame, "sgw daemon status"),
-            Error::Proof(NoiseError::Unproven) => {
-                (Code::OperatorProof, "the vault was replaced since the daemon started: sgw lock; sgw unlock")
-            }
+            Error::Proof(NoiseError::Unproven) => (
+                Code::OperatorProof,
+                "the vault was replaced since the daemon started: sgw lock; sgw unlock",
+            ),
             Error::Proof(_) => (Code::DaemonLost, "sgw daemon status"),
             Error::Local { .. } => (Code::DaemonFailed, "sgw daemon status"),
             Error::Home(HomeError::Missing(_)) => {

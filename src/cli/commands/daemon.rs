@@ -50,17 +50,17 @@ fn status(context: &Context) -> Outcome {
     let status = context.block_on(async {
         match context.operator().await {
             Ok(mut connection) => connection.call(&operator::Request::Status {}).await,
-            Err(Error::Locked | Error::NotSetUp | Error::Home(crate::home::HomeError::Missing(_))) => {
-                Ok(view::DaemonStatus {
-                    running: false,
-                    pid: None,
-                    version: None,
-                    uptime_s: None,
-                    sessions: None,
-                    connections: None,
-                    home,
-                })
-            }
+            Err(
+                Error::Locked | Error::NotSetUp | Error::Home(crate::home::HomeError::Missing(_)),
+            ) => Ok(view::DaemonStatus {
+                running: false,
+                pid: None,
+                version: None,
+                uptime_s: None,
+                sessions: None,
+                connections: None,
+                home,
+            }),
             Err(error) => Err(error),
         }
     })?;

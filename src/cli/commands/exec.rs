@@ -1,9 +1,6 @@
 //! `sgw exec`: runs a command in a session.
 
-use std::{
-    ffi::OsString,
-    time::Duration,
-};
+use std::{ffi::OsString, time::Duration};
 
 use crate::{
     cli::{
@@ -125,12 +122,14 @@ impl Exec {
 }
 
 fn command(words: Vec<OsString>) -> Result<Command, Failure> {
-    let wrong = |code, message: &str| Err(Failure::new(code, message, "sgw exec SESSION -- COMMAND"));
+    let wrong =
+        |code, message: &str| Err(Failure::new(code, message, "sgw exec SESSION -- COMMAND"));
     let mut words: Vec<Bytes> = words.into_iter().map(values::bytes).collect();
     let length: usize = words.iter().map(|word| word.as_slice().len() + 1).sum();
     if length > MOST_BYTES {
         let message = format!("the command has {length} bytes; at most {MOST_BYTES} can be sent");
-        let hint = "send data through -i, or the command as a script: sgw exec SESSION -i sh < FILE";
+        let hint =
+            "send data through -i, or the command as a script: sgw exec SESSION -i sh < FILE";
         return Err(Failure::new(Code::LimitCommand, message, hint).sent(false));
     }
     if words.iter().all(|word| word.as_slice().trim_ascii().is_empty()) {
@@ -149,7 +148,9 @@ fn note_shell_words(context: &Context, words: &[OsString]) {
     if words.len() < 2 {
         return;
     }
-    if let Some(word) = MEANT_FOR_A_SHELL.iter().find(|shell| words.iter().any(|word| word == *shell)) {
+    if let Some(word) =
+        MEANT_FOR_A_SHELL.iter().find(|shell| words.iter().any(|word| word == *shell))
+    {
         context.ui.note(&format!(
             "`{word}` reaches the program as a plain argument; for a shell line give one quoted word"
         ));
@@ -177,7 +178,6 @@ fn names_a_session(args: &[OsString]) -> bool {
         exec.is_some_and(|exec| exec.get_one::<OsString>("session").is_some())
     })
 }
-
 
 #[cfg(test)]
 mod tests {

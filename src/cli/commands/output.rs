@@ -4,8 +4,7 @@ use serde_json::Value;
 
 use crate::{
     cli::{
-        Context, Outcome, Run,
-        follow,
+        Context, Outcome, Run, follow,
         ui::{Stream, exit::Exit},
     },
     client::{
@@ -95,12 +94,7 @@ impl Output {
                 return Ok(());
             }
             // The tail was of the first page alone.
-            request = agent::Output {
-                since: Some(page.cursor),
-                new: false,
-                tail: None,
-                ..request
-            };
+            request = agent::Output { since: Some(page.cursor), new: false, tail: None, ..request };
         }
     }
 
@@ -140,4 +134,3 @@ fn missed(context: &Context, bytes: u64) {
         context.ui.note(&format!("{bytes} bytes before this are no longer kept"));
     }
 }
-

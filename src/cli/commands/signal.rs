@@ -29,7 +29,8 @@ impl Run for Signal {
     fn run(self, context: &Context) -> Outcome {
         let signal = self.signal.to_ascii_uppercase();
         let request = agent::Request::Signal { id: self.id, signal };
-        let sent: Value = context.block_on(async { context.agent().await?.call(&request).await })?;
+        let sent: Value =
+            context.block_on(async { context.agent().await?.call(&request).await })?;
         context.ui.result(&sent, || views::any(&sent));
         Ok(Exit::DONE)
     }

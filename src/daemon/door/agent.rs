@@ -293,6 +293,8 @@ impl Caller {
                 "run it without --no-ask",
             ));
         }
+        let target = access.destination.to_string();
+        self.parts.desk.pauses.check(self.identity(), &[&target, &access.destination.host])?;
         self.parts.sessions.has_room()?;
         let (id, is_new) = self.parts.desk.ask_access(&self.asker, access, lives)?;
         if is_new {

@@ -201,9 +201,13 @@ impl Operator {
             Request::Settings {} => self.settings(),
             Request::Set { name, value } => self.set(&name, Some(&value)).await,
             Request::Unset { name } => self.set(&name, None).await,
-            Request::Pause { .. }
-            | Request::Resume { .. }
-            | Request::Subscribe {}
+            Request::Pause { what } => {
+                parts.desk.pauses.pause(what).map(|()| serde_json::Value::Null)
+            }
+            Request::Resume { what } => {
+                parts.desk.pauses.resume(what.as_deref()).map(|()| serde_json::Value::Null)
+            }
+            Request::Subscribe {}
             | Request::Watch { .. }
             | Request::Attach { .. }
             | Request::Resize { .. }

@@ -28,7 +28,7 @@ use crate::{
 /// How long a command outlives a caller that vanished.
 pub const ORPHAN: Duration = Duration::from_secs(60);
 /// How long to go on reading after its processes were ended.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often a channel that is left unread is looked at again.
 const LOOK: Duration = Duration::from_millis(200);
 /// A time that never comes within a daemon's life.
@@ -370,8 +370,9 @@ impl Actor {
         }
         self.name_the_stop(ending);
         match found {
-            RemoteEnd::Ended => Remote::Ended,
-            RemoteEnd::Unknown => Remote::Unknown,
+            // A channel that stays open is held by a process that carries no marker.
+            RemoteEnd::Ended if !open => Remote::Ended,
+            RemoteEnd::Ended | RemoteEnd::Unknown => Remote::Unknown,
         }
     }
 

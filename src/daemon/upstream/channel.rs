@@ -1,7 +1,7 @@
 //! One exec channel: a reader of its events, a writer to its stdin.
 //!
 //! russh hands the data of all channels of a connection over in one loop, which stops when one of
-//! them is not read. So whoever stops reading first makes sure, with [`Reader::seclude`] and
+//! them has 64 messages unread, however small. So whoever stops reading first makes sure, with [`Reader::seclude`] and
 //! [`Reader::is_alone`], that nobody else stands behind.
 
 use std::{future::Future, sync::Arc, time::Duration};

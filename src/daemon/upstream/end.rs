@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{Event, OpenError, Pool, slots::Need};
+use super::{Event, OpenError, Pool, Reader, slots::Need};
 
 /// For everything together: a channel, the script, its answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(6);
 /// Of the script's output this much is read.
 const OUTPUT: usize = 64 * 1024;
 
@@ -46,15 +46,22 @@ async fn run(pool: &Pool, script: String) -> Result<Vec<u8>, OpenError> {
     // Any login shell understands this; what follows is read by `sh` alone.
     let started = channel.exec(b"exec /bin/sh -s").await;
     let (mut reader, writer) = started.map_err(|_| OpenError::Lost)?;
-    let _ = writer.write(script).await;
-    let _ = writer.eof().await;
+    let feed = async {
+        let _ = writer.write(script).await;
+        let _ = writer.eof().await;
+    };
+    let ((), output) = tokio::join!(feed, collect(&mut reader));
+    Ok(output)
+}
+
+async fn collect(reader: &mut Reader) -> Vec<u8> {
     let mut output = Vec::new();
     loop {
         match reader.next().await {
             Event::Stdout(bytes) if output.len() + bytes.len() <= OUTPUT => {
                 output.extend_from_slice(&bytes);
             }
-            Event::Closed | Event::Lost | Event::Refused => return Ok(output),
+            Event::Closed | Event::Lost | Event::Refused => return output,
             _ => {}
         }
     }
@@ -82,7 +89,7 @@ fn script(markers: &[String]) -> Option<String> {
 
 /// `found` sets `pids` to what carries a marker and to what is in a session whose leader did (a
 /// child that cleared its environment, a `sudo` that we may not read). Sessions are never led by a
-/// server: sshd makes one for each command. TERM first, KILL after two seconds; two looks in a row
+/// server: sshd makes one for each command. TERM once, KILL after two seconds; two looks in a row
 /// without a find are the end, since a process may be between fork and exec at the first.
 const SCRIPT: &str = r#"
 LC_ALL=C; export LC_ALL; unset SGW_EXEC
@@ -120,23 +127,26 @@ found() {
     case $leaders in *" ${other#*:} "*) pids="$pids${other%:*} " ;; esac
   done
 }
-nap() { sleep 0.1 2>/dev/null || sleep 1; }
-empty=0
-round=0
-while [ $round -lt 26 ]; do
+told=' '
+tell() {
+  for pid in $pids; do
+    case $told in *" $pid "*) ;; *) told="$told$pid "; kill -TERM "$pid" ;; esac
+  done 2>/dev/null
+}
+signal=TERM
+empty=
+for nap in 0.1 0.1 0.2 0.2 0.4 0.5 0.5 KILL 0.1 0.1 0.2 0.3 0.5 0.1 0.1; do
+  [ $nap = KILL ] && { signal=KILL; continue; }
   found
   if [ "$pids" = ' ' ]; then
-    empty=$((empty + 1))
-    [ $empty -ge 2 ] && { echo 'sgw: ended'; exit 0; }
+    [ -n "$empty" ] && { echo 'sgw: ended'; exit 0; }
+    empty=once
+    nap=0.1
   else
-    empty=0
-    case $round in
-      [0-3]) kill -TERM $pids 2>/dev/null ;;
-      1[4-9]|2?) kill -KILL $pids 2>/dev/null ;;
-    esac
+    empty=
+    case $signal in TERM) tell ;; KILL) kill -KILL $pids 2>/dev/null ;; esac
   fi
-  nap
-  round=$((round + 1))
+  sleep $nap 2>/dev/null || sleep 1
 done
 unknown
 "#;

@@ -12,6 +12,13 @@ pub struct ConnectError {
     pub cause: ConnectFault,
 }
 
+impl ConnectError {
+    /// The server closed the connection while it waited for the login (`LoginGraceTime`).
+    pub fn hung_up_at_login(&self) -> bool {
+        matches!(self.cause, ConnectFault::Closed { at: Step::Login, .. })
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectFault {
     #[error("the name does not resolve: {0}")]

@@ -93,8 +93,8 @@ impl Pool {
     }
 
     /// Ends every process on the target that carries one of the markers (`SGW_EXEC=` in its
-    /// environment or command line), and all that share a terminal session with it. Takes about
-    /// five seconds at most.
+    /// environment or command line), and the sessions that such a process leads. Takes six seconds
+    /// at most. Keep reading the channels meanwhile: this one may share a connection with them.
     pub async fn end_processes(&self, markers: &[String]) -> RemoteEnd {
         end::end_processes(self, markers).await
     }

@@ -44,6 +44,7 @@ impl Caller {
     ) -> Result<Sent, Failure> {
         let session = self.parts.sessions.to_use(&asked.session, self.identity())?;
         session.collected();
+        self.check_paused(&session)?;
         let orphan = asked.orphan_ms.map_or(ORPHAN, Duration::from_millis);
         let (stdin, no_ask) = (asked.stdin, asked.no_ask);
         let wait = asked.wait_ms.map(Duration::from_millis);
@@ -71,11 +72,18 @@ impl Caller {
         Ok(follow(&self.outbox, number, exec, control.clone(), caller).await)
     }
 
+    fn check_paused(&self, session: &Session) -> Result<(), Failure> {
+        let target = session.target();
+        let names = [session.id.as_str(), &target, &session.asked.host];
+        self.parts.desk.pauses.check(self.identity(), &names)
+    }
+
     fn permit_approved(
         &self,
         id: &Id,
         session: &Session,
     ) -> Result<crate::daemon::desk::Permit<action::Exec>, Failure> {
+        self.check_paused(session)?;
         let (grant, place) = (session.grant(), session.place());
         let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
         self.parts.desk.permit_approved(id, self.identity(), &ground)
@@ -250,7 +258,7 @@ impl Caller {
 
 fn not_a_command(error: &shell::ShellError) -> Failure {
     match error {
-        shell::ShellError::TooLong { .. } => Failure::new(
+        shell::ShellError::TooLong(_) => Failure::new(
             Code::LimitCommand,
             error.to_string(),
             "put it into a file on the target, or pass it on standard input: sgw exec -i",

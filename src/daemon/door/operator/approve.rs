@@ -128,9 +128,12 @@ impl Operator {
         let how = format!("approved {id}");
         let hosts =
             Arc::new(Hosts::asking(parts.vault.clone(), known, approve.accept_host_keys, ask, how));
-        let first = upstream::connect(&plan, hosts.clone())
-            .await
-            .map_err(|error| upstream::failure(&error))?;
+        let first = match upstream::connect(&plan, hosts.clone()).await {
+            // The person took longer than the server waits for a login: the key is pinned now.
+            Err(error) if error.hung_up_at_login() => upstream::connect(&plan, hosts.clone()).await,
+            first => first,
+        };
+        let first = first.map_err(|error| upstream::failure(&error))?;
         let host_keys = hosts.fingerprints(&hops);
         let options = PoolOptions { reusable: true, ahead: AHEAD };
         let pinned = Arc::new(Hosts::pinned(parts.vault.clone()));

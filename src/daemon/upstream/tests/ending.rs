@@ -39,13 +39,15 @@ async fn ends_everything_for(sshd: &Sshd, user: &str, first: u32) {
         let word = format!("77{number}.{}", process::id());
         let line = format!("export SGW_EXEC={marker}; {}", command.replace("WORD", &word));
         let (mut reader, _writer) = pool.exec(line.as_bytes()).await.unwrap();
+        // fish says a lot here, in small pieces; unread, that would hold up the whole connection.
+        let reading = tokio::spawn(async move { read_all(&mut reader).await });
         until("it runs", || alive(&word).iter().any(|line| !line.contains("SGW_EXEC"))).await;
         let start = std::time::Instant::now();
         let end = pool.end_processes(&[marker]).await;
         println!("{user}: {command}: {end:?} after {:?}", start.elapsed());
         assert_eq!(end, RemoteEnd::Ended, "{user}: {command}");
         assert_eq!(alive(&word), Vec::<String>::new(), "{user}: {command}");
-        read_all(&mut reader).await;
+        soon(reading).await.unwrap();
     }
 }
 

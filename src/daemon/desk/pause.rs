@@ -1,0 +1,101 @@
+//! What the operator has stopped for a while: everyone, an identity, or a target.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    domain::identity::Identity,
+    protocol::error::{Code, Failure},
+};
+
+/// The most words that are paused at once.
+const MOST: usize = 1000;
+
+#[derive(Default)]
+pub struct Pauses(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    everyone: bool,
+    words: BTreeSet<String>,
+}
+
+impl Pauses {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops an identity or a target by its name as shown; everyone without one.
+    pub fn pause(&self, what: Option<String>) -> Result<(), Failure> {
+        let mut state = self.lock();
+        match what {
+            None => state.everyone = true,
+            Some(_) if state.words.len() >= MOST => {
+                return Err(Failure::new(
+                    Code::LimitRequests,
+                    "too much is paused one by one",
+                    "pause everything: sgw pause --all",
+                ));
+            }
+            Some(word) => {
+                state.words.insert(word);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go on. Without a name, everything that was paused.
+    pub fn resume(&self, what: Option<&str>) -> Result<(), Failure> {
+        let mut state = self.lock();
+        match what {
+            None => *state = State::default(),
+            Some(word) if !state.words.remove(word) => {
+                return Err(Failure::new(
+                    Code::UsageArguments,
+                    "that is not paused",
+                    "sgw resume --all lets everything go on",
+                ));
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Refuses what is paused; `target` under any of its names.
+    pub fn check(&self, identity: &Identity, target: &[&str]) -> Result<(), Failure> {
+        let state = self.lock();
+        let named = |word: &str| state.words.contains(word);
+        if state.everyone || named(&identity.to_string()) || target.iter().any(|one| named(one)) {
+            return Err(Failure::new(
+                Code::ControlPaused,
+                "the operator has paused this",
+                "don't repeat it; the operator says when it goes on (sgw resume)",
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_holds_for_what_it_names_until_it_is_resumed() {
+        let (me, other) = (Identity { uid: 1, token: None }, Identity { uid: 2, token: None });
+        let pauses = Pauses::default();
+        pauses.pause(Some("uid:1".into())).unwrap();
+        assert!(pauses.check(&me, &["web1"]).is_err());
+        assert!(pauses.check(&other, &["web1"]).is_ok());
+        pauses.resume(Some("uid:1")).unwrap();
+        assert!(pauses.resume(Some("uid:1")).is_err());
+        pauses.pause(Some("web1".into())).unwrap();
+        assert!(pauses.check(&other, &["me@web1", "web1"]).is_err());
+        pauses.pause(None).unwrap();
+        assert!(pauses.check(&me, &["web2"]).is_err());
+        pauses.resume(None).unwrap();
+        assert!(pauses.check(&me, &["web1"]).is_ok());
+    }
+}
