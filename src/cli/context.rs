@@ -54,10 +54,7 @@ impl Context {
 
     /// For commands that ask the person: a signal ends them wherever they are, and what they hold (the
     /// terminal's modes first of all) is put back on the way out.
-    pub fn interactive<T>(
-        &self,
-        future: impl Future<Output = Result<T, Stop>>,
-    ) -> Result<T, Stop> {
+    pub fn interactive<T>(&self, future: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
         let runtime = client::runtime().map_err(Error::local("start"))?;
         let result = runtime.block_on(async {
             let mut signals = Signals::watch().map_err(Error::local("watch for signals"))?;

@@ -54,7 +54,9 @@ pub async fn choose(
         let target = at + 1 == resolved.hops.len();
         let credentials = match said {
             true => choice.as_said(hop, target).await?,
-            false if context.ui.json || answers.yes || !ui::can_prompt() => return Err(missing().into()),
+            false if context.ui.json || answers.yes || !ui::can_prompt() => {
+                return Err(missing().into());
+            }
             false => choice.ask(hop).await?,
         };
         choice.chosen.credentials.push(credentials);

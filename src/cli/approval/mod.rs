@@ -112,7 +112,11 @@ fn narrowed(asked: &Terms, answers: &Answers) -> Result<Terms, Failure> {
         return Ok(given);
     }
     let message = "an approval gives what was asked, or less";
-    Err(Failure::new(Code::UsageArguments, message, "leave out --for, --only, --mode, --max-commands"))
+    Err(Failure::new(
+        Code::UsageArguments,
+        message,
+        "leave out --for, --only, --mode, --max-commands",
+    ))
 }
 
 async fn find_way(request: &view::Request) -> Result<Way, Failure> {

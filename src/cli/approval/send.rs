@@ -144,7 +144,11 @@ enum Given {
 async fn answer(context: &Context, question: &Question) -> Result<Given, Stop> {
     let hop = exact(question.hop.as_bytes(), 200);
     let no_answer = |error: std::io::Error| {
-        Stop::from(Failure::new(Code::OperatorProof, format!("no answer: {error}"), "sgw approve ID"))
+        Stop::from(Failure::new(
+            Code::OperatorProof,
+            format!("no answer: {error}"),
+            "sgw approve ID",
+        ))
     };
     match &question.ask {
         Ask::HostKey { .. } => {

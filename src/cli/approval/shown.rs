@@ -21,16 +21,22 @@ pub fn text(ui: Ui, approval: &Approval) -> String {
     let question = &approval.question;
     let request = &question.request;
     let mut lines = vec![String::new(), head(ui, request)];
-    let mut row = |name: &str, text: String| lines.push(format!("  {:<9}{text}", ui.dim(&pad(name))));
+    let mut row = |name: &str, text: String| lines.push(format!("  {} {text}", ui.dim(&pad(name))));
     row("known", word(&request.identity));
     row("seen", seen(question));
     match &request.reason {
-        Some(reason) if !reason.is_empty() => row("reason", format!("\"{}\"", visible(reason, REASON))),
+        Some(reason) if !reason.is_empty() => {
+            row("reason", format!("\"{}\"", visible(reason, REASON)))
+        }
         _ => row("reason", "none given".to_owned()),
     }
     if let Some(command) = &request.command {
         row("runs", ui.bold(&exact(command.as_slice(), COMMAND)));
-        row("stdin", if question.stdin { "open: what comes there is not known now" } else { "empty" }.to_owned());
+        row(
+            "stdin",
+            if question.stdin { "open: what comes there is not known now" } else { "empty" }
+                .to_owned(),
+        );
     }
     if let Some(rule) = &request.rule {
         row("asked", format!("because {}", visible(rule, WORD)));
@@ -39,7 +45,7 @@ pub fn text(ui: Ui, approval: &Approval) -> String {
         row("name", word(name));
     }
     if let Some(session) = &question.prolongs {
-        row("more time", format!("for session {}", word(session)));
+        row("prolongs", format!("session {}, for more time", word(session)));
     }
     if let Some(terms) = &approval.terms {
         row("gives", given(terms));
@@ -49,7 +55,7 @@ pub fn text(ui: Ui, approval: &Approval) -> String {
         }
     }
     match &approval.way {
-        Some(way) => way_rows(ui, way, request, &mut row),
+        Some(way) => way_rows(ui, way, &mut row),
         None => place_rows(ui, question, &mut row),
     }
     let view::Past { approved, denied } = question.past;
@@ -67,7 +73,7 @@ fn head(ui: Ui, request: &view::Request) -> String {
 }
 
 fn pad(name: &str) -> String {
-    format!("{name:<9}")
+    format!("{name:<8}")
 }
 
 fn seen(question: &view::Question) -> String {
@@ -100,7 +106,7 @@ fn given(terms: &crate::domain::grant::Terms) -> String {
 }
 
 /// Where an access leads: every machine, its account, and what is known of its key.
-fn way_rows(ui: Ui, way: &Way, request: &view::Request, row: &mut impl FnMut(&str, String)) {
+fn way_rows(ui: Ui, way: &Way, row: &mut impl FnMut(&str, String)) {
     let hops = &way.resolved.hops;
     for (at, (hop, known)) in hops.iter().zip(&way.known).enumerate() {
         let last = at + 1 == hops.len();
@@ -109,12 +115,12 @@ fn way_rows(ui: Ui, way: &Way, request: &view::Request, row: &mut impl FnMut(&st
         for difference in hop.differences() {
             let asked = difference.asked.as_deref().map_or("nothing".to_owned(), word);
             let what = difference.what;
-            row("", format!("{what}: asked {asked}, ssh_config says {}", word(&difference.resolved)));
+            row(
+                "",
+                format!("{what}: asked {asked}, ssh_config says {}", word(&difference.resolved)),
+            );
         }
         keys(known).into_iter().for_each(|line| row("", line));
-    }
-    if request.user.is_none() {
-        row("", "no account was asked for: this one is yours or ssh_config's".to_owned());
     }
     way.resolved.notes.iter().for_each(|note| row("note", visible(note, WORD)));
 }

@@ -99,7 +99,7 @@ async fn choose(context: &Context) -> Result<Secret<String>, Stop> {
         let chosen = checked(prompt::new_password("Passphrase", "Once more").await?);
         match chosen {
             Ok(passphrase) => return Ok(passphrase),
-            Err(weak) => ui.say(&format!("{}. {}", weak.message, weak.hint)),
+            Err(weak) => ui.say(&format!("{}. Try: {}", weak.message, weak.hint)),
         }
     }
 }

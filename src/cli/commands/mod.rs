@@ -14,8 +14,10 @@ mod instructions;
 mod lock;
 mod man;
 mod output;
+mod pause;
 mod request;
 mod requests;
+mod resume;
 mod sessions;
 mod show;
 mod signal;
@@ -47,6 +49,8 @@ pub const ENTRIES: &[Entry] = &[
     entry::<approve::Approve>("approve", Who::Operator),
     entry::<deny::Deny>("deny", Who::Operator),
     entry::<lock::Lock>("lock", Who::Operator),
+    entry::<pause::Pause>("pause", Who::Operator),
+    entry::<resume::Resume>("resume", Who::Operator),
     entry::<daemon::Daemon>("daemon", Who::Operator),
     entry::<audit::Audit>("audit", Who::Operator),
     entry::<config::Config>("config", Who::Operator),

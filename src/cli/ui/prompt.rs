@@ -7,9 +7,7 @@ use std::{io, time::Duration};
 use dialoguer::{Confirm, Password, Select, theme::SimpleTheme};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    termios::{
-        LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr,
-    },
+    termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr},
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},

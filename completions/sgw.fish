@@ -1,0 +1,1 @@
+complete --keep-order --exclusive --command sgw --arguments "(COMPLETE=fish sgw -- (commandline --current-process --tokenize --cut-at-cursor) (commandline --current-token))"

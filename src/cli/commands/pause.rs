@@ -1,0 +1,38 @@
+//! `sgw pause`: stops agents without closing anything.
+
+use serde_json::Value;
+
+use crate::{
+    cli::{Context, Outcome, Run, ui::exit::Exit, views},
+    protocol::operator,
+};
+
+/// Stop what agents may do, until resume; what runs goes on
+///
+/// It needs no passphrase.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sgw pause
+  sgw pause uid:1000
+  sgw pause web1")]
+pub struct Pause {
+    /// An identity or a target [default: everyone]
+    #[arg(value_name = "IDENTITY|TARGET")]
+    what: Option<String>,
+    /// Everyone, everywhere
+    #[arg(long, conflicts_with = "what")]
+    all: bool,
+    #[command(flatten)]
+    proof: crate::cli::proof::Unneeded,
+}
+
+impl Run for Pause {
+    fn run(self, context: &Context) -> Outcome {
+        let request = operator::Request::Pause { what: self.what };
+        let paused: Value =
+            context.block_on(async { context.operator().await?.call(&request).await })?;
+        context.ui.result(&paused, || views::any(&paused));
+        Ok(Exit::DONE)
+    }
+}
