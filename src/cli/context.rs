@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::{ui, ui::Ui, values};
+use super::{
+    Stop,
+    ui::{self, Ui, exit::Exit, prompt::Signals},
+    values,
+};
 use crate::{
     client::{self, Connection, Error, Place},
     domain::secret::Secret,
@@ -13,7 +17,7 @@ use crate::{
 /// any agent's shell tool.
 const PATIENCE: Duration = Duration::from_secs(45);
 
-/// Flags that every command takes.
+// Flags that every command takes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Globals {
     /// Print the result, or the error, as one JSON object on stdout
@@ -48,6 +52,25 @@ impl Context {
         Ok(result?)
     }
 
+    /// For commands that ask the person: a signal ends them wherever they are, and what they hold (the
+    /// terminal's modes first of all) is put back on the way out.
+    pub fn interactive<T>(
+        &self,
+        future: impl Future<Output = Result<T, Stop>>,
+    ) -> Result<T, Stop> {
+        let runtime = client::runtime().map_err(Error::local("start"))?;
+        let result = runtime.block_on(async {
+            let mut signals = Signals::watch().map_err(Error::local("watch for signals"))?;
+            tokio::select! {
+                biased;
+                () = signals.any() => Err(Stop::Exit(Exit::INTERRUPTED)),
+                result = future => result,
+            }
+        });
+        runtime.shutdown_background();
+        result
+    }
+
     /// A greeted connection to the agents' socket.
     pub async fn agent(&self) -> Result<Connection, Error> {
         self.place()?.agent(token()?).await
@@ -77,7 +100,7 @@ fn token() -> Result<Option<Secret<String>>, Failure> {
     Ok((!trimmed.is_empty()).then(|| Secret::new(trimmed.to_owned())))
 }
 
-/// How long this call stays.
+// How long this call stays.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Patience {
     /// How long this call waits for a person or a result, like 90s or 5m; what was begun goes on
@@ -109,7 +132,7 @@ impl Patience {
     }
 }
 
-/// Whether a person may be asked at all.
+// Whether a person may be asked at all.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Asking {
     /// Fail at once where a person would have to be asked (77, approval.required)

@@ -1,5 +1,6 @@
 //! What people and agents type: arguments in, one result out. Each command is a file in [`commands`].
 
+mod approval;
 mod commands;
 mod context;
 mod follow;

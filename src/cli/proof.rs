@@ -7,8 +7,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use zeroize::Zeroize;
-
 use super::{
     Context, Stop, person,
     ui::{self, prompt},
@@ -37,24 +35,21 @@ pub struct Unneeded {
 
 impl Proof {
     /// Proves it, for a daemon that runs: where none does, nothing is asked.
-    pub fn open(&self, context: &Context) -> Result<Proven, Stop> {
+    pub async fn open(&self, context: &Context) -> Result<Proven, Stop> {
         person::not_under_an_agent(context.globals.i_am_the_operator)?;
-        context.block_on(async {
-            context.operator().await?.close().await;
-            Ok(())
-        })?;
-        let data_key = self.data_key(context)?;
+        context.operator().await?.close().await;
+        let data_key = self.data_key(context).await?;
         Ok(Proven::new(context.place()?, data_key))
     }
 
     /// Opens the vault's header.
-    pub fn data_key(&self, context: &Context) -> Result<DataKey, Stop> {
+    pub async fn data_key(&self, context: &Context) -> Result<DataKey, Stop> {
         let header = operator::header(&context.place()?)?;
         let passphrase = match self.from_file()? {
             Some(passphrase) => passphrase,
             None => {
                 self.can_ask(context, "the passphrase")?;
-                prompt::password("Passphrase")?
+                prompt::password("Passphrase").await?
             }
         };
         Ok(header.open(&passphrase).map_err(operator::cannot_open)?)
@@ -118,28 +113,6 @@ fn trim_line_end(bytes: &mut Vec<u8>) {
             bytes.pop();
         }
     }
-}
-
-/// A file that holds a password or a key, read whole; at most `limit` bytes.
-pub fn secret_file(path: &Path, limit: u64) -> Result<Secret<Vec<u8>>, Failure> {
-    let unreadable = |error: io::Error| {
-        let message = format!("{} can't be read: {error}", path.display());
-        Failure::new(Code::RequestCredential, message, "check the path")
-    };
-    let file = File::open(path).map_err(unreadable)?;
-    let size = file.metadata().map_err(unreadable)?.len().min(limit);
-    // Room from the start, so that growing leaves no copy behind.
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
-    if let Err(error) = file.take(limit + 1).read_to_end(&mut bytes) {
-        bytes.zeroize();
-        return Err(unreadable(error));
-    }
-    let secret = Secret::new(bytes);
-    if secret.expose().len() as u64 > limit {
-        let message = format!("{} is larger than {limit} bytes", path.display());
-        return Err(Failure::new(Code::RequestCredential, message, "is this the right file?"));
-    }
-    Ok(secret)
 }
 
 #[cfg(test)]

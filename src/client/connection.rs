@@ -8,6 +8,7 @@ use tokio::{
 
 use super::{
     Error,
+    incoming::Incoming,
     socket::{Carrier, Luggage},
 };
 use crate::{
@@ -31,11 +32,17 @@ pub type To = Box<dyn AsyncWrite + Unpin + Send>;
 
 /// One connection. Requests are numbered from 1.
 pub struct Connection {
-    from: From,
+    from: Source,
     to: To,
     last: u32,
     welcome: Welcome,
     luggage: Luggage,
+}
+
+/// Read as asked, or ahead by a task, so that waiting for a frame can be broken off.
+enum Source {
+    Asked(From),
+    Ahead(Incoming),
 }
 
 impl Connection {
@@ -67,7 +74,9 @@ impl Connection {
         plain.write(hello).await?;
         let welcome = plain.read().await?;
         prologue.extend_from_slice(&welcome.body);
-        let Self { from, to, luggage, .. } = plain;
+        let Self { from: Source::Asked(from), to, luggage, .. } = plain else {
+            return Err(Error::Lost);
+        };
         let key = noise::session_key(data_key);
         let welcome = read_welcome(&welcome)?;
         let Session { reader, writer } =
@@ -85,7 +94,7 @@ impl Connection {
 
     /// For a session that is already greeted.
     pub(super) fn of(from: From, to: To, welcome: Welcome, luggage: Luggage) -> Self {
-        Self { from, to, last: 0, welcome, luggage }
+        Self { from: Source::Asked(from), to, last: 0, welcome, luggage }
     }
 
     async fn greet(&mut self, hello: &Hello) -> Result<(), Error> {
@@ -108,9 +117,23 @@ impl Connection {
         Ok(frame::write(&mut self.to, &frame).await?)
     }
 
-    /// The next frame; the connection's end is an error.
+    /// The next frame; the connection's end is an error. Cancel-safe after [`Self::read_ahead`] only.
     pub async fn read(&mut self) -> Result<Frame, Error> {
-        frame::read(&mut self.from).await?.ok_or(Error::Lost)
+        match &mut self.from {
+            Source::Asked(from) => frame::read(from).await?.ok_or(Error::Lost),
+            Source::Ahead(incoming) => incoming.next().await,
+        }
+    }
+
+    /// From now on waiting for a frame can be broken off.
+    pub fn read_ahead(self) -> Self {
+        let (incoming, to, last, welcome, luggage) = match self.from {
+            Source::Ahead(_) => return self,
+            Source::Asked(from) => {
+                (Incoming::start(from), self.to, self.last, self.welcome, self.luggage)
+            }
+        };
+        Self { from: Source::Ahead(incoming), to, last, welcome, luggage }
     }
 
     /// Sends a request and gives its number.
@@ -162,8 +185,12 @@ impl Connection {
     }
 
     /// Takes the two directions apart.
-    pub(super) fn split(self) -> (From, To) {
-        (self.from, self.to)
+    pub(super) fn split(self) -> (Incoming, To) {
+        let incoming = match self.from {
+            Source::Asked(from) => Incoming::start(from),
+            Source::Ahead(incoming) => incoming,
+        };
+        (incoming, self.to)
     }
 
     pub async fn close(mut self) {

@@ -93,7 +93,7 @@ pub async fn run(
     let mut interrupts =
         signal(SignalKind::interrupt()).map_err(Error::local("watch for Ctrl-C"))?;
     let number = connection.begin(request).await?;
-    let (from, to) = connection.split();
+    let (incoming, to) = connection.split();
     let wake = Arc::new(Notify::new());
     let mut call = Call {
         number,
@@ -114,7 +114,7 @@ pub async fn run(
         result: None,
         cut: None,
     };
-    call.follow(Incoming::start(from), &mut interrupts, &wake).await?;
+    call.follow(incoming, &mut interrupts, &wake).await?;
     call.settle(&mut interrupts, &wake).await?;
     Ok(Ended { result: call.result, started: call.started, cut: call.cut })
 }

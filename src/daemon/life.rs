@@ -221,7 +221,10 @@ async fn end_on_signals(parts: &Parts) {
 
 async fn keep_anchor(parts: Arc<Parts>) {
     loop {
-        tokio::time::sleep(ANCHOR).await;
+        tokio::select! {
+            () = tokio::time::sleep(ANCHOR) => {}
+            () = parts.sessions.ended.notified() => {}
+        }
         anchor(&parts).await;
     }
 }

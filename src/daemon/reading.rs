@@ -2,33 +2,158 @@
 
 use std::time::Duration;
 
-use regex::RegexBuilder;
+use regex::{Regex, RegexBuilder};
 
 use super::{
     door::Outbox,
-    session::{exec::Exec, output::Stream},
+    session::{
+        exec::Exec,
+        output::{HISTORY_HEAD, HISTORY_TAIL, Stream},
+        spool::SpoolError,
+    },
 };
-use crate::protocol::{
-    agent,
-    error::{Code, Failure},
-    frame::{Frame, Kind},
-    view::{self, Control, OutputStatus},
+use crate::{
+    domain::transcript::{Transcript, Want},
+    protocol::{
+        agent,
+        error::{Code, Failure},
+        frame::{Frame, Kind, MAX_CHUNK},
+        view::{self, Control, OutputStatus},
+    },
 };
 
+/// What a compiled pattern may take, in bytes.
+const PATTERN: usize = 256 * 1024;
+/// How often a follower looks for more.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Reads a page; bytes go out as frames before it.
+///
+/// # Errors
+/// The kept output is gone or unreadable; the pattern is none.
 pub async fn read(
-    _exec: &Exec,
-    _asked: &agent::Output,
-    _outbox: &Outbox,
-    _number: u32,
+    exec: &Exec,
+    asked: &agent::Output,
+    outbox: &Outbox,
+    number: u32,
 ) -> Result<view::Output, Failure> {
-    let _ = (
-        RegexBuilder::new(""),
-        Duration::ZERO,
-        Stream::Stdout,
-        Kind::Pty,
-        Control::Agent,
-        OutputStatus::Ended,
-    );
-    let _: Option<Frame> = None;
-    Err(Failure::new(Code::OutputGone, "", ""))
+    if asked.screen {
+        return Err(Failure::new(
+            Code::UsageArguments,
+            "a command has no screen",
+            "--screen is for a session's terminal; leave it out",
+        ));
+    }
+    let grep = asked.grep.as_deref().map(pattern).transpose()?;
+    let since = if asked.new { exec.read_to(None) } else { asked.since.unwrap_or(0) };
+    loop {
+        // Before reading, so that an end that comes meanwhile is seen the next time.
+        let running = exec.is_running();
+        if exec.output.history_gone() {
+            return Err(gone("its kept output was let go, for age or for room").about(&exec.id));
+        }
+        let page = if asked.raw {
+            raw(exec, since, outbox, number).await?
+        } else {
+            lines(exec, since, asked, grep.as_ref()).await?
+        };
+        if asked.follow && running && page.cursor <= since {
+            tokio::time::sleep(LOOK).await;
+            continue;
+        }
+        if asked.new {
+            exec.read_to(Some(page.cursor));
+        }
+        return Ok(view::Output {
+            id: exec.id.to_string(),
+            kind: view::Kind::Output,
+            lines: page.lines,
+            cursor: page.cursor,
+            oldest: page.oldest,
+            missed: page.missed,
+            partial: page.partial,
+            control: Control::Agent,
+            status: if running { OutputStatus::Running } else { OutputStatus::Ended },
+        });
+    }
+}
+
+struct Page {
+    lines: Vec<String>,
+    cursor: u64,
+    oldest: u64,
+    missed: u64,
+    partial: bool,
+}
+
+async fn lines(
+    exec: &Exec,
+    since: u64,
+    asked: &agent::Output,
+    grep: Option<&Regex>,
+) -> Result<Page, Failure> {
+    let running = exec.is_running();
+    let cap = HISTORY_HEAD + HISTORY_TAIL + (1 << 20);
+    let mut transcript = Transcript::new(usize::try_from(cap).unwrap_or(usize::MAX));
+    let mut history = exec.output.history(0);
+    while let Some(piece) = history.next().await.map_err(unreadable)? {
+        transcript.gap(piece.position.saturating_sub(transcript.len()));
+        transcript.push(&piece.bytes);
+    }
+    if !running {
+        transcript.end();
+    }
+    let count = |lines: u64| usize::try_from(lines).unwrap_or(usize::MAX);
+    let want = match (asked.limit, asked.tail) {
+        (_, Some(last)) => Want::Last(count(last)),
+        (Some(first), None) => Want::First(count(first)),
+        (None, None) => Want::First(usize::MAX),
+    };
+    let page =
+        transcript.read(since, want, |line| grep.is_none_or(|pattern| pattern.is_match(line)));
+    Ok(Page {
+        lines: page.lines.into_iter().map(|line| line.text).collect(),
+        cursor: page.cursor,
+        oldest: page.oldest,
+        missed: page.missed,
+        partial: page.partial,
+    })
+}
+
+async fn raw(exec: &Exec, since: u64, outbox: &Outbox, number: u32) -> Result<Page, Failure> {
+    let mut history = exec.output.history(since);
+    let (mut cursor, mut missed) = (since, 0);
+    while let Some(piece) = history.next().await.map_err(unreadable)? {
+        missed += piece.position.saturating_sub(cursor);
+        cursor = piece.position;
+        let kind = match piece.stream {
+            Stream::Stdout => Kind::Stdout,
+            Stream::Stderr => Kind::Stderr,
+        };
+        for chunk in piece.bytes.chunks(MAX_CHUNK) {
+            let frame = Frame::output(kind, number, cursor, chunk);
+            outbox.send(frame).await.map_err(|_| gone("the caller is gone"))?;
+            cursor += chunk.len() as u64;
+        }
+    }
+    Ok(Page { lines: Vec::new(), cursor, oldest: 0, missed, partial: false })
+}
+
+/// Linear in time (the regex crate), bounded in size.
+fn pattern(text: &str) -> Result<Regex, Failure> {
+    RegexBuilder::new(text).size_limit(PATTERN).dfa_size_limit(PATTERN * 4).build().map_err(|error| {
+        Failure::new(
+            Code::InputRegex,
+            format!("the pattern can't be used: {error}"),
+            "see https://docs.rs/regex/#syntax; backreferences and look-around are not part of it",
+        )
+    })
+}
+
+fn unreadable(error: SpoolError) -> Failure {
+    gone(&format!("its kept output can't be read: {error}"))
+}
+
+fn gone(what: &str) -> Failure {
+    Failure::new(Code::OutputGone, what, "run the command again if you need its output")
 }

@@ -124,7 +124,7 @@ fn may_exec(
     if !grant.capabilities.contains(&Capability::Exec) {
         return Err(Denied::Capability(Capability::Exec));
     }
-    if grant.max_commands.is_some_and(|most| grant.used_commands >= most) {
+    if !grant.has_commands_left() {
         return Err(Denied::Exhausted);
     }
     Ok(())

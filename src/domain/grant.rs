@@ -95,6 +95,12 @@ pub struct Grant {
     pub used_commands: u32,
 }
 
+impl Grant {
+    pub fn has_commands_left(&self) -> bool {
+        self.max_commands.is_none_or(|most| self.used_commands < most)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,121 +1,199 @@
-//! How a command goes on the wire: words quoted so that sh, bash, dash, zsh and fish read them the
-//! same, and sgw's own prefix before the line.
+//! How a command goes on the wire: sshd hands one line to the account's shell, whichever that is, so
+//! words are quoted, and environment, directory and marker are put in front, in the one way that sh,
+//! bash, dash, zsh and fish all read the same.
 
-/// The longest command that is sent, in bytes: the kernel's limit for one word is 131,072 (execve(2),
-/// MAX_ARG_STRLEN), and the remote shell gets the whole line as one.
+/// The most that goes on the wire as one command, in bytes. 131,072 is the kernel's limit for a word
+/// of an argv (MAX_ARG_STRLEN, execve(2)); beyond, sshd's shell fails as if the command had.
 pub const MAX_COMMAND: usize = 128_000;
 
+/// The variable that marks all processes of one exec, so that they can be found and ended.
+pub const MARKER: &str = "SGW_EXEC";
+
+/// Why there is nothing to send.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShellError {
+    #[error("the command is empty")]
+    Empty,
     #[error("a NUL byte can't be part of a command")]
     Nul,
-    #[error("the command is {length} bytes; at most {MAX_COMMAND} are sent")]
-    TooLong { length: usize },
-    #[error("{0:?} is no name for a variable of the environment")]
-    VariableName(String),
-    #[error("SGW_EXEC is sgw's own variable")]
-    OwnVariable,
-    #[error("the directory's name is empty")]
-    EmptyDirectory,
+    #[error("the command is {0} bytes long with what sgw puts in front; at most {MAX_COMMAND} fit")]
+    TooLong(usize),
+    #[error("{0:?} is no name for an environment variable")]
+    Name(String),
+    #[error("{MARKER} is sgw's own variable")]
+    Reserved,
+    #[error("the directory is empty")]
+    NoDirectory,
 }
 
-/// The words of an argv as one line.
-pub fn quote_argv(words: &[Vec<u8>]) -> Result<Vec<u8>, ShellError> {
+/// One word is a line for the shell, as it is; several are an argv, each quoted.
+pub fn line(argv: &[Vec<u8>]) -> Result<Vec<u8>, ShellError> {
+    match argv {
+        [line] if line.contains(&0) => Err(ShellError::Nul),
+        [line] if line.trim_ascii().is_empty() => Err(ShellError::Empty),
+        [line] => Ok(line.clone()),
+        words => quote_argv(words),
+    }
+}
+
+/// Words that the shell will read as just these words.
+pub fn quote_argv(argv: &[Vec<u8>]) -> Result<Vec<u8>, ShellError> {
+    if argv.first().is_none_or(Vec::is_empty) {
+        return Err(ShellError::Empty);
+    }
     let mut line = Vec::new();
-    for (number, word) in words.iter().enumerate() {
-        if number > 0 {
+    for word in argv {
+        if !line.is_empty() {
             line.push(b' ');
         }
         quote(word, &mut line)?;
     }
-    if line.len() > MAX_COMMAND {
-        return Err(ShellError::TooLong { length: line.len() });
-    }
     Ok(line)
 }
 
-/// Whether a word of several is one that only a shell line would give a meaning.
-pub fn looks_like_an_operator(word: &[u8]) -> bool {
-    let operators: [&[u8]; 14] = [
-        b"&&", b"||", b"|", b";", b"&", b">", b">>", b"<", b"2>", b"2>&1", b">&2", b"1>&2", b"&>",
-        b"|&",
-    ];
-    operators.contains(&word)
-}
-
-/// Single quotes, with `'` and `\` outside of them: fish reads a backslash within single quotes as
-/// an escape, the others do not.
-fn quote(word: &[u8], line: &mut Vec<u8>) -> Result<(), ShellError> {
-    if word.contains(&0) {
-        return Err(ShellError::Nul);
-    }
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./:,@+".contains(byte);
-    if !word.is_empty() && word.iter().all(plain) {
-        line.extend_from_slice(word);
-        return Ok(());
-    }
-    let mut quoted = false;
-    for byte in word {
-        let special = matches!(byte, b'\'' | b'\\');
-        if special == quoted {
-            line.push(b'\'');
-            quoted = !special;
-        }
-        if special {
-            line.push(b'\\');
-        }
-        line.push(*byte);
-    }
-    if quoted {
-        line.push(b'\'');
-    }
-    if word.is_empty() {
-        line.extend_from_slice(b"''");
-    }
-    Ok(())
-}
-
-/// The exec request's bytes: the marker by which the processes are found, environment, directory,
-/// then the line as it is. sshd's AcceptEnv drops variables silently, so they are set by prefix.
+/// What goes on the wire: `export SGW_EXEC=x-…; `, then variables and directory, then the line. It is
+/// put in front on the line's first line and nothing behind, so that comments, here-documents and
+/// syntax errors mean what they would alone. A relative directory is one below the shell's first.
 pub fn wrap(
     marker: &str,
     env: &[(String, Vec<u8>)],
     cwd: Option<&[u8]>,
     line: &[u8],
 ) -> Result<Vec<u8>, ShellError> {
-    if line.contains(&0) {
-        return Err(ShellError::Nul);
-    }
-    let mut wire = format!("export SGW_EXEC={marker}; ").into_bytes();
-    for (name, value) in env {
-        check_name(name)?;
-        wire.extend_from_slice(format!("export {name}=").as_bytes());
-        quote(value, &mut wire)?;
+    let mut wire = format!("export {MARKER}={marker}; ").into_bytes();
+    if !env.is_empty() {
+        wire.extend_from_slice(b"export");
+        for (name, value) in env {
+            check_name(name)?;
+            wire.push(b' ');
+            wire.extend_from_slice(name.as_bytes());
+            wire.push(b'=');
+            quote(value, &mut wire)?;
+        }
+        // Not `|| exit`: fish's export of a PATH without a colon succeeds with status 1.
         wire.extend_from_slice(b"; ");
     }
     if let Some(directory) = cwd {
-        if directory.is_empty() {
-            return Err(ShellError::EmptyDirectory);
-        }
         wire.extend_from_slice(b"cd -- ");
-        quote(directory, &mut wire)?;
+        quote(&anchored(directory)?, &mut wire)?;
         wire.extend_from_slice(b" || exit 1; ");
     }
     wire.extend_from_slice(line);
+    if wire.contains(&0) {
+        return Err(ShellError::Nul);
+    }
     if wire.len() > MAX_COMMAND {
-        return Err(ShellError::TooLong { length: wire.len() });
+        return Err(ShellError::TooLong(wire.len()));
     }
     Ok(wire)
+}
+
+/// The first of several words that looks as if it were meant for the shell (`&&`, `|`, `2>&1`), where
+/// it is going to be an argument.
+pub fn looks_like_operator_word(argv: &[Vec<u8>]) -> Option<&[u8]> {
+    let several = argv.get(1..).filter(|rest| !rest.is_empty())?;
+    several.iter().map(Vec::as_slice).find(|word| is_operator(word) || is_redirection(word))
+}
+
+fn is_operator(word: &[u8]) -> bool {
+    [&b"&&"[..], b"||", b"|", b"|&", b";", b"&"].contains(&word)
+}
+
+fn is_redirection(word: &[u8]) -> bool {
+    let rest = match word {
+        [b'0'..=b'9' | b'&', rest @ ..] if matches!(rest.first(), Some(b'<' | b'>')) => rest,
+        word => word,
+    };
+    let target = [&b">>"[..], b">&", b">|", b">", b"<<<", b"<<", b"<&", b"<"]
+        .iter()
+        .find_map(|operator| rest.strip_prefix(*operator));
+    match target {
+        None => false,
+        Some([] | [b'/' | b'.', ..] | [b'0'..=b'9' | b'-']) => true,
+        Some(_) => false,
+    }
+}
+
+/// `cd` goes to CDPATH for `name` and back for `-`, but never for what starts with `./` or `/`.
+fn anchored(directory: &[u8]) -> Result<Vec<u8>, ShellError> {
+    match directory {
+        [] => Err(ShellError::NoDirectory),
+        [b'/', ..] => Ok(directory.to_vec()),
+        _ => Ok([b"./", directory].concat()),
+    }
 }
 
 fn check_name(name: &str) -> Result<(), ShellError> {
     let letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     let fits = name.bytes().next().is_some_and(letter)
-        && name.bytes().all(|byte| letter(byte) || byte.is_ascii_digit())
-        && name.len() <= 255;
-    match fits {
-        false => Err(ShellError::VariableName(name.chars().take(64).collect())),
-        true if name == "SGW_EXEC" => Err(ShellError::OwnVariable),
-        true => Ok(()),
+        && name.bytes().all(|byte| letter(byte) || byte.is_ascii_digit());
+    match name {
+        MARKER => Err(ShellError::Reserved),
+        _ if fits => Ok(()),
+        _ => Err(ShellError::Name(name.to_owned())),
     }
 }
+
+/// Single quotes around everything but quotes and backslashes, which stand outside behind a
+/// backslash: in fish a backslash escapes both even inside single quotes, elsewhere it does not.
+fn quote(word: &[u8], line: &mut Vec<u8>) -> Result<(), ShellError> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./:@,+".contains(byte);
+    if word.contains(&0) {
+        return Err(ShellError::Nul);
+    }
+    if !word.is_empty() && word.iter().all(plain) && !is_reserved(word) {
+        line.extend_from_slice(word);
+        return Ok(());
+    }
+    if word.is_empty() {
+        line.extend_from_slice(b"''");
+        return Ok(());
+    }
+    let mut quoted = false;
+    for &byte in word {
+        let outside = byte == b'\'' || byte == b'\\';
+        if outside == quoted {
+            line.push(b'\'');
+            quoted = !quoted;
+        }
+        if outside {
+            line.push(b'\\');
+        }
+        line.push(byte);
+    }
+    if quoted {
+        line.push(b'\'');
+    }
+    Ok(())
+}
+
+/// Words of plain letters that a shell would not take for a program's name.
+fn is_reserved(word: &[u8]) -> bool {
+    const RESERVED: &[&str] = &[
+        "if",
+        "then",
+        "else",
+        "elif",
+        "fi",
+        "do",
+        "done",
+        "case",
+        "esac",
+        "while",
+        "until",
+        "for",
+        "in",
+        "select",
+        "function",
+        "time",
+        "coproc",
+        "repeat",
+        "foreach",
+        "end",
+        "nocorrect",
+    ];
+    RESERVED.iter().any(|reserved| reserved.as_bytes() == word)
+}
+
+#[cfg(test)]
+mod tests;

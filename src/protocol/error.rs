@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::authorize::Denied;
+
 /// What kind of answer a code is, which the exit status tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -147,6 +149,33 @@ impl Failure {
     pub fn sent(mut self, sent: bool) -> Self {
         self.sent = Some(sent);
         self
+    }
+}
+
+impl From<Denied> for Failure {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::NotYours => Failure::new(
+                Code::SessionUnknown,
+                "no such session",
+                "sgw sessions lists yours; sgw request opens one",
+            ),
+            Denied::Capability(capability) => Failure::new(
+                Code::GrantMissing,
+                format!("this session was not given {capability}"),
+                format!("ask for it: sgw request DEST --only {capability} --reason …"),
+            ),
+            Denied::Expired => Failure::new(
+                Code::GrantExpired,
+                "the session's time is over",
+                "sgw request DEST --reason … asks for a new one",
+            ),
+            Denied::Exhausted => Failure::new(
+                Code::GrantExhausted,
+                "the session's commands are used up",
+                "sgw request DEST --reason … --new asks for a new one",
+            ),
+        }
     }
 }
 

@@ -52,9 +52,8 @@ impl Run for Audit {
 }
 
 fn list(context: &Context, proof: &Proof, since: Option<u64>, limit: Option<u64>) -> Outcome {
-    let proven = proof.open(context)?;
-    Ok(context.block_on(async {
-        let mut connection = proven.connect().await?;
+    context.interactive(async {
+        let mut connection = proof.open(context).await?.connect().await?;
         connection.begin(&Request::AuditList { since, limit }).await?;
         loop {
             let frame = connection.read().await?;
@@ -73,14 +72,13 @@ fn list(context: &Context, proof: &Proof, since: Option<u64>, limit: Option<u64>
                 _ => {}
             }
         }
-    })?)
+    })
 }
 
 fn verify(context: &Context, proof: &Proof) -> Outcome {
-    let proven = proof.open(context)?;
-    let verified: view::Verified = context.block_on(async {
-        let mut connection = proven.connect().await?;
-        connection.call(&Request::AuditVerify {}).await
+    let verified: view::Verified = context.interactive(async {
+        let mut connection = proof.open(context).await?.connect().await?;
+        Ok(connection.call(&Request::AuditVerify {}).await?)
     })?;
     context.ui.result(&verified, || views::verified(&verified));
     Ok(if verified.ok { Exit::DONE } else { Exit::FAILED })

@@ -59,9 +59,9 @@ impl Run for Config {
             }
             What::Unset { name, proof } => (Request::Unset { name }, proof),
         };
-        let proven = proof.open(context)?;
-        let answer: Value =
-            context.block_on(async { proven.connect().await?.call(&request).await })?;
+        let answer: Value = context.interactive(async {
+            Ok(proof.open(context).await?.connect().await?.call(&request).await?)
+        })?;
         let text = || match serde_json::from_value::<view::Settings>(answer.clone()) {
             Ok(settings) => views::settings(&settings.settings),
             Err(_) => String::new(),

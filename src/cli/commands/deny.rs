@@ -28,16 +28,12 @@ pub struct Deny {
 impl Run for Deny {
     fn run(self, context: &Context) -> Outcome {
         let request = operator::Request::Deny { id: self.id, message: self.message };
-        let proven = match request.needs_proof() {
-            true => Some(self.proof.open(context)?),
-            false => None,
-        };
-        let decided: view::Decided = context.block_on(async {
-            let mut connection = match &proven {
-                Some(proven) => proven.connect().await?,
-                None => context.operator().await?,
+        let decided: view::Decided = context.interactive(async {
+            let mut connection = match request.needs_proof() {
+                true => self.proof.open(context).await?.connect().await?,
+                false => context.operator().await?,
             };
-            connection.call(&request).await
+            Ok(connection.call(&request).await?)
         })?;
         context.ui.result(&decided, || views::decided(&decided));
         Ok(Exit::DONE)

@@ -40,7 +40,7 @@ impl Run for Init {
             Some(passphrase) => checked(passphrase)?,
             None => {
                 self.proof.can_ask(context, "the passphrase")?;
-                choose(context)?
+                context.interactive(choose(context))?
             }
         };
         let path = place.path();
@@ -88,15 +88,15 @@ fn checked(passphrase: Secret<String>) -> Result<Secret<String>, Failure> {
         .map_err(|weak| Failure::new(Code::OperatorPassphrase, weak.to_string(), weak.help))
 }
 
-fn choose(context: &Context) -> Result<Secret<String>, Stop> {
+async fn choose(context: &Context) -> Result<Secret<String>, Stop> {
     let ui = context.ui;
     ui.say("The passphrase proves that you are the operator. sgw can't recover it.");
     let ways = ["six words that sgw draws (strong, and easy to type)", "a passphrase of my own"];
-    if prompt::choose("Which passphrase?", &ways)? == 0 {
-        return draw(context);
+    if prompt::choose("Which passphrase?", &ways.map(str::to_owned)).await? == 0 {
+        return draw(context).await;
     }
     loop {
-        let chosen = checked(prompt::new_password("Passphrase", "Once more")?);
+        let chosen = checked(prompt::new_password("Passphrase", "Once more").await?);
         match chosen {
             Ok(passphrase) => return Ok(passphrase),
             Err(weak) => ui.say(&format!("{}. {}", weak.message, weak.hint)),
@@ -104,7 +104,7 @@ fn choose(context: &Context) -> Result<Secret<String>, Stop> {
     }
 }
 
-fn draw(context: &Context) -> Result<Secret<String>, Stop> {
+async fn draw(context: &Context) -> Result<Secret<String>, Stop> {
     let ui = context.ui;
     loop {
         let words = passphrase::six_words(&random().map_err(Error::local("draw random bytes"))?);
@@ -113,7 +113,7 @@ fn draw(context: &Context) -> Result<Secret<String>, Stop> {
         }
         ui.say(&format!("\n    {}\n\nWrite them down before you go on.", ui.bold(words.expose())));
         loop {
-            let typed = prompt::password("Type them once")?;
+            let typed = prompt::password("Type them once").await?;
             let same = typed.expose().split_whitespace().eq(words.expose().split(' '));
             if same {
                 return Ok(words);

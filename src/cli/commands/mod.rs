@@ -1,5 +1,6 @@
 //! The commands, in the order in which the help lists them.
 
+mod approve;
 mod audit;
 mod close;
 pub mod completions;
@@ -13,10 +14,8 @@ mod instructions;
 mod lock;
 mod man;
 mod output;
-mod pause;
 mod request;
 mod requests;
-mod resume;
 mod sessions;
 mod show;
 mod signal;
@@ -45,10 +44,9 @@ pub const ENTRIES: &[Entry] = &[
     entry::<init::Init>("init", Who::Operator),
     entry::<unlock::Unlock>("unlock", Who::Operator),
     entry::<requests::Requests>("requests", Who::Operator),
+    entry::<approve::Approve>("approve", Who::Operator),
     entry::<deny::Deny>("deny", Who::Operator),
     entry::<lock::Lock>("lock", Who::Operator),
-    entry::<pause::Pause>("pause", Who::Operator),
-    entry::<resume::Resume>("resume", Who::Operator),
     entry::<daemon::Daemon>("daemon", Who::Operator),
     entry::<audit::Audit>("audit", Who::Operator),
     entry::<config::Config>("config", Who::Operator),

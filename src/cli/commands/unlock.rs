@@ -1,12 +1,15 @@
 //! `sgw unlock`: opens the data key and starts the daemon with it.
 
+use serde_json::json;
+
 use crate::{
     cli::{Context, Outcome, Run, Stop, person, proof::Proof, ui::exit::Exit, views},
     client::{
         Error,
         launch::{self, Launched},
     },
-    protocol::handover::Ready,
+    domain::escape::visible,
+    protocol::error::{Code, Failure},
 };
 
 /// Start the daemon: from now on agents can ask
@@ -27,13 +30,11 @@ pub struct Unlock {
 impl Run for Unlock {
     fn run(self, context: &Context) -> Outcome {
         if runs(context)? {
-            context.ui.result(&serde_json::json!({ "running": true, "started": false }), || {
-                "unlocked already".to_owned()
-            });
+            let already = json!({ "running": true, "started": false });
+            context.ui.result(&already, || "unlocked already".to_owned());
             return Ok(Exit::DONE);
         }
-        let launched = launch(context, &self.proof)?;
-        tell(context, &launched.ready);
+        launch(context, &self.proof)?;
         Ok(Exit::DONE)
     }
 }
@@ -42,18 +43,16 @@ impl Run for Unlock {
 pub fn in_foreground(context: &Context, proof: &Proof) -> Outcome {
     if runs(context)? {
         let message = "a daemon runs here already";
-        let code = crate::protocol::error::Code::HomeBusy;
-        return Err(crate::protocol::error::Failure::new(code, message, "sgw daemon status").into());
+        return Err(Failure::new(Code::HomeBusy, message, "sgw daemon status").into());
     }
     let launched = launch(context, proof)?;
-    tell(context, &launched.ready);
     let ended_well = context.block_on(launched.until_it_ends())?;
     Ok(if ended_well { Exit::DONE } else { Exit::FAILED })
 }
 
 fn runs(context: &Context) -> Result<bool, Stop> {
     person::not_under_an_agent(context.globals.i_am_the_operator)?;
-    Ok(context.block_on(async {
+    let runs = context.block_on(async {
         match context.operator().await {
             Ok(connection) => {
                 connection.close().await;
@@ -62,22 +61,19 @@ fn runs(context: &Context) -> Result<bool, Stop> {
             Err(Error::Locked) => Ok(false),
             Err(error) => Err(error),
         }
-    })?)
+    });
+    Ok(runs?)
 }
 
 fn launch(context: &Context, proof: &Proof) -> Result<Launched, Stop> {
     let place = context.place()?;
-    let data_key = proof.data_key(context)?;
-    Ok(launch::launch(&place, data_key)?)
-}
-
-fn tell(context: &Context, ready: &Ready) {
+    let data_key = context.interactive(proof.data_key(context))?;
+    let launched = launch::launch(&place, data_key)?;
+    let ready = &launched.ready;
     if let Some(warning) = &ready.warning {
-        context.ui.say(&format!("sgw: warning: {}", crate::domain::escape::visible(warning, 400)));
+        context.ui.say(&format!("sgw: warning: {}", visible(warning, 400)));
     }
-    context
-        .ui
-        .result(&serde_json::json!({ "running": true, "started": true, "daemon": ready }), || {
-            views::ready(ready)
-        });
+    let started = json!({ "running": true, "started": true, "daemon": ready });
+    context.ui.result(&started, || views::ready(ready));
+    Ok(launched)
 }

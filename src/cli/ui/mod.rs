@@ -144,8 +144,14 @@ pub fn can_prompt() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
+/// A question's words, where the answer goes on the same line.
+fn prompt(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = write!(stderr, "{text} ").and_then(|()| stderr.flush());
+}
+
 /// Begins a new line where a question was broken off.
-fn raw_line() {
+fn new_line() {
     let _ = writeln!(io::stderr().lock());
 }
 

@@ -1,31 +1,44 @@
 //! Questions to the person at the terminal. dialoguer can't be cancelled: it asks on a thread of its
-//! own, while this one watches for signals and puts the terminal back as it was, however it ends.
+//! own. Whoever drops a question (a signal, a daemon that withdraws it) gets the terminal back as it
+//! was. What was typed before a question stood there is no answer to it.
 
-use std::io;
+use std::{io, time::Duration};
 
 use dialoguer::{Confirm, Password, Select, theme::SimpleTheme};
-use rustix::termios::{OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    termios::{
+        LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr,
+    },
+};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
 };
+use zeroize::Zeroizing;
 
+use super::exit::Exit;
 use crate::{
     cli::Stop,
-    client::{self, Error},
     domain::secret::Secret,
     protocol::error::{Code, Failure},
 };
 
+/// A terminal's line has at most 4,095 bytes (termios(3), canonical mode).
+const MAX_LINE: usize = 4096;
+/// A person does not notice that this lies between two looks at the keyboard.
+const LOOK_AGAIN: Duration = Duration::from_millis(30);
+
 /// Asks for a secret without showing it.
-pub fn password(prompt: &str) -> Result<Secret<String>, Stop> {
+pub async fn password(prompt: &str) -> Result<Secret<String>, Stop> {
     let prompt = prompt.to_owned();
     ask(move || Password::new().with_prompt(prompt).allow_empty_password(true).interact())
+        .await
         .map(Secret::new)
 }
 
 /// Asks for a new secret, twice.
-pub fn new_password(prompt: &str, again: &str) -> Result<Secret<String>, Stop> {
+pub async fn new_password(prompt: &str, again: &str) -> Result<Secret<String>, Stop> {
     let (prompt, again) = (prompt.to_owned(), again.to_owned());
     ask(move || {
         Password::new()
@@ -33,70 +46,93 @@ pub fn new_password(prompt: &str, again: &str) -> Result<Secret<String>, Stop> {
             .with_confirmation(again, "The two differ: once more from the start.")
             .interact()
     })
+    .await
     .map(Secret::new)
 }
 
-/// Asks for one of several; Enter takes the marked one, Esc none.
-pub fn choose(prompt: &str, items: &[impl ToString]) -> Result<usize, Stop> {
-    let (prompt, items) = (prompt.to_owned(), items.iter().map(ToString::to_string).collect());
-    let items: Vec<String> = items;
+/// Asks for one of several with the arrow keys; Enter takes the marked one, Esc ends everything.
+pub async fn choose(prompt: &str, items: &[String]) -> Result<usize, Stop> {
+    let (prompt, items) = (prompt.to_owned(), items.to_vec());
     ask(move || {
         let theme = SimpleTheme;
         Select::with_theme(&theme).with_prompt(prompt).items(&items).default(0).interact_opt()
-    })?
-    .ok_or(Stop::Exit(super::exit::Exit::INTERRUPTED))
+    })
+    .await?
+    .ok_or(Stop::Exit(Exit::INTERRUPTED))
 }
 
 /// Asks for a yes or a no: `y` or `n`; Enter alone answers nothing.
-pub fn confirm(prompt: &str) -> Result<bool, Stop> {
+pub async fn confirm(prompt: &str) -> Result<bool, Stop> {
     let prompt = prompt.to_owned();
-    ask(move || Confirm::new().with_prompt(prompt).wait_for_newline(false).interact())
+    ask(move || Confirm::new().with_prompt(prompt).wait_for_newline(false).interact()).await
 }
 
-fn ask<T: Send + 'static>(
+async fn ask<T: Send + 'static>(
     question: impl FnOnce() -> dialoguer::Result<T> + Send + 'static,
 ) -> Result<T, Stop> {
-    let terminal = Terminal::save();
-    forget_typed_ahead();
-    let runtime = client::runtime().map_err(Error::local("start"))?;
-    let answer = runtime.block_on(async {
-        let mut signals = Signals::watch().map_err(Error::local("watch for signals"))?;
-        let (to, answer) = oneshot::channel();
-        std::thread::spawn(move || {
-            let _ = to.send(question());
-        });
-        tokio::select! {
-            biased;
-            () = signals.any() => Ok(None),
-            answer = answer => Ok::<_, Error>(answer.ok()),
-        }
+    let mut terminal = Terminal::save();
+    let (to, answer) = oneshot::channel();
+    std::thread::spawn(move || {
+        // Whoever asked may be gone.
+        let _ = to.send(question());
     });
-    runtime.shutdown_background();
-    match answer? {
-        Some(Ok(answer)) => Ok(answer),
-        Some(Err(dialoguer::Error::IO(error))) if error.kind() != io::ErrorKind::Interrupted => {
-            terminal.restore();
+    match answer.await {
+        Ok(Ok(answer)) => {
+            terminal.keep();
+            Ok(answer)
+        }
+        Ok(Err(dialoguer::Error::IO(error))) if error.kind() != io::ErrorKind::Interrupted => {
             let message = format!("the terminal can't be asked: {error}");
             let hint = "give the answers as flags: see --help";
             Err(Failure::new(Code::OperatorProof, message, hint).into())
         }
-        _ => {
-            terminal.restore();
-            Err(Stop::Exit(super::exit::Exit::INTERRUPTED))
-        }
+        _ => Err(Stop::Exit(Exit::INTERRUPTED)),
     }
 }
 
-/// What ends a question from outside.
-pub struct Signals([tokio::signal::unix::Signal; 3]);
+/// Asks for a line. It can be dropped at any moment: a question that the daemon withdraws leaves
+/// nothing behind that would read the next one's answer.
+pub async fn line(prompt: &str, echo: bool) -> io::Result<Secret<String>> {
+    let mut terminal = Terminal::save();
+    if !echo {
+        terminal.hide();
+    }
+    super::prompt(prompt);
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));
+    loop {
+        while !has_a_line()? {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        let mut piece = Zeroizing::new([0; 512]);
+        // Ready in canonical mode means that a line is there: this does not wait.
+        let count = rustix::io::read(io::stdin(), &mut *piece)?;
+        line.extend_from_slice(&piece[..count]);
+        if count == 0 && line.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if count == 0 || line.ends_with(b"\n") || line.len() >= MAX_LINE {
+            break;
+        }
+    }
+    terminal.keep();
+    let text = String::from_utf8_lossy(&line);
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+fn has_a_line() -> io::Result<bool> {
+    let stdin = io::stdin();
+    let mut waiting = [PollFd::new(&stdin, PollFlags::IN)];
+    Ok(poll(&mut waiting, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0)
+}
+
+/// What ends a command's questions from outside.
+pub struct Signals([Signal; 3]);
 
 impl Signals {
     pub fn watch() -> io::Result<Self> {
-        Ok(Self([
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::hangup())?,
-        ]))
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let [interrupt, terminate, hangup] = kinds.map(signal);
+        Ok(Self([interrupt?, terminate?, hangup?]))
     }
 
     pub async fn any(&mut self) {
@@ -109,24 +145,41 @@ impl Signals {
     }
 }
 
-/// The terminal's modes as they were before a question.
-struct Terminal(Option<Termios>);
+/// The terminal's modes as they were before a question; put back when the question is dropped.
+struct Terminal {
+    before: Option<Termios>,
+    broken_off: bool,
+}
 
 impl Terminal {
     fn save() -> Self {
-        Self(tcgetattr(io::stdin()).ok())
+        let _ = tcflush(io::stdin(), QueueSelector::IFlush);
+        Self { before: tcgetattr(io::stdin()).ok(), broken_off: true }
     }
 
-    fn restore(&self) {
-        if let Some(modes) = &self.0 {
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, modes);
+    fn hide(&mut self) {
+        if let Some(before) = &self.before {
+            let mut modes = before.clone();
+            modes.local_modes.remove(LocalModes::ECHO);
+            modes.local_modes.insert(LocalModes::ECHONL);
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &modes);
         }
-        let _ = console::Term::stderr().show_cursor();
-        super::raw_line();
+    }
+
+    /// The question was answered, and whoever asked has put everything back.
+    fn keep(&mut self) {
+        self.broken_off = false;
     }
 }
 
-/// What was typed before a question was there is no answer to it.
-pub fn forget_typed_ahead() {
-    let _ = tcflush(io::stdin(), QueueSelector::IFlush);
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
+        }
+        if self.broken_off {
+            let _ = console::Term::stderr().show_cursor();
+            super::new_line();
+        }
+    }
 }

@@ -20,7 +20,7 @@ pub use self::{permit::Permit, show::SessionShown};
 use crate::{
     domain::{
         action::{Access, Action, Exec},
-        authorize::{self, Decision, Denied, NotApproved},
+        authorize::{self, Decision, NotApproved},
         digest::Digest,
         grant::{Grant, Terms},
         id::Id,
@@ -123,7 +123,7 @@ impl Desk {
         let now = (self.now)();
         match authorize::authorize_exec(&asker.identity, ground.owner, ground.grant, exec, now) {
             Decision::Allowed(allowed) => Ok(Verdict::Permit(Permit::issue(allowed))),
-            Decision::Denied(denied) => Err(refused(&denied)),
+            Decision::Denied(denied) => Err(Failure::from(denied)),
             Decision::Ask { .. } if no_ask => Err(approval_required()),
             Decision::Ask { action, rule } => {
                 let sameness = action.sameness(&asker.identity);
@@ -285,7 +285,7 @@ impl Desk {
                     }
                     Ok(permit)
                 }
-                Err(NotApproved::Denied(denied)) => Err(refused(&denied)),
+                Err(NotApproved::Denied(denied)) => Err(Failure::from(denied)),
                 Err(NotApproved::Request(Refused::NotApproved(State::Expired))) => {
                     Err(expired(false, id))
                 }
@@ -512,29 +512,4 @@ fn approval_required() -> Failure {
         "this needs the operator's yes, and --no-ask was given",
         "run it without --no-ask",
     )
-}
-
-fn refused(denied: &Denied) -> Failure {
-    match denied {
-        Denied::NotYours => Failure::new(
-            Code::SessionUnknown,
-            "no such session",
-            "sgw sessions lists yours; sgw request opens one",
-        ),
-        Denied::Capability(capability) => Failure::new(
-            Code::GrantMissing,
-            format!("this session was not given {capability}"),
-            format!("ask for it: sgw request DEST --only {capability} --reason …"),
-        ),
-        Denied::Expired => Failure::new(
-            Code::GrantExpired,
-            "the session's time is over",
-            "sgw request DEST --reason … asks for a new one",
-        ),
-        Denied::Exhausted => Failure::new(
-            Code::GrantExhausted,
-            "the session's commands are used up",
-            "sgw request DEST --reason … --new asks for a new one",
-        ),
-    }
 }

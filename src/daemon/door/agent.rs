@@ -409,7 +409,7 @@ fn heed(control: &Control, word: &Request) {
             *acks = (acks.0.max(*stdout), acks.1.max(*stderr));
         }),
         Request::Cancel {} => control.cancel.cancel(),
-        Request::Leave {} => control.left.store(true, std::sync::atomic::Ordering::SeqCst),
+        Request::Leave {} => control.left.cancel(),
         _ => {}
     }
 }

@@ -1,10 +1,7 @@
 //! A caller that follows a command: its output goes out, acknowledgements and input come in.
 
 use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -35,7 +32,7 @@ const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 pub struct Control {
     pub acks: watch::Sender<(u64, u64)>,
     pub cancel: CancellationToken,
-    pub left: AtomicBool,
+    pub left: CancellationToken,
     /// Set once the command runs and this call may feed it.
     pub feeds: OnceLock<Arc<Exec>>,
 }
@@ -45,7 +42,7 @@ impl Control {
         Arc::new(Self {
             acks: watch::Sender::new((0, 0)),
             cancel: CancellationToken::new(),
-            left: AtomicBool::new(false),
+            left: CancellationToken::new(),
             feeds: OnceLock::new(),
         })
     }
@@ -66,7 +63,7 @@ impl Following {
 
 impl Drop for Following {
     fn drop(&mut self) {
-        self.exec.went(self.control.left.load(Ordering::SeqCst));
+        self.exec.went(self.control.left.is_cancelled());
     }
 }
 
@@ -146,6 +143,10 @@ pub async fn follow(
                 outbox.json(request, &Message::Credit { bytes }).await?;
             }
             () = tokio::time::sleep_until(over) => {
+                return outbox.answer(request, Ok(running(&exec))).await;
+            }
+            // It leaves on purpose, and wants to know how things stand.
+            () = control.left.cancelled() => {
                 return outbox.answer(request, Ok(running(&exec))).await;
             }
         }

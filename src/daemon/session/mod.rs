@@ -15,6 +15,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -26,6 +27,7 @@ use crate::{
     daemon::{desk::Permit, evidence::Evidence, upstream::Pool},
     domain::{
         action,
+        authorize::Denied,
         grant::Grant,
         id::{Id, Name},
         identity::Identity,
@@ -96,6 +98,8 @@ pub struct Sessions {
     recent: Allowance,
     evidence: Arc<Evidence>,
     now: fn() -> Timestamp,
+    /// Woken when a session has ended.
+    pub ended: Notify,
 }
 
 impl Session {
@@ -208,7 +212,7 @@ impl Session {
 impl Sessions {
     pub fn new(spool_directory: PathBuf, evidence: Arc<Evidence>, now: fn() -> Timestamp) -> Self {
         let recent = Allowance::new(RECENT);
-        Self { all: Mutex::default(), spool_directory, recent, evidence, now }
+        Self { all: Mutex::default(), spool_directory, recent, evidence, now, ended: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Id, Arc<Session>>> {
@@ -281,6 +285,10 @@ impl Sessions {
         }
         {
             let mut state = session.lock();
+            // Judged before, and counted only now: of two at once one may come too late.
+            if !state.grant.has_commands_left() {
+                return Err(Failure::from(Denied::Exhausted).sent(false));
+            }
             state.grant.used_commands += 1;
             state.collect_until = None;
         }
@@ -369,6 +377,7 @@ impl Sessions {
         if let Err(error) = self.evidence.append(record).await {
             tracing::error!(session = %session.id, %error, "the end of a session was not recorded");
         }
+        self.ended.notify_one();
     }
 
     /// Ends sessions whose time is over, and forgets old ones, for as long as the daemon lives.

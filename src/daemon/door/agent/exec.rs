@@ -258,7 +258,7 @@ impl Caller {
 
 fn not_a_command(error: &shell::ShellError) -> Failure {
     match error {
-        shell::ShellError::TooLong { .. } => Failure::new(
+        shell::ShellError::TooLong(_) => Failure::new(
             Code::LimitCommand,
             error.to_string(),
             "put it into a file on the target, or pass it on standard input: sgw exec -i",

@@ -1,0 +1,256 @@
+//! How to log in at each machine on the way: as flags say, or as the operator chooses. What is borrowed
+//! (a key file, the ssh-agent) the agent could use without sgw, and the prompt says so.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
+
+use ssh_key::{HashAlg, PrivateKey};
+
+use super::Answers;
+use crate::{
+    cli::{
+        Context, Stop,
+        resolve::{
+            keys::{self, LoadedKey},
+            password,
+            route::{Proposal, Resolved},
+            ssh_agent::Agent,
+        },
+        ui::{self, prompt},
+    },
+    domain::{
+        escape::{exact, visible, visible_bytes},
+        key,
+        secret::Secret,
+    },
+    protocol::{
+        error::{Code, Failure},
+        operator::Credential,
+    },
+};
+
+/// Everything that goes with the yes.
+#[derive(Default)]
+pub struct Chosen {
+    /// For each hop, in order.
+    pub credentials: Vec<Vec<Credential>>,
+    /// By their numbers, from 1.
+    pub secrets: Vec<Secret<Vec<u8>>>,
+    /// By their numbers, from 0.
+    pub agents: Vec<OwnedFd>,
+}
+
+pub async fn choose(
+    context: &Context,
+    answers: &Answers,
+    resolved: &Resolved,
+) -> Result<Chosen, Stop> {
+    let said = !answers.identities.is_empty() || answers.password.is_some() || answers.use_agent;
+    let mut choice = Choice { context, answers, chosen: Chosen::default(), agents: Vec::new() };
+    for (at, hop) in resolved.hops.iter().enumerate() {
+        let target = at + 1 == resolved.hops.len();
+        let credentials = match said {
+            true => choice.as_said(hop, target).await?,
+            false if context.ui.json || answers.yes || !ui::can_prompt() => return Err(missing().into()),
+            false => choice.ask(hop).await?,
+        };
+        choice.chosen.credentials.push(credentials);
+    }
+    choice.finish()
+}
+
+fn missing() -> Failure {
+    let message = "nothing says how to log in there";
+    let hint = "add --identity FILE, --password-file FILE or --use-agent";
+    Failure::new(Code::RequestCredential, message, hint)
+}
+
+struct Choice<'a> {
+    context: &'a Context,
+    answers: &'a Answers,
+    chosen: Chosen,
+    /// Connected, by the path of their socket.
+    agents: Vec<(PathBuf, Agent)>,
+}
+
+impl Choice<'_> {
+    /// What flags name: keys for every machine, the password for the target alone.
+    async fn as_said(&mut self, hop: &Proposal, target: bool) -> Result<Vec<Credential>, Stop> {
+        let mut credentials = Vec::new();
+        for path in &self.answers.identities {
+            let key = self.load(path).await?;
+            credentials.push(self.key(&key)?);
+        }
+        if self.answers.use_agent {
+            credentials.extend(self.of_agent(hop).await?);
+        }
+        if let Some(path) = self.answers.password.as_ref().filter(|_| target) {
+            let password = password::read(path, &mut io::stdin().lock());
+            let password = password.map_err(|error| unusable(error.to_string()))?;
+            credentials.push(self.password(password));
+        }
+        if credentials.is_empty() {
+            let message = format!("nothing says how to log in at {}", exact_hop(hop));
+            let hint = "add --identity FILE or --use-agent: a password is for the target alone";
+            return Err(Failure::new(Code::RequestCredential, message, hint).into());
+        }
+        Ok(credentials)
+    }
+
+    /// Asks, with what ssh_config and the agent propose first.
+    async fn ask(&mut self, hop: &Proposal) -> Result<Vec<Credential>, Stop> {
+        let mut ways: Vec<(String, Way)> = Vec::new();
+        if let Some(at) = self.connect(hop).await? {
+            for key in self.agents[at].1.proposed(hop) {
+                let comment = visible(&key.comment, 60);
+                let text = format!("ssh-agent: {comment} {}", key.fingerprint);
+                ways.push((text, Way::Agent(at, key.fingerprint.clone())));
+            }
+        }
+        for identity in hop.identities.iter().filter(|identity| identity.file) {
+            let text = format!("key file {}", shown(&identity.path));
+            ways.push((text, Way::File(identity.path.clone())));
+        }
+        ways.push(("a password".to_owned(), Way::Password));
+        ways.push(("another key file".to_owned(), Way::OtherFile));
+        let items: Vec<String> = ways.iter().map(|(text, _)| text.clone()).collect();
+        if items.len() > 2 {
+            self.context.ui.note("keys of your ssh-agent and key files are borrowed: the agent can use them without sgw");
+        }
+        let prompt = format!("Log in at {} with", exact_hop(hop));
+        let chosen = prompt::choose(&prompt, &items).await?;
+        let credential = match ways.swap_remove(chosen).1 {
+            Way::Agent(at, fingerprint) => agent_key(at, fingerprint),
+            Way::File(path) => {
+                let key = self.load(&path).await?;
+                self.key(&key)?
+            }
+            Way::OtherFile => {
+                let path = prompt::line("Which file:", true).await.map_err(no_answer)?;
+                let key = self.load(&expand(path.expose())).await?;
+                self.key(&key)?
+            }
+            Way::Password => {
+                let text = format!("Password for {}", exact_hop(hop));
+                let password = prompt::password(&text).await?;
+                self.password(password)
+            }
+        };
+        Ok(vec![credential])
+    }
+
+    async fn of_agent(&mut self, hop: &Proposal) -> Result<Vec<Credential>, Failure> {
+        let Some(at) = self.connect(hop).await? else {
+            let hint = "start one: eval $(ssh-agent); ssh-add";
+            return Err(Failure::new(Code::RequestCredential, "no ssh-agent runs", hint));
+        };
+        let proposed = self.agents[at].1.proposed(hop);
+        if proposed.is_empty() {
+            let message = "the ssh-agent has no key for this machine";
+            return Err(Failure::new(Code::RequestCredential, message, "ssh-add FILE"));
+        }
+        Ok(proposed.iter().map(|key| agent_key(at, key.fingerprint.clone())).collect())
+    }
+
+    /// Which of the connected agents serves this hop.
+    async fn connect(&mut self, hop: &Proposal) -> Result<Option<usize>, Failure> {
+        let Some(path) = &hop.agent else { return Ok(None) };
+        if let Some(at) = self.agents.iter().position(|(known, _)| known == path) {
+            return Ok(Some(at));
+        }
+        match Agent::connect(path).await {
+            Ok(agent) => {
+                self.agents.push((path.clone(), agent));
+                Ok(Some(self.agents.len() - 1))
+            }
+            Err(error) if self.answers.use_agent => Err(unusable(error.to_string())),
+            Err(error) => {
+                self.context.ui.note(&error.to_string());
+                Ok(None)
+            }
+        }
+    }
+
+    async fn load(&self, path: &Path) -> Result<PrivateKey, Stop> {
+        let loaded = keys::load(path).map_err(|error| unusable(error.to_string()))?;
+        let encrypted = match loaded {
+            LoadedKey::Ready(key) => return Ok(key),
+            LoadedKey::Encrypted(encrypted) => encrypted,
+        };
+        let passphrase = match &self.answers.identity_passphrase {
+            Some(file) => password::read(file, &mut io::stdin().lock())
+                .map_err(|error| unusable(error.to_string()))?,
+            None if self.context.ui.json || !ui::can_prompt() => {
+                let message = format!("{} has a passphrase of its own", shown(path));
+                let hint = "add --identity-passphrase-file FILE";
+                return Err(Failure::new(Code::RequestCredential, message, hint).into());
+            }
+            None => prompt::password(&format!("Passphrase of {}", shown(path))).await?,
+        };
+        let message = |error: keys::KeyError| unusable(format!("{}: {error}", shown(path)));
+        Ok(encrypted.decrypt(&passphrase).map_err(message)?)
+    }
+
+    fn key(&mut self, key: &PrivateKey) -> Result<Credential, Failure> {
+        let fingerprint = key.public_key().fingerprint(HashAlg::Sha256).to_string();
+        let wire = key::to_wire(key).map_err(|error| unusable(error.to_string()))?;
+        Ok(Credential::Key { secret: self.number(wire), fingerprint })
+    }
+
+    fn password(&mut self, password: Secret<String>) -> Credential {
+        let bytes = Secret::new(password.expose().clone().into_bytes());
+        Credential::Password { secret: self.number(bytes) }
+    }
+
+    fn number(&mut self, secret: Secret<Vec<u8>>) -> u32 {
+        self.chosen.secrets.push(secret);
+        self.chosen.secrets.len() as u32
+    }
+
+    fn finish(self) -> Result<Chosen, Stop> {
+        let Self { mut chosen, agents, .. } = self;
+        for (_, agent) in agents {
+            let descriptor = agent.into_fd().map_err(|error| unusable(error.to_string()))?;
+            chosen.agents.push(descriptor);
+        }
+        Ok(chosen)
+    }
+}
+
+enum Way {
+    Agent(usize, String),
+    File(PathBuf),
+    OtherFile,
+    Password,
+}
+
+fn agent_key(at: usize, fingerprint: String) -> Credential {
+    Credential::Agent { socket: at as u32, fingerprint }
+}
+
+fn unusable(message: String) -> Failure {
+    Failure::new(Code::RequestCredential, message, "sgw approve --help")
+}
+
+fn no_answer(error: io::Error) -> Stop {
+    unusable(format!("no answer: {error}")).into()
+}
+
+/// `~/` as a shell would have it: a prompt has none.
+fn expand(path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), std::env::var_os("HOME")) {
+        (Some(rest), Some(home)) => Path::new(&home).join(rest),
+        _ => PathBuf::from(path),
+    }
+}
+
+fn shown(path: &Path) -> String {
+    visible_bytes(path.as_os_str().as_encoded_bytes(), 200)
+}
+
+fn exact_hop(hop: &Proposal) -> String {
+    exact(hop.hop.to_string().as_bytes(), 200)
+}

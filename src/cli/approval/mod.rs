@@ -1,0 +1,136 @@
+//! One approval, from what is shown to what is sent: bound to the digest of what was shown, to the
+//! route that it leads over, and to the credentials chosen for each machine on it.
+
+mod credentials;
+mod send;
+mod shown;
+
+use std::path::PathBuf;
+
+use self::credentials::Chosen;
+use super::{
+    Context, Stop,
+    resolve::{
+        account::Account,
+        known_hosts,
+        route::{self, Resolved},
+        ssh_config::{ConfigError, Resolver, Sources},
+    },
+};
+use crate::{
+    client::Connection,
+    domain::{
+        capability::Capabilities,
+        grant::{Mode, Terms},
+        known_hosts::Known,
+        target::Destination,
+    },
+    protocol::{
+        error::{Code, Failure},
+        operator::Request,
+        view,
+    },
+};
+
+/// What flags have answered in advance.
+#[derive(Debug)]
+pub struct Answers {
+    pub yes: bool,
+    pub identities: Vec<PathBuf>,
+    pub identity_passphrase: Option<PathBuf>,
+    pub password: Option<PathBuf>,
+    pub use_agent: bool,
+    pub accept_host_keys: Vec<String>,
+    pub duration_s: Option<u64>,
+    pub only: Option<Capabilities>,
+    pub mode: Option<Mode>,
+    pub max_commands: Option<u32>,
+}
+
+/// A request that was shown, and is claimed by this connection.
+pub struct Approval<'a> {
+    context: &'a Context,
+    answers: &'a Answers,
+    question: view::Question,
+    /// What is given; `None` for kinds that have no terms.
+    terms: Option<Terms>,
+    /// Where it leads; `None` for a command, or more time.
+    way: Option<Way>,
+}
+
+struct Way {
+    resolved: Resolved,
+    /// For each hop: what known_hosts files say.
+    known: Vec<Vec<Known>>,
+}
+
+impl<'a> Approval<'a> {
+    /// Claims a request, works out where it leads, and shows it all.
+    pub async fn look(
+        context: &'a Context,
+        connection: &mut Connection,
+        id: &str,
+        answers: &'a Answers,
+    ) -> Result<Self, Stop> {
+        let claim = Request::Claim { id: id.to_owned() };
+        let _claimed: serde_json::Value = connection.call(&claim).await?;
+        let ask = Request::Question { id: id.to_owned() };
+        let question: view::Question = connection.call(&ask).await?;
+        let terms = match &question.terms {
+            Some(asked) => Some(narrowed(asked, answers)?),
+            None => None,
+        };
+        let leads_somewhere =
+            question.request.kind == view::Kind::Access && question.prolongs.is_none();
+        let way = if leads_somewhere { Some(find_way(&question.request).await?) } else { None };
+        let approval = Self { context, answers, question, terms, way };
+        if !context.ui.json {
+            context.ui.say(&shown::text(context.ui, &approval));
+        }
+        Ok(approval)
+    }
+
+    /// Chooses how to log in, and says yes.
+    pub async fn give(self, connection: &mut Connection) -> Result<view::Decided, Stop> {
+        let chosen = match &self.way {
+            Some(way) => credentials::choose(self.context, self.answers, &way.resolved).await?,
+            None => Chosen::default(),
+        };
+        send::approve(self, chosen, connection).await
+    }
+}
+
+/// What the flags leave of what was asked; more than that can't be given.
+fn narrowed(asked: &Terms, answers: &Answers) -> Result<Terms, Failure> {
+    let given = Terms {
+        capabilities: answers.only.clone().unwrap_or_else(|| asked.capabilities.clone()),
+        mode: answers.mode.unwrap_or(asked.mode),
+        duration_s: answers.duration_s.unwrap_or(asked.duration_s),
+        max_commands: answers.max_commands.or(asked.max_commands),
+    };
+    if given.within(asked) {
+        return Ok(given);
+    }
+    let message = "an approval gives what was asked, or less";
+    Err(Failure::new(Code::UsageArguments, message, "leave out --for, --only, --mode, --max-commands"))
+}
+
+async fn find_way(request: &view::Request) -> Result<Way, Failure> {
+    let asked =
+        Destination { user: request.user.clone(), host: request.host.clone(), port: request.port };
+    let resolver = Resolver::new(Sources::Usual, Account::current()).map_err(|e| unresolved(&e))?;
+    let resolved = route::resolve(&resolver, &asked).await.map_err(|error| unresolved(&error))?;
+    let mut resolved = resolved;
+    let mut known = Vec::new();
+    for hop in &resolved.hops {
+        let read = known_hosts::read(hop);
+        resolved.notes.extend(read.notes);
+        known.push(read.found.entries);
+    }
+    Ok(Way { resolved, known })
+}
+
+fn unresolved(error: &ConfigError) -> Failure {
+    let hint = "change that line of ssh_config, or have the agent ask for USER@HOST:PORT itself";
+    Failure::new(Code::TargetConfig, error.to_string(), hint)
+}

@@ -1,0 +1,161 @@
+//! What the operator sees before deciding. *Known* is what the kernel and the vault vouch for, *seen*
+//! what the asking process chose itself; every word from outside is escaped, and its cut is told.
+
+use super::{Approval, Way};
+use crate::{
+    cli::{times, ui::Ui, values::spoken, views},
+    domain::{
+        escape::{exact, visible},
+        known_hosts::{Known, Marker},
+        target::Hop,
+    },
+    protocol::view,
+};
+
+const REASON: usize = 600;
+const COMMAND: usize = 4000;
+const WORD: usize = 200;
+const MOST_PARENTS: usize = 8;
+
+pub fn text(ui: Ui, approval: &Approval) -> String {
+    let question = &approval.question;
+    let request = &question.request;
+    let mut lines = vec![String::new(), head(ui, request)];
+    let mut row = |name: &str, text: String| lines.push(format!("  {:<9}{text}", ui.dim(&pad(name))));
+    row("known", word(&request.identity));
+    row("seen", seen(question));
+    match &request.reason {
+        Some(reason) if !reason.is_empty() => row("reason", format!("\"{}\"", visible(reason, REASON))),
+        _ => row("reason", "none given".to_owned()),
+    }
+    if let Some(command) = &request.command {
+        row("runs", ui.bold(&exact(command.as_slice(), COMMAND)));
+        row("stdin", if question.stdin { "open: what comes there is not known now" } else { "empty" }.to_owned());
+    }
+    if let Some(rule) = &request.rule {
+        row("asked", format!("because {}", visible(rule, WORD)));
+    }
+    if let Some(name) = &question.name {
+        row("name", word(name));
+    }
+    if let Some(session) = &question.prolongs {
+        row("more time", format!("for session {}", word(session)));
+    }
+    if let Some(terms) = &approval.terms {
+        row("gives", given(terms));
+        let asked = question.terms.as_ref().filter(|asked| *asked != terms);
+        if let Some(asked) = asked {
+            row("", format!("asked: {}", given(asked)));
+        }
+    }
+    match &approval.way {
+        Some(way) => way_rows(ui, way, request, &mut row),
+        None => place_rows(ui, question, &mut row),
+    }
+    let view::Past { approved, denied } = question.past;
+    if approved + denied > 0 {
+        row("before", format!("{approved} times given, {denied} times refused since unlock"));
+    }
+    lines.join("\n")
+}
+
+fn head(ui: Ui, request: &view::Request) -> String {
+    let id = ui.bold(&word(&request.id));
+    let target = ui.bold(&word(&request.target));
+    let kind = views::kind(request.kind);
+    format!("{id}  {kind} on {target}, asked {}", times::from_now(request.created_at))
+}
+
+fn pad(name: &str) -> String {
+    format!("{name:<9}")
+}
+
+fn seen(question: &view::Question) -> String {
+    let seen = &question.seen;
+    let mut text = match &seen.executable {
+        Some(executable) => word(executable),
+        None => "an unknown program".to_owned(),
+    };
+    text.push_str(&format!(" (pid {})", seen.pid));
+    if let Some(directory) = &seen.directory {
+        text.push_str(&format!(" in {}", word(directory)));
+    }
+    if !seen.parents.is_empty() {
+        let parents: Vec<String> =
+            seen.parents.iter().take(MOST_PARENTS).map(|name| exact(name.as_bytes(), 40)).collect();
+        text.push_str(&format!(", started by {}", parents.join(" < ")));
+    }
+    text.push_str("; it chose this itself");
+    text
+}
+
+fn given(terms: &crate::domain::grant::Terms) -> String {
+    let capabilities: Vec<&str> = terms.capabilities.iter().map(|one| one.as_str()).collect();
+    let most = match terms.max_commands {
+        Some(most) => format!(", at most {most} commands"),
+        None => String::new(),
+    };
+    let (mode, time) = (terms.mode, spoken(terms.duration_s));
+    format!("{}, mode {mode}, for {time}{most}", capabilities.join(" "))
+}
+
+/// Where an access leads: every machine, its account, and what is known of its key.
+fn way_rows(ui: Ui, way: &Way, request: &view::Request, row: &mut impl FnMut(&str, String)) {
+    let hops = &way.resolved.hops;
+    for (at, (hop, known)) in hops.iter().zip(&way.known).enumerate() {
+        let last = at + 1 == hops.len();
+        let name = if last { "leads to" } else { "over" };
+        row(name, ui.bold(&hop_text(&hop.hop)));
+        for difference in hop.differences() {
+            let asked = difference.asked.as_deref().map_or("nothing".to_owned(), word);
+            let what = difference.what;
+            row("", format!("{what}: asked {asked}, ssh_config says {}", word(&difference.resolved)));
+        }
+        keys(known).into_iter().for_each(|line| row("", line));
+    }
+    if request.user.is_none() {
+        row("", "no account was asked for: this one is yours or ssh_config's".to_owned());
+    }
+    way.resolved.notes.iter().for_each(|note| row("note", visible(note, WORD)));
+}
+
+fn keys(known: &[Known]) -> Vec<String> {
+    const MOST: usize = 4;
+    if known.is_empty() {
+        return vec!["host key: not known to ssh; sgw shows it once it is seen".to_owned()];
+    }
+    let mut lines: Vec<String> = known.iter().take(MOST).map(key).collect();
+    if known.len() > MOST {
+        lines.push(format!("and {} more in known_hosts", known.len() - MOST));
+    }
+    lines
+}
+
+fn key(known: &Known) -> String {
+    let fingerprint = known.key.fingerprint(ssh_key::HashAlg::Sha256);
+    let what = match known.marker {
+        Some(Marker::Revoked) => "REVOKED host key",
+        Some(Marker::CertAuthority) => "host key signed by",
+        None => "host key known to ssh",
+    };
+    let algorithm = known.key.algorithm();
+    format!("{what}: {} {fingerprint} ({}:{})", algorithm.as_str(), word(&known.file), known.line)
+}
+
+/// Where a command runs, or time is added: the session's own route.
+fn place_rows(ui: Ui, question: &view::Question, row: &mut impl FnMut(&str, String)) {
+    let count = question.place.len();
+    for (at, place) in question.place.iter().enumerate() {
+        let name = if at + 1 == count { "runs on" } else { "over" };
+        let key = place.host_key.as_deref().map_or("unknown".to_owned(), word);
+        row(name, format!("{} (host key {key})", ui.bold(&hop_text(&place.hop))));
+    }
+}
+
+fn hop_text(hop: &Hop) -> String {
+    word(&hop.to_string())
+}
+
+fn word(text: &str) -> String {
+    exact(text.as_bytes(), WORD)
+}

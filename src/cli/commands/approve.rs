@@ -1,0 +1,181 @@
+//! `sgw approve`: the operator's yes.
+
+use std::path::PathBuf;
+
+use crate::{
+    cli::{
+        Context, Outcome, Run, Stop,
+        approval::{Answers, Approval},
+        proof::Proof,
+        ui::{exit::Exit, prompt},
+        values, views,
+    },
+    client::Connection,
+    domain::{capability::Capability, grant::Mode, id},
+    protocol::{
+        error::{Code, Failure},
+        operator, view,
+    },
+};
+
+/// Look at what an agent asks for, and say yes
+///
+/// Without an id: everything that waits, one after the other. It shows who asks, what, why and where it
+/// leads, then asks how to log in; what you give is bound to exactly what was shown. Nothing was sent to
+/// the server before your yes. Flags answer the questions in advance.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sgw approve
+  sgw approve r-7k3 --use-agent --for 20m
+  sgw approve r-7k3 --yes --identity ~/.ssh/id_ed25519 --accept-host-key SHA256:… \\
+      --passphrase-file ~/.sgw-passphrase --json")]
+pub struct Approve {
+    /// Which request, its whole id [default: all that wait]
+    #[arg(value_name = "ID", add = super::completions::ids("requests"))]
+    id: Option<String>,
+    /// Don't ask whether: what is shown is given
+    #[arg(long, requires = "id")]
+    yes: bool,
+    /// Log in with this private key; may be repeated
+    #[arg(long, value_name = "FILE")]
+    identity: Vec<PathBuf>,
+    /// The private key's own passphrase, in this file [default: asked for where it has one]
+    #[arg(long, value_name = "FILE")]
+    identity_passphrase_file: Option<PathBuf>,
+    /// Log in with the password in this file (-: standard input); for the target, not for jump hosts
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Log in with the keys of your ssh-agent
+    #[arg(long)]
+    use_agent: bool,
+    /// Accept this host key without a further question; may be repeated
+    #[arg(long, value_name = "SHA256:…")]
+    accept_host_key: Vec<String>,
+    /// Give it for so long only [default: as asked]
+    #[arg(long = "for", value_name = "DUR", value_parser = values::seconds)]
+    duration: Option<u64>,
+    /// Give these capabilities only [default: as asked]
+    #[arg(long, value_name = "CAP,…", value_delimiter = ',')]
+    only: Option<Vec<Capability>>,
+    /// Judge commands more strictly [default: as asked]
+    #[arg(long)]
+    mode: Option<Mode>,
+    /// Give so many commands at most [default: as asked]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_commands: Option<u32>,
+    #[command(flatten)]
+    proof: Proof,
+}
+
+impl Run for Approve {
+    fn run(self, context: &Context) -> Outcome {
+        if let Some(id) = &self.id {
+            whole(id)?;
+        }
+        if self.id.is_none() || !self.yes {
+            self.proof.can_ask(context, "your yes").map_err(|failure| match context.ui.json {
+                true => Failure { hint: "sgw approve ID --yes --json …".to_owned(), ..failure },
+                false => failure,
+            })?;
+        }
+        context.interactive(async {
+            let proven = self.proof.open(context).await?;
+            let connection = proven.connect().await?.read_ahead();
+            let answers = Answers {
+                yes: self.yes,
+                identities: self.identity,
+                identity_passphrase: self.identity_passphrase_file,
+                password: self.password_file,
+                use_agent: self.use_agent,
+                accept_host_keys: self.accept_host_key,
+                duration_s: self.duration,
+                only: self.only.map(|only| only.into_iter().collect()),
+                mode: self.mode,
+                max_commands: self.max_commands,
+            };
+            match self.id {
+                Some(id) => one(context, connection, &answers, &id).await,
+                None => all(context, connection, &answers).await,
+            }
+        })
+    }
+}
+
+/// A prefix would do for looking; a yes names what it means.
+fn whole(word: &str) -> Result<(), Failure> {
+    match word.parse::<id::Id>() {
+        Ok(id) if id.kind() == id::Kind::Request => Ok(()),
+        _ => {
+            let shown = crate::domain::escape::exact(word.as_bytes(), 60);
+            let message = format!("`{shown}` is not the whole id of a request");
+            Err(Failure::new(Code::UsageId, message, "sgw requests"))
+        }
+    }
+}
+
+async fn one(
+    context: &Context,
+    mut connection: Connection,
+    answers: &Answers,
+    id: &str,
+) -> Result<Exit, Stop> {
+    let approval = Approval::look(context, &mut connection, id, answers).await?;
+    if !answers.yes && !prompt::confirm("Give it?").await? {
+        context.ui.note(&format!("{id} still waits; to refuse it: sgw deny {id}"));
+        return Ok(Exit::FAILED);
+    }
+    let decided = approval.give(&mut connection).await?;
+    context.ui.result(&decided, || views::decided(&decided));
+    Ok(Exit::DONE)
+}
+
+/// Everything that waits now and comes meanwhile, one after the other.
+async fn all(
+    context: &Context,
+    mut connection: Connection,
+    answers: &Answers,
+) -> Result<Exit, Stop> {
+    let mut seen: Vec<String> = Vec::new();
+    loop {
+        let waiting: view::Requests = connection.call(&operator::Request::Requests {}).await?;
+        let next = waiting.requests.into_iter().find(|request| !seen.contains(&request.id));
+        let Some(request) = next else {
+            let text = if seen.is_empty() { "nothing waits" } else { "nothing more waits" };
+            context.ui.note(text);
+            return Ok(Exit::DONE);
+        };
+        seen.push(request.id.clone());
+        match decide(context, &mut connection, answers, &request.id).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(Exit::DONE),
+            // Taken back, decided elsewhere, a server that does not answer: the next one still waits.
+            Err(Stop::Failure(failure)) if failure.code != Code::DaemonLost => {
+                context.ui.failure_text(&failure);
+            }
+            Err(stop) => return Err(stop),
+        }
+    }
+}
+
+/// False: no more for now.
+async fn decide(
+    context: &Context,
+    connection: &mut Connection,
+    answers: &Answers,
+    id: &str,
+) -> Result<bool, Stop> {
+    const CHOICES: [&str; 4] = ["skip it", "yes, give it", "no, refuse it", "stop here"];
+    let approval = Approval::look(context, connection, id, answers).await?;
+    let decided = match prompt::choose(id, &CHOICES.map(str::to_owned)).await? {
+        0 => return Ok(true),
+        1 => approval.give(connection).await?,
+        2 => {
+            let deny = operator::Request::Deny { id: id.to_owned(), message: None };
+            connection.call(&deny).await?
+        }
+        _ => return Ok(false),
+    };
+    context.ui.line(&views::decided(&decided));
+    Ok(true)
+}
