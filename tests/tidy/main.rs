@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and says why"
 )]
 
+mod documents;
 mod edges;
 mod form;
 mod machine;
