@@ -6,4 +6,5 @@ pub mod capability;
 pub mod id;
 pub mod identity;
 pub mod secret;
+pub mod shell;
 pub mod target;
