@@ -3,6 +3,7 @@
 
 pub mod bytes;
 pub mod capability;
+pub mod cut;
 pub mod id;
 pub mod identity;
 pub mod secret;
