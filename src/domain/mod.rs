@@ -9,3 +9,4 @@ pub mod identity;
 pub mod secret;
 pub mod shell;
 pub mod target;
+pub mod transcript;
