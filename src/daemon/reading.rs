@@ -97,7 +97,7 @@ async fn lines(
     let mut transcript = Transcript::new(usize::try_from(cap).unwrap_or(usize::MAX));
     let mut history = exec.output.history(0);
     while let Some(piece) = history.next().await.map_err(unreadable)? {
-        transcript.gap(piece.position.saturating_sub(transcript.len()));
+        transcript.gap(piece.position.saturating_sub(transcript.cursor()));
         transcript.push(&piece.bytes);
     }
     if !running {

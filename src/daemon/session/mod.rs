@@ -46,6 +46,8 @@ const MOST_OPEN: usize = 2000;
 /// The most ended sessions that are remembered, and for how long.
 const REMEMBERED: usize = 1000;
 const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(24);
+/// How long what a command printed can be read again.
+const OUTPUT_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// The most commands of a session that are remembered; the record has them all.
 const EXECS: usize = 1000;
 /// What the last output of all busy commands may take in memory, in bytes.
@@ -399,6 +401,11 @@ impl Sessions {
     }
 
     fn forget(&self, now: Timestamp) {
+        if let Some(before) = std::time::Instant::now().checked_sub(OUTPUT_KEPT) {
+            for session in self.everyone() {
+                session.spool.forget_finished_before(before);
+            }
+        }
         let mut all = self.lock();
         let mut ended: Vec<(Timestamp, Id)> = all
             .values()

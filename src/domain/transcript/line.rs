@@ -84,11 +84,6 @@ impl Line {
         }
     }
 
-    /// Nothing came since the line began.
-    pub fn is_fresh(&self) -> bool {
-        self.raw == 0
-    }
-
     /// After `Ended` and `Cut`, [`Line::take`] the line, and after `Cut` feed the byte again.
     pub fn feed(&mut self, byte: u8) -> Step {
         if self.state == State::Ground && (byte >= 0x80 || !self.partial.is_empty()) {

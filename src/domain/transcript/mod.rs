@@ -99,7 +99,7 @@ impl Transcript {
             for (offset, byte) in (self.end..).zip(now) {
                 if let Some(begun) = follow(&mut self.line, offset, *byte) {
                     self.begun = begun;
-                    let inside = begun >= block.start && begun <= offset;
+                    let inside = (block.start..block.start + BLOCK as u64).contains(&begun);
                     block.entry = block.entry.or(inside.then_some(begun));
                 }
             }
@@ -130,12 +130,8 @@ impl Transcript {
     }
 
     /// The cursor behind everything that was pushed.
-    pub fn len(&self) -> u64 {
+    pub fn cursor(&self) -> u64 {
         self.end
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.end == 0
     }
 
     /// The first cursor that can be read.
@@ -225,7 +221,7 @@ impl<F: Fn(&str) -> bool> Reader<F> {
 
     /// Begins at an entry: what lies between it and the cursor tells in which state the cursor stands.
     fn begin(&mut self, entry: u64) {
-        self.at = entry;
+        (self.at, self.begun) = (entry, entry);
         if entry >= self.since {
             self.skip_to(entry);
         }
@@ -275,13 +271,19 @@ impl<F: Fn(&str) -> bool> Reader<F> {
             self.line = Line::default();
             self.skip_to(end);
         }
+        if self.at <= self.since {
+            return;
+        }
         if ended {
             self.line.end();
         }
         let text = self.line.text();
-        if ended && (text.is_empty() || self.line_ends(end, false)) {
+        if ended {
+            if !text.is_empty() {
+                self.line_ends(end, false);
+            }
             self.cursor = end;
-        } else if !ended && !text.is_empty() && (self.keep)(&text) {
+        } else if !text.is_empty() && (self.keep)(&text) {
             self.add(Shown { text, cut: false });
             self.partial = true;
         }
@@ -304,7 +306,7 @@ impl<F: Fn(&str) -> bool> Reader<F> {
     fn line_ends(&mut self, next: u64, cut: bool) -> bool {
         let text = self.line.take();
         let begun = std::mem::replace(&mut self.begun, next);
-        if begun < self.since || next < self.since {
+        if begun < self.since {
             return true;
         }
         self.cursor = next;
