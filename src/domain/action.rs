@@ -120,7 +120,7 @@ fn without_marker(wire: &[u8], marker: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{capability::Capability, grant::Mode};
+    use crate::domain::{capability::Capability, grant::Mode, id::Kind};
 
     fn access() -> Access {
         Access {
@@ -139,8 +139,8 @@ mod tests {
 
     fn exec() -> Exec {
         Exec {
-            id: Id::from_number(super::super::id::Kind::Exec, 1),
-            session: Id::from_number(super::super::id::Kind::Session, 2),
+            id: Id::from_number(Kind::Exec, 1),
+            session: Id::from_number(Kind::Session, 2),
             marker: "x-1-aa".into(),
             line: "ls".into(),
             wire: b"export SGW_EXEC=x-1-aa; ls".to_vec(),
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn every_field_of_an_access_request_is_bound() {
-        let id = Id::from_number(super::super::id::Kind::Request, 7);
+        let id = Id::from_number(Kind::Request, 7);
         let digest = |access: &Access| access.digest(&me(), &id, Timestamp::UNIX_EPOCH);
         let whole = digest(&access());
         let changes: [fn(&mut Access); 8] = [
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn every_field_of_a_command_is_bound() {
-        let id = Id::from_number(super::super::id::Kind::Request, 7);
+        let id = Id::from_number(Kind::Request, 7);
         let digest = |exec: &Exec| exec.digest(&me(), &id, Timestamp::UNIX_EPOCH, "web1");
         let whole = digest(&exec());
         let changes: [fn(&mut Exec); 5] = [
@@ -193,7 +193,7 @@ mod tests {
             |e| e.stdin = true,
             |e| e.timeout_ms = Some(1),
             |e| e.reason = Some(String::new()),
-            |e| e.session = Id::from_number(super::super::id::Kind::Session, 3),
+            |e| e.session = Id::from_number(Kind::Session, 3),
         ];
         for change in changes {
             let mut other = exec();

@@ -92,7 +92,7 @@ mod tests {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("completions");
         for (shell, file) in [("bash", "sgw.bash"), ("zsh", "_sgw"), ("fish", "sgw.fish")] {
             let there = std::fs::read(dir.join(file)).unwrap();
-            assert!(there == super::super::completions::script(shell).unwrap(), "{file}");
+            assert!(there == crate::cli::commands::completions::script(shell).unwrap(), "{file}");
         }
     }
 }

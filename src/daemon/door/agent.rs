@@ -21,7 +21,7 @@ use super::{
 use crate::{
     daemon::{
         Parts, audit,
-        desk::{Asker, Outcome},
+        desk::{self, Asker, Outcome},
         notify,
     },
     domain::{
@@ -334,7 +334,7 @@ impl Caller {
                 session.collected();
                 Ok(session.shown())
             }
-            Outcome::Approved | Outcome::Ran(_) => Err(super::super::desk::unknown(id.as_str())),
+            Outcome::Approved | Outcome::Ran(_) => Err(desk::unknown(id.as_str())),
         }
     }
 

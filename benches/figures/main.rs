@@ -1,0 +1,55 @@
+//! The figures of sgw, each against plain `ssh` in the same run: see benches/README.md.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a bench prints what it measured, and stops when it can't measure"
+)]
+
+mod bulk;
+mod exec;
+mod flood;
+mod ground;
+mod many;
+mod memory;
+mod series;
+mod start;
+#[allow(dead_code, unused_imports, reason = "the tests use the rest")]
+#[path = "../../tests/e2e/support/mod.rs"]
+mod support;
+
+type Figure = (&'static str, fn());
+
+const FIGURES: &[Figure] = &[
+    ("start", start::figure),
+    ("exec", exec::figure),
+    ("far", exec::far),
+    ("cat", bulk::figure),
+    ("many", many::figure),
+    ("memory", memory::figure),
+    ("flood", flood::figure),
+];
+
+/// `cargo bench --bench figures -- [NAME]…`: those, or all.
+fn main() {
+    // Cargo adds `--bench`.
+    let asked: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let unknown = asked.iter().find(|name| !FIGURES.iter().any(|(known, _)| known == name));
+    if let Some(name) = unknown {
+        let known: Vec<_> = FIGURES.iter().map(|(name, _)| *name).collect();
+        eprintln!("no figure {name}; there are: {}", known.join(" "));
+        return;
+    }
+    if cfg!(debug_assertions) {
+        eprintln!("a debug build: these figures say nothing");
+    }
+    for (name, figure) in FIGURES {
+        if asked.is_empty() || asked.iter().any(|asked| asked == name) {
+            println!("\n## {name}\n");
+            figure();
+        }
+    }
+}
