@@ -100,7 +100,12 @@ impl Exec {
             started: Instant::now(),
             stop: CancellationToken::new(),
             why: Mutex::new(None),
-            presence: Mutex::new(Presence { callers: 0, orphan_at: None, orphan }),
+            presence: Mutex::new(Presence {
+                callers: 0,
+                // Its first caller may be gone before it follows.
+                orphan_at: Some(Instant::now() + orphan),
+                orphan,
+            }),
             presence_changed: Notify::new(),
             read_to: Mutex::new(0),
             writer: Mutex::new(None),
