@@ -27,6 +27,8 @@ use crate::{
 
 /// How long a command outlives a caller that vanished.
 pub const ORPHAN: Duration = Duration::from_secs(60);
+/// How long a command at least waits for its first caller to follow it.
+const FIRST: Duration = Duration::from_secs(10);
 /// How long to go on reading after its processes were ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often a channel that is left unread is looked at again.
@@ -103,7 +105,7 @@ impl Exec {
             presence: Mutex::new(Presence {
                 callers: 0,
                 // Its first caller may be gone before it follows.
-                orphan_at: Some(Instant::now() + orphan),
+                orphan_at: Some(Instant::now() + orphan.max(FIRST)),
                 orphan,
             }),
             presence_changed: Notify::new(),
