@@ -34,11 +34,6 @@ impl Kept {
         self.tail.extend(rest);
     }
 
-    /// How many bytes came.
-    pub fn total(&self) -> u64 {
-        self.total
-    }
-
     /// How many of them are gone.
     pub fn cut(&self) -> u64 {
         self.total - (self.head.len() + self.tail.len()) as u64
@@ -152,7 +147,7 @@ mod tests {
         for chunk in [b"ab".as_slice(), b"cdef", b"", b"ghijklmnop", b"q"] {
             kept.add(chunk);
         }
-        assert_eq!((kept.total(), kept.cut()), (17, 10));
+        assert_eq!((kept.total, kept.cut()), (17, 10));
         assert_eq!(kept.joined(|cut| format!("<{cut}>")), b"abc<10>nopq");
         let mut whole = Kept::new(3, 4);
         whole.add(b"abcdefg");

@@ -6,6 +6,7 @@ mod context;
 mod follow;
 mod kept;
 mod person;
+mod play;
 mod proof;
 pub mod resolve;
 mod times;

@@ -4,7 +4,10 @@ use serde_json::Value;
 
 use super::{times, ui::Table, values::spoken};
 use crate::{
-    domain::escape::{exact, visible},
+    domain::{
+        bytes::Bytes,
+        escape::{exact, visible},
+    },
     protocol::{handover::Ready, view},
 };
 
@@ -287,18 +290,45 @@ pub fn settings(settings: &[view::Setting]) -> String {
     table.text()
 }
 
-/// One audit record on one line.
+/// One audit record on one line; `--json` has all of it.
 pub fn record(record: &Value) -> String {
-    let text = |name: &str| match record.get(name) {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => plain(text),
-        Some(other) => visible(&other.to_string(), 120),
-    };
+    let text = |name: &str| record.get(name).map(short).unwrap_or_default();
     let at = text("at").parse().map(times::local).unwrap_or_else(|_| text("at"));
     let words = [text("seq"), at, text("kind"), text("identity"), text("target"), text("session")];
-    let rest = [text("action"), text("decision"), text("result")];
-    let all: Vec<String> = words.into_iter().chain(rest).filter(|word| !word.is_empty()).collect();
+    let all: Vec<String> = words
+        .into_iter()
+        .chain(["action", "result"].map(|name| record.get(name).map(essence).unwrap_or_default()))
+        .filter(|word| !word.is_empty())
+        .collect();
     all.join("  ")
+}
+
+/// What a record is about, in a word or two.
+fn essence(part: &Value) -> String {
+    let of = |name: &str| part.get(name).filter(|value| !value.is_null());
+    if let Some(command) = of("command") {
+        return serde_json::from_value::<Bytes>(command.clone())
+            .map(|command| exact(command.as_slice(), WIDE))
+            .unwrap_or_default();
+    }
+    if let Some(request) = of("request") {
+        let reason = request.get("reason").and_then(Value::as_str).unwrap_or_default();
+        return format!("\"{}\"", visible(reason, WIDE));
+    }
+    for (name, word) in [("exit_code", "exit "), ("signal", "signal "), ("version", "sgw ")] {
+        if let Some(value) = of(name) {
+            return format!("{word}{}", short(value));
+        }
+    }
+    String::new()
+}
+
+fn short(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => plain(text),
+        other => visible(&other.to_string(), 120),
+    }
 }
 
 /// An object without a view of its own: a line a field.

@@ -1,6 +1,6 @@
 //! `sgw approve`: the operator's yes.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use crate::{
     cli::{
@@ -27,6 +27,7 @@ use crate::{
 #[command(after_help = "\
 Examples:
   sgw approve
+  sgw approve --follow
   sgw approve r-7k3 --use-agent --for 20m
   sgw approve r-7k3 --yes --identity ~/.ssh/id_ed25519 --accept-host-key SHA256:… \\
       --passphrase-file ~/.sgw-passphrase --json")]
@@ -37,6 +38,9 @@ pub struct Approve {
     /// Don't ask whether: what is shown is given
     #[arg(long, requires = "id")]
     yes: bool,
+    /// Stay, and ask about each request as it comes; the terminal's bell rings
+    #[arg(long, conflicts_with = "id")]
+    follow: bool,
     /// Log in with this private key; may be repeated
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
@@ -96,7 +100,7 @@ impl Run for Approve {
             };
             match self.id {
                 Some(id) => one(context, connection, &answers, &id).await,
-                None => all(context, connection, &answers).await,
+                None => all(context, connection, &answers, self.follow).await,
             }
         })
     }
@@ -130,21 +134,37 @@ async fn one(
     Ok(Exit::DONE)
 }
 
+/// How often a follower looks for new requests.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// Everything that waits now and comes meanwhile, one after the other.
 async fn all(
     context: &Context,
     mut connection: Connection,
     answers: &Answers,
+    follow: bool,
 ) -> Result<Exit, Stop> {
     let mut seen: Vec<String> = Vec::new();
+    let mut waited = false;
     loop {
         let waiting: view::Requests = connection.call(&operator::Request::Requests {}).await?;
         let next = waiting.requests.into_iter().find(|request| !seen.contains(&request.id));
         let Some(request) = next else {
+            if follow {
+                if !waited {
+                    context.ui.note("waiting for requests; Ctrl-C ends this");
+                }
+                waited = true;
+                tokio::time::sleep(LOOK).await;
+                continue;
+            }
             let text = if seen.is_empty() { "nothing waits" } else { "nothing more waits" };
             context.ui.note(text);
             return Ok(Exit::DONE);
         };
+        if std::mem::take(&mut waited) {
+            context.ui.bell();
+        }
         seen.push(request.id.clone());
         match decide(context, &mut connection, answers, &request.id).await {
             Ok(true) => {}

@@ -6,6 +6,7 @@ mod close;
 pub mod completions;
 mod config;
 pub mod daemon;
+mod demo;
 mod deny;
 pub mod exec;
 mod history;
@@ -54,6 +55,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<daemon::Daemon>("daemon", Who::Operator),
     entry::<audit::Audit>("audit", Who::Operator),
     entry::<config::Config>("config", Who::Operator),
+    entry::<demo::Demo>("demo", Who::Operator),
     entry::<completions::Completions>("completions", Who::Operator),
     entry::<man::Man>("man", Who::Operator),
 ];

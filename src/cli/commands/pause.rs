@@ -1,9 +1,9 @@
 //! `sgw pause`: stops agents without closing anything.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    cli::{Context, Outcome, Run, ui::exit::Exit, views},
+    cli::{Context, Outcome, Run, ui::exit::Exit},
     protocol::operator,
 };
 
@@ -29,10 +29,11 @@ pub struct Pause {
 
 impl Run for Pause {
     fn run(self, context: &Context) -> Outcome {
-        let request = operator::Request::Pause { what: self.what };
-        let paused: Value =
+        let request = operator::Request::Pause { what: self.what.clone() };
+        let _done: Value =
             context.block_on(async { context.operator().await?.call(&request).await })?;
-        context.ui.result(&paused, || views::any(&paused));
+        let what = self.what.as_deref().unwrap_or("everyone");
+        context.ui.result(&json!({ "paused": what }), || format!("paused: {what}"));
         Ok(Exit::DONE)
     }
 }

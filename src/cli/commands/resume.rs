@@ -1,9 +1,9 @@
 //! `sgw resume`: lets agents go on.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    cli::{Context, Outcome, Run, proof::Proof, ui::exit::Exit, views},
+    cli::{Context, Outcome, Run, proof::Proof, ui::exit::Exit},
     protocol::operator,
 };
 
@@ -26,11 +26,12 @@ pub struct Resume {
 
 impl Run for Resume {
     fn run(self, context: &Context) -> Outcome {
-        let request = operator::Request::Resume { what: self.what };
-        let resumed: Value = context.interactive(async {
+        let request = operator::Request::Resume { what: self.what.clone() };
+        let _done: Value = context.interactive(async {
             Ok(self.proof.open(context).await?.connect().await?.call(&request).await?)
         })?;
-        context.ui.result(&resumed, || views::any(&resumed));
+        let what = self.what.as_deref().unwrap_or("everyone");
+        context.ui.result(&json!({ "resumed": what }), || format!("resumed: {what}"));
         Ok(Exit::DONE)
     }
 }

@@ -81,6 +81,13 @@ impl Ui {
         }
     }
 
+    /// Rings, where a terminal can.
+    pub fn bell(&self) {
+        if !self.quiet && stderr_is_terminal() {
+            let _ = write!(io::stderr().lock(), "\x07");
+        }
+    }
+
     /// What a person is about to decide on, or was asked for: never silenced.
     pub fn say(&self, text: &str) {
         let _ = writeln!(io::stderr().lock(), "{text}");

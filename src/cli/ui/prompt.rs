@@ -144,13 +144,13 @@ impl Signals {
 }
 
 /// The terminal's modes as they were before a question; put back when the question is dropped.
-struct Terminal {
+pub struct Terminal {
     before: Option<Termios>,
     broken_off: bool,
 }
 
 impl Terminal {
-    fn save() -> Self {
+    pub fn save() -> Self {
         let _ = tcflush(io::stdin(), QueueSelector::IFlush);
         Self { before: tcgetattr(io::stdin()).ok(), broken_off: true }
     }
@@ -165,7 +165,7 @@ impl Terminal {
     }
 
     /// The question was answered, and whoever asked has put everything back.
-    fn keep(&mut self) {
+    pub fn keep(&mut self) {
         self.broken_off = false;
     }
 }

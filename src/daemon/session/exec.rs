@@ -27,6 +27,8 @@ use crate::{
 
 /// How long a command outlives a caller that vanished.
 pub const ORPHAN: Duration = Duration::from_secs(60);
+/// How long a command at least waits for its first caller to follow it.
+const FIRST: Duration = Duration::from_secs(10);
 /// How long to go on reading after its processes were ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often a channel that is left unread is looked at again.
@@ -100,7 +102,12 @@ impl Exec {
             started: Instant::now(),
             stop: CancellationToken::new(),
             why: Mutex::new(None),
-            presence: Mutex::new(Presence { callers: 0, orphan_at: None, orphan }),
+            presence: Mutex::new(Presence {
+                callers: 0,
+                // Its first caller may be gone before it follows.
+                orphan_at: Some(Instant::now() + orphan.max(FIRST)),
+                orphan,
+            }),
             presence_changed: Notify::new(),
             read_to: Mutex::new(0),
             writer: Mutex::new(None),

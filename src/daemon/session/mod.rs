@@ -270,11 +270,28 @@ impl Sessions {
         session
     }
 
-    /// Runs a permitted command; returns as soon as it is on its way.
+    /// Runs a permitted command; returns as soon as it is on its way. A caller that goes away
+    /// meanwhile does not stop it half-way: it runs, and waits for somebody to come for it.
     ///
     /// # Errors
     /// The intent could not be recorded, or no channel was to be had: nothing was sent.
     pub async fn run(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        permit: Permit<action::Exec>,
+        request: Option<Id>,
+        orphan: Duration,
+    ) -> Result<Arc<Exec>, Failure> {
+        let (all, session) = (self.clone(), session.clone());
+        let starting =
+            tokio::spawn(async move { all.start(&session, permit, request, orphan).await });
+        starting.await.unwrap_or_else(|error| {
+            let message = format!("the command could not be started: {error}");
+            Err(Failure::new(Code::DaemonFailed, message, "this is a bug in sgw"))
+        })
+    }
+
+    async fn start(
         &self,
         session: &Arc<Session>,
         permit: Permit<action::Exec>,
