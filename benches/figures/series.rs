@@ -65,10 +65,10 @@ pub fn in_blocks(rounds: usize, block: usize, series: &mut [Series<'_>]) {
     }
 }
 
-/// A table; the first is compared with each of the others.
+/// A table; the last column says what part of each one's median the first one takes.
 pub fn print(title: &str, series: &[Series<'_>]) {
     let rounds = series[0].times.len();
-    println!("{title} ({rounds} rounds)\n\n| | median | p95 | sgw takes |");
+    println!("{title} ({rounds} rounds)\n\n| | median | p95 | sgw takes, of this |");
     println!("|---|---|---|---|");
     for (place, one) in series.iter().enumerate() {
         let ratio = series[0].median().as_secs_f64() / one.median().as_secs_f64();
