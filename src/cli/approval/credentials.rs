@@ -55,7 +55,7 @@ pub async fn choose(
         let credentials = match said {
             true => choice.as_said(hop, target).await?,
             false if context.ui.json || answers.yes || !ui::can_prompt() => {
-                return Err(missing().into());
+                choice.as_proposed(hop).await?
             }
             false => choice.ask(hop).await?,
         };
@@ -64,8 +64,8 @@ pub async fn choose(
     choice.finish()
 }
 
-fn missing() -> Failure {
-    let message = "nothing says how to log in there";
+fn missing(hop: &Proposal) -> Failure {
+    let message = format!("nothing says how to log in at {}", exact_hop(hop));
     let hint = "add --identity FILE, --password-file FILE or --use-agent";
     Failure::new(Code::RequestCredential, message, hint)
 }
@@ -100,6 +100,23 @@ impl Choice<'_> {
             return Err(Failure::new(Code::RequestCredential, message, hint).into());
         }
         Ok(credentials)
+    }
+
+    /// What ssh itself would try: keys of the agent, then key files that need no passphrase.
+    async fn as_proposed(&mut self, hop: &Proposal) -> Result<Vec<Credential>, Stop> {
+        let mut credentials = Vec::new();
+        if let Some(at) = self.connect(hop).await? {
+            let keys = self.agents[at].1.proposed(hop).into_iter();
+            credentials.extend(keys.map(|key| agent_key(at, key.fingerprint.clone())));
+        }
+        for identity in hop.identities.iter().filter(|identity| identity.file) {
+            match keys::load(&identity.path) {
+                Ok(LoadedKey::Ready(key)) => credentials.push(self.key(&key)?),
+                Ok(LoadedKey::Encrypted(_)) => {}
+                Err(error) => self.context.ui.note(&error.to_string()),
+            }
+        }
+        if credentials.is_empty() { Err(missing(hop).into()) } else { Ok(credentials) }
     }
 
     /// Asks, with what ssh_config and the agent propose first.

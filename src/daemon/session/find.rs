@@ -20,7 +20,10 @@ impl Sessions {
                 None => Ok(session.clone()),
             };
         }
-        own.retain(|session| session.over().is_none());
+        let ended = |session: &Arc<Session>| session.over().is_some();
+        let had_access = own.iter().any(|session| ended(session) && leads_to(session, word));
+        own.retain(|session| !ended(session));
+        let nearest = nearest(&own, word);
         let named = |session: &&Arc<Session>| {
             session.name.as_ref().is_some_and(|name| name.as_str() == word)
         };
@@ -29,7 +32,16 @@ impl Sessions {
             return only(by_name, word);
         }
         own.retain(|session| leads_to(session, word));
-        only(own, word)
+        match (own.is_empty(), nearest) {
+            (false, _) => only(own, word),
+            (true, _) if had_access => Err(missing(word)),
+            (true, Some(nearest)) => {
+                let failure = unknown(word);
+                let message = format!("{}; the nearest is {nearest}", failure.message);
+                Err(Failure { message, ..failure })
+            }
+            (true, None) => Err(unknown(word)),
+        }
     }
 
     /// A session to look at or close: as [`Sessions::to_use`], or the start of its id; ended ones
@@ -113,6 +125,28 @@ fn only(mut found: Vec<Arc<Session>>, word: &str) -> Result<Arc<Session>, Failur
         (Some(_), false) => Err(ambiguous(word)),
         (None, _) => Err(unknown(word)),
     }
+}
+
+/// Which session's name or id was probably meant.
+fn nearest(sessions: &[Arc<Session>], word: &str) -> Option<String> {
+    /// Below this, two words have little in common.
+    const ALIKE: f64 = 0.85;
+    let names = sessions.iter().flat_map(|session| {
+        let name = session.name.as_ref().map(ToString::to_string);
+        name.into_iter().chain([session.id.to_string(), session.asked.to_string()])
+    });
+    let alike = names.map(|name| (strsim::jaro_winkler(&name, word), name));
+    let best = alike.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (best.0 >= ALIKE).then_some(best.1)
+}
+
+/// Access was there once: asking for it again is the way.
+fn missing(word: &str) -> Failure {
+    Failure::new(
+        Code::GrantMissing,
+        format!("no session is open on {word}"),
+        "sgw request DEST --reason … asks for one",
+    )
 }
 
 fn ambiguous(word: &str) -> Failure {

@@ -153,6 +153,11 @@ impl Sgw {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, content).unwrap();
         make_private(&path);
+        if name == ".ssh/known_hosts" {
+            // ssh looks for it in the account's home, which `HOME` does not move.
+            let line = format!("UserKnownHostsFile {}\n", path.display());
+            self.write_in_user_home(".ssh/config", &line);
+        }
         path
     }
 
@@ -221,8 +226,12 @@ impl Sgw {
         arguments: impl IntoIterator<Item = A>,
     ) -> Command {
         let mut all: Vec<OsString> = arguments.into_iter().map(|a| a.as_ref().into()).collect();
-        let end = all.iter().position(|argument| argument == "--").unwrap_or(all.len());
         let proof = ["--i-am-the-operator".into(), "--passphrase-file".into()];
+        let config = self.user_home().join(".ssh/config");
+        if all.first().is_some_and(|first| first == "approve") && config.exists() {
+            all.splice(1..1, [OsString::from("--ssh-config"), config.into()]);
+        }
+        let end = all.iter().position(|argument| argument == "--").unwrap_or(all.len());
         all.splice(end..end, proof.into_iter().chain([self.passphrase_file().into()]));
         self.command(all)
     }
