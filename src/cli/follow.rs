@@ -186,12 +186,14 @@ fn tell_end(
 
 fn left(started: Option<String>) -> Failure {
     match started {
-        Some(id) => {
-            Failure::new(Code::ExecRunning, format!("{id} still runs"), format!("sgw wait {id}"))
-                .about(id)
-        }
+        Some(id) => still_runs(id),
         None => Failure::new(Code::DaemonLost, "the daemon did not answer in time", "sgw"),
     }
+}
+
+fn still_runs(id: String) -> Failure {
+    let (message, hint) = (format!("{id} still runs"), format!("sgw wait {id}"));
+    Failure::new(Code::ExecRunning, message, hint).about(id)
 }
 
 /// The command ended, or goes on without us.

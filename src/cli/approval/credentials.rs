@@ -62,8 +62,8 @@ pub async fn choose(
     choice.finish()
 }
 
-fn missing() -> Failure {
-    let message = "nothing says how to log in there";
+fn missing(hop: &Proposal) -> Failure {
+    let message = format!("nothing says how to log in at {}", exact_hop(hop));
     let hint = "add --identity FILE, --password-file FILE or --use-agent";
     Failure::new(Code::RequestCredential, message, hint)
 }

@@ -242,8 +242,12 @@ impl Sgw {
         arguments: impl IntoIterator<Item = A>,
     ) -> Command {
         let mut all: Vec<OsString> = arguments.into_iter().map(|a| a.as_ref().into()).collect();
-        let end = all.iter().position(|argument| argument == "--").unwrap_or(all.len());
         let proof = ["--i-am-the-operator".into(), "--passphrase-file".into()];
+        let config = self.user_home().join(".ssh/config");
+        if all.first().is_some_and(|first| first == "approve") && config.exists() {
+            all.splice(1..1, [OsString::from("--ssh-config"), config.into()]);
+        }
+        let end = all.iter().position(|argument| argument == "--").unwrap_or(all.len());
         all.splice(end..end, proof.into_iter().chain([self.passphrase_file().into()]));
         self.command(all)
     }
