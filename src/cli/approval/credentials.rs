@@ -121,7 +121,7 @@ impl Choice<'_> {
                 Err(error) => ui.note(&format!("{error}: left out")),
             }
         }
-        if credentials.is_empty() { Err(missing()) } else { Ok(credentials) }
+        if credentials.is_empty() { Err(missing(hop)) } else { Ok(credentials) }
     }
 
     /// Asks, with what ssh_config and the agent propose first.
