@@ -106,6 +106,7 @@ impl Pool {
         *self.count.borrow() == 0
     }
 
+    #[cfg(test)]
     /// Returns when no connection is left.
     pub async fn lost(&self) {
         let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
