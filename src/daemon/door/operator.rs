@@ -111,8 +111,14 @@ async fn converse(
         let _gone = outbox.answer(0, Err(failure)).await;
     }
     operator.parts.desk.release(operator.number);
+    let the_daemon_ends = operator.parts.end.is_cancelled();
     drop(operator);
     link::finish(outbox, writer).await;
+    if the_daemon_ends {
+        // The connection lives as long as the process: whoever locks hears of the end when nothing
+        // is written any more, and the home is free.
+        std::future::pending().await
+    }
 }
 
 impl Operator {
