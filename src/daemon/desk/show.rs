@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Desk, Entry, unknown};
 use crate::{
-    domain::{action::Action, bytes::Bytes, id::Id, identity::Identity, request::State},
+    domain::{action::Action, id::Id, identity::Identity, request::State},
     protocol::{
         error::{Code, Failure},
         view::{Kind, Past, Place, Question, Request, RequestStatus},
@@ -194,7 +194,7 @@ fn show(
                 host: target.as_ref().map(|hop| hop.host.clone()).unwrap_or_default(),
                 port: target.as_ref().map(|hop| hop.port),
                 user: target.map(|hop| hop.user),
-                command: Some(Bytes(exec.line.as_slice().to_vec())),
+                command: Some(exec.in_full()),
                 reason: exec.reason.clone(),
                 rule,
                 only: BTreeSet::new(),
