@@ -311,14 +311,6 @@ impl Desk {
         })?
     }
 
-    /// Refuses where another terminal decides.
-    pub fn check_free(&self, id: &Id, by: u64) -> Result<(), Failure> {
-        self.entry(id, None, |entry| match entry.claimed {
-            Some(other) if other != by => Err(claimed(id)),
-            _ => Ok(()),
-        })?
-    }
-
     /// The operator's connection `by` decides on what `shown` stands for.
     pub fn check_shown(&self, id: &Id, shown: &Digest, by: u64) -> Result<(), Failure> {
         self.claim(id, by)?;
