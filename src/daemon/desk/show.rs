@@ -6,7 +6,6 @@ use super::{Desk, Entry, unknown};
 use crate::{
     domain::{
         action::Action,
-        bytes::Bytes,
         id::Id,
         identity::Identity,
         nearest::{nearest, told},
@@ -206,7 +205,7 @@ fn show(
                 host: target.as_ref().map(|hop| hop.host.clone()).unwrap_or_default(),
                 port: target.as_ref().map(|hop| hop.port),
                 user: target.map(|hop| hop.user),
-                command: Some(Bytes(exec.line.as_slice().to_vec())),
+                command: Some(exec.in_full()),
                 reason: exec.reason.clone(),
                 rule,
                 only: BTreeSet::new(),

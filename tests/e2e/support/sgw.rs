@@ -313,11 +313,17 @@ impl Sgw {
 
     #[track_caller]
     pub fn try_approve(&self, request: &str, target: &impl Destination) -> Outcome {
-        let identity = target.identity().display().to_string();
-        let fingerprint = target.fingerprint();
+        self.run(&mut self.approval(request, target))
+    }
+
+    /// The command that says yes, with the target's key and its host key.
+    pub fn approval(&self, request: &str, target: &impl Destination) -> Command {
+        // The operator's own copy: another user could not read the test's.
+        let key = self.write_private("identity", fs::read(target.identity()).unwrap());
+        let (identity, fingerprint) = (key.display().to_string(), target.fingerprint());
         let mut arguments = vec!["approve", request, "--yes", "--json", "--identity", &identity];
         arguments.extend(["--accept-host-key", &fingerprint]);
-        self.operator(arguments)
+        self.operator_command(arguments)
     }
 
     /// A request, its approval, and the session's id.

@@ -109,7 +109,7 @@ impl Operator {
             }
             let (route, terms) = (Some(&session.route), Some(&access.terms));
             audit::approved(&parts.evidence, kind, id, &approve.digest, route, &[], terms).await?;
-            session.prolong(until);
+            session.prolong(&access.terms, until);
             return Ok(session);
         }
         let way = approve.way.ok_or_else(|| incomplete("where it leads"))?;
