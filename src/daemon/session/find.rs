@@ -20,6 +20,7 @@ impl Sessions {
                 None => Ok(session.clone()),
             };
         }
+        let was_there = own.iter().any(|session| leads_to(session, word));
         own.retain(|session| session.over().is_none());
         let named = |session: &&Arc<Session>| {
             session.name.as_ref().is_some_and(|name| name.as_str() == word)
@@ -29,6 +30,9 @@ impl Sessions {
             return only(by_name, word);
         }
         own.retain(|session| leads_to(session, word));
+        if own.is_empty() && (was_there || is_destination(word)) {
+            return Err(no_grant(word));
+        }
         only(own, word)
     }
 
@@ -107,6 +111,11 @@ fn leads_to(session: &Session, word: &str) -> bool {
         || session.route.target().to_string() == word
 }
 
+/// Can be nothing but a destination: a session's name has neither `@` nor `:`.
+fn is_destination(word: &str) -> bool {
+    word.contains(['@', ':']) && word.parse::<Destination>().is_ok()
+}
+
 fn only(mut found: Vec<Arc<Session>>, word: &str) -> Result<Arc<Session>, Failure> {
     match (found.pop(), found.is_empty()) {
         (Some(one), true) => Ok(one),
@@ -120,6 +129,14 @@ fn ambiguous(word: &str) -> Failure {
         Code::SessionAmbiguous,
         format!("{word} could be several"),
         "name it by its whole id: sgw sessions",
+    )
+}
+
+fn no_grant(word: &str) -> Failure {
+    Failure::new(
+        Code::GrantMissing,
+        format!("you have no session on {word}"),
+        "sgw request DEST --reason … asks for one",
     )
 }
 
