@@ -45,7 +45,7 @@ impl Proof {
     /// Opens the vault's header.
     pub async fn data_key(&self, context: &Context) -> Result<DataKey, Stop> {
         let header = operator::header(&context.place()?)?;
-        let passphrase = match self.from_file()? {
+        let passphrase = match self.given()? {
             Some(passphrase) => passphrase,
             None => {
                 self.can_ask(context, "the passphrase")?;
@@ -69,7 +69,7 @@ impl Proof {
         Err(Failure::new(Code::OperatorProof, message, hint))
     }
 
-    pub fn from_file(&self) -> Result<Option<Secret<String>>, Failure> {
+    pub fn given(&self) -> Result<Option<Secret<String>>, Failure> {
         let Some(path) = &self.passphrase_file else { return Ok(None) };
         read(path).map(Some)
     }
