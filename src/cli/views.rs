@@ -233,7 +233,7 @@ pub fn ready(ready: &Ready) -> String {
     let last = ready.audit_at.map(|at| format!(", last {}", times::local(at)));
     let head = ready.audit_head.as_deref().map(|head| format!(", head {}", plain(head)));
     format!(
-        "unlocked (pid {})\nstate: revision {}{}\nrecord: {} entries{}{}",
+        "unlocked (pid {})\nstate: revision {}{}\naudit: {} records{}{}",
         ready.pid,
         ready.revision,
         changed.unwrap_or_default(),

@@ -353,6 +353,7 @@ impl Actor {
 
     /// Ends the remote processes, delivering what they still print.
     async fn end_remote(&self, reader: &mut Reader, ending: &mut Ending) -> Remote {
+        let had_ended = ending.exit_code.is_some();
         let markers = [self.marker.clone()];
         let killing = self.pool.end_processes(&markers);
         tokio::pin!(killing);
@@ -370,6 +371,10 @@ impl Actor {
                 event = reader.next() => open = !self.take(event, ending).await,
                 () = sleep_until(over) => break,
             }
+        }
+        if !had_ended && ending.exit_code == Some(0) {
+            // Its children were ended first: a shell that waited for them calls that success.
+            ending.exit_code = None;
         }
         self.name_the_stop(ending);
         match found {
