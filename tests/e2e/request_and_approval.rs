@@ -274,9 +274,9 @@ fn a_session_can_be_prolonged_and_that_takes_a_yes() {
 #[test]
 fn a_person_decides_in_a_terminal_and_sees_what_matters() {
     let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
-    sgw.write_in_user_home(".ssh/id_ed25519", &std::fs::read_to_string(&sshd.key.path).unwrap());
+    let identity = sshd.key.path.display().to_string();
     let request = sgw.requests(&sshd, &["--for", "20m"]);
-    let mut terminal = sgw.terminal(["approve", &request]);
+    let mut terminal = sgw.terminal(["approve", &request, "--identity", &identity]);
     terminal.wait_for("(?i)passphrase");
     terminal.send(&format!("{}\r", crate::support::PASSPHRASE));
     let screen = terminal.wait_for("a test");

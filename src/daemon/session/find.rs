@@ -34,7 +34,8 @@ impl Sessions {
         own.retain(|session| leads_to(session, word));
         match (own.is_empty(), nearest) {
             (false, _) => only(own, word),
-            (true, _) if had_access => Err(missing(word)),
+            // A name may be a slip; an account on a machine is a target.
+            (true, _) if had_access || word.contains(['@', ':']) => Err(missing(word)),
             (true, Some(nearest)) => {
                 let failure = unknown(word);
                 let message = format!("{}; the nearest is {nearest}", failure.message);
