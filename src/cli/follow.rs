@@ -217,7 +217,7 @@ fn command_end(ui: Ui, shape: &Shape, end: ExecEnd, cut: Option<Cut>) -> Exit {
             format!("sgw output {}", end.id),
         ));
     } else if end.running {
-        ui.failure_text(&still_runs(end.id));
+        ui.failure_text(&left(Some(end.id)));
     } else if let Some(failure) = &end.failure {
         ui.failure_text(failure);
     } else if let Some(signal) = &end.signal {

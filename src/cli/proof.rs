@@ -45,11 +45,11 @@ impl Proof {
     /// Opens the vault's header.
     pub async fn data_key(&self, context: &Context) -> Result<DataKey, Stop> {
         let header = operator::header(&context.place()?)?;
-        let passphrase = match self.passphrase_in_file()? {
+        let passphrase = match self.given()? {
             Some(passphrase) => passphrase,
             None => {
                 self.can_ask(context, "the passphrase")?;
-                trimmed(prompt::password("Passphrase").await?)
+                prompt::password("Passphrase").await?
             }
         };
         Ok(header.open(&passphrase).map_err(operator::cannot_open)?)
@@ -69,15 +69,10 @@ impl Proof {
         Err(Failure::new(Code::OperatorProof, message, hint))
     }
 
-    pub fn passphrase_in_file(&self) -> Result<Option<Secret<String>>, Failure> {
+    pub fn given(&self) -> Result<Option<Secret<String>>, Failure> {
         let Some(path) = &self.passphrase_file else { return Ok(None) };
         read(path).map(Some)
     }
-}
-
-/// A line's end is the editor's, not the passphrase's; spaces at the ends are slips that nobody sees.
-pub fn trimmed(typed: Secret<String>) -> Secret<String> {
-    Secret::new(typed.expose().trim().to_owned())
 }
 
 fn read(path: &Path) -> Result<Secret<String>, Failure> {
@@ -101,13 +96,23 @@ fn read(path: &Path) -> Result<Secret<String>, Failure> {
         }
         file.take(MAX_BYTES as u64 + 2).read_to_end(&mut bytes).map_err(unreadable)?;
     }
+    trim_line_end(&mut bytes);
     let text = Secret::new(bytes).into_text();
     let text = text.ok_or_else(|| wrong("it is not UTF-8".to_owned(), "one line of text"))?;
-    let text = trimmed(text);
     if text.expose().is_empty() {
         return Err(wrong("it is empty".to_owned(), "one line of text"));
     }
     Ok(text)
+}
+
+/// The line's end is the editor's, not the passphrase's.
+fn trim_line_end(bytes: &mut Vec<u8>) {
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
 }
 
 #[cfg(test)]

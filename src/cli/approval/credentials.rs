@@ -54,9 +54,7 @@ pub async fn choose(
         let target = at + 1 == resolved.hops.len();
         let credentials = match said {
             true => choice.as_said(hop, target).await?,
-            false if context.ui.json || answers.yes || !ui::can_prompt() => {
-                choice.as_proposed(hop).await?
-            }
+            false if context.ui.json || answers.yes || !ui::can_prompt() => choice.proposed(hop)?,
             false => choice.ask(hop).await?,
         };
         choice.chosen.credentials.push(credentials);
@@ -102,21 +100,28 @@ impl Choice<'_> {
         Ok(credentials)
     }
 
-    /// What ssh itself would try: keys of the agent, then key files that need no passphrase.
-    async fn as_proposed(&mut self, hop: &Proposal) -> Result<Vec<Credential>, Stop> {
+    /// Where nobody is asked: the key files that ssh_config proposes, as far as they need no question.
+    fn proposed(&mut self, hop: &Proposal) -> Result<Vec<Credential>, Failure> {
+        let ui = self.context.ui;
         let mut credentials = Vec::new();
-        if let Some(at) = self.connect(hop).await? {
-            let keys = self.agents[at].1.proposed(hop).into_iter();
-            credentials.extend(keys.map(|key| agent_key(at, key.fingerprint.clone())));
-        }
         for identity in hop.identities.iter().filter(|identity| identity.file) {
+            let path = shown(&identity.path);
             match keys::load(&identity.path) {
-                Ok(LoadedKey::Ready(key)) => credentials.push(self.key(&key)?),
-                Ok(LoadedKey::Encrypted(_)) => {}
-                Err(error) => self.context.ui.note(&error.to_string()),
+                Ok(LoadedKey::Ready(key)) => {
+                    ui.note(&format!(
+                        "key file {path} as ssh would have it at {}; it is borrowed: the agent can \
+                         use it without sgw",
+                        exact_hop(hop)
+                    ));
+                    credentials.push(self.key(&key)?);
+                }
+                Ok(LoadedKey::Encrypted(_)) => {
+                    ui.note(&format!("key file {path} has a passphrase of its own: left out"));
+                }
+                Err(error) => ui.note(&format!("{error}: left out")),
             }
         }
-        if credentials.is_empty() { Err(missing(hop).into()) } else { Ok(credentials) }
+        if credentials.is_empty() { Err(missing(hop)) } else { Ok(credentials) }
     }
 
     /// Asks, with what ssh_config and the agent propose first.

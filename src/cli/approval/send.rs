@@ -156,8 +156,8 @@ async fn answer(context: &Context, question: &Question) -> Result<Given, Stop> {
             loop {
                 let typed = prompt::line("Is this the right machine? (yes/no)", true).await;
                 match typed.map_err(no_answer)?.expose().trim() {
-                    "y" | "yes" => return Ok(Given::Yes),
-                    "n" | "no" => return Ok(Given::No),
+                    "yes" => return Ok(Given::Yes),
+                    "no" => return Ok(Given::No),
                     _ => {}
                 }
             }

@@ -42,7 +42,8 @@ pub struct Approve {
     /// Stay, and ask about each request as it comes; the terminal's bell rings
     #[arg(long, conflicts_with = "id")]
     follow: bool,
-    /// Log in with this private key; may be repeated
+    /// Log in with this private key; may be repeated [default: asked for; with --yes the key files
+    /// that ssh_config names and that have no passphrase]
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
     /// The private key's own passphrase, in this file [default: asked for where it has one]

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{
     cli::{
         Context, Outcome, Run, Stop, person,
-        proof::{Proof, trimmed},
+        proof::Proof,
         ui::{exit::Exit, prompt},
     },
     client::Error,
@@ -36,7 +36,7 @@ impl Run for Init {
         person::not_under_an_agent(context.globals.i_am_the_operator)?;
         let place = context.place()?;
         refuse_a_second_time(&place)?;
-        let passphrase = match self.proof.passphrase_in_file()? {
+        let passphrase = match self.proof.given()? {
             Some(passphrase) => checked(passphrase)?,
             None => {
                 self.proof.can_ask(context, "the passphrase")?;
@@ -90,25 +90,35 @@ fn checked(passphrase: Secret<String>) -> Result<Secret<String>, Failure> {
 
 async fn choose(context: &Context) -> Result<Secret<String>, Stop> {
     let ui = context.ui;
-    let offered = offer()?;
-    ui.say("The passphrase proves that you are the operator. sgw can't recover it: write it down.");
-    ui.say("Six words that nobody could guess, if you like them:");
-    ui.say(&format!("\n    {}\n", ui.bold(offered.expose())));
+    ui.say("The passphrase proves that you are the operator. sgw can't recover it.");
+    let ways = ["six words that sgw draws (strong, and easy to type)", "a passphrase of my own"];
+    if prompt::choose("Which passphrase?", &ways.map(str::to_owned)).await? == 0 {
+        return draw(context).await;
+    }
     loop {
-        let typed = prompt::new_password("Passphrase (these words, or your own)", "The same again");
-        match checked(trimmed(typed.await?)) {
+        let chosen = checked(prompt::new_password("Passphrase", "Once more").await?);
+        match chosen {
             Ok(passphrase) => return Ok(passphrase),
             Err(weak) => ui.say(&format!("{}. Try: {}", weak.message, weak.hint)),
         }
     }
 }
 
-/// Repetition makes six words weak once in a million times: then others are drawn.
-fn offer() -> Result<Secret<String>, Stop> {
+async fn draw(context: &Context) -> Result<Secret<String>, Stop> {
+    let ui = context.ui;
     loop {
         let words = passphrase::six_words(&random().map_err(Error::local("draw random bytes"))?);
-        if passphrase::judge(&words).is_ok() {
-            return Ok(words);
+        if passphrase::judge(&words).is_err() {
+            continue;
+        }
+        ui.say(&format!("\n    {}\n\nWrite them down before you go on.", ui.bold(words.expose())));
+        loop {
+            let typed = prompt::password("Type them once").await?;
+            let same = typed.expose().split_whitespace().eq(words.expose().split(' '));
+            if same {
+                return Ok(words);
+            }
+            ui.say("Those are not the words above.");
         }
     }
 }

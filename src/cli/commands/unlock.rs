@@ -1,6 +1,9 @@
 //! `sgw unlock`: opens the data key and starts the daemon with it.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 
@@ -10,12 +13,9 @@ use crate::{
         Error,
         launch::{self, Launched},
     },
-    domain::escape::visible,
+    domain::{escape::visible, seal::DataKey},
     protocol::error::{Code, Failure},
 };
-
-/// How long a daemon that another unlock has just started may take to answer.
-const COMES: Duration = Duration::from_secs(10);
 
 /// Start the daemon: from now on agents can ask
 ///
@@ -34,35 +34,45 @@ pub struct Unlock {
 
 impl Run for Unlock {
     fn run(self, context: &Context) -> Outcome {
-        let already = json!({ "running": true, "started": false });
         if runs(context)? {
-            context.ui.result(&already, || "unlocked already".to_owned());
-            return Ok(Exit::DONE);
+            return already(context);
         }
-        match launch(context, &self.proof) {
-            // Another unlock was quicker: what was wanted is there, or about to be.
-            Err(Stop::Failure(busy)) if busy.code == Code::HomeBusy => {
-                if !comes(context)? {
-                    return Err(busy.into());
-                }
-                context.ui.result(&already, || "unlocked already".to_owned());
+        let data_key = context.interactive(self.proof.data_key(context))?;
+        let over = Instant::now() + ANOTHER;
+        loop {
+            match launch(context, &data_key) {
+                Err(Stop::Failure(failure))
+                    if failure.code == Code::HomeBusy && Instant::now() < over => {}
+                launched => return launched.map(|_| Exit::DONE),
             }
-            launched => drop(launched?),
+            // Another unlock was faster, or a daemon is just ending: it will answer, or make room.
+            if comes_to_answer(context)? {
+                return already(context);
+            }
         }
-        Ok(Exit::DONE)
     }
 }
 
-/// Whether the daemon that holds the home answers before long.
-fn comes(context: &Context) -> Result<bool, Stop> {
-    let over = Instant::now() + COMES;
-    while Instant::now() < over {
+/// How long a daemon that holds the home may take until it answers, or is gone.
+const ANOTHER: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// So often it is asked before the next try to take its place.
+const LOOKS: u32 = 20;
+
+fn comes_to_answer(context: &Context) -> Result<bool, Stop> {
+    for _ in 0..LOOKS {
+        sleep(LOOK_AGAIN);
         if runs(context)? {
             return Ok(true);
         }
-        std::thread::sleep(Duration::from_millis(50));
     }
     Ok(false)
+}
+
+fn already(context: &Context) -> Outcome {
+    let already = json!({ "running": true, "started": false });
+    context.ui.result(&already, || "unlocked already".to_owned());
+    Ok(Exit::DONE)
 }
 
 /// `sgw daemon run`.
@@ -71,7 +81,9 @@ pub fn in_foreground(context: &Context, proof: &Proof) -> Outcome {
         let message = "a daemon runs here already";
         return Err(Failure::new(Code::HomeBusy, message, "sgw daemon status").into());
     }
-    let launched = launch(context, proof)?;
+    let data_key = context.interactive(proof.data_key(context))?;
+    let launched = launch(context, &data_key)?;
+    drop(data_key);
     let ended_well = context.block_on(launched.until_it_ends())?;
     Ok(if ended_well { Exit::DONE } else { Exit::FAILED })
 }
@@ -91,10 +103,8 @@ fn runs(context: &Context) -> Result<bool, Stop> {
     Ok(runs?)
 }
 
-fn launch(context: &Context, proof: &Proof) -> Result<Launched, Stop> {
-    let place = context.place()?;
-    let data_key = context.interactive(proof.data_key(context))?;
-    let launched = launch::launch(&place, data_key)?;
+fn launch(context: &Context, data_key: &DataKey) -> Result<Launched, Stop> {
+    let launched = launch::launch(&context.place()?, data_key)?;
     let ready = &launched.ready;
     if let Some(warning) = &ready.warning {
         context.ui.say(&format!("sgw: warning: {}", visible(warning, 400)));

@@ -42,6 +42,7 @@ pub struct Evidence {
 struct Written {
     file: Arc<std::fs::File>,
     length: u64,
+    #[cfg(test)]
     tip: Tip,
 }
 
@@ -162,6 +163,7 @@ impl Evidence {
         self.jobs.try_send(job(room)).map_err(|_| EvidenceFailed::Ended)
     }
 
+    #[cfg(test)]
     /// The end of the chain as it is written.
     pub fn tip(&self) -> Tip {
         self.written().tip

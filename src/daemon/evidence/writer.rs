@@ -74,7 +74,12 @@ impl Writer {
     }
 
     pub fn written(&self) -> Written {
-        Written { file: self.ledger.file(), length: self.ledger.length(), tip: self.tip }
+        Written {
+            file: self.ledger.file(),
+            length: self.ledger.length(),
+            #[cfg(test)]
+            tip: self.tip,
+        }
     }
 
     /// Until nobody can send any more.

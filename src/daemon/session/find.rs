@@ -4,7 +4,13 @@ use std::sync::Arc;
 
 use super::{Session, Sessions, exec::Exec};
 use crate::{
-    domain::{capability::Capabilities, id::prefix_kind, identity::Identity, target::Destination},
+    domain::{
+        capability::Capabilities,
+        id::{Name, prefix_kind},
+        identity::Identity,
+        nearest::{self, nearest},
+        target::Destination,
+    },
     protocol::error::{Code, Failure},
 };
 
@@ -20,10 +26,8 @@ impl Sessions {
                 None => Ok(session.clone()),
             };
         }
-        let ended = |session: &Arc<Session>| session.over().is_some();
-        let had_access = own.iter().any(|session| ended(session) && leads_to(session, word));
-        own.retain(|session| !ended(session));
-        let nearest = nearest(&own, word);
+        let known_target = names_a_target(word) || own.iter().any(|one| leads_to(one, word));
+        own.retain(|session| session.over().is_none());
         let named = |session: &&Arc<Session>| {
             session.name.as_ref().is_some_and(|name| name.as_str() == word)
         };
@@ -31,17 +35,11 @@ impl Sessions {
         if !by_name.is_empty() {
             return only(by_name, word);
         }
-        own.retain(|session| leads_to(session, word));
-        match (own.is_empty(), nearest) {
-            (false, _) => only(own, word),
-            // A name may be a slip; an account on a machine is a target.
-            (true, _) if had_access || word.contains(['@', ':']) => Err(missing(word)),
-            (true, Some(nearest)) => {
-                let failure = unknown(word);
-                let message = format!("{}; the nearest is {nearest}", failure.message);
-                Err(Failure { message, ..failure })
-            }
-            (true, None) => Err(unknown(word)),
+        let there: Vec<_> = own.iter().filter(|one| leads_to(one, word)).cloned().collect();
+        match there.is_empty() {
+            true if known_target => Err(not_granted(word)),
+            true => Err(unknown(word, &own)),
+            false => only(there, word),
         }
     }
 
@@ -54,16 +52,22 @@ impl Sessions {
             return Ok(session.clone());
         }
         if prefix_kind(word).is_some() {
-            all.retain(|session| session.id.as_str().starts_with(word));
-            return only(all, word);
+            let begins = |session: &&Arc<Session>| session.id.as_str().starts_with(word);
+            let found: Vec<_> = all.iter().filter(begins).cloned().collect();
+            return if found.is_empty() { Err(unknown(word, &all)) } else { only(found, word) };
         }
         let fits = |session: &Arc<Session>| {
             session.name.as_ref().is_some_and(|name| name.as_str() == word)
                 || leads_to(session, word)
         };
-        all.retain(fits);
-        let open: Vec<_> = all.iter().filter(|session| session.over().is_none()).cloned().collect();
-        if open.is_empty() { only(all.pop().into_iter().collect(), word) } else { only(open, word) }
+        let mut found: Vec<_> = all.iter().filter(|session| fits(session)).cloned().collect();
+        let open: Vec<_> =
+            found.iter().filter(|session| session.over().is_none()).cloned().collect();
+        match (open.is_empty(), found.pop()) {
+            (false, _) => only(open, word),
+            (true, Some(ended)) => Ok(ended),
+            (true, None) => Err(unknown(word, &all)),
+        }
     }
 
     /// A command by its id or the start of it.
@@ -89,12 +93,23 @@ impl Sessions {
         match (found.pop(), found.is_empty()) {
             (Some(one), true) => Ok(one),
             (Some(_), false) => Err(ambiguous(word)),
-            (None, _) => Err(Failure::new(
-                Code::ExecUnknown,
-                format!("no command {word}"),
-                "sgw history SESSION lists what ran",
-            )),
+            (None, _) => Err(self.unknown_exec(word, mine)),
         }
+    }
+
+    fn unknown_exec(&self, word: &str, mine: Option<&Identity>) -> Failure {
+        let mut sessions = self.everyone();
+        sessions.retain(|session| mine.is_none_or(|identity| session.owner == *identity));
+        let ids = sessions
+            .iter()
+            .flat_map(|session| session.execs())
+            .map(|exec| exec.id.as_str().to_owned());
+        let near = nearest::told(nearest(word, ids));
+        Failure::new(
+            Code::ExecUnknown,
+            format!("no command {word}{near}"),
+            "sgw history SESSION lists what ran",
+        )
     }
 
     /// An open session of mine on just this destination that gives what is asked.
@@ -124,29 +139,22 @@ fn only(mut found: Vec<Arc<Session>>, word: &str) -> Result<Arc<Session>, Failur
     match (found.pop(), found.is_empty()) {
         (Some(one), true) => Ok(one),
         (Some(_), false) => Err(ambiguous(word)),
-        (None, _) => Err(unknown(word)),
+        (None, _) => Err(unknown(word, &[])),
     }
 }
 
-/// Which session's name or id was probably meant.
-fn nearest(sessions: &[Arc<Session>], word: &str) -> Option<String> {
-    /// Below this, two words have little in common.
-    const ALIKE: f64 = 0.85;
-    let names = sessions.iter().flat_map(|session| {
-        let name = session.name.as_ref().map(ToString::to_string);
-        name.into_iter().chain([session.id.to_string(), session.asked.to_string()])
-    });
-    let alike = names.map(|name| (strsim::jaro_winkler(&name, word), name));
-    let best = alike.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (best.0 >= ALIKE).then_some(best.1)
+/// What can be nothing else: neither an id nor a name has these.
+fn names_a_target(word: &str) -> bool {
+    word.parse::<Name>().is_err()
+        && prefix_kind(word).is_none()
+        && word.parse::<Destination>().is_ok()
 }
 
-/// Access was there once: asking for it again is the way.
-fn missing(word: &str) -> Failure {
+fn not_granted(word: &str) -> Failure {
     Failure::new(
         Code::GrantMissing,
-        format!("no session is open on {word}"),
-        "sgw request DEST --reason … asks for one",
+        format!("you have no open session on {word}, and no standing grant"),
+        "ask for one: sgw request DEST --reason …",
     )
 }
 
@@ -158,10 +166,17 @@ fn ambiguous(word: &str) -> Failure {
     )
 }
 
-fn unknown(word: &str) -> Failure {
+/// `mine` are those that the caller may know of.
+fn unknown(word: &str, mine: &[Arc<Session>]) -> Failure {
+    let words = mine.iter().flat_map(|session| {
+        let name = session.name.as_ref().map(|name| name.as_str().to_owned());
+        let id = session.id.as_str().to_owned();
+        [Some(id), name, Some(session.target()), Some(session.asked.host.clone())]
+    });
+    let near = nearest::told(nearest(word, words.flatten()));
     Failure::new(
         Code::SessionUnknown,
-        format!("no session {word}"),
+        format!("no session {word}{near}"),
         "sgw sessions lists yours; sgw request DEST --reason … asks for one",
     )
 }
