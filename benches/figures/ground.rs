@@ -78,7 +78,9 @@ impl Server {
         let mut arguments = vec!["-M", "-N", "-S", path.to_str().unwrap()];
         arguments.extend(more);
         let mut command = self.ssh(&arguments, "");
-        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        // It tells of every session that the server refuses.
+        let process = command.stderr(Stdio::null()).spawn().unwrap();
         let master = Master { process, path };
         eventually("the master has connected", || master.path.exists());
         master

@@ -38,14 +38,14 @@ pub fn figure() {
     row("a further session, with its warm connection", before.to(resident(daemon)), SESSIONS);
 
     let (before, had) = (resident(daemon), connections(&sgw));
-    let hold = || Running::start(&mut exec(&sgw, &first, &["sh", "-c", "echo up; read x"]));
+    let hold = || Running::start(&mut exec(&sgw, &first, &["sh", "-c", "echo up; exec sleep 600"]));
     let mut running: Vec<_> = (0..AT_ONCE).map(|_| hold()).collect();
     running.iter_mut().for_each(|one| one.prints("up"));
     let more = connections(&sgw) - had;
     row("a further warm connection, while commands run on it", before.to(resident(daemon)), more);
     println!("\n{AT_ONCE} commands at once took {more} further connections.");
-    drop(running);
     timed(&mut sgw.command(["close", &first]));
+    drop(running);
     eventually("the session's connections are closed", || connections(&sgw) < had);
 }
 

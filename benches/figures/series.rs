@@ -22,6 +22,14 @@ impl<'a> Series<'a> {
         Self::new(name, move || timed(&mut command))
     }
 
+    /// Once more; `counts` unless it only warms up.
+    pub fn round(&mut self, counts: bool) {
+        let took = (self.once)();
+        if counts {
+            self.times.push(took);
+        }
+    }
+
     pub fn median(&self) -> Duration {
         self.at(0.5)
     }
@@ -53,22 +61,21 @@ pub fn alternate(rounds: usize, series: &mut [Series<'_>]) {
 /// The same, but each runs `block` times before the next one's turn.
 pub fn in_blocks(rounds: usize, block: usize, series: &mut [Series<'_>]) {
     for one in &mut *series {
-        (0..3).for_each(|_| _ = (one.once)());
+        (0..3).for_each(|_| one.round(false));
     }
     for _ in 0..rounds.div_ceil(block) {
         for one in &mut *series {
             for _ in 0..block {
-                let took = (one.once)();
-                one.times.push(took);
+                one.round(true);
             }
         }
     }
 }
 
-/// A table; the first is compared with each of the others.
+/// A table; the last column says what part of each one's median the first one takes.
 pub fn print(title: &str, series: &[Series<'_>]) {
     let rounds = series[0].times.len();
-    println!("{title} ({rounds} rounds)\n\n| | median | p95 | sgw takes |");
+    println!("{title} ({rounds} rounds)\n\n| | median | p95 | sgw takes, of this |");
     println!("|---|---|---|---|");
     for (place, one) in series.iter().enumerate() {
         let ratio = series[0].median().as_secs_f64() / one.median().as_secs_f64();

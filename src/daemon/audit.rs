@@ -37,7 +37,7 @@ pub async fn request_created(
     record.session = request.session.as_ref().and_then(|id| id.parse().ok());
     record.action = fields([
         ("request", serde_json::to_value(request)),
-        ("seen", serde_json::to_value(&asker.seen)),
+        ("seen", serde_json::to_value(&**asker.seen)),
     ]);
     write(evidence, record).await
 }

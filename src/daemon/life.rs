@@ -65,7 +65,9 @@ pub fn run(inherited: OwnedFd) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(live(handover, line));
+    // On the workers: accepting on this thread would cost each connection a change of threads.
+    let life = runtime.spawn(live(handover, line));
+    let code = runtime.block_on(life).unwrap_or(ExitCode::FAILURE);
     runtime.shutdown_timeout(Duration::from_secs(1));
     code
 }

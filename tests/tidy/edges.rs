@@ -17,7 +17,7 @@ const EVERYTHING: &str = "*";
 /// The floors.
 const FLOORS: Edges = &[
     ("main", &["cli", "daemon::run"]),
-    ("cli", &["client", "protocol", "domain", "home"]),
+    ("cli", &["client", "protocol", "domain", "home", "demo"]),
     ("client", &["protocol", "domain", "home"]),
     ("demo", &["domain"]),
     ("daemon", &["protocol", "domain", "home"]),

@@ -7,7 +7,7 @@ mod queue;
 mod show;
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -45,8 +45,11 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub struct Asker {
     pub identity: Identity,
-    pub seen: Seen,
+    /// Looked at when a person is asked: most callers are not asked about.
+    pub seen: Arc<LazySeen>,
 }
+
+type LazySeen = LazyLock<Seen, Box<dyn FnOnce() -> Seen + Send>>;
 
 /// What the desk says of a command.
 pub enum Verdict {
@@ -172,7 +175,7 @@ impl Desk {
         let request = Request::new(Parts {
             id: id.clone(),
             identity: asker.identity.clone(),
-            seen: asker.seen.clone(),
+            seen: Seen::clone(&asker.seen),
             action,
             created_at: now,
             expires_at,

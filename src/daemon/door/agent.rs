@@ -7,7 +7,7 @@ pub use look::exec_shown;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -91,7 +91,8 @@ pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer) {
     let (mut from, to) = stream.into_split();
     let (outbox, writer) = link::writer(to);
     let identity = Identity { uid: peer.uid, token: None };
-    let asker = Asker { identity, seen: peer.seen() };
+    let seen = Arc::new(LazyLock::new(Box::new(move || peer.seen()) as Box<_>));
+    let asker = Asker { identity, seen };
     match link::hello(&mut from).await {
         Ok((hello, _)) if hello.token.is_some() => {
             let failure = Failure::new(

@@ -125,7 +125,14 @@ pub async fn finish(outbox: Outbox, writer: tokio::task::JoinHandle<()>) {
 pub async fn hello(
     from: &mut (impl AsyncRead + Unpin),
 ) -> Result<(Hello, Vec<u8>), Option<Failure>> {
-    let frame = match timeout(HELLO, frame::read(from)).await {
+    let next = async {
+        match frame::read(from).await? {
+            // A token comes before the hello that names it.
+            Some(frame) if frame.kind == Kind::Secret => frame::read(from).await,
+            other => Ok(other),
+        }
+    };
+    let frame = match timeout(HELLO, next).await {
         Err(_) | Ok(Ok(None)) => return Err(None),
         Ok(Ok(Some(frame))) => frame,
         Ok(Err(error)) => return Err(Some(not_taken(&error))),

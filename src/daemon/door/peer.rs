@@ -28,32 +28,39 @@ impl Peer {
             fs::read_link(at(name)).ok().map(|path| path.to_string_lossy().into_owned())
         };
         let mut parents = Vec::new();
-        let mut next = parent(self.pid);
+        let mut next = Status::of(self.pid).parent();
         while let (Some(pid), true) = (next, parents.len() < PARENTS) {
             if pid <= 1 {
                 break;
             }
-            parents.push(name(pid));
-            next = parent(pid);
+            let status = Status::of(pid);
+            parents.push(status.name());
+            next = status.parent();
         }
         Seen { pid: self.pid, executable: link("exe"), directory: link("cwd"), parents }
     }
 }
 
-fn status(pid: u32) -> String {
-    fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).unwrap_or_default()
-}
+/// `/proc/PID/status`, which escapes what `/proc/PID/stat` does not (proc(5)).
+struct Status(String);
 
-/// From `/proc/PID/status`, which escapes what `/proc/PID/stat` does not (proc(5)).
-fn parent(pid: u32) -> Option<u32> {
-    let status = status(pid);
-    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
-}
+impl Status {
+    fn of(pid: u32) -> Self {
+        let path = Path::new("/proc").join(pid.to_string()).join("status");
+        Self(fs::read_to_string(path).unwrap_or_default())
+    }
 
-fn name(pid: u32) -> String {
-    let status = status(pid);
-    let name = status.lines().find_map(|line| line.strip_prefix("Name:"));
-    name.unwrap_or_default().trim().chars().take(64).collect()
+    fn field(&self, name: &str) -> Option<&str> {
+        self.0.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+    }
+
+    fn parent(&self) -> Option<u32> {
+        self.field("PPid:")?.parse().ok()
+    }
+
+    fn name(&self) -> String {
+        self.field("Name:").unwrap_or_default().chars().take(64).collect()
+    }
 }
 
 #[cfg(test)]

@@ -120,10 +120,6 @@ impl Exec {
         self.stop.cancel();
     }
 
-    pub fn is_stopping(&self) -> bool {
-        self.stop.is_cancelled()
-    }
-
     pub fn is_running(&self) -> bool {
         self.output.result().is_none()
     }

@@ -118,13 +118,14 @@ impl Sshd {
     fn config(&self) -> String {
         let (port, directory) = (self.port, self.directory.path().display());
         let own = fs::read_to_string(self.path("settings")).unwrap();
-        // The first value of a keyword counts, so the test's own lines come first.
+        // The first value of a keyword counts, so the test's own lines come first. With SHLVL set,
+        // bash does not take sshd for a reason to read anybody's ~/.bashrc.
         format!(
             "{own}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {directory}/host_key\n\
              PidFile none\nAuthorizedKeysFile {directory}/authorized_keys\nStrictModes no\n\
              UsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\n\
              KbdInteractiveAuthentication no\nMaxStartups 1000\nUseDNS no\nLogLevel VERBOSE\n\
-             Subsystem sftp internal-sftp\n"
+             Subsystem sftp internal-sftp\nSetEnv SHLVL=1\n"
         )
     }
 
