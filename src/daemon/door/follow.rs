@@ -67,6 +67,20 @@ impl Drop for Following {
     }
 }
 
+/// A caller may acknowledge with its last breath, and be gone before that was looked at: what it has
+/// written is not sent again.
+struct Heard {
+    attachment: Attachment<ExecEnd>,
+    control: Arc<Control>,
+}
+
+impl Drop for Heard {
+    fn drop(&mut self) {
+        let (stdout, stderr) = *self.control.acks.borrow();
+        let _sane = acknowledge(&self.attachment, stdout, stderr);
+    }
+}
+
 /// Which call follows a command.
 pub enum Caller {
     /// The one that started it, and may feed it.
@@ -89,8 +103,8 @@ pub async fn follow(
         Caller::Waiter { limit } => (false, limit),
     };
     let over = Instant::now() + limit.unwrap_or(NEVER);
-    let mut attachment = tokio::select! {
-        attachment = exec.output.attach() => attachment,
+    let mut heard = tokio::select! {
+        attachment = exec.output.attach() => Heard { attachment, control: control.clone() },
         () = tokio::time::sleep_until(over) => return outbox.answer(request, Ok(running(&exec))).await,
     };
     let started = Message::Started {
@@ -110,7 +124,7 @@ pub async fn follow(
     let mut acks = control.acks.subscribe();
     let end = loop {
         tokio::select! {
-            next = attachment.next() => match next {
+            next = heard.attachment.next() => match next {
                 Ok(Next::Chunk(chunk)) => {
                     let kind = kind(chunk.stream);
                     outbox.send(Frame::output(kind, request, chunk.offset, &chunk.bytes)).await?;
@@ -134,7 +148,7 @@ pub async fn follow(
                     return Err(Gone);
                 }
                 let (stdout, stderr) = *acks.borrow_and_update();
-                if !acknowledge(&attachment, stdout, stderr) {
+                if !acknowledge(&heard.attachment, stdout, stderr) {
                     return Err(Gone);
                 }
             }
@@ -152,7 +166,7 @@ pub async fn follow(
         }
     };
     outbox.answer(request, ended(&end)).await?;
-    last_acks(&attachment, &mut acks, &end).await;
+    last_acks(&heard.attachment, &mut acks, &end).await;
     Ok(())
 }
 
