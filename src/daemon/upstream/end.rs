@@ -90,7 +90,8 @@ fn script(markers: &[String]) -> Option<String> {
 /// `found` sets `pids` to what carries a marker and to what is in a session whose leader did (a
 /// child that cleared its environment, a `sudo` that we may not read). Sessions are never led by a
 /// server: sshd makes one for each command. TERM once, KILL after two seconds; two looks in a row
-/// without a find are the end, since a process may be between fork and exec at the first.
+/// without a find are the end, since a process may be between fork and exec at the first. The command
+/// lines come first: the shell that runs the line must not outlive its child and go on to the next word.
 const SCRIPT: &str = r#"
 LC_ALL=C; export LC_ALL; unset SGW_EXEC
 PATH=$PATH:/usr/bin:/bin; export PATH
@@ -98,8 +99,8 @@ unknown() { echo 'sgw: unknown'; exit 0; }
 cd /proc 2>/dev/null || unknown
 [ -n "$(SGW_PROBE=here grep -ls -e 'SGW_PROBE=her[e]' self/environ)" ] || unknown
 marked() {
-  grep -lsPATTERNS [0-9]*/environ; [ $? -le 2 ] || echo failed/
   grep -lsPATTERNS [0-9]*/cmdline; [ $? -le 2 ] || echo failed/
+  grep -lsPATTERNS [0-9]*/environ; [ $? -le 2 ] || echo failed/
 }
 leaders=' '
 found() {

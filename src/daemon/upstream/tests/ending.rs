@@ -91,6 +91,20 @@ async fn only_what_carries_the_marker_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_line_does_not_go_on_where_its_child_was_ended() {
+    let sshd = Sshd::start("");
+    let pool = sshd.pool().await;
+    for number in 50..60 {
+        let marker = marker(number);
+        let line = format!("export SGW_EXEC={marker}; echo; sleep 600; echo went on");
+        let (mut ended, _held) = pool.exec(line.as_bytes()).await.unwrap();
+        soon(ended.next()).await;
+        assert_eq!(pool.end_processes(&[marker]).await, RemoteEnd::Ended);
+        assert_eq!(read_all(&mut ended).await.stdout, b"");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_session_a_connection_is_enough_to_end_it() {
     let sshd = Sshd::start("MaxSessions 1");
     let pool = sshd.pool().await;
