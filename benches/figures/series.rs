@@ -22,6 +22,14 @@ impl<'a> Series<'a> {
         Self::new(name, move || timed(&mut command))
     }
 
+    /// Once more; `counts` unless it only warms up.
+    pub fn round(&mut self, counts: bool) {
+        let took = (self.once)();
+        if counts {
+            self.times.push(took);
+        }
+    }
+
     pub fn median(&self) -> Duration {
         self.at(0.5)
     }
@@ -53,13 +61,12 @@ pub fn alternate(rounds: usize, series: &mut [Series<'_>]) {
 /// The same, but each runs `block` times before the next one's turn.
 pub fn in_blocks(rounds: usize, block: usize, series: &mut [Series<'_>]) {
     for one in &mut *series {
-        (0..3).for_each(|_| _ = (one.once)());
+        (0..3).for_each(|_| one.round(false));
     }
     for _ in 0..rounds.div_ceil(block) {
         for one in &mut *series {
             for _ in 0..block {
-                let took = (one.once)();
-                one.times.push(took);
+                one.round(true);
             }
         }
     }

@@ -192,12 +192,14 @@ fn tell_end(
 
 fn left(started: Option<String>) -> Failure {
     match started {
-        Some(id) => {
-            Failure::new(Code::ExecRunning, format!("{id} still runs"), format!("sgw wait {id}"))
-                .about(id)
-        }
+        Some(id) => still_runs(id),
         None => Failure::new(Code::DaemonLost, "the daemon did not answer in time", "sgw"),
     }
+}
+
+fn still_runs(id: String) -> Failure {
+    let (message, hint) = (format!("{id} still runs"), format!("sgw wait {id}"));
+    Failure::new(Code::ExecRunning, message, hint).about(id)
 }
 
 /// The command ended, or goes on without us.
@@ -221,7 +223,7 @@ fn command_end(ui: Ui, shape: &Shape, end: ExecEnd, cut: Option<Cut>) -> Exit {
             format!("sgw output {}", end.id),
         ));
     } else if end.running {
-        ui.note(&format!("{} still runs: sgw wait {}", end.id, end.id));
+        ui.failure_text(&left(Some(end.id)));
     } else if let Some(failure) = &end.failure {
         ui.failure_text(failure);
     } else if let Some(signal) = end.signal.as_ref().filter(|_| cut.is_none()) {

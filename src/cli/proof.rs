@@ -52,7 +52,7 @@ impl Proof {
     /// Opens the vault's header.
     pub async fn data_key(&self, context: &Context) -> Result<DataKey, Stop> {
         let header = operator::header(&context.place()?)?;
-        if let Some(passphrase) = self.from_file()? {
+        if let Some(passphrase) = self.given()? {
             return Ok(header.open(&passphrase).map_err(operator::cannot_open)?);
         }
         self.can_ask(context, "the passphrase")?;
@@ -81,7 +81,7 @@ impl Proof {
         Err(Failure::new(Code::OperatorProof, message, hint))
     }
 
-    pub fn from_file(&self) -> Result<Option<Secret<String>>, Failure> {
+    pub fn given(&self) -> Result<Option<Secret<String>>, Failure> {
         let Some(path) = &self.passphrase_file else { return Ok(None) };
         read(path).map(Some)
     }

@@ -1,5 +1,7 @@
 //! A connection to the daemon: hello, then frames both ways, and the calls that need one answer.
 
+use std::time::Duration;
+
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
@@ -26,6 +28,8 @@ use crate::{
 const AHEAD: usize = 64 * 1024;
 /// The number of the secret frame that carries a token.
 const TOKEN: u32 = 1;
+/// How long a daemon may take to welcome before it counts as dead.
+const WELCOME: Duration = Duration::from_secs(5);
 
 pub type From = Box<dyn AsyncRead + Unpin + Send>;
 pub type To = Box<dyn AsyncWrite + Unpin + Send>;
@@ -35,14 +39,34 @@ pub struct Connection {
     from: Source,
     to: To,
     last: u32,
-    welcome: Welcome,
+    /// A hello that goes with the first request, in one write: one wake-up of the daemon less.
+    hello: Vec<u8>,
     luggage: Luggage,
 }
 
 /// Read as asked, or ahead by a task, so that waiting for a frame can be broken off.
 enum Source {
-    Asked(From),
+    Asked(Greeted),
     Ahead(Incoming),
+}
+
+/// The daemon's frames; the first of them may still be its welcome.
+pub(super) struct Greeted {
+    from: From,
+    welcomed: bool,
+}
+
+impl Greeted {
+    pub(super) async fn next(&mut self) -> Result<Frame, Error> {
+        if !self.welcomed {
+            // A daemon that accepts and stays silent must not hold anybody up.
+            let welcome = tokio::time::timeout(WELCOME, frame::read(&mut self.from)).await;
+            let welcome = welcome.map_err(|_| Error::Silent)??;
+            read_welcome(&welcome.ok_or(Error::Lost)?)?;
+            self.welcomed = true;
+        }
+        frame::read(&mut self.from).await?.ok_or(Error::Lost)
+    }
 }
 
 impl Connection {
@@ -55,13 +79,15 @@ impl Connection {
         if let Some(token) = &token {
             connection.send_secret(0, TOKEN, token.expose().as_bytes()).await?;
         }
-        connection.greet(&hello).await?;
+        frame::write(&mut connection.hello, &Frame::json(0, &hello)?).await?;
         Ok(connection)
     }
 
     pub(super) async fn operator(stream: UnixStream) -> Result<Self, Error> {
         let mut connection = Self::over(stream);
-        connection.greet(&Hello::new()).await?;
+        connection.write(Frame::json(0, &Hello::new())?).await?;
+        let welcome = connection.read_first().await?;
+        read_welcome(&welcome)?;
         Ok(connection)
     }
 
@@ -72,16 +98,16 @@ impl Connection {
         let hello = Frame::json(0, &Hello { proof: true, ..Hello::new() })?;
         let mut prologue = hello.body.clone();
         plain.write(hello).await?;
-        let welcome = plain.read().await?;
+        let welcome = plain.read_first().await?;
         prologue.extend_from_slice(&welcome.body);
-        let Self { from: Source::Asked(from), to, luggage, .. } = plain else {
+        read_welcome(&welcome)?;
+        let Self { from: Source::Asked(Greeted { from, .. }), to, luggage, .. } = plain else {
             return Err(Error::Lost);
         };
         let key = noise::session_key(data_key);
-        let welcome = read_welcome(&welcome)?;
         let Session { reader, writer } =
             noise::initiate(from, to, &key, &prologue, noise::HANDSHAKE_DEADLINE).await?;
-        Ok(Self::of(Box::new(reader), Box::new(writer), welcome, luggage))
+        Ok(Self::of(Box::new(reader), Box::new(writer), true, luggage))
     }
 
     fn over(stream: UnixStream) -> Self {
@@ -89,23 +115,23 @@ impl Connection {
         let luggage = Luggage::default();
         let to = Carrier::new(to, luggage.clone());
         let from = BufReader::with_capacity(AHEAD, from);
-        Self::of(Box::new(from), Box::new(to), Welcome::new(None), luggage)
+        Self::of(Box::new(from), Box::new(to), false, luggage)
     }
 
-    /// For a session that is already greeted.
-    pub(super) fn of(from: From, to: To, welcome: Welcome, luggage: Luggage) -> Self {
-        Self { from: Source::Asked(from), to, last: 0, welcome, luggage }
+    fn of(from: From, to: To, welcomed: bool, luggage: Luggage) -> Self {
+        let from = Source::Asked(Greeted { from, welcomed });
+        Self { from, to, last: 0, hello: Vec::new(), luggage }
     }
 
-    async fn greet(&mut self, hello: &Hello) -> Result<(), Error> {
-        self.write(Frame::json(0, hello)?).await?;
-        self.welcome = read_welcome(&self.read().await?)?;
-        Ok(())
-    }
-
-    /// Who the daemon takes this caller for (agents' socket).
-    pub fn identity(&self) -> Option<&str> {
-        self.welcome.identity.as_deref()
+    /// The answer to a hello that went out by itself.
+    async fn read_first(&mut self) -> Result<Frame, Error> {
+        match &mut self.from {
+            Source::Asked(greeted) => {
+                greeted.welcomed = true;
+                greeted.next().await
+            }
+            Source::Ahead(_) => Err(Error::Lost),
+        }
     }
 
     /// Descriptors added here leave with the next frame.
@@ -114,26 +140,28 @@ impl Connection {
     }
 
     pub async fn write(&mut self, frame: Frame) -> Result<(), Error> {
-        Ok(frame::write(&mut self.to, &frame).await?)
+        if self.hello.is_empty() || frame.kind == Kind::Secret {
+            return Ok(frame::write(&mut self.to, &frame).await?);
+        }
+        let mut both = std::mem::take(&mut self.hello);
+        frame::write(&mut both, &frame).await?;
+        self.to.write_all(&both).await.map_err(|_| Error::Lost)
     }
 
     /// The next frame; the connection's end is an error. Cancel-safe after [`Self::read_ahead`] only.
     pub async fn read(&mut self) -> Result<Frame, Error> {
         match &mut self.from {
-            Source::Asked(from) => frame::read(from).await?.ok_or(Error::Lost),
+            Source::Asked(from) => from.next().await,
             Source::Ahead(incoming) => incoming.next().await,
         }
     }
 
     /// From now on waiting for a frame can be broken off.
     pub fn read_ahead(self) -> Self {
-        let (incoming, to, last, welcome, luggage) = match self.from {
-            Source::Ahead(_) => return self,
-            Source::Asked(from) => {
-                (Incoming::start(from), self.to, self.last, self.welcome, self.luggage)
-            }
-        };
-        Self { from: Source::Ahead(incoming), to, last, welcome, luggage }
+        match self.from {
+            Source::Ahead(_) => self,
+            Source::Asked(from) => Self { from: Source::Ahead(Incoming::start(from)), ..self },
+        }
     }
 
     /// Sends a request and gives its number.

@@ -1,10 +1,10 @@
 //! Frames from the daemon, read by a task of their own so that a caller can wait for them and for
-//! other things at once ([`frame::read`] must not be interrupted).
+//! other things at once (reading a frame must not be interrupted).
 
 use tokio::sync::mpsc;
 
-use super::{Error, connection::From};
-use crate::protocol::frame::{self, Frame};
+use super::{Error, connection::Greeted};
+use crate::protocol::frame::Frame;
 
 /// Frames read ahead: half a megabyte of output.
 const AHEAD: usize = 8;
@@ -12,12 +12,11 @@ const AHEAD: usize = 8;
 pub struct Incoming(mpsc::Receiver<Result<Frame, Error>>);
 
 impl Incoming {
-    pub fn start(mut from: From) -> Self {
+    pub(super) fn start(mut from: Greeted) -> Self {
         let (to, frames) = mpsc::channel(AHEAD);
         tokio::spawn(async move {
             loop {
-                let next = frame::read(&mut from).await.map_err(Error::from);
-                let next = next.and_then(|frame| frame.ok_or(Error::Lost));
+                let next = from.next().await;
                 let last = next.is_err();
                 if to.send(next).await.is_err() || last {
                     return;

@@ -81,14 +81,13 @@ impl Launched {
 }
 
 /// Starts a daemon and waits until it answers.
-pub fn launch(place: &Place, data_key: DataKey) -> Result<Launched, Error> {
+pub fn launch(place: &Place, data_key: &DataKey) -> Result<Launched, Error> {
     let (mut ours, theirs) = UnixStream::pair().map_err(Error::local("make a socketpair"))?;
     ours.set_read_timeout(Some(READY)).map_err(Error::local("set up a socket"))?;
     close_on_exec().map_err(Error::local("close inherited descriptors"))?;
     let mut child = command(theirs.into()).spawn().map_err(Error::local("start the daemon"))?;
-    let answer = Handover::new(data_key, place.path())
-        .write(&mut ours)
-        .and_then(|()| Answer::read(&mut ours));
+    let answer =
+        Handover::write(data_key, place.path(), &mut ours).and_then(|()| Answer::read(&mut ours));
     match answer {
         Ok(Answer::Ready(ready)) => Ok(Launched { ready, child }),
         Ok(Answer::Failed(failure)) => {

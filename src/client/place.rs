@@ -35,10 +35,11 @@ impl Place {
         &self.path
     }
 
-    /// The agents' socket. Fails at once where no daemon runs.
+    /// The agents' socket. Fails at once where no daemon runs; who answers there shows with the first
+    /// request.
     pub async fn agent(&self, token: Option<Secret<String>>) -> Result<Connection, Error> {
         let stream = self.connect(Home::agent_socket).await?;
-        in_time(Connection::agent(stream, token)).await
+        Connection::agent(stream, token).await
     }
 
     /// The operator's socket without proof: it takes what looks and what narrows.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use regex::{Regex, RegexBuilder};
+use tokio::sync::Semaphore;
 
 use super::{
     door::Outbox,
@@ -27,6 +28,10 @@ const PATTERN: usize = 256 * 1024;
 /// How often a follower looks for more.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// A page goes through all that is kept, ten megabytes at most: one at a time, so that however many
+/// are asked for, the daemon answers others.
+static TURN: Semaphore = Semaphore::const_new(1);
+
 /// Reads a page; bytes go out as frames before it.
 ///
 /// # Errors
@@ -46,7 +51,15 @@ pub async fn read(
     }
     let grep = asked.grep.as_deref().map(pattern).transpose()?;
     let since = if asked.new { exec.read_to(None) } else { asked.since.unwrap_or(0) };
+    let mut looked_at = None;
     loop {
+        // Nothing new: what was printed needs not be read again to know that.
+        let printed = [Stream::Stdout, Stream::Stderr].map(|stream| exec.output.printed(stream));
+        if exec.is_running() && looked_at == Some(printed) {
+            tokio::time::sleep(LOOK).await;
+            continue;
+        }
+        looked_at = Some(printed);
         // Before reading, so that an end that comes meanwhile is seen the next time.
         let running = exec.is_running();
         if exec.output.history_gone() {
@@ -92,6 +105,8 @@ async fn lines(
     asked: &agent::Output,
     grep: Option<&Regex>,
 ) -> Result<Page, Failure> {
+    // It never closes.
+    let _turn = TURN.acquire().await;
     let running = exec.is_running();
     let cap = HISTORY_HEAD + HISTORY_TAIL + (1 << 20);
     let mut transcript = Transcript::new(usize::try_from(cap).unwrap_or(usize::MAX));

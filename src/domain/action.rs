@@ -9,6 +9,7 @@ use super::{
     grant::Terms,
     id::{Id, Name},
     identity::Identity,
+    shell,
     target::Destination,
 };
 
@@ -109,6 +110,15 @@ impl Exec {
     }
 }
 
+impl Exec {
+    /// The command as people decide on it: all that goes on the wire but sgw's own marker, so that
+    /// what the agent put in front (environment, directory) shows.
+    pub fn in_full(&self) -> Bytes {
+        let marker = shell::export_marker(&self.marker).into_bytes();
+        Bytes(self.wire.strip_prefix(marker.as_slice()).unwrap_or(&self.wire).to_vec())
+    }
+}
+
 fn without_marker(wire: &[u8], marker: &str) -> Vec<u8> {
     let marker = marker.as_bytes();
     match wire.windows(marker.len().max(1)).position(|window| window == marker) {
@@ -152,6 +162,19 @@ mod tests {
 
     fn me() -> Identity {
         Identity { uid: 1000, token: None }
+    }
+
+    #[test]
+    fn a_person_sees_what_the_agent_put_in_front_of_a_command() {
+        let env = [("LD_PRELOAD".to_owned(), b"/tmp/x.so".to_vec())];
+        let wire = shell::wrap("x-1-aa", &env, Some(b"/srv"), b"ls").unwrap();
+        let shown = Exec { wire, ..exec() }.in_full();
+        assert_eq!(
+            shown.as_slice(),
+            b"export LD_PRELOAD=/tmp/x.so; cd -- /srv || exit 1; ls",
+            "{shown:?}"
+        );
+        assert_eq!(exec().in_full().as_slice(), b"ls");
     }
 
     #[test]

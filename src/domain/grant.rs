@@ -27,6 +27,14 @@ impl Mode {
             Mode::Each => "each",
         }
     }
+
+    fn strictness(self) -> u8 {
+        match self {
+            Mode::Guarded => 0,
+            Mode::Read => 1,
+            Mode::Each => 2,
+        }
+    }
 }
 
 impl fmt::Display for Mode {
@@ -67,18 +75,13 @@ pub const LONGEST_S: u64 = 30 * 24 * 3600;
 impl Terms {
     /// Whether `self` gives nothing that `asked` does not.
     pub fn within(&self, asked: &Terms) -> bool {
-        let stricter = |mode: Mode| match mode {
-            Mode::Guarded => 0,
-            Mode::Read => 1,
-            Mode::Each => 2,
-        };
         let fewer = match (self.max_commands, asked.max_commands) {
             (_, None) => true,
             (Some(mine), Some(most)) => mine <= most,
             (None, Some(_)) => false,
         };
         self.capabilities.is_subset(&asked.capabilities)
-            && stricter(self.mode) >= stricter(asked.mode)
+            && self.mode.strictness() >= asked.mode.strictness()
             && self.duration_s <= asked.duration_s
             && fewer
     }
@@ -96,6 +99,19 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// More time, on `terms`: they can narrow what the grant allows, and widen nothing but the time.
+    pub fn prolong(&mut self, terms: &Terms, until: Timestamp) {
+        self.expires_at = self.expires_at.max(until);
+        self.capabilities.retain(|one| terms.capabilities.contains(one));
+        if terms.mode.strictness() > self.mode.strictness() {
+            self.mode = terms.mode;
+        }
+        if let Some(more) = terms.max_commands {
+            let most = self.used_commands.saturating_add(more);
+            self.max_commands = Some(self.max_commands.map_or(most, |before| before.min(most)));
+        }
+    }
+
     pub fn has_commands_left(&self) -> bool {
         self.max_commands.is_none_or(|most| self.used_commands < most)
     }
@@ -105,6 +121,36 @@ impl Grant {
 mod tests {
     use super::*;
     use crate::domain::capability::Capability;
+
+    #[test]
+    fn prolonging_narrows_as_said_and_widens_only_the_time() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let before = Grant {
+            capabilities: Capabilities::from([Capability::Exec, Capability::Pty]),
+            mode: Mode::Read,
+            expires_at: at(100),
+            max_commands: Some(5),
+            used_commands: 2,
+        };
+        let after = |capabilities: &[Capability], mode, max_commands, until| {
+            let capabilities = capabilities.iter().copied().collect();
+            let mut grant = before.clone();
+            grant.prolong(&Terms { capabilities, mode, duration_s: 1, max_commands }, at(until));
+            grant
+        };
+        let narrowed = after(&[Capability::Pty], Mode::Each, Some(1), 200);
+        let expected = Grant {
+            capabilities: Capabilities::from([Capability::Pty]),
+            mode: Mode::Each,
+            expires_at: at(200),
+            max_commands: Some(3),
+            used_commands: 2,
+        };
+        assert_eq!(narrowed, expected);
+        let all = [Capability::Exec, Capability::Pty, Capability::Sudo];
+        assert_eq!(after(&all, Mode::Guarded, None, 50), before);
+        assert_eq!(after(&all, Mode::Guarded, Some(9), 50), before);
+    }
 
     #[test]
     fn an_operator_can_narrow_and_never_widen() {

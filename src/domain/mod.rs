@@ -14,6 +14,7 @@ pub mod id;
 pub mod identity;
 pub mod key;
 pub mod known_hosts;
+pub mod nearest;
 pub mod passphrase;
 pub mod record;
 pub mod request;

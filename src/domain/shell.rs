@@ -51,6 +51,11 @@ pub fn quote_argv(argv: &[Vec<u8>]) -> Result<Vec<u8>, ShellError> {
     Ok(line)
 }
 
+/// What every command line begins with.
+pub fn export_marker(marker: &str) -> String {
+    format!("export {MARKER}={marker}; ")
+}
+
 /// What goes on the wire: `export SGW_EXEC=x-…; `, then variables and directory, then the line. It is
 /// put in front on the line's first line and nothing behind, so that comments, here-documents and
 /// syntax errors mean what they would alone. A relative directory is one below the shell's first.
@@ -60,7 +65,7 @@ pub fn wrap(
     cwd: Option<&[u8]>,
     line: &[u8],
 ) -> Result<Vec<u8>, ShellError> {
-    let mut wire = format!("export {MARKER}={marker}; ").into_bytes();
+    let mut wire = export_marker(marker).into_bytes();
     if !env.is_empty() {
         wire.extend_from_slice(b"export");
         for (name, value) in env {

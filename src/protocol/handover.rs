@@ -62,13 +62,10 @@ pub struct Ready {
 }
 
 impl Handover {
-    pub fn new(data_key: DataKey, home: &Path) -> Self {
-        Self { data_key, home: home.to_owned() }
-    }
-
-    pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
-        to.write_all(self.data_key.expose())?;
-        write_json(to, &Words { home: Bytes(self.home.as_os_str().as_bytes().to_vec()) })
+    /// Makes no copy of the key.
+    pub fn write(data_key: &DataKey, home: &Path, to: &mut impl Write) -> io::Result<()> {
+        to.write_all(data_key.expose())?;
+        write_json(to, &Words { home: Bytes(home.as_os_str().as_bytes().to_vec()) })
     }
 
     pub fn read(from: &mut impl Read) -> io::Result<Self> {
@@ -119,7 +116,7 @@ mod tests {
     fn key_and_home_arrive_whatever_the_path_is_made_of() {
         let home = Path::new(OsStr::from_bytes(b"/tmp/\xff/sgw"));
         let mut wire = Vec::new();
-        Handover::new(DataKey::new([7; KEY_BYTES]), home).write(&mut wire).unwrap();
+        Handover::write(&DataKey::new([7; KEY_BYTES]), home, &mut wire).unwrap();
         let read = Handover::read(&mut wire.as_slice()).unwrap();
         assert_eq!(read.home, home);
         assert_eq!(read.data_key.expose(), &[7; KEY_BYTES]);

@@ -162,7 +162,9 @@ fn the_operators_ssh_agent_logs_in_and_the_agent_never_sees_its_socket() {
 
 #[test]
 fn ssh_config_proposes_host_port_user_and_key() {
-    let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+    let Some(sgw) = Sgw::of_someone_with_a_home() else { return };
+    let sshd = Sshd::start();
+    sgw.give(&sshd.key.path);
     let (port, user, key) = (sshd.port(), &sshd.user, sshd.key.path.display());
     let config = format!(
         "Host web1\n  HostName 127.0.0.1\n  Port {port}\n  User {user}\n  IdentityFile {key}\n"
@@ -179,7 +181,9 @@ fn ssh_config_proposes_host_port_user_and_key() {
 
 #[test]
 fn a_chain_of_jump_hosts_is_walked_and_each_host_key_counts() {
-    let (sgw, jump, inner) = (Sgw::unlocked(), Sshd::start(), Sshd::start());
+    let Some(sgw) = Sgw::of_someone_with_a_home() else { return };
+    let (jump, inner) = (Sshd::start(), Sshd::start());
+    [&jump, &inner].into_iter().for_each(|sshd| sgw.give(&sshd.key.path));
     let block = |name: &str, sshd: &Sshd, more: &str| {
         let (port, user, key) = (sshd.port(), &sshd.user, sshd.key.path.display());
         format!(
@@ -203,7 +207,8 @@ fn a_chain_of_jump_hosts_is_walked_and_each_host_key_counts() {
 
 #[test]
 fn a_config_that_would_run_a_command_is_refused_with_the_line_and_runs_none() {
-    let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+    let Some(sgw) = Sgw::of_someone_with_a_home() else { return };
+    let sshd = Sshd::start();
     let proof = sgw.path("ran");
     let touch = format!("touch {}", proof.display());
     for line in [

@@ -101,13 +101,17 @@ fn a_flipped_byte_anywhere_is_found_and_the_record_named() {
     for _ in 0..4 {
         sgw.agent(["exec", &s, "--", "true"]).ok();
     }
-    let last = records(&sgw).last().unwrap()["seq"].as_u64().unwrap();
     sgw.lock();
     let file = audit_file(&sgw);
-    let clean = fs::read(&file).unwrap();
+    // With the vault, which remembers how far the record went.
+    let whole: Vec<_> =
+        sgw.files().into_iter().map(|file| (fs::read(&file).unwrap(), file)).collect();
+    let put_back = || whole.iter().for_each(|(clean, file)| fs::write(file, clean).unwrap());
     for part in [2, 5, 8] {
-        let mut bent = clean.clone();
+        put_back();
+        let mut bent = fs::read(&file).unwrap();
         let place = bent.len() * part / 10;
+        let seq = 1 + bent[..place].iter().filter(|byte| **byte == b'\n').count();
         bent[place] ^= 0x01;
         fs::write(&file, &bent).unwrap();
         let unlocked = sgw.operator(["unlock"]);
@@ -119,12 +123,11 @@ fn a_flipped_byte_anywhere_is_found_and_the_record_named() {
         let outcome = sgw.operator(["audit", "verify"]);
         let outcome = outcome.exits(1);
         let said = outcome.stdout() + &outcome.stderr();
-        let names = (0..=last).any(|seq| said.contains(&seq.to_string()));
-        assert!(names, "no record is named: {outcome:?}");
+        assert!(said.contains(&format!("record {seq}:")), "not record {seq}: {outcome:?}");
         sgw.daemon();
         sgw.lock();
     }
-    fs::write(&file, &clean).unwrap();
+    put_back();
     sgw.unlock();
     sgw.operator(["audit", "verify"]).ok();
 }

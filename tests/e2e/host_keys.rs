@@ -67,7 +67,9 @@ fn a_server_that_shows_another_key_each_time_gets_no_credential() {
 
 #[test]
 fn known_hosts_can_refuse() {
-    let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+    let Some(sgw) = Sgw::of_someone_with_a_home() else { return };
+    let sshd = Sshd::start();
+    sgw.give(&sshd.key.path);
     let other = Key::ed25519(&sgw.path("other")).line();
     let own = sshd.host_key_line();
     let port = sshd.port();
@@ -93,7 +95,9 @@ fn known_hosts_can_refuse() {
 
 #[test]
 fn known_hosts_that_names_the_key_still_asks_once() {
-    let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+    let Some(sgw) = Sgw::of_someone_with_a_home() else { return };
+    let sshd = Sshd::start();
+    sgw.give(&sshd.key.path);
     let line = format!("[127.0.0.1]:{} {}\n", sshd.port(), sshd.host_key_line());
     sgw.write_in_user_home(".ssh/known_hosts", &line);
     let request = sgw.requests(&sshd, &[]);

@@ -274,35 +274,26 @@ fn a_session_can_be_prolonged_and_that_takes_a_yes() {
 #[test]
 fn a_person_decides_in_a_terminal_and_sees_what_matters() {
     let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
-    sgw.write_in_user_home(".ssh/id_ed25519", &std::fs::read_to_string(&sshd.key.path).unwrap());
     let request = sgw.requests(&sshd, &["--for", "20m"]);
-    let mut terminal = sgw.terminal(["approve", &request]);
+    let key = sshd.key.path.display().to_string();
+    let mut terminal = sgw.terminal(["approve", &request, "--identity", &key]);
     terminal.wait_for("(?i)passphrase");
     terminal.send(&format!("{}\r", crate::support::PASSPHRASE));
-    let screen = terminal.wait_for("a test");
-    for seen in ["127.0.0.1", &sshd.port().to_string(), &sshd.user] {
+    let screen = terminal.wait_for("Give it");
+    for seen in ["a test", "127.0.0.1", &sshd.port().to_string(), &sshd.user] {
         assert!(screen.contains(seen), "no {seen} in\n{screen}");
     }
-    // The words of the questions are the program's; each is answered with a yes until it ends.
-    let (code, screen) = answer_yes(terminal, &sshd.host_key_fingerprint());
+    terminal.send("y");
+    let screen = terminal.wait_for("right machine");
+    assert!(screen.contains(&sshd.host_key_fingerprint()), "{screen}");
+    // A key that is new to sgw takes a whole word.
+    terminal.send("y\r");
+    terminal.wait_for("(?s)right machine.*right machine");
+    terminal.send("yes\r");
+    let (code, screen) = terminal.ends();
     assert_eq!(code, 0, "{screen}");
     assert!(!screen.contains(crate::support::PASSPHRASE), "{screen}");
     sgw.agent(["wait", &request]).ok();
-}
-
-/// Types `y` to each question as it comes up, and sees the host key go by.
-fn answer_yes(mut terminal: crate::support::Pty, fingerprint: &str) -> (i32, String) {
-    terminal.wait_for(r"(?m)\?|\[y");
-    for _ in 0..10 {
-        if terminal.has_ended() {
-            break;
-        }
-        terminal.send("y\r");
-        terminal.settle();
-    }
-    let screen = terminal.screen();
-    assert!(screen.contains(fingerprint), "the host key was never shown\n{screen}");
-    terminal.ends()
 }
 
 fn requests(sgw: &Sgw) -> Vec<serde_json::Value> {

@@ -1,5 +1,6 @@
 //! Held: none of this gets an agent anything.
 
+mod calls;
 mod machine;
 mod prompts;
 mod sockets;

@@ -54,9 +54,7 @@ pub async fn choose(
         let target = at + 1 == resolved.hops.len();
         let credentials = match said {
             true => choice.as_said(hop, target).await?,
-            false if context.ui.json || answers.yes || !ui::can_prompt() => {
-                return Err(missing().into());
-            }
+            false if context.ui.json || answers.yes || !ui::can_prompt() => choice.proposed(hop)?,
             false => choice.ask(hop).await?,
         };
         choice.chosen.credentials.push(credentials);
@@ -64,8 +62,8 @@ pub async fn choose(
     choice.finish()
 }
 
-fn missing() -> Failure {
-    let message = "nothing says how to log in there";
+fn missing(hop: &Proposal) -> Failure {
+    let message = format!("nothing says how to log in at {}", exact_hop(hop));
     let hint = "add --identity FILE, --password-file FILE or --use-agent";
     Failure::new(Code::RequestCredential, message, hint)
 }
@@ -100,6 +98,30 @@ impl Choice<'_> {
             return Err(Failure::new(Code::RequestCredential, message, hint).into());
         }
         Ok(credentials)
+    }
+
+    /// Where nobody is asked: the key files that ssh_config proposes, as far as they need no question.
+    fn proposed(&mut self, hop: &Proposal) -> Result<Vec<Credential>, Failure> {
+        let ui = self.context.ui;
+        let mut credentials = Vec::new();
+        for identity in hop.identities.iter().filter(|identity| identity.file) {
+            let path = shown(&identity.path);
+            match keys::load(&identity.path) {
+                Ok(LoadedKey::Ready(key)) => {
+                    ui.note(&format!(
+                        "key file {path} as ssh would have it at {}; it is borrowed: the agent can \
+                         use it without sgw",
+                        exact_hop(hop)
+                    ));
+                    credentials.push(self.key(&key)?);
+                }
+                Ok(LoadedKey::Encrypted(_)) => {
+                    ui.note(&format!("key file {path} has a passphrase of its own: left out"));
+                }
+                Err(error) => ui.note(&format!("{error}: left out")),
+            }
+        }
+        if credentials.is_empty() { Err(missing(hop)) } else { Ok(credentials) }
     }
 
     /// Asks, with what ssh_config and the agent propose first. What can't be used is told, and asked

@@ -40,6 +40,7 @@ pub struct Answers {
     pub identity_passphrase: Option<PathBuf>,
     pub password: Option<PathBuf>,
     pub use_agent: bool,
+    pub ssh_config: Option<PathBuf>,
     pub accept_host_keys: Vec<String>,
     pub duration_s: Option<u64>,
     pub only: Option<Capabilities>,
@@ -82,7 +83,8 @@ impl<'a> Approval<'a> {
         };
         let leads_somewhere =
             question.request.kind == view::Kind::Access && question.prolongs.is_none();
-        let way = if leads_somewhere { Some(find_way(&question.request).await?) } else { None };
+        let way =
+            if leads_somewhere { Some(find_way(&question.request, answers).await?) } else { None };
         let approval = Self { context, answers, question, terms, way };
         if !context.ui.json {
             context.ui.say(&shown::text(context.ui, &approval));
@@ -119,10 +121,11 @@ fn narrowed(asked: &Terms, answers: &Answers) -> Result<Terms, Failure> {
     ))
 }
 
-async fn find_way(request: &view::Request) -> Result<Way, Failure> {
+async fn find_way(request: &view::Request, answers: &Answers) -> Result<Way, Failure> {
     let asked =
         Destination { user: request.user.clone(), host: request.host.clone(), port: request.port };
-    let resolver = Resolver::new(Sources::Usual, Account::current()).map_err(|e| unresolved(&e))?;
+    let sources = answers.ssh_config.clone().map_or(Sources::Usual, Sources::File);
+    let resolver = Resolver::new(sources, Account::current()).map_err(|e| unresolved(&e))?;
     let resolved = route::resolve(&resolver, &asked).await.map_err(|error| unresolved(&error))?;
     let mut resolved = resolved;
     let mut known = Vec::new();

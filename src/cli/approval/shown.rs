@@ -1,6 +1,8 @@
 //! What the operator sees before deciding. *Known* is what the kernel and the vault vouch for, *seen*
 //! what the asking process chose itself; every word from outside is escaped, and its cut is told.
 
+use unicode_width::UnicodeWidthChar;
+
 use super::{Approval, Way};
 use crate::{
     cli::{times, ui::Ui, values::spoken, views},
@@ -15,13 +17,19 @@ use crate::{
 const REASON: usize = 600;
 const COMMAND: usize = 4000;
 const WORD: usize = 200;
+/// What stands before a row's text.
+const MARGIN: usize = 11;
 const MOST_PARENTS: usize = 8;
 
 pub fn text(ui: Ui, approval: &Approval) -> String {
     let question = &approval.question;
     let request = &question.request;
     let mut lines = vec![String::new(), head(ui, request)];
-    let mut row = |name: &str, text: String| lines.push(format!("  {} {text}", ui.dim(&pad(name))));
+    let room = ui.columns().saturating_sub(MARGIN).max(20);
+    let mut row = |name: &str, text: String| {
+        let folded = folded(&text, room).join(&format!("\n{}", " ".repeat(MARGIN)));
+        lines.push(format!("  {} {folded}", ui.dim(&pad(name))));
+    };
     row("known", word(&request.identity));
     row("seen", seen(question));
     match &request.reason {
@@ -71,6 +79,30 @@ fn because(rule: &str) -> String {
         "mode.read" => "because it does more than read (mode read)".to_owned(),
         rule => format!("because {}", visible(rule, WORD)),
     }
+}
+
+/// Cuts a row into lines that fit, so that no word from outside ever begins a line of the terminal:
+/// it could look like a row of ours. What styles the text takes no room.
+fn folded(text: &str, room: usize) -> Vec<String> {
+    let (mut lines, mut line, mut columns) = (Vec::new(), String::new(), 0);
+    let mut chars = text.chars();
+    while let Some(char) = chars.next() {
+        if char == '\x1b' {
+            line.push(char);
+            line.extend(chars.by_ref().take_while(|char| *char != 'm'));
+            line.push('m');
+            continue;
+        }
+        let width = char.width().unwrap_or(0);
+        if columns + width > room {
+            lines.push(std::mem::take(&mut line));
+            columns = 0;
+        }
+        columns += width;
+        line.push(char);
+    }
+    lines.push(line);
+    lines
 }
 
 fn head(ui: Ui, request: &view::Request) -> String {
@@ -174,4 +206,17 @@ fn hop_text(hop: &Hop) -> String {
 
 fn word(text: &str) -> String {
     exact(text.as_bytes(), WORD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rows_text_stays_in_its_column_whatever_it_says() {
+        assert_eq!(folded("", 4), [""]);
+        assert_eq!(folded("abcdefghi", 4), ["abcd", "efgh", "i"]);
+        assert_eq!(folded("a\u{6771}\u{4eac}b", 4), ["a\u{6771}", "\u{4eac}b"]);
+        assert_eq!(folded("\x1b[1mabcde\x1b[0m", 5), ["\x1b[1mabcde\x1b[0m"]);
+    }
 }

@@ -35,13 +35,15 @@ pub struct Approve {
     /// Which request, its whole id [default: all that wait]
     #[arg(value_name = "ID", add = super::completions::ids("requests"))]
     id: Option<String>,
-    /// Don't ask whether: what is shown is given
+    /// Don't ask whether: what is shown is given, and what ssh_config proposes logs in unless flags say
+    /// otherwise
     #[arg(long, requires = "id")]
     yes: bool,
     /// Stay, and ask about each request as it comes; the terminal's bell rings
     #[arg(long, conflicts_with = "id")]
     follow: bool,
-    /// Log in with this private key; may be repeated
+    /// Log in with this private key; may be repeated [default: asked for; with --yes the key files
+    /// that ssh_config names and that have no passphrase]
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
     /// The private key's own passphrase, in this file [default: asked for where it has one]
@@ -53,6 +55,9 @@ pub struct Approve {
     /// Log in with the keys of your ssh-agent
     #[arg(long)]
     use_agent: bool,
+    /// Read this ssh_config, as `ssh -F` does [default: yours and the system's]
+    #[arg(long, value_name = "FILE")]
+    ssh_config: Option<PathBuf>,
     /// Accept this host key without a further question; may be repeated
     #[arg(long, value_name = "SHA256:…")]
     accept_host_key: Vec<String>,
@@ -97,6 +102,7 @@ impl Run for Approve {
                 identity_passphrase: self.identity_passphrase_file,
                 password: self.password_file,
                 use_agent: self.use_agent,
+                ssh_config: self.ssh_config,
                 accept_host_keys: self.accept_host_key,
                 duration_s: self.duration,
                 only: self.only.map(|only| only.into_iter().collect()),

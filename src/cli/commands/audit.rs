@@ -25,6 +25,10 @@ pub struct Audit {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// List the records, oldest first (with --json one object a line)
+    #[command(after_help = "\
+Examples:
+  sgw audit list --last 20
+  sgw audit list --since 118 --json")]
     List {
         /// Only records after this number
         #[arg(long, value_name = "SEQ")]
@@ -36,6 +40,10 @@ enum What {
         proof: Proof,
     },
     /// Check that no record was changed, dropped or put in between (0: whole, 1: not)
+    #[command(after_help = "\
+Examples:
+  sgw audit verify
+  sgw audit verify --json --passphrase-file ~/.sgw-passphrase")]
     Verify {
         #[command(flatten)]
         proof: Proof,

@@ -28,11 +28,18 @@ pub struct Config {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// List the settings, their values and what they are for
+    #[command(after_help = "\
+Examples:
+  sgw config list
+  sgw config list --json")]
     List {
         #[command(flatten)]
         proof: Proof,
     },
     /// Change a setting
+    #[command(after_help = "\
+Examples:
+  sgw config set notify '[\"notify-send\", \"sgw\"]'")]
     Set {
         /// Which one
         name: String,
@@ -42,6 +49,9 @@ enum What {
         proof: Proof,
     },
     /// Give a setting its default back
+    #[command(after_help = "\
+Examples:
+  sgw config unset notify")]
     Unset {
         /// Which one
         name: String,

@@ -22,6 +22,9 @@ pub struct Daemon {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// Unlock, and stay until the daemon ends (for a supervisor); Ctrl-C locks
+    #[command(after_help = "\
+Examples:
+  sgw daemon run --passphrase-file /run/keys/sgw")]
     Run {
         #[command(flatten)]
         proof: Proof,
@@ -30,6 +33,10 @@ enum What {
         key_on_stdin: bool,
     },
     /// Say whether it runs, since when, and what it holds (always succeeds)
+    #[command(after_help = "\
+Examples:
+  sgw daemon status
+  sgw daemon status --json")]
     Status {
         #[command(flatten)]
         proof: crate::cli::proof::Unneeded,

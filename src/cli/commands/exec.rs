@@ -43,7 +43,6 @@ pub struct Exec {
     #[arg(
         value_name = "COMMAND",
         trailing_var_arg = true,
-        allow_hyphen_values = true,
         value_hint = clap::ValueHint::Unknown
     )]
     command: Vec<OsString>,

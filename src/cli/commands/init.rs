@@ -36,7 +36,7 @@ impl Run for Init {
         person::not_under_an_agent(context.globals.i_am_the_operator)?;
         let place = context.place()?;
         refuse_a_second_time(&place)?;
-        let passphrase = match self.proof.from_file()? {
+        let passphrase = match self.proof.given()? {
             Some(passphrase) => checked(passphrase)?,
             None => {
                 self.proof.can_ask(context, "the passphrase")?;

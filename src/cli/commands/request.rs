@@ -58,7 +58,7 @@ pub struct Request {
     /// How many commands at most [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_commands: Option<u32>,
-    /// How long the request waits in the operator's queue [default: 1d]
+    /// How long the request waits in the operator's queue [default: 24h]
     #[arg(long, value_name = "DUR", value_parser = values::seconds)]
     expires: Option<u64>,
     /// Another session, even where you have one

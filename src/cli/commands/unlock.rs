@@ -1,5 +1,10 @@
 //! `sgw unlock`: opens the data key and starts the daemon with it.
 
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
 use serde_json::json;
 
 use crate::{
@@ -8,7 +13,7 @@ use crate::{
         Error,
         launch::{self, Launched},
     },
-    domain::escape::visible,
+    domain::{escape::visible, seal::DataKey},
     protocol::error::{Code, Failure},
 };
 
@@ -30,13 +35,44 @@ pub struct Unlock {
 impl Run for Unlock {
     fn run(self, context: &Context) -> Outcome {
         if runs(context)? {
-            let already = json!({ "running": true, "started": false });
-            context.ui.result(&already, || "unlocked already".to_owned());
-            return Ok(Exit::DONE);
+            return already(context);
         }
-        launch(context, &self.proof)?;
-        Ok(Exit::DONE)
+        let data_key = context.interactive(self.proof.data_key(context))?;
+        let over = Instant::now() + ANOTHER;
+        loop {
+            match launch(context, &data_key) {
+                Err(Stop::Failure(failure))
+                    if failure.code == Code::HomeBusy && Instant::now() < over => {}
+                launched => return launched.map(|_| Exit::DONE),
+            }
+            // Another unlock was faster, or a daemon is just ending: it will answer, or make room.
+            if comes_to_answer(context)? {
+                return already(context);
+            }
+        }
     }
+}
+
+/// How long a daemon that holds the home may take until it answers, or is gone.
+const ANOTHER: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// So often it is asked before the next try to take its place.
+const LOOKS: u32 = 20;
+
+fn comes_to_answer(context: &Context) -> Result<bool, Stop> {
+    for _ in 0..LOOKS {
+        sleep(LOOK_AGAIN);
+        if runs(context)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn already(context: &Context) -> Outcome {
+    let already = json!({ "running": true, "started": false });
+    context.ui.result(&already, || "unlocked already".to_owned());
+    Ok(Exit::DONE)
 }
 
 /// `sgw daemon run`.
@@ -45,7 +81,9 @@ pub fn in_foreground(context: &Context, proof: &Proof) -> Outcome {
         let message = "a daemon runs here already";
         return Err(Failure::new(Code::HomeBusy, message, "sgw daemon status").into());
     }
-    let launched = launch(context, proof)?;
+    let data_key = context.interactive(proof.data_key(context))?;
+    let launched = launch(context, &data_key)?;
+    drop(data_key);
     let ended_well = context.block_on(launched.until_it_ends())?;
     Ok(if ended_well { Exit::DONE } else { Exit::FAILED })
 }
@@ -65,10 +103,8 @@ fn runs(context: &Context) -> Result<bool, Stop> {
     Ok(runs?)
 }
 
-fn launch(context: &Context, proof: &Proof) -> Result<Launched, Stop> {
-    let place = context.place()?;
-    let data_key = context.interactive(proof.data_key(context))?;
-    let launched = launch::launch(&place, data_key)?;
+fn launch(context: &Context, data_key: &DataKey) -> Result<Launched, Stop> {
+    let launched = launch::launch(&context.place()?, data_key)?;
     let ready = &launched.ready;
     if let Some(warning) = &ready.warning {
         context.ui.say(&format!("sgw: warning: {}", visible(warning, 400)));

@@ -24,6 +24,8 @@ use super::{
 /// PuTTY's default is 8 MiB; a file could ask for all memory.
 const MAX_ARGON2_KIB: u64 = 1 << 20;
 
+// One at a time, and not for long.
+#[allow(clippy::large_enum_variant)]
 pub enum LoadedKey {
     Ready(PrivateKey),
     Encrypted(EncryptedKey),

@@ -110,6 +110,18 @@ impl Ui {
         }
     }
 
+    /// How wide what is said to a person may be: as its terminal, or without bound where there is
+    /// none.
+    pub fn columns(&self) -> usize {
+        let size = rustix::termios::tcgetwinsize(io::stderr());
+        match size.map(|size| usize::from(size.ws_col)) {
+            // A terminal that does not know.
+            Ok(0) => 80,
+            Ok(columns) => columns,
+            Err(_) => usize::MAX,
+        }
+    }
+
     pub fn bold(&self, text: &str) -> String {
         self.style(text, "1")
     }

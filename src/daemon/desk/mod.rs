@@ -12,7 +12,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::Notify;
 
 use self::pause::Pauses;
 use self::queue::{Entry, Queue, Same, WAITING_ALL, WAITING_EACH};
@@ -71,8 +71,6 @@ pub struct Ground<'a> {
 pub struct Desk {
     queue: Mutex<Queue>,
     pub pauses: Pauses,
-    /// A request came or changed: its id.
-    news: broadcast::Sender<Id>,
     new_id: Box<dyn Fn() -> Result<Id, Failure> + Send + Sync>,
     now: fn() -> Timestamp,
 }
@@ -82,23 +80,11 @@ impl Desk {
         new_id: impl Fn() -> Result<Id, Failure> + Send + Sync + 'static,
         now: fn() -> Timestamp,
     ) -> Self {
-        let (news, _) = broadcast::channel(256);
-        Self {
-            queue: Mutex::default(),
-            pauses: Pauses::default(),
-            news,
-            new_id: Box::new(new_id),
-            now,
-        }
+        Self { queue: Mutex::default(), pauses: Pauses::default(), new_id: Box::new(new_id), now }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Hears of requests that come or change.
-    pub fn listen(&self) -> broadcast::Receiver<Id> {
-        self.news.subscribe()
     }
 
     /// Puts an access request into the queue, or joins the same one there. The flag says whether
@@ -314,14 +300,6 @@ impl Desk {
         })?
     }
 
-    /// Refuses where another terminal decides.
-    pub fn check_free(&self, id: &Id, by: u64) -> Result<(), Failure> {
-        self.entry(id, None, |entry| match entry.claimed {
-            Some(other) if other != by => Err(claimed(id)),
-            _ => Ok(()),
-        })?
-    }
-
     /// The operator's connection `by` decides on what `shown` stands for.
     pub fn check_shown(&self, id: &Id, shown: &Digest, by: u64) -> Result<(), Failure> {
         self.claim(id, by)?;
@@ -419,8 +397,6 @@ impl Desk {
         if let Ok(changed) = self.entry(id, None, |entry| entry.changed.clone()) {
             Notify::notify_waiters(&changed);
         }
-        // Nobody listening is no failure.
-        let _listeners = self.news.send(id.clone());
     }
 
     /// Another identity's request and an unknown one are the same error.

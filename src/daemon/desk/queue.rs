@@ -81,7 +81,7 @@ impl Queue {
     }
 
     pub fn add(&mut self, request: Request, rule: Option<&'static str>) -> Arc<Notify> {
-        self.forget();
+        self.forget(request.created_at);
         let changed = Arc::new(Notify::new());
         let id = request.id.clone();
         let entry = Entry {
@@ -117,15 +117,71 @@ impl Queue {
         self.order.iter().filter(|id| self.entries.get(id).is_some_and(of)).cloned().collect()
     }
 
-    fn forget(&mut self) {
+    /// Lets the oldest go that nobody can act on any more: time alone ends some, undecided.
+    fn forget(&mut self, now: Timestamp) {
         if self.order.len() < REMEMBERED {
             return;
         }
-        let decided = |entry: &Entry| entry.decided_at.is_some();
-        if let Some(at) = self.order.iter().position(|id| self.entries.get(id).is_some_and(decided))
-        {
+        let entries = &mut self.entries;
+        let over = |id: &Id| {
+            let state = entries.get_mut(id).map(|entry| entry.request.state(now));
+            !matches!(state, Some(State::Pending | State::Approved { .. }))
+        };
+        if let Some(at) = self.order.iter().position(over) {
             let id = self.order.remove(at);
             self.entries.remove(&id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        action::Access,
+        capability::Capability,
+        digest::Digester,
+        grant::{Mode, Terms},
+        id::Kind,
+        identity::Seen,
+        request::Parts,
+    };
+
+    fn request(number: u64, made: i64, lives: i64) -> Request {
+        let terms = Terms {
+            capabilities: Capability::usual(),
+            mode: Mode::Guarded,
+            duration_s: 60,
+            max_commands: None,
+        };
+        let at = |second| Timestamp::from_second(second).unwrap();
+        Request::new(Parts {
+            id: Id::from_number(Kind::Request, number),
+            identity: Identity { uid: 1, token: None },
+            seen: Seen::default(),
+            action: Action::Access(Access {
+                destination: "web1".parse().unwrap(),
+                name: None,
+                terms,
+                reason: "r".into(),
+                prolongs: None,
+            }),
+            created_at: at(made),
+            expires_at: at(made + lives),
+            digest: Digester::new("this").finish(),
+            sameness: Digester::new("same").finish(),
+        })
+    }
+
+    #[test]
+    fn requests_that_time_ended_are_forgotten_and_waiting_ones_never() {
+        let mut queue = Queue::default();
+        queue.add(request(0, 0, 1_000_000), None);
+        for number in 1..3_000 {
+            queue.add(request(number, i64::try_from(number).unwrap() * 2, 1), None);
+        }
+        assert!(queue.order.len() <= REMEMBERED, "{}", queue.order.len());
+        assert_eq!(queue.order.len(), queue.entries.len());
+        assert!(queue.get(&Id::from_number(Kind::Request, 0)).is_some());
     }
 }

@@ -4,7 +4,13 @@ use std::collections::BTreeSet;
 
 use super::{Desk, Entry, unknown};
 use crate::{
-    domain::{action::Action, bytes::Bytes, id::Id, identity::Identity, request::State},
+    domain::{
+        action::Action,
+        id::Id,
+        identity::Identity,
+        nearest::{nearest, told},
+        request::State,
+    },
     protocol::{
         error::{Code, Failure},
         view::{Kind, Past, Place, Question, Request, RequestStatus},
@@ -54,16 +60,21 @@ impl Desk {
     /// The one request of `of` whose id begins with `prefix`.
     pub fn find(&self, prefix: &str, of: Option<&Identity>) -> Result<Id, Failure> {
         let mut queue = self.queue();
-        let mut ids = queue.starting_with(prefix);
+        let mut ids = queue.starting_with("");
         ids.retain(|id| {
             queue.get(id).is_some_and(|e| of.is_none_or(|one| e.request.identity == *one))
         });
-        if let Some(whole) = ids.iter().find(|id| id.as_str() == prefix) {
-            return Ok(whole.clone());
+        let found: Vec<&Id> = ids.iter().filter(|id| id.as_str().starts_with(prefix)).collect();
+        if let Some(whole) = found.iter().find(|id| id.as_str() == prefix) {
+            return Ok((*whole).clone());
         }
-        match ids.as_slice() {
-            [one] => Ok(one.clone()),
-            [] => Err(unknown(prefix)),
+        match found.as_slice() {
+            [one] => Ok((*one).clone()),
+            [] => {
+                let mut failure = unknown(prefix);
+                failure.message += &told(nearest(prefix, ids.iter().map(Id::as_str)));
+                Err(failure)
+            }
             _ => Err(Failure::new(
                 Code::UsageId,
                 format!("{prefix} is the start of several requests"),
@@ -194,7 +205,7 @@ fn show(
                 host: target.as_ref().map(|hop| hop.host.clone()).unwrap_or_default(),
                 port: target.as_ref().map(|hop| hop.port),
                 user: target.map(|hop| hop.user),
-                command: Some(Bytes(exec.line.as_slice().to_vec())),
+                command: Some(exec.in_full()),
                 reason: exec.reason.clone(),
                 rule,
                 only: BTreeSet::new(),

@@ -307,15 +307,17 @@ impl Caller {
 
     /// Records a new request and tells the operator of it.
     async fn announce(&self, id: &Id) -> Result<(), Failure> {
-        let shown = self.parts.desk.show(id.as_str(), None, |id| self.parts.session_shown(id))?;
-        if let Err(failure) =
-            audit::request_created(&self.parts.evidence, &shown, &self.asker).await
-        {
-            self.parts.desk.withdraw(id)?;
-            return Err(failure);
-        }
-        notify::tell(&self.parts.vault.settings().notify, &shown);
-        Ok(())
+        let (parts, asker, id) = (self.parts.clone(), self.asker.clone(), id.clone());
+        let announcing = async move {
+            let shown = parts.desk.show(id.as_str(), None, |id| parts.session_shown(id))?;
+            if let Err(failure) = audit::request_created(&parts.evidence, &shown, &asker).await {
+                parts.desk.withdraw(&id)?;
+                return Err(failure);
+            }
+            notify::tell(&parts.vault.settings().notify, &shown);
+            Ok(())
+        };
+        link::to_its_end(announcing).await
     }
 
     async fn say_waiting(&self, number: u32, id: &Id, kind: view::Kind) {

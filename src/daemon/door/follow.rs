@@ -8,7 +8,7 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::link::{Gone, Outbox};
+use super::link::{Gone, Outbox, out_of_place};
 use crate::{
     daemon::session::{
         exec::{Exec, Stop},
@@ -69,12 +69,12 @@ impl Drop for Following {
 
 /// A caller may acknowledge with its last breath, and be gone before that was looked at: what it has
 /// written is not sent again.
-struct Heard {
+struct Heard<'c> {
     attachment: Attachment<ExecEnd>,
-    control: Arc<Control>,
+    control: &'c Control,
 }
 
-impl Drop for Heard {
+impl Drop for Heard<'_> {
     fn drop(&mut self) {
         let (stdout, stderr) = *self.control.acks.borrow();
         let _sane = acknowledge(&self.attachment, stdout, stderr);
@@ -98,14 +98,34 @@ pub async fn follow(
     caller: Caller,
 ) -> Result<(), Gone> {
     let _following = Following::new(exec.clone(), control.clone());
+    // Beside all else: whoever reads nothing more can still end it.
+    let heeding = async {
+        control.cancel.cancelled().await;
+        exec.stop(Stop::Cancelled);
+        std::future::pending().await
+    };
+    tokio::select! {
+        done = carry(outbox, request, &exec, &control, caller) => done,
+        never = heeding => never,
+    }
+}
+
+async fn carry(
+    outbox: &Outbox,
+    request: u32,
+    exec: &Arc<Exec>,
+    control: &Control,
+    caller: Caller,
+) -> Result<(), Gone> {
     let (feeding, limit) = match caller {
         Caller::Starter { stdin } => (stdin, None),
         Caller::Waiter { limit } => (false, limit),
     };
     let over = Instant::now() + limit.unwrap_or(NEVER);
     let mut heard = tokio::select! {
-        attachment = exec.output.attach() => Heard { attachment, control: control.clone() },
-        () = tokio::time::sleep_until(over) => return outbox.answer(request, Ok(running(&exec))).await,
+        attachment = exec.output.attach() => Heard { attachment, control },
+        () = tokio::time::sleep_until(over) => return leave(outbox, request, exec, control).await,
+        () = control.left.cancelled() => return leave(outbox, request, exec, control).await,
     };
     let started = Message::Started {
         id: exec.id.to_string(),
@@ -149,19 +169,18 @@ pub async fn follow(
                 }
                 let (stdout, stderr) = *acks.borrow_and_update();
                 if !acknowledge(&heard.attachment, stdout, stderr) {
-                    return Err(Gone);
+                    let failure = out_of_place("more is acknowledged than was sent");
+                    return outbox.answer(request, Err(failure.about(&exec.id))).await;
                 }
             }
-            () = control.cancel.cancelled(), if !stopping(&exec, &control) => exec.stop(Stop::Cancelled),
             bytes = exec.stdin.more_credit(), if feeding => {
                 outbox.json(request, &Message::Credit { bytes }).await?;
             }
             () = tokio::time::sleep_until(over) => {
-                return outbox.answer(request, Ok(running(&exec))).await;
+                return leave(outbox, request, exec, control).await;
             }
-            // It leaves on purpose, and wants to know how things stand.
             () = control.left.cancelled() => {
-                return outbox.answer(request, Ok(running(&exec))).await;
+                return leave(outbox, request, exec, control).await;
             }
         }
     };
@@ -170,9 +189,10 @@ pub async fn follow(
     Ok(())
 }
 
-/// A cancelled command is stopped once.
-fn stopping(exec: &Exec, control: &Control) -> bool {
-    exec.is_stopping() && control.cancel.is_cancelled()
+/// It leaves on purpose, as it asked, and hears how things stand.
+async fn leave(outbox: &Outbox, request: u32, exec: &Exec, control: &Control) -> Result<(), Gone> {
+    control.left.cancel();
+    outbox.answer(request, Ok(running(exec))).await
 }
 
 fn running(exec: &Exec) -> serde_json::Value {

@@ -75,6 +75,16 @@ impl Outbox {
     }
 }
 
+/// Goes on to its end, also when whoever asked goes away meanwhile: for what must not stop half-way.
+pub async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::spawn(work).await.unwrap_or_else(|error| {
+        let message = format!("a call failed: {error}");
+        Err(Failure::new(Code::DaemonFailed, message, "this is a bug in sgw"))
+    })
+}
+
 /// What an answer is made of.
 pub fn value(result: &impl Serialize) -> Result<serde_json::Value, Failure> {
     serde_json::to_value(result).map_err(|error| {
@@ -115,7 +125,14 @@ pub async fn finish(outbox: Outbox, writer: tokio::task::JoinHandle<()>) {
 pub async fn hello(
     from: &mut (impl AsyncRead + Unpin),
 ) -> Result<(Hello, Vec<u8>), Option<Failure>> {
-    let frame = match timeout(HELLO, frame::read(from)).await {
+    let next = async {
+        match frame::read(from).await? {
+            // A token comes before the hello that names it.
+            Some(frame) if frame.kind == Kind::Secret => frame::read(from).await,
+            other => Ok(other),
+        }
+    };
+    let frame = match timeout(HELLO, next).await {
         Err(_) | Ok(Ok(None)) => return Err(None),
         Ok(Ok(Some(frame))) => frame,
         Ok(Err(error)) => return Err(Some(not_taken(&error))),

@@ -78,7 +78,10 @@ pub async fn serve(parts: Arc<Parts>, stream: UnixStream, _peer: Peer) {
     let prologue = [said.as_slice(), &welcome.body].concat();
     let deadline = noise::HANDSHAKE_DEADLINE;
     match noise::respond(from, to, &parts.operator_key, &prologue, deadline).await {
-        Ok(session) => converse(parts, session.reader, session.writer, passed, true).await,
+        Ok(session) => {
+            passed.accept();
+            converse(parts, session.reader, session.writer, passed, true).await
+        }
         // Whoever has no proof is told nothing.
         Err(error) => tracing::warn!(%error, "an operator's proof failed"),
     }
@@ -184,8 +187,16 @@ impl Operator {
             Request::History { session } => self.history(&session),
             Request::Status {} => value(&parts.status()),
             Request::Complete { what } => value(&parts.complete(what, None)),
-            Request::Deny { id, message } => self.deny(&id, message).await,
-            Request::Close { id } => parts.close(&id, None).await.and_then(|thing| value(&thing)),
+            Request::Deny { id, message } => {
+                let (parts, number) = (parts.clone(), self.number);
+                let who = if self.proven { "operator" } else { "operator (unproven)" };
+                link::to_its_end(deny(parts, number, who, id, message)).await
+            }
+            Request::Close { id } => {
+                let parts = parts.clone();
+                let closing = async move { parts.close(&id, None).await };
+                link::to_its_end(closing).await.and_then(|thing| value(&thing))
+            }
             Request::Lock {} => {
                 let status = value(&parts.status());
                 self.outbox.answer(number, status).await?;
@@ -224,31 +235,6 @@ impl Operator {
         value(&view::History { history })
     }
 
-    async fn deny(
-        &self,
-        word: &str,
-        message: Option<String>,
-    ) -> Result<serde_json::Value, Failure> {
-        let id = self.parts.desk.find(word, None)?;
-        let shown = self.parts.desk.show(id.as_str(), None, |id| self.parts.session_shown(id))?;
-        self.parts.desk.check_free(&id, self.number)?;
-        audit::request_ended(
-            &self.parts.evidence,
-            RecordKind::RequestDenied,
-            if self.proven { "operator" } else { "operator (unproven)" },
-            &id,
-            message.as_deref(),
-        )
-        .await?;
-        self.parts.desk.deny(&id, message)?;
-        value(&Decided {
-            id: id.to_string(),
-            kind: shown.kind,
-            status: RequestStatus::Denied,
-            session: None,
-        })
-    }
-
     fn keep_secret(&self, frame: &Frame) -> Result<(), Failure> {
         let (number, secret) = frame
             .as_secret()
@@ -271,6 +257,28 @@ impl Operator {
             .remove(&number)
             .ok_or_else(|| link::out_of_place("a secret is named that was not sent"))
     }
+}
+
+/// Says no. It is claimed first, so that only what ends a request is recorded as its end.
+async fn deny(
+    parts: Arc<Parts>,
+    by: u64,
+    who: &'static str,
+    word: String,
+    message: Option<String>,
+) -> Result<serde_json::Value, Failure> {
+    let id = parts.desk.find(&word, None)?;
+    let shown = parts.desk.show(id.as_str(), None, |id| parts.session_shown(id))?;
+    parts.desk.claim(&id, by)?;
+    let kind = RecordKind::RequestDenied;
+    audit::request_ended(&parts.evidence, kind, who, &id, message.as_deref()).await?;
+    parts.desk.deny(&id, message)?;
+    value(&Decided {
+        id: id.to_string(),
+        kind: shown.kind,
+        status: RequestStatus::Denied,
+        session: None,
+    })
 }
 
 /// An approval takes a whole id.

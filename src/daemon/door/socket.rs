@@ -7,7 +7,7 @@ use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -124,22 +124,37 @@ async fn refuse(mut stream: UnixStream) {
     }
 }
 
-/// Descriptors that a peer passed, oldest first.
+/// Descriptors that a peer passed, oldest first. Who has proven nothing passes none.
 #[derive(Clone, Default)]
-pub struct Passed(Arc<Mutex<VecDeque<OwnedFd>>>);
+pub struct Passed(Arc<Mutex<Waiting>>);
+
+#[derive(Default)]
+struct Waiting {
+    accepted: bool,
+    descriptors: VecDeque<OwnedFd>,
+}
 
 impl Passed {
     /// Takes all that have come so far.
     pub fn take(&self) -> Vec<OwnedFd> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+        self.lock().descriptors.drain(..).collect()
+    }
+
+    /// From now on they are kept.
+    pub fn accept(&self) {
+        self.lock().accepted = true;
     }
 
     fn add(&self, descriptor: OwnedFd) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.lock();
         // One too many is closed here.
-        if waiting.len() < DESCRIPTORS {
-            waiting.push_back(descriptor);
+        if waiting.accepted && waiting.descriptors.len() < DESCRIPTORS {
+            waiting.descriptors.push_back(descriptor);
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -217,5 +232,21 @@ impl tokio::io::AsyncWrite for SharedWriter {
         Poll::Ready(
             rustix::net::shutdown(&self.0, rustix::net::Shutdown::Write).map_err(Into::into),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_proven_nothing_fills_no_table_of_descriptors() {
+        let null = || std::fs::File::open("/dev/null").unwrap().into();
+        let passed = Passed::default();
+        passed.add(null());
+        assert!(passed.take().is_empty());
+        passed.accept();
+        (0..DESCRIPTORS + 3).for_each(|_| passed.add(null()));
+        assert_eq!(passed.take().len(), DESCRIPTORS);
     }
 }

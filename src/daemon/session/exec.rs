@@ -120,10 +120,6 @@ impl Exec {
         self.stop.cancel();
     }
 
-    pub fn is_stopping(&self) -> bool {
-        self.stop.is_cancelled()
-    }
-
     pub fn is_running(&self) -> bool {
         self.output.result().is_none()
     }
@@ -401,14 +397,15 @@ impl Actor {
             }
             Some(Stop::Over(failure)) => ending.failure = Some(failure.sent(true)),
             Some(Stop::TooSlow) => {
-                ending.failure = Some(
-                    Failure::new(
-                        Code::LimitSpool,
-                        "its output waited for a reader until the spool was full; it was ended",
-                        "read faster, or write to a file on the target",
-                    )
-                    .sent(true),
-                );
+                let message = match self.exec.output.trouble() {
+                    Some(trouble) => {
+                        format!("its output could not be kept ({trouble}); it was ended")
+                    }
+                    None => "its output waited for a reader until the spool was full; it was ended"
+                        .to_owned(),
+                };
+                let hint = "read faster, or write to a file on the target";
+                ending.failure = Some(Failure::new(Code::LimitSpool, message, hint).sent(true));
             }
             Some(Stop::Cancelled | Stop::Orphaned) => {
                 ending.failure = None;

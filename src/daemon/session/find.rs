@@ -4,7 +4,13 @@ use std::sync::Arc;
 
 use super::{Session, Sessions, exec::Exec};
 use crate::{
-    domain::{capability::Capabilities, id::prefix_kind, identity::Identity, target::Destination},
+    domain::{
+        capability::Capabilities,
+        id::{Name, prefix_kind},
+        identity::Identity,
+        nearest::{self, nearest},
+        target::Destination,
+    },
     protocol::error::{Code, Failure},
 };
 
@@ -20,6 +26,7 @@ impl Sessions {
                 None => Ok(session.clone()),
             };
         }
+        let known_target = names_a_target(word) || own.iter().any(|one| leads_to(one, word));
         own.retain(|session| session.over().is_none());
         let named = |session: &&Arc<Session>| {
             session.name.as_ref().is_some_and(|name| name.as_str() == word)
@@ -28,8 +35,12 @@ impl Sessions {
         if !by_name.is_empty() {
             return only(by_name, word);
         }
-        own.retain(|session| leads_to(session, word));
-        only(own, word)
+        let there: Vec<_> = own.iter().filter(|one| leads_to(one, word)).cloned().collect();
+        match there.is_empty() {
+            true if known_target => Err(not_granted(word)),
+            true => Err(unknown(word, &own)),
+            false => only(there, word),
+        }
     }
 
     /// A session to look at or close: as [`Sessions::to_use`], or the start of its id; ended ones
@@ -41,16 +52,22 @@ impl Sessions {
             return Ok(session.clone());
         }
         if prefix_kind(word).is_some() {
-            all.retain(|session| session.id.as_str().starts_with(word));
-            return only(all, word);
+            let begins = |session: &&Arc<Session>| session.id.as_str().starts_with(word);
+            let found: Vec<_> = all.iter().filter(begins).cloned().collect();
+            return if found.is_empty() { Err(unknown(word, &all)) } else { only(found, word) };
         }
         let fits = |session: &Arc<Session>| {
             session.name.as_ref().is_some_and(|name| name.as_str() == word)
                 || leads_to(session, word)
         };
-        all.retain(fits);
-        let open: Vec<_> = all.iter().filter(|session| session.over().is_none()).cloned().collect();
-        if open.is_empty() { only(all.pop().into_iter().collect(), word) } else { only(open, word) }
+        let mut found: Vec<_> = all.iter().filter(|session| fits(session)).cloned().collect();
+        let open: Vec<_> =
+            found.iter().filter(|session| session.over().is_none()).cloned().collect();
+        match (open.is_empty(), found.pop()) {
+            (false, _) => only(open, word),
+            (true, Some(ended)) => Ok(ended),
+            (true, None) => Err(unknown(word, &all)),
+        }
     }
 
     /// A command by its id or the start of it.
@@ -80,12 +97,23 @@ impl Sessions {
                 format!("{word} could be several commands"),
                 "name it by its whole id: sgw history SESSION",
             )),
-            (None, _) => Err(Failure::new(
-                Code::ExecUnknown,
-                format!("no command {word}"),
-                "sgw history SESSION lists what ran",
-            )),
+            (None, _) => Err(self.unknown_exec(word, mine)),
         }
+    }
+
+    fn unknown_exec(&self, word: &str, mine: Option<&Identity>) -> Failure {
+        let mut sessions = self.everyone();
+        sessions.retain(|session| mine.is_none_or(|identity| session.owner == *identity));
+        let ids = sessions
+            .iter()
+            .flat_map(|session| session.execs())
+            .map(|exec| exec.id.as_str().to_owned());
+        let near = nearest::told(nearest(word, ids));
+        Failure::new(
+            Code::ExecUnknown,
+            format!("no command {word}{near}"),
+            "sgw history SESSION lists what ran",
+        )
     }
 
     /// An open session of mine on just this destination that gives what is asked.
@@ -115,8 +143,23 @@ fn only(mut found: Vec<Arc<Session>>, word: &str) -> Result<Arc<Session>, Failur
     match (found.pop(), found.is_empty()) {
         (Some(one), true) => Ok(one),
         (Some(_), false) => Err(ambiguous(word)),
-        (None, _) => Err(unknown(word)),
+        (None, _) => Err(unknown(word, &[])),
     }
+}
+
+/// What can be nothing else: neither an id nor a name has these.
+fn names_a_target(word: &str) -> bool {
+    word.parse::<Name>().is_err()
+        && prefix_kind(word).is_none()
+        && word.parse::<Destination>().is_ok()
+}
+
+fn not_granted(word: &str) -> Failure {
+    Failure::new(
+        Code::GrantMissing,
+        format!("you have no open session on {word}, and no standing grant"),
+        "ask for one: sgw request DEST --reason …",
+    )
 }
 
 fn ambiguous(word: &str) -> Failure {
@@ -127,10 +170,17 @@ fn ambiguous(word: &str) -> Failure {
     )
 }
 
-fn unknown(word: &str) -> Failure {
+/// `mine` are those that the caller may know of.
+fn unknown(word: &str, mine: &[Arc<Session>]) -> Failure {
+    let words = mine.iter().flat_map(|session| {
+        let name = session.name.as_ref().map(|name| name.as_str().to_owned());
+        let id = session.id.as_str().to_owned();
+        [Some(id), name, Some(session.target()), Some(session.asked.host.clone())]
+    });
+    let near = nearest::told(nearest(word, words.flatten()));
     Failure::new(
         Code::SessionUnknown,
-        format!("no session {word}"),
+        format!("no session {word}{near}"),
         "sgw sessions lists yours; sgw request DEST --reason … asks for one",
     )
 }

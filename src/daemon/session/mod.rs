@@ -28,7 +28,7 @@ use crate::{
     domain::{
         action,
         authorize::Denied,
-        grant::Grant,
+        grant::{Grant, Terms},
         id::{Id, Name},
         identity::Identity,
         record::{Kind as RecordKind, Record},
@@ -138,9 +138,8 @@ impl Session {
         self.lock().collect_until = None;
     }
 
-    pub fn prolong(&self, until: Timestamp) {
-        let mut state = self.lock();
-        state.grant.expires_at = state.grant.expires_at.max(until);
+    pub fn prolong(&self, terms: &Terms, until: Timestamp) {
+        self.lock().grant.prolong(terms, until);
     }
 
     pub fn execs(&self) -> Vec<Arc<Exec>> {

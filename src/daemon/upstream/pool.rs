@@ -10,6 +10,7 @@ use tokio::{
     sync::{oneshot, watch},
     time::{Instant, sleep, sleep_until, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Channel, ConnectError, ConnectFault, Connection, HostKeyJudge, OpenError, Plan, Reader,
@@ -44,13 +45,14 @@ pub struct PoolOptions {
 /// All connections of one session to its target.
 ///
 /// A channel is handed out within a round trip as a rule, and without any where one was opened
-/// ahead. Where all connections are lost, the next [`Pool::open`] connects again, once.
+/// ahead. Where all connections are lost, the next [`Pool::open`] connects again, once. After
+/// [`Pool::close`] the credentials are gone from memory, whoever still holds the pool.
 pub struct Pool {
     me: Weak<Pool>,
-    plan: Arc<Plan>,
     judge: Arc<dyn HostKeyJudge>,
     supply: Mutex<Supply>,
     count: watch::Sender<usize>,
+    closed: CancellationToken,
 }
 
 impl Pool {
@@ -63,10 +65,10 @@ impl Pool {
     ) -> Arc<Self> {
         let pool = Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
-            plan,
             judge,
-            supply: Mutex::new(Supply::new(options.reusable, options.ahead)),
+            supply: Mutex::new(Supply::new(plan, options.reusable, options.ahead)),
             count: watch::Sender::new(1),
+            closed: CancellationToken::new(),
         });
         let mut supply = pool.lock();
         pool.add(&mut supply, first);
@@ -104,6 +106,7 @@ impl Pool {
         *self.count.borrow() == 0
     }
 
+    #[cfg(test)]
     /// Returns when no connection is left.
     pub async fn lost(&self) {
         let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
@@ -113,14 +116,17 @@ impl Pool {
         *self.count.borrow()
     }
 
-    /// Closes all channels and connections; takes a few seconds at most. Ends no process.
+    /// Closes all channels and connections and forgets how to log in; takes a few seconds at most.
+    /// Ends no process.
     pub async fn close(&self) {
         let connections = {
             let mut supply = self.lock();
-            supply.closed = true;
+            // The last holder of the credentials, with the connects that this cuts off.
+            supply.plan = None;
             supply.waiting.clear();
             std::mem::take(&mut supply.connections)
         };
+        self.closed.cancel();
         join_all(connections.iter().map(|connection| connection.close())).await;
         self.count.send_replace(0);
     }
@@ -128,7 +134,7 @@ impl Pool {
     pub(super) async fn obtain(&self, need: Need) -> Result<Channel, OpenError> {
         let waiting = {
             let mut supply = self.lock();
-            if supply.closed {
+            if supply.plan.is_none() {
                 return Err(OpenError::Closed);
             }
             supply.forget_lost();
@@ -206,12 +212,11 @@ impl Pool {
                 Order::Open(connection) => {
                     tokio::spawn(open(Weak::clone(&self.me), connection));
                 }
-                Order::Connect => {
-                    tokio::spawn(further(
-                        Weak::clone(&self.me),
-                        Arc::clone(&self.plan),
-                        Arc::clone(&self.judge),
-                    ));
+                Order::Connect(plan) => {
+                    let (pool, judge) = (Weak::clone(&self.me), Arc::clone(&self.judge));
+                    let further = further(pool, plan, judge);
+                    // Cut off, it drops the plan, and with it what it would log in with.
+                    tokio::spawn(self.closed.clone().run_until_cancelled_owned(further));
                 }
             }
         }
@@ -236,7 +241,7 @@ impl Pool {
         let mut supply = self.lock();
         supply.connecting -= 1;
         match outcome {
-            Ok(connection) if supply.closed => {
+            Ok(connection) if supply.plan.is_none() => {
                 tokio::spawn(async move { connection.close().await });
             }
             Ok(connection) => self.add(&mut supply, connection),
@@ -259,6 +264,7 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        self.closed.cancel();
         for connection in &self.lock().connections {
             connection.closing.cancel();
         }

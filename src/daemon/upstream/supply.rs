@@ -7,7 +7,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    Channel, Connection, OpenError,
+    Channel, Connection, OpenError, Plan,
     slots::{MAX_SESSIONS, Need},
 };
 
@@ -27,7 +27,8 @@ pub(super) struct Supply {
     pub waiting: VecDeque<Waiter>,
     /// Connections being made.
     pub connecting: usize,
-    pub closed: bool,
+    /// How to connect and log in; `None` once closed.
+    pub plan: Option<Arc<Plan>>,
     /// What the server last said when it refused a session.
     pub refusal: Option<String>,
     /// Whether the credential may be used for further connections.
@@ -51,16 +52,16 @@ pub(super) struct Waiter {
 pub(super) enum Order {
     /// Open a channel ahead. It is counted already ([`super::slots::Slots::begin`]).
     Open(Arc<Connection>),
-    Connect,
+    Connect(Arc<Plan>),
 }
 
 impl Supply {
-    pub fn new(reusable: bool, ahead: usize) -> Self {
+    pub fn new(plan: Arc<Plan>, reusable: bool, ahead: usize) -> Self {
         Self {
             connections: Vec::new(),
             waiting: VecDeque::new(),
             connecting: 0,
-            closed: false,
+            plan: Some(plan),
             refusal: None,
             reusable,
             ahead,
@@ -129,9 +130,7 @@ impl Supply {
     /// What is to be done so that those who wait, and those who will come, are served.
     pub fn orders(&mut self) -> Vec<Order> {
         let mut orders = Vec::new();
-        if self.closed {
-            return orders;
-        }
+        let Some(plan) = self.plan.clone() else { return orders };
         let mut coming: usize =
             usable(&self.connections).map(|connection| connection.slots().opening()).sum();
         while let Some(waiter) = self.waiting.get(coming) {
@@ -145,7 +144,7 @@ impl Supply {
         while self.may_connect() && self.wants_connection(missing, each) {
             self.connecting += 1;
             self.shared = false;
-            orders.push(Order::Connect);
+            orders.push(Order::Connect(Arc::clone(&plan)));
         }
         for connection in usable(&self.connections) {
             let slots = connection.slots();
@@ -176,7 +175,7 @@ impl Supply {
 
     /// Why nobody can be served any more, if so.
     pub fn dead_end(&self) -> Option<OpenError> {
-        if self.closed {
+        if self.plan.is_none() {
             return Some(OpenError::Closed);
         }
         let over = self.connections.is_empty() && self.connecting == 0 && !self.may_connect();

@@ -123,9 +123,30 @@ impl Sgw {
         self.path("s")
     }
 
-    /// `HOME`, with the `.ssh` that sgw may look at.
+    /// `HOME`. The `.ssh` that ssh and sgw look at is here for a person that was made for the test:
+    /// both ask the user database where it is.
     pub fn user_home(&self) -> PathBuf {
-        self.path("home")
+        let made = self.owner.as_ref().and_then(|person| person.home());
+        made.map_or_else(|| self.path("home"), Path::to_owned)
+    }
+
+    /// An unlocked instance of someone whose `.ssh` may be written; none where that takes root.
+    pub fn of_someone_with_a_home() -> Option<Self> {
+        if !is_root() {
+            eprintln!("left out: only root can make a user with a home of their own");
+            return None;
+        }
+        let sgw = Self::of(&Rc::new(Person::ordinary()));
+        sgw.init();
+        sgw.unlock();
+        Some(sgw)
+    }
+
+    /// The file is the owner's from now on: a key to log in with is nobody else's to read.
+    pub fn give(&self, file: &Path) {
+        if let Some(person) = &self.owner {
+            give(file, person);
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -141,18 +162,18 @@ impl Sgw {
         let path = self.path("operator").join(name);
         fs::write(&path, content).unwrap();
         make_private(&path);
-        if let Some(person) = &self.owner {
-            give(&path, person);
-        }
+        self.give(&path);
         path
     }
 
     /// A file under `HOME`, with the directories to it.
     pub fn write_in_user_home(&self, name: &str, content: &str) -> PathBuf {
         let path = self.user_home().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let directory = path.parent().unwrap();
+        fs::create_dir_all(directory).unwrap();
         fs::write(&path, content).unwrap();
         make_private(&path);
+        [directory, &path].into_iter().for_each(|path| self.give(path));
         path
     }
 
@@ -221,8 +242,12 @@ impl Sgw {
         arguments: impl IntoIterator<Item = A>,
     ) -> Command {
         let mut all: Vec<OsString> = arguments.into_iter().map(|a| a.as_ref().into()).collect();
-        let end = all.iter().position(|argument| argument == "--").unwrap_or(all.len());
         let proof = ["--i-am-the-operator".into(), "--passphrase-file".into()];
+        let config = self.user_home().join(".ssh/config");
+        if all.first().is_some_and(|first| first == "approve") && config.exists() {
+            all.splice(1..1, [OsString::from("--ssh-config"), config.into()]);
+        }
+        let end = all.iter().position(|argument| argument == "--").unwrap_or(all.len());
         all.splice(end..end, proof.into_iter().chain([self.passphrase_file().into()]));
         self.command(all)
     }
@@ -288,11 +313,17 @@ impl Sgw {
 
     #[track_caller]
     pub fn try_approve(&self, request: &str, target: &impl Destination) -> Outcome {
-        let identity = target.identity().display().to_string();
-        let fingerprint = target.fingerprint();
+        self.run(&mut self.approval(request, target))
+    }
+
+    /// The command that says yes, with the target's key and its host key.
+    pub fn approval(&self, request: &str, target: &impl Destination) -> Command {
+        // The operator's own copy: another user could not read the test's.
+        let key = self.write_private("identity", fs::read(target.identity()).unwrap());
+        let (identity, fingerprint) = (key.display().to_string(), target.fingerprint());
         let mut arguments = vec!["approve", request, "--yes", "--json", "--identity", &identity];
         arguments.extend(["--accept-host-key", &fingerprint]);
-        self.operator(arguments)
+        self.operator_command(arguments)
     }
 
     /// A request, its approval, and the session's id.

@@ -3,6 +3,7 @@
 use std::{
     fs,
     os::unix::process::CommandExt,
+    path::Path,
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -62,6 +63,12 @@ impl Person {
         let (uid, gid) = (ids[0], ids[1]);
         std::os::unix::fs::chown(home.path(), Some(uid), Some(gid)).unwrap();
         Self { name, uid, gid, password: Some(password), made: Some(home) }
+    }
+
+    /// The home that the user database has; none but for a user that was made here, since another's
+    /// files are not a test's to change.
+    pub fn home(&self) -> Option<&Path> {
+        self.made.as_ref().map(TempDir::path)
     }
 
     /// The command runs as this person.

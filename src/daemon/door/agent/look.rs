@@ -3,7 +3,7 @@
 use super::Caller;
 use crate::{
     daemon::{
-        door::link::{Gone, value},
+        door::link::{Gone, to_its_end, value},
         reading,
     },
     protocol::{
@@ -79,8 +79,9 @@ impl Caller {
     }
 
     pub(super) async fn close(&self, word: &str) -> Result<serde_json::Value, Failure> {
-        let thing = self.parts.close(word, Some(self.identity())).await?;
-        value(&thing)
+        let (parts, word, mine) = (self.parts.clone(), word.to_owned(), self.identity().clone());
+        let closing = async move { parts.close(&word, Some(&mine)).await };
+        value(&to_its_end(closing).await?)
     }
 
     pub(super) async fn output(&self, number: u32, asked: agent::Output) -> Result<(), Gone> {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use russh::keys::HashAlg;
-use tokio::net::UnixStream;
 
 use super::{Operator, ask::HostKeyQuestion, whole};
 use crate::{
@@ -110,7 +109,7 @@ impl Operator {
             }
             let (route, terms) = (Some(&session.route), Some(&access.terms));
             audit::approved(&parts.evidence, kind, id, &approve.digest, route, &[], terms).await?;
-            session.prolong(until);
+            session.prolong(&access.terms, until);
             return Ok(session);
         }
         let way = approve.way.ok_or_else(|| incomplete("where it leads"))?;
@@ -200,11 +199,8 @@ impl Operator {
         let mut agents = Vec::new();
         for descriptor in self.passed.take() {
             let stream = std::os::unix::net::UnixStream::from(descriptor);
-            let agent = stream
-                .set_nonblocking(true)
-                .and_then(|()| UnixStream::from_std(stream))
-                .map(Agent::new)
-                .map_err(|_| incomplete("a usable ssh-agent socket"))?;
+            let agent =
+                Agent::from_std(stream).map_err(|_| incomplete("a usable ssh-agent socket"))?;
             agents.push(agent);
         }
         let mut plan = Plan { hops: Vec::new() };

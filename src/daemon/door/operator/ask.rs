@@ -17,7 +17,7 @@ use crate::{
         door::link::Outbox,
         upstream::{Answer, AskOperator},
     },
-    domain::{hostkey::Unknown, id::Id, secret::Secret, target::Hop},
+    domain::{hostkey::Unknown, id::Id, target::Hop},
     protocol::{
         error::Failure,
         operator::{self, Ask, Event, Question},
@@ -28,7 +28,6 @@ use crate::{
 pub enum Reply {
     Yes,
     No,
-    Secret(Secret<Vec<u8>>),
 }
 
 /// The questions of one connection.
@@ -103,7 +102,11 @@ impl Operator {
         Ok(match reply {
             operator::Reply::Yes => Reply::Yes,
             operator::Reply::No => Reply::No,
-            operator::Reply::Secret(number) => Reply::Secret(self.take_secret(number)?),
+            // No question takes one yet: not used, and wiped.
+            operator::Reply::Secret(number) => {
+                drop(self.take_secret(number)?);
+                Reply::No
+            }
         })
     }
 }
@@ -134,7 +137,7 @@ impl AskOperator for HostKeyQuestion {
             };
             match self.questions.ask(self.request, &self.id, hop, ask).await {
                 Some(Reply::Yes) => Answer::Yes,
-                Some(Reply::No | Reply::Secret(_)) => Answer::No,
+                Some(Reply::No) => Answer::No,
                 None => Answer::NotAsked,
             }
         })

@@ -38,6 +38,7 @@ impl<R: Clone + Send + 'static> Attachment<R> {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn try_take(shared: &Arc<Shared<R>>) -> Option<Self> {
         let seat = Arc::clone(&shared.seat).try_acquire_owned().ok()?;
         Some(Self::sit(shared, seat))

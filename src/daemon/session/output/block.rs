@@ -97,6 +97,7 @@ impl Packer {
         self.body.is_empty()
     }
 
+    #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
         self.body.capacity()
     }

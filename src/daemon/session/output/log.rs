@@ -412,6 +412,7 @@ impl Log {
         self.history_gone
     }
 
+    #[cfg(test)]
     /// In bytes; with and without a share in the allowances.
     pub(super) fn held_in_memory(&self) -> usize {
         self.memory + self.shared + self.open.capacity()

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, Semaphore};
 
 pub use attachment::{Attachment, Next};
 pub use block::Stream;
-pub use history::{History, Piece};
+pub use history::History;
 use log::{Log, Victim};
 
 use crate::daemon::session::spool::{Holder, LetGo, Need, Spool, SpoolError};
@@ -184,11 +184,13 @@ impl<R: Clone + Send + 'static> Output<R> {
         self.0.lock().log.acknowledged(stream)
     }
 
+    #[cfg(test)]
     /// Bytes printed and not acknowledged.
     pub fn pending(&self) -> u64 {
         self.0.lock().log.pending()
     }
 
+    #[cfg(test)]
     pub fn attached(&self) -> bool {
         self.0.lock().attached
     }
@@ -199,6 +201,7 @@ impl<R: Clone + Send + 'static> Output<R> {
         Attachment::take(&self.0).await
     }
 
+    #[cfg(test)]
     /// The same, without waiting: `None` while somebody is attached.
     pub fn try_attach(&self) -> Option<Attachment<R>> {
         Attachment::try_take(&self.0)
@@ -215,6 +218,7 @@ impl<R: Clone + Send + 'static> Output<R> {
         self.0.lock().log.history_gone()
     }
 
+    #[cfg(test)]
     /// Bytes of output in memory at the moment.
     pub fn held_in_memory(&self) -> usize {
         self.0.lock().log.held_in_memory()

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{history::Piece, *};
 use crate::daemon::session::spool::{Allowance, SESSION_BUDGET};
 use Stream::{Stderr, Stdout};
 

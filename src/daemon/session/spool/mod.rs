@@ -144,6 +144,7 @@ impl Spool {
         Ok(Slot { file, place, nonce, len: bytes.len() })
     }
 
+    #[cfg(test)]
     /// Bytes on disk at the moment, in whole slots.
     pub fn used(&self) -> u64 {
         lock(&self.0.space).used() * SLOT as u64
@@ -190,6 +191,7 @@ impl Space {
         Some(number)
     }
 
+    #[cfg(test)]
     fn used(&self) -> u64 {
         u64::from(self.fresh) - self.free.len() as u64
     }

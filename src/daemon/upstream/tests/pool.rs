@@ -174,3 +174,20 @@ async fn closing_ends_every_reader() {
     assert!(pool.is_lost());
     assert!(matches!(pool.open().await, Err(OpenError::Closed)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_pool_has_forgotten_how_to_log_in() {
+    let sshd = Sshd::start("");
+    let relay = Relay::to(sshd.port, Duration::from_millis(200)).await;
+    let plan = Arc::new(sshd.plan_for(&sshd::me(), relay.port));
+    let credentials: Vec<_> = plan.hops[0].credentials.iter().map(Arc::downgrade).collect();
+    let first = connect(&plan, Judge::trusting()).await.unwrap();
+    let options = PoolOptions { reusable: true, ahead: 1 };
+    let pool = Pool::new(plan, Judge::trusting(), first, options);
+    // Two that share a connection make it log in on another, which the end must cut off.
+    let _held = (soon(pool.exec(b"cat")).await.unwrap(), soon(pool.exec(b"cat")).await.unwrap());
+    assert!(!credentials.is_empty() && credentials.iter().all(|one| one.upgrade().is_some()));
+    soon(pool.close()).await;
+    until("no credential is left", || credentials.iter().all(|one| one.upgrade().is_none())).await;
+    assert!(matches!(pool.exec(b"true").await, Err(OpenError::Closed)));
+}
