@@ -213,7 +213,7 @@ impl Operator {
                 .and_then(|id| parts.desk.claim(&id, self.number))
                 .map(|()| serde_json::Value::Null),
             Request::Approve(approve) => self.approve(number, *approve).await,
-            Request::AuditList { since, limit } => self.audit_list(number, since, limit).await?,
+            Request::AuditList { since, last } => self.audit_list(number, since, last).await?,
             Request::AuditVerify {} => self.audit_verify().await,
             Request::Settings {} => self.settings(),
             Request::Set { name, value } => self.set(&name, Some(&value)).await,
