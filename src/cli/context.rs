@@ -101,7 +101,8 @@ fn token() -> Result<Option<Secret<String>>, Failure> {
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Patience {
     /// How long this call waits for a person or a result, like 90s or 5m; what was begun goes on
-    /// [default: 45s where stderr is no terminal, without end where it is]
+    /// [default: 45s where stderr is no terminal, without end where it is; exec waits so for a person
+    /// alone, and for its command without end]
     #[arg(long, value_name = "DUR", value_parser = values::duration)]
     pub wait: Option<Duration>,
     /// The same as --wait 0

@@ -164,10 +164,16 @@ fn tell_end(
     ended: Ended,
     other: impl FnOnce(Value) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
-    let Ended { result, started, cut } = ended;
+    let Ended { result, started, cut, earlier } = ended;
     match result {
         Some(Ok(value)) => match serde_json::from_value::<ExecEnd>(value.clone()) {
-            Ok(end) if end.kind == Kind::Exec => Ok(command_end(ui, shape, end, cut)),
+            Ok(end) if end.kind == Kind::Exec => {
+                if earlier != (0, 0) && earlier == (end.stdout_bytes, end.stderr_bytes) {
+                    let id = &end.id;
+                    ui.note(&format!("what it printed was delivered before: sgw output {id}"));
+                }
+                Ok(command_end(ui, shape, end, cut))
+            }
             _ => other(value),
         },
         Some(Err(failure)) if started.is_some() => {
@@ -220,7 +226,7 @@ fn command_end(ui: Ui, shape: &Shape, end: ExecEnd, cut: Option<Cut>) -> Exit {
         ui.failure_text(&left(Some(end.id)));
     } else if let Some(failure) = &end.failure {
         ui.failure_text(failure);
-    } else if let Some(signal) = &end.signal {
+    } else if let Some(signal) = end.signal.as_ref().filter(|_| cut.is_none()) {
         let signal = crate::domain::escape::exact(signal.as_bytes(), 40);
         ui.note(&format!("{} was ended by signal {signal}", end.id));
     }

@@ -13,9 +13,16 @@ use super::{
 };
 use crate::{
     client::operator::{self, Proven},
-    domain::{passphrase::MAX_BYTES, seal::DataKey, secret::Secret},
+    domain::{
+        passphrase::MAX_BYTES,
+        seal::{DataKey, OpenError},
+        secret::Secret,
+    },
     protocol::error::{Code, Failure},
 };
+
+/// How often a passphrase is asked for.
+const TRIES: u32 = 3;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Proof {
@@ -45,14 +52,19 @@ impl Proof {
     /// Opens the vault's header.
     pub async fn data_key(&self, context: &Context) -> Result<DataKey, Stop> {
         let header = operator::header(&context.place()?)?;
-        let passphrase = match self.given()? {
-            Some(passphrase) => passphrase,
-            None => {
-                self.can_ask(context, "the passphrase")?;
-                prompt::password("Passphrase").await?
+        if let Some(passphrase) = self.given()? {
+            return Ok(header.open(&passphrase).map_err(operator::cannot_open)?);
+        }
+        self.can_ask(context, "the passphrase")?;
+        // Whoever mistypes it types it again: into a question, not into a shell that shows it.
+        for _ in 1..TRIES {
+            match header.open(&prompt::password("Passphrase").await?) {
+                Err(OpenError::WrongPassphrase) => context.ui.say("Wrong. Once more."),
+                opened => return Ok(opened.map_err(operator::cannot_open)?),
             }
-        };
-        Ok(header.open(&passphrase).map_err(operator::cannot_open)?)
+        }
+        let last = prompt::password("Passphrase").await?;
+        Ok(header.open(&last).map_err(operator::cannot_open)?)
     }
 
     /// Whether a person sits there who can be asked for what is missing.

@@ -12,11 +12,29 @@ pub fn local(at: Timestamp) -> String {
     at.strftime(format).to_string()
 }
 
-/// `in 5m`, `2h ago`.
+/// `in 5m`, `now`, `2h ago`.
 pub fn from_now(at: Timestamp) -> String {
-    let seconds = at.as_second() - Timestamp::now().as_second();
-    match u64::try_from(seconds) {
-        Ok(ahead) => format!("in {}", spoken(ahead)),
-        Err(_) => format!("{} ago", spoken(seconds.unsigned_abs())),
+    between(at, Timestamp::now())
+}
+
+fn between(at: Timestamp, now: Timestamp) -> String {
+    match at.as_second() - now.as_second() {
+        0 => "now".to_owned(),
+        seconds @ 1.. => format!("in {}", spoken(seconds.unsigned_abs())),
+        seconds => format!("{} ago", spoken(seconds.unsigned_abs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_just_now_is_not_to_come() {
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let at = |seconds: i64| Timestamp::from_second(1_700_000_000 + seconds).unwrap();
+        for (seconds, text) in [(0, "now"), (1, "in 1s"), (-1, "1s ago"), (3600, "in 1h")] {
+            assert_eq!(between(at(seconds), now), text);
+        }
     }
 }

@@ -151,11 +151,6 @@ pub fn whoami(me: &view::Whoami) -> String {
 pub fn status(status: &view::Status) -> String {
     const MOST: usize = 4;
     let mut lines = Vec::new();
-    if !status.unlocked {
-        lines.push(format!("sgw {}: locked", plain(&status.version)));
-        lines.push(format!("next: {}", status.hint));
-        return lines.join("\n");
-    }
     let who = status.identity.as_deref().map(plain).unwrap_or_default();
     lines.push(format!("sgw {}: you are {who}", plain(&status.version)));
     for session in status.sessions.iter().take(MOST) {
@@ -196,11 +191,13 @@ fn more(lines: &mut Vec<String>, count: usize, shown: usize, all: &str) {
     }
 }
 
-/// `2 sessions, 1 running, 1 waits`, or `locked`.
+/// No daemon answers, for this reason.
+pub fn not_there(status: &view::Status, why: &str) -> String {
+    format!("sgw {}: {why}\nnext: {}", plain(&status.version), status.hint)
+}
+
+/// `2 open, 1 running, 1 waiting`.
 pub fn status_line(status: &view::Status) -> String {
-    if !status.unlocked {
-        return "sgw: locked".to_owned();
-    }
     let running: usize = status.sessions.iter().map(|session| session.running.len()).sum();
     let mut parts = vec![format!("{} open", status.sessions.len())];
     if running > 0 {
@@ -218,7 +215,7 @@ pub fn daemon(status: &view::DaemonStatus) -> String {
     }
     let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
     format!(
-        "runs since {} (pid {}, sgw {})\nsessions: {}\nconnections: {}\nhome: {}",
+        "runs for {} (pid {}, sgw {})\nsessions: {}\nconnections: {}\nhome: {}",
         status.uptime_s.map(spoken).unwrap_or_default(),
         number(status.pid.map(u64::from)),
         status.version.as_deref().map(plain).unwrap_or_default(),

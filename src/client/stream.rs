@@ -81,6 +81,8 @@ pub struct Ended {
     /// The command's id, if one started.
     pub started: Option<String>,
     pub cut: Option<Cut>,
+    /// So much of each stream was delivered to earlier calls.
+    pub earlier: (u64, u64),
 }
 
 /// Sends the request and stays until it ends, or until the call does.
@@ -102,6 +104,7 @@ pub async fn run(
         stdout: Writer::new(streams.stdout, wake.clone()),
         stderr: Writer::new(streams.stderr, wake.clone()),
         acked: (0, 0),
+        earlier: (0, 0),
         ack_at: None,
         held: None,
         stdin: streams.stdin.then_some(Input::NotYet),
@@ -116,7 +119,8 @@ pub async fn run(
     };
     call.follow(incoming, &mut interrupts, &wake).await?;
     call.settle(&mut interrupts, &wake).await?;
-    Ok(Ended { result: call.result, started: call.started, cut: call.cut })
+    let Call { result, started, cut, earlier, .. } = call;
+    Ok(Ended { result, started, cut, earlier })
 }
 
 enum Input {
@@ -135,6 +139,8 @@ struct Call<'t> {
     stdout: Writer,
     stderr: Writer,
     acked: (u64, u64),
+    /// Where this call took over.
+    earlier: (u64, u64),
     ack_at: Option<Instant>,
     /// Output that its writer has no room for yet. Until it has, no frame is read.
     held: Option<Frame>,
@@ -247,6 +253,7 @@ impl Call<'_> {
                 self.stdout.start_at(stdout);
                 self.stderr.start_at(stderr);
                 self.acked = (stdout, stderr);
+                self.earlier = self.acked;
                 self.started = Some(id);
                 self.waiting = false;
                 self.long_at = Some(Instant::now() + LONG);

@@ -159,10 +159,17 @@ fn pattern(text: &str) -> Result<Regex, Failure> {
     RegexBuilder::new(text).size_limit(PATTERN).dfa_size_limit(PATTERN * 4).build().map_err(|error| {
         Failure::new(
             Code::InputRegex,
-            format!("the pattern can't be used: {error}"),
+            format!("the pattern can't be used: {}", last_line(&error)),
             "see https://docs.rs/regex/#syntax; backreferences and look-around are not part of it",
         )
     })
+}
+
+/// The regex crate draws the pattern with a mark below it; what is wrong stands in the last line.
+fn last_line(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }
 
 fn unreadable(error: SpoolError) -> Failure {

@@ -59,7 +59,8 @@ pub enum Request {
     /// Answer: `record` messages, oldest first, then `done`.
     AuditList {
         since: Option<u64>,
-        limit: Option<u64>,
+        /// Only the last so many.
+        last: Option<u64>,
     },
     /// Answer: [`super::view::Verified`].
     AuditVerify {},

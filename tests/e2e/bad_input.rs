@@ -44,6 +44,13 @@ fn an_empty_command_is_a_usage_error() {
 }
 
 #[test]
+fn a_mistyped_flag_is_not_run_as_a_command() {
+    let (sgw, _sshd, s) = ready();
+    sgw.agent(["exec", &s, "--timout", "5s", "id"]).fails(125, "usage.arguments");
+    sgw.agent(["exec", &s, "--", "--timout"]).exits(127);
+}
+
+#[test]
 fn a_command_over_the_kernels_limit_is_refused_before_sending() {
     let (sgw, _sshd, s) = ready();
     let fits = format!("true {}", "x".repeat(127_000));

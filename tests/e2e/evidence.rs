@@ -40,6 +40,8 @@ fn every_step_is_on_record_oldest_first_and_the_chain_holds() {
     assert!(records.iter().any(|record| record["decision"].is_object()), "{text}");
     let results = records.iter().filter(|record| record["result"].is_object());
     assert!(results.count() >= 2, "{text}");
+    let last = sgw.operator(["audit", "list", "--json", "--last", "2"]).ok().json_lines();
+    assert_eq!(last, records[records.len() - 2..]);
     sgw.operator(["audit", "verify"]).ok();
 }
 

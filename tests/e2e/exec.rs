@@ -184,6 +184,17 @@ fn a_call_can_leave_and_wait_finishes_what_it_began() {
 }
 
 #[test]
+fn what_was_delivered_is_not_delivered_again() {
+    let (sgw, _sshd, s) = ready();
+    for pause in ["0", "0.01", "0.03", "0.1"] {
+        let line = format!("echo once; sleep {pause}; exit 3");
+        let json = sgw.agent(["exec", &s, "--json", "--", &line]).exits(3).json();
+        let id = json["id"].as_str().unwrap();
+        sgw.agent(["wait", id]).exits(3).prints("").says(&format!("sgw output {id}"));
+    }
+}
+
+#[test]
 fn left_by_wait_the_text_says_what_to_type() {
     let (sgw, _sshd, s) = ready();
     let outcome = sgw.agent(["exec", &s, "--wait", "1s", "--", "echo one; sleep 600"]);

@@ -14,6 +14,24 @@ fn init_asks_nothing_with_a_passphrase_file_and_refuses_to_run_again() {
 }
 
 #[test]
+fn a_mistyped_passphrase_is_asked_for_again_three_times_in_all() {
+    let sgw = Sgw::new();
+    sgw.init();
+    let mut terminal = sgw.terminal(["unlock"]);
+    for _ in 0..2 {
+        terminal.wait_for("Passphrase: $");
+        terminal.settle();
+        terminal.send("not this one\r");
+        terminal.wait_for("Wrong. Once more");
+    }
+    terminal.wait_for("Passphrase: $");
+    terminal.settle();
+    terminal.send("nor this\r");
+    let (code, screen) = terminal.ends();
+    assert!(code == 77 && screen.contains("operator.proof"), "{code}: {screen}");
+}
+
+#[test]
 fn a_weak_passphrase_is_refused_and_nothing_is_set_up() {
     let sgw = Sgw::new();
     for weak in ["password1", "aaaaaaaaaaaaaaaaaaaa", "qwertyuiop", ""] {

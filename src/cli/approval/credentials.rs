@@ -124,8 +124,20 @@ impl Choice<'_> {
         if credentials.is_empty() { Err(missing(hop)) } else { Ok(credentials) }
     }
 
-    /// Asks, with what ssh_config and the agent propose first.
+    /// Asks, with what ssh_config and the agent propose first. What can't be used is told, and asked
+    /// for again.
     async fn ask(&mut self, hop: &Proposal) -> Result<Vec<Credential>, Stop> {
+        loop {
+            match self.ask_once(hop).await {
+                Err(Stop::Failure(failure)) if failure.code == Code::RequestCredential => {
+                    self.context.ui.say(&format!("{}. Once more.", failure.message));
+                }
+                asked => return asked,
+            }
+        }
+    }
+
+    async fn ask_once(&mut self, hop: &Proposal) -> Result<Vec<Credential>, Stop> {
         let mut ways: Vec<(String, Way)> = Vec::new();
         if let Some(at) = self.connect(hop).await? {
             for key in self.agents[at].1.proposed(hop) {
@@ -260,7 +272,7 @@ fn unusable(message: String) -> Failure {
 }
 
 fn no_answer(error: io::Error) -> Stop {
-    unusable(format!("no answer: {error}")).into()
+    Failure::new(Code::OperatorProof, format!("no answer: {error}"), "sgw approve ID").into()
 }
 
 /// `~/` as a shell would have it: a prompt has none.

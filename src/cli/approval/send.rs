@@ -26,6 +26,7 @@ pub async fn approve(
     connection: &mut Connection,
 ) -> Result<view::Decided, Stop> {
     let Approval { context, answers, question, terms, way } = approval;
+    let connects = way.is_some();
     let way = way.map(|way| operator::Way {
         route: way.resolved.route,
         credentials: chosen.credentials,
@@ -47,7 +48,9 @@ pub async fn approve(
     }));
     let number = connection.begin(&request).await?;
     drop(chosen.secrets);
-    context.ui.note("connecting …");
+    if connects {
+        context.ui.note("connecting …");
+    }
     loop {
         match next(context, connection, number).await? {
             Next::Decided(decided) => return Ok(decided),
@@ -157,8 +160,8 @@ async fn answer(context: &Context, question: &Question) -> Result<Given, Stop> {
                 let typed = prompt::line("Is this the right machine? (yes/no)", true).await;
                 match typed.map_err(no_answer)?.expose().trim() {
                     "yes" => return Ok(Given::Yes),
-                    "no" => return Ok(Given::No),
-                    _ => {}
+                    "no" | "n" => return Ok(Given::No),
+                    _ => context.ui.say("Type the whole word: yes or no."),
                 }
             }
         }

@@ -47,7 +47,7 @@ pub fn text(ui: Ui, approval: &Approval) -> String {
         );
     }
     if let Some(rule) = &request.rule {
-        row("asked", format!("because {}", visible(rule, WORD)));
+        row("asked", because(rule));
     }
     if let Some(name) = &question.name {
         row("name", word(name));
@@ -68,9 +68,17 @@ pub fn text(ui: Ui, approval: &Approval) -> String {
     }
     let view::Past { approved, denied } = question.past;
     if approved + denied > 0 {
-        row("before", format!("{approved} times given, {denied} times refused since unlock"));
+        row("before", format!("given {approved}×, refused {denied}× since unlock"));
     }
     lines.join("\n")
+}
+
+fn because(rule: &str) -> String {
+    match rule {
+        "mode.each" => "because each command of this session is (mode each)".to_owned(),
+        "mode.read" => "because it does more than read (mode read)".to_owned(),
+        rule => format!("because {}", visible(rule, WORD)),
+    }
 }
 
 /// Cuts a row into lines that fit, so that no word from outside ever begins a line of the terminal:
@@ -160,7 +168,9 @@ fn way_rows(ui: Ui, way: &Way, row: &mut impl FnMut(&str, String)) {
 fn keys(known: &[Known]) -> Vec<String> {
     const MOST: usize = 4;
     if known.is_empty() {
-        return vec!["host key: not known to ssh; sgw shows it once it is seen".to_owned()];
+        return vec![
+            "host key: not known to ssh; if sgw does not know it either, it asks you".to_owned(),
+        ];
     }
     let mut lines: Vec<String> = known.iter().take(MOST).map(key).collect();
     if known.len() > MOST {

@@ -83,9 +83,14 @@ impl Run for Approve {
             whole(id)?;
         }
         if self.id.is_none() || !self.yes {
-            self.proof.can_ask(context, "your yes").map_err(|failure| match context.ui.json {
-                true => Failure { hint: "sgw approve ID --yes --json …".to_owned(), ..failure },
-                false => failure,
+            self.proof.can_ask(context, "your yes").map_err(|failure| {
+                let id = self.id.as_deref().unwrap_or("ID");
+                let line = format!("sgw approve {id} --yes --passphrase-file FILE --identity FILE");
+                let hint = match context.ui.json {
+                    true => format!("{line} --json"),
+                    false => format!("the person types it in a terminal, or: {line}"),
+                };
+                Failure { hint, ..failure }
             })?;
         }
         context.interactive(async {
@@ -135,9 +140,20 @@ async fn one(
         context.ui.note(&format!("{id} still waits; to refuse it: sgw deny {id}"));
         return Ok(Exit::FAILED);
     }
-    let decided = approval.give(&mut connection).await?;
+    let decided = approval.give(&mut connection).await.map_err(|stop| still(stop, id))?;
     context.ui.result(&decided, || views::decided(&decided));
     Ok(Exit::DONE)
+}
+
+/// What goes wrong on the way leaves the request open: the next line to type names it.
+fn still(stop: Stop, id: &str) -> Stop {
+    match stop {
+        Stop::Failure(failure) => {
+            let hint = failure.hint.replace("sgw approve ID", &format!("sgw approve {id}"));
+            Stop::Failure(Failure { hint, ..failure })
+        }
+        other => other,
+    }
 }
 
 /// How often a follower looks for new requests.
@@ -154,6 +170,7 @@ async fn all(
     let mut waited = false;
     loop {
         let waiting: view::Requests = connection.call(&operator::Request::Requests {}).await?;
+        let still_wait = waiting.requests.len();
         let next = waiting.requests.into_iter().find(|request| !seen.contains(&request.id));
         let Some(request) = next else {
             if follow {
@@ -164,8 +181,12 @@ async fn all(
                 tokio::time::sleep(LOOK).await;
                 continue;
             }
-            let text = if seen.is_empty() { "nothing waits" } else { "nothing more waits" };
-            context.ui.note(text);
+            context.ui.note(&match (still_wait, seen.is_empty()) {
+                (0, true) => "nothing waits".to_owned(),
+                (0, false) => "nothing more waits".to_owned(),
+                (1, _) => "1 still waits: sgw approve".to_owned(),
+                (more, _) => format!("{more} still wait: sgw approve"),
+            });
             return Ok(Exit::DONE);
         };
         if std::mem::take(&mut waited) {
@@ -195,7 +216,7 @@ async fn decide(
     let approval = Approval::look(context, connection, id, answers).await?;
     let decided = match prompt::choose(id, &CHOICES.map(str::to_owned)).await? {
         0 => return Ok(true),
-        1 => approval.give(connection).await?,
+        1 => approval.give(connection).await.map_err(|stop| still(stop, id))?,
         2 => {
             let deny = operator::Request::Deny { id: id.to_owned(), message: None };
             connection.call(&deny).await?

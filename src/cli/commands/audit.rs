@@ -59,10 +59,10 @@ impl Run for Audit {
     }
 }
 
-fn list(context: &Context, proof: &Proof, since: Option<u64>, limit: Option<u64>) -> Outcome {
+fn list(context: &Context, proof: &Proof, since: Option<u64>, last: Option<u64>) -> Outcome {
     context.interactive(async {
         let mut connection = proof.open(context).await?.connect().await?;
-        connection.begin(&Request::AuditList { since, limit }).await?;
+        connection.begin(&Request::AuditList { since, last }).await?;
         loop {
             let frame = connection.read().await?;
             if let Ok(Event::Record { record }) = serde_json::from_slice(&frame.body) {

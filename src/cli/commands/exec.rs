@@ -80,6 +80,7 @@ impl Run for Exec {
             results_too: false,
             stdin: self.stdin,
         };
+        no_flag_of_ours(&self.command)?;
         note_shell_words(context, &self.command);
         let request = agent::Request::Exec(self.request()?);
         Ok(context.block_on(async {
@@ -138,6 +139,25 @@ fn command(words: Vec<OsString>) -> Result<Command, Failure> {
         1 => Command::Line(words.swap_remove(0)),
         _ => Command::Argv(words),
     })
+}
+
+/// A mistyped flag of ours looks like the command. Right after `--` anything goes.
+fn no_flag_of_ours(words: &[OsString]) -> Result<(), Failure> {
+    let Some(first) = words.first().filter(|word| word.as_encoded_bytes().starts_with(b"-")) else {
+        return Ok(());
+    };
+    let args: Vec<OsString> = std::env::args_os().collect();
+    if args.windows(2).any(|pair| pair[0] == "--" && pair[1] == *first) {
+        return Ok(());
+    }
+    let alone = ["sgw".into(), "exec".into(), first.clone()];
+    match crate::cli::command(Some("exec")).try_get_matches_from(alone) {
+        Err(error) if error.kind() == clap::error::ErrorKind::UnknownArgument => {
+            let hint = "sgw exec --help".to_owned();
+            Err(Failure { hint, ..crate::cli::usage::complaint(&error) }.sent(false))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Words that mean something to a shell, and nothing to a program that gets them as arguments.

@@ -92,7 +92,7 @@ async fn choose(context: &Context) -> Result<Secret<String>, Stop> {
     let ui = context.ui;
     ui.say("The passphrase proves that you are the operator. sgw can't recover it.");
     let ways = ["six words that sgw draws (strong, and easy to type)", "a passphrase of my own"];
-    if prompt::choose("Which passphrase?", &ways.map(str::to_owned)).await? == 0 {
+    if prompt::choose("Which passphrase", &ways.map(str::to_owned)).await? == 0 {
         return draw(context).await;
     }
     loop {

@@ -9,7 +9,9 @@ use crate::{
 
 /// Send a signal to a running command
 ///
-/// TERM and KILL reach every process that the command started.
+/// INT, TERM, QUIT, HUP and KILL end it: every process that it started gets TERM, and KILL where it is
+/// still there two seconds later. TSTP, CONT, USR1 and USR2 are passed on by the server; EOF closes its
+/// standard input.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

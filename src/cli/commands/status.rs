@@ -40,13 +40,18 @@ impl Run for Status {
     fn run(self, context: &Context) -> Outcome {
         let asked = context
             .block_on(async { context.agent().await?.call(&agent::Request::Status {}).await });
-        let status = match asked {
-            Ok(status) => status,
-            Err(failure) => not_there(failure)?,
+        let (status, why_not) = match asked {
+            Ok(status) => (status, ""),
+            Err(failure) if failure.code == Code::OperatorNone => {
+                (not_there(failure)?, "not set up")
+            }
+            Err(failure) => (not_there(failure)?, "locked"),
         };
-        context.ui.result(&status, || match self.line {
-            true => views::status_line(&status),
-            false => views::status(&status),
+        context.ui.result(&status, || match (status.unlocked, self.line) {
+            (true, true) => views::status_line(&status),
+            (true, false) => views::status(&status),
+            (false, true) => format!("sgw: {why_not}"),
+            (false, false) => views::not_there(&status, why_not),
         });
         Ok(Exit::DONE)
     }

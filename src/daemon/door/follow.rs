@@ -67,6 +67,20 @@ impl Drop for Following {
     }
 }
 
+/// A caller may acknowledge with its last breath, and be gone before that was looked at: what it has
+/// written is not sent again.
+struct Heard<'c> {
+    attachment: Attachment<ExecEnd>,
+    control: &'c Control,
+}
+
+impl Drop for Heard<'_> {
+    fn drop(&mut self) {
+        let (stdout, stderr) = *self.control.acks.borrow();
+        let _sane = acknowledge(&self.attachment, stdout, stderr);
+    }
+}
+
 /// Which call follows a command.
 pub enum Caller {
     /// The one that started it, and may feed it.
@@ -108,8 +122,8 @@ async fn carry(
         Caller::Waiter { limit } => (false, limit),
     };
     let over = Instant::now() + limit.unwrap_or(NEVER);
-    let mut attachment = tokio::select! {
-        attachment = exec.output.attach() => attachment,
+    let mut heard = tokio::select! {
+        attachment = exec.output.attach() => Heard { attachment, control },
         () = tokio::time::sleep_until(over) => return leave(outbox, request, exec, control).await,
         () = control.left.cancelled() => return leave(outbox, request, exec, control).await,
     };
@@ -130,7 +144,7 @@ async fn carry(
     let mut acks = control.acks.subscribe();
     let end = loop {
         tokio::select! {
-            next = attachment.next() => match next {
+            next = heard.attachment.next() => match next {
                 Ok(Next::Chunk(chunk)) => {
                     let kind = kind(chunk.stream);
                     outbox.send(Frame::output(kind, request, chunk.offset, &chunk.bytes)).await?;
@@ -154,7 +168,7 @@ async fn carry(
                     return Err(Gone);
                 }
                 let (stdout, stderr) = *acks.borrow_and_update();
-                if !acknowledge(&attachment, stdout, stderr) {
+                if !acknowledge(&heard.attachment, stdout, stderr) {
                     let failure = out_of_place("more is acknowledged than was sent");
                     return outbox.answer(request, Err(failure.about(&exec.id))).await;
                 }
@@ -171,7 +185,7 @@ async fn carry(
         }
     };
     outbox.answer(request, ended(&end)).await?;
-    last_acks(&attachment, &mut acks, &end).await;
+    last_acks(&heard.attachment, &mut acks, &end).await;
     Ok(())
 }
 

@@ -114,8 +114,14 @@ async fn converse(
         let _gone = outbox.answer(0, Err(failure)).await;
     }
     operator.parts.desk.release(operator.number);
+    let the_daemon_ends = operator.parts.end.is_cancelled();
     drop(operator);
     link::finish(outbox, writer).await;
+    if the_daemon_ends {
+        // The connection lives as long as the process: whoever locks hears of the end when nothing
+        // is written any more, and the home is free.
+        std::future::pending().await
+    }
 }
 
 impl Operator {
@@ -207,7 +213,7 @@ impl Operator {
                 .and_then(|id| parts.desk.claim(&id, self.number))
                 .map(|()| serde_json::Value::Null),
             Request::Approve(approve) => self.approve(number, *approve).await,
-            Request::AuditList { since, limit } => self.audit_list(number, since, limit).await?,
+            Request::AuditList { since, last } => self.audit_list(number, since, last).await?,
             Request::AuditVerify {} => self.audit_verify().await,
             Request::Settings {} => self.settings(),
             Request::Set { name, value } => self.set(&name, Some(&value)).await,

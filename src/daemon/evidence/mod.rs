@@ -42,7 +42,6 @@ pub struct Evidence {
 struct Written {
     file: Arc<std::fs::File>,
     length: u64,
-    #[cfg(test)]
     tip: Tip,
 }
 
@@ -163,7 +162,6 @@ impl Evidence {
         self.jobs.try_send(job(room)).map_err(|_| EvidenceFailed::Ended)
     }
 
-    #[cfg(test)]
     /// The end of the chain as it is written.
     pub fn tip(&self) -> Tip {
         self.written().tip

@@ -74,12 +74,7 @@ impl Writer {
     }
 
     pub fn written(&self) -> Written {
-        Written {
-            file: self.ledger.file(),
-            length: self.ledger.length(),
-            #[cfg(test)]
-            tip: self.tip,
-        }
+        Written { file: self.ledger.file(), length: self.ledger.length(), tip: self.tip }
     }
 
     /// Until nobody can send any more.

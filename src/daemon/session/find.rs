@@ -92,7 +92,11 @@ impl Sessions {
         }
         match (found.pop(), found.is_empty()) {
             (Some(one), true) => Ok(one),
-            (Some(_), false) => Err(ambiguous(word)),
+            (Some(_), false) => Err(Failure::new(
+                Code::SessionAmbiguous,
+                format!("{word} could be several commands"),
+                "name it by its whole id: sgw history SESSION",
+            )),
             (None, _) => Err(self.unknown_exec(word, mine)),
         }
     }

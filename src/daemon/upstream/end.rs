@@ -90,7 +90,9 @@ fn script(markers: &[String]) -> Option<String> {
 /// `found` sets `pids` to what carries a marker and to what is in a session whose leader did (a
 /// child that cleared its environment, a `sudo` that we may not read). Sessions are never led by a
 /// server: sshd makes one for each command. TERM once, KILL after two seconds; two looks in a row
-/// without a find are the end, since a process may be between fork and exec at the first.
+/// without a find are the end, since a process may be between fork and exec at the first. All are
+/// stopped before the first is told, and go on only when all are: a shell whose command alone had
+/// ended would begin with the next one.
 const SCRIPT: &str = r#"
 LC_ALL=C; export LC_ALL; unset SGW_EXEC
 PATH=$PATH:/usr/bin:/bin; export PATH
@@ -129,9 +131,12 @@ found() {
 }
 told=' '
 tell() {
+  new=
   for pid in $pids; do
-    case $told in *" $pid "*) ;; *) told="$told$pid "; kill -TERM "$pid" ;; esac
-  done 2>/dev/null
+    case $told in *" $pid "*) ;; *) told="$told$pid "; new="$new $pid" ;; esac
+  done
+  [ "$new" ] || return
+  for word in STOP TERM CONT; do kill -$word $new; done 2>/dev/null
 }
 signal=TERM
 empty=

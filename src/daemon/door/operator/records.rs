@@ -20,19 +20,20 @@ use crate::{
 const AHEAD: usize = 32;
 
 impl Operator {
-    /// Sends the records after `since`, oldest first; then the answer is due.
+    /// Sends the records after `since`, the last so many of them, oldest first; then the answer is due.
     pub(super) async fn audit_list(
         &self,
         number: u32,
         since: Option<u64>,
-        limit: Option<u64>,
+        last: Option<u64>,
     ) -> Result<Result<Value, Failure>, Gone> {
-        let listing =
-            self.parts.evidence.list(Filter { after: since.unwrap_or(0), ..Filter::default() });
-        let most = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+        // Records are numbered without a gap.
+        let before_last = last.map_or(0, |last| self.parts.evidence.tip().seq.saturating_sub(last));
+        let after = since.unwrap_or(0).max(before_last);
+        let listing = self.parts.evidence.list(Filter { after, ..Filter::default() });
         let (sender, mut records) = mpsc::channel(AHEAD);
         tokio::task::spawn_blocking(move || {
-            for record in listing.take(most) {
+            for record in listing {
                 let record = record.map_err(|error| unreadable(&error));
                 let failed = record.is_err();
                 if sender.blocking_send(record).is_err() || failed {

@@ -91,6 +91,20 @@ async fn only_what_carries_the_marker_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_shell_whose_command_ends_does_not_begin_with_the_next() {
+    let sshd = Sshd::start("");
+    let pool = sshd.pool().await;
+    for number in 10..15 {
+        let marker = marker(number);
+        let line = format!("export SGW_EXEC={marker}; echo; sleep 600; echo after");
+        let (mut reader, _writer) = pool.exec(line.as_bytes()).await.unwrap();
+        soon(reader.next()).await;
+        assert_eq!(pool.end_processes(&[marker]).await, RemoteEnd::Ended);
+        assert_eq!(read_all(&mut reader).await.stdout, b"");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_session_a_connection_is_enough_to_end_it() {
     let sshd = Sshd::start("MaxSessions 1");
     let pool = sshd.pool().await;
