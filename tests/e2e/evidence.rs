@@ -1,11 +1,11 @@
 //! The record of what was done, on whose word: written first, chained, and not to be bent.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, path::PathBuf};
 
 use serde_json::Value;
 use sgw::demo::server::Oddness;
 
-use crate::support::{OddServer, Running, Sgw, Sshd, eventually, is_root};
+use crate::support::{OddServer, Running, Sgw, SmallDisk, Sshd, eventually};
 
 fn ready() -> (Sgw, Sshd, String) {
     let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
@@ -157,38 +157,6 @@ fn a_cut_tail_shows() {
         sgw.daemon();
         let verified = sgw.operator(["audit", "verify"]);
         assert!(verified.code() == 1 || unlocked.stderr().contains("audit"), "{verified:?}");
-    }
-}
-
-/// An instance on a file system of a few megabytes.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn under(sgw: &Sgw) -> Option<Self> {
-        if !is_root() {
-            return None;
-        }
-        fs::create_dir(sgw.home()).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=8m,mode=0700", "sgw-test"]).arg(sgw.home());
-        let done = mount.output().unwrap();
-        done.status.success().then(|| Self(sgw.home()))
-    }
-
-    /// Leaves not a byte.
-    fn fill(&self) -> PathBuf {
-        let ballast = self.0.join("ballast");
-        let of = format!("of={}", ballast.display());
-        let mut dd = Command::new("dd");
-        let done = dd.args(["if=/dev/zero", &of, "bs=4k"]).output().unwrap();
-        assert!(!done.status.success(), "the disk is not full");
-        ballast
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
     }
 }
 
