@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use futures::future::join_all;
 use russh::keys::HashAlg;
 
 use super::{Operator, ask::HostKeyQuestion, whole};
 use crate::{
     daemon::{
-        audit,
+        Parts, audit,
         desk::Permit,
+        door::link::to_its_end,
         session::{self, Session},
         upstream::{self, Agent, Credential, HopPlan, Hosts, Plan, Pool, PoolOptions, RemoteEnd},
     },
@@ -67,7 +67,9 @@ impl Operator {
         let shown = approve.digest;
         let terms = approve.terms.clone().ok_or_else(|| incomplete("what is given"))?;
         let permit = self.parts.desk.permit_access(id, &shown, &terms, self.number)?;
+        let broken_off = BrokenOff(Some((self.parts.clone(), id.clone())));
         let outcome = self.give(number, id, permit, approve).await;
+        broken_off.no();
         match outcome {
             Ok(session) => {
                 let given = self.parts.desk.approved(id, &shown, Some(session.id.clone()));
@@ -174,18 +176,23 @@ impl Operator {
         if left.is_empty() {
             return;
         }
-        let markers: Vec<String> = left.iter().map(|one| one.marker.clone()).collect();
-        let remote = match pool.end_processes(&markers).await {
-            RemoteEnd::Ended => view::Remote::Ended,
-            RemoteEnd::Unknown => view::Remote::Unknown,
-        };
-        tracing::info!(count = left.len(), ?remote, "ended what an earlier daemon left running");
+        let (parts, pool) = (self.parts.clone(), pool.clone());
         let target = route.target().to_string();
-        let records = left.iter().map(|one| {
-            let evidence = &self.parts.evidence;
-            audit::left_running_ended(evidence, &one.exec, one.session.as_ref(), &target, remote)
+        // They are taken from the list: whoever breaks off now must not make them forgotten.
+        let ending = to_its_end(async move {
+            let markers: Vec<String> = left.iter().map(|one| one.marker.clone()).collect();
+            let remote = match pool.end_processes(&markers).await {
+                RemoteEnd::Ended => view::Remote::Ended,
+                RemoteEnd::Unknown => view::Remote::Unknown,
+            };
+            tracing::info!(count = left.len(), ?remote, "ended what was left running");
+            for one in &left {
+                let (exec, session) = (&one.exec, one.session.as_ref());
+                audit::left_running_ended(&parts.evidence, exec, session, &target, remote).await?;
+            }
+            Ok(())
         });
-        for failure in join_all(records).await.into_iter().filter_map(Result::err) {
+        if let Err(failure) = ending.await {
             tracing::error!(code = %failure.code, "an end was not recorded");
         }
     }
@@ -258,6 +265,26 @@ impl Operator {
                 Ok((Credential::Agent(key), format!("agent key {fingerprint}")))
             }
         }
+    }
+}
+
+/// Records that the operator went away in the middle of giving access: the yes is on record
+/// already, and nothing came of it.
+struct BrokenOff(Option<(Arc<Parts>, Id)>);
+
+impl BrokenOff {
+    fn no(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for BrokenOff {
+    fn drop(&mut self) {
+        let Some((parts, id)) = self.0.take() else { return };
+        tokio::spawn(async move {
+            let failure = Failure::new(Code::RequestClosed, "the operator broke it off", "");
+            audit::approval_failed(&parts.evidence, &id, &failure).await;
+        });
     }
 }
 
