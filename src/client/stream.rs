@@ -383,3 +383,6 @@ fn closed_or_not(kind: ErrorKind) -> Cut {
         other => Cut::Unwritable(other),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,11 @@
 //! The record of what was done, on whose word: written first, chained, and not to be bent.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, path::PathBuf};
 
 use serde_json::Value;
+use sgw::demo::server::Oddness;
 
-use crate::support::{Sgw, Sshd, is_root};
+use crate::support::{OddServer, Running, Sgw, SmallDisk, Sshd, eventually};
 
 fn ready() -> (Sgw, Sshd, String) {
     let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
@@ -159,38 +160,6 @@ fn a_cut_tail_shows() {
     }
 }
 
-/// An instance on a file system of a few megabytes.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn under(sgw: &Sgw) -> Option<Self> {
-        if !is_root() {
-            return None;
-        }
-        fs::create_dir(sgw.home()).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=8m,mode=0700", "sgw-test"]).arg(sgw.home());
-        let done = mount.output().unwrap();
-        done.status.success().then(|| Self(sgw.home()))
-    }
-
-    /// Leaves not a byte.
-    fn fill(&self) -> PathBuf {
-        let ballast = self.0.join("ballast");
-        let of = format!("of={}", ballast.display());
-        let mut dd = Command::new("dd");
-        let done = dd.args(["if=/dev/zero", &of, "bs=4k"]).output().unwrap();
-        assert!(!done.status.success(), "the disk is not full");
-        ballast
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
-    }
-}
-
 #[test]
 fn what_cannot_be_recorded_does_not_run() {
     let sgw = Sgw::new();
@@ -227,4 +196,24 @@ fn what_cannot_be_recorded_does_not_run() {
     assert!(proof.exists());
     sgw.operator(["audit", "verify"]).ok();
     sgw.lock();
+}
+
+#[test]
+fn an_approval_that_was_broken_off_is_on_record() {
+    let sgw = Sgw::unlocked();
+    let server = OddServer::start(Oddness::HangsAfterAccept);
+    let request = sgw.requests(&server, &[]);
+    let approval = Running::start(&mut sgw.approval(&request, &server));
+    eventually("the approval connects", || server.seen().connections() > 0);
+    approval.signal(rustix::process::Signal::KILL);
+    drop(approval.ends());
+    eventually("what became of the yes is recorded", || {
+        let all = records(&sgw);
+        let of = |kind: &str| {
+            all.iter().any(|one| one["kind"] == kind && one["request"] == request.as_str())
+        };
+        of("access.approved") && of("access.failed")
+    });
+    let waiting = sgw.agent(["requests", "--json"]).ok().json();
+    assert_eq!(waiting["requests"][0]["id"], request.as_str());
 }

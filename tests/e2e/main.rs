@@ -11,16 +11,19 @@
 
 mod bad_frames;
 mod bad_input;
+mod command_approval;
 mod credentials;
 mod demo;
 mod evidence;
 mod exec;
 mod exec_stream;
+mod full_disk;
 mod glance;
 mod help_and_docs;
 mod host_keys;
 mod odd_servers;
 mod operator_and_daemon;
+mod pause;
 #[path = "../redteam/mod.rs"]
 mod redteam;
 mod remote_processes_end;

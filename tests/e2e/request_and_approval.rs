@@ -272,6 +272,40 @@ fn a_session_can_be_prolonged_and_that_takes_a_yes() {
 }
 
 #[test]
+fn several_destinations_are_asked_for_at_once() {
+    let sgw = Sgw::unlocked();
+    let (one, two) = (Sshd::start(), Sshd::start());
+    let both = format!("{},{}", one.destination(), two.destination());
+    let mut call = sgw.start(["request", &both, "--reason", "compare", "--wait", "60s"]);
+    let mut queue = Vec::new();
+    eventually("both wait", || {
+        queue = requests(&sgw);
+        queue.len() == 2
+    });
+    let id_for = |target: &Sshd| {
+        let mine = queue.iter().find(|request| request["target"] == target.destination().as_str());
+        mine.unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (id_for(&one), id_for(&two));
+    for id in [&first, &second] {
+        call.says(&format!("sgw wait {id}"));
+    }
+    // One yes does not do for both.
+    sgw.approves(&first, &one);
+    let outcome = sgw.agent(["request", &both, "--reason", "compare", "--no-wait", "--json"]);
+    let json = outcome.exits(75).json();
+    assert_eq!(json["sessions"].as_array().unwrap().len(), 1, "{json}");
+    assert_eq!(json["errors"][0]["id"], second.as_str(), "{json}");
+    assert!(!call.has_ended());
+    sgw.agent(["deny", &second]).ok();
+    // What was given is printed, what was not decides the status.
+    let outcome = call.ends().fails(77, "request.denied");
+    let session = sgw.agent(["wait", &first]).ok().stdout();
+    outcome.prints(&session);
+    sgw.agent(["exec", session.trim(), "--", "true"]).ok();
+}
+
+#[test]
 fn a_person_decides_in_a_terminal_and_sees_what_matters() {
     let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
     let request = sgw.requests(&sshd, &["--for", "20m"]);

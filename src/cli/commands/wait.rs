@@ -17,7 +17,7 @@ use crate::{
 ///
 /// A request: the decision, then the session's id. A command's approval: runs it once and gives its
 /// output and status. A running command: its output from where the last call stopped, and its status.
-/// A second wait gets the kept result, never a second run.
+/// A second wait gets the kept result, never a second run. A session that is paused: until it goes on.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,7 +25,7 @@ Examples:
   sgw wait x-9fd --wait 100s
   sgw wait r-7k3 --json")]
 pub struct Wait {
-    /// What to wait for: r-… or x-…
+    /// What to wait for: r-…, x-… or s-…
     #[arg(value_name = "ID", add = super::completions::ids("any"))]
     id: String,
     #[command(flatten)]

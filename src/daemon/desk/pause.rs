@@ -5,6 +5,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::sync::{Notify, futures::Notified};
+
 use crate::{
     domain::identity::Identity,
     protocol::error::{Code, Failure},
@@ -14,7 +16,10 @@ use crate::{
 const MOST: usize = 1000;
 
 #[derive(Default)]
-pub struct Pauses(Mutex<State>);
+pub struct Pauses {
+    state: Mutex<State>,
+    lifted: Notify,
+}
 
 #[derive(Default)]
 struct State {
@@ -24,7 +29,7 @@ struct State {
 
 impl Pauses {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stops an identity or a target by its name as shown; everyone without one.
@@ -60,7 +65,14 @@ impl Pauses {
             }
             Some(_) => {}
         }
+        drop(state);
+        self.lifted.notify_waiters();
         Ok(())
+    }
+
+    /// Comes when something goes on again.
+    pub fn lifted(&self) -> Notified<'_> {
+        self.lifted.notified()
     }
 
     /// Refuses what is paused; `target` under any of its names.

@@ -343,7 +343,7 @@ proptest! {
     /// A reader that is too slow for the ring is told how many bytes it missed, and gets whole lines.
     #[test]
     fn what_the_ring_lost_is_told(
-        polls in prop::collection::vec((0usize..3000, 0usize..400), 1..60),
+        polls in prop::collection::vec((0usize..3000, 0usize..400), 1..12),
     ) {
         let mut transcript = Transcript::new(40_000);
         let (mut printed, mut since, mut expected) = (0u32, 0, 0);

@@ -3,6 +3,7 @@
 
 mod canary;
 pub mod delay;
+mod disk;
 pub mod frames;
 mod key;
 mod odd;
@@ -13,6 +14,7 @@ mod sgw;
 mod sshd;
 mod user;
 
+pub use disk::SmallDisk;
 pub use key::{Form, Key, tool};
 pub use odd::{OddServer, PASSWORD};
 pub use outcome::Outcome;

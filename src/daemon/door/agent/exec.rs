@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::{Instant, sleep_until};
+
 use super::{Caller, view};
 use crate::{
     daemon::{
@@ -31,6 +33,8 @@ use crate::{
 /// What has been sent, or why nothing was.
 type Sent = Result<(), Gone>;
 
+/// How often one who waits for a paused session looks at it.
+const LOOK: Duration = Duration::from_secs(2);
 /// How long a command that another call just started may take to be seen.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 
@@ -63,7 +67,11 @@ impl Caller {
                     Outcome::Ran(exec) => {
                         return self.follow_later(number, &exec, wait, control).await;
                     }
-                    _ => (self.permit_approved(&id, &session)?, Some(id)),
+                    _ => {
+                        // The yes is kept: `sgw wait` comes back for it.
+                        self.check_paused(&session).map_err(|paused| paused_until(paused, &id))?;
+                        (self.permit_approved(&id, &session)?, Some(id))
+                    }
                 }
             }
         };
@@ -75,7 +83,33 @@ impl Caller {
     fn check_paused(&self, session: &Session) -> Result<(), Failure> {
         let target = session.target();
         let names = [session.id.as_str(), &target, &session.asked.host];
-        self.parts.desk.pauses.check(self.identity(), &names)
+        let checked = self.parts.desk.pauses.check(self.identity(), &names);
+        checked.map_err(|paused| paused_until(paused, &session.id))
+    }
+
+    /// Stays while the session is paused, at most until `over`.
+    async fn goes_on(&self, session: &Session, over: Option<Instant>) -> Result<(), Failure> {
+        loop {
+            let lifted = self.parts.desk.pauses.lifted();
+            tokio::pin!(lifted);
+            lifted.as_mut().enable();
+            if let Some(why) = session.over() {
+                return Err(why.about(&session.id));
+            }
+            let paused = match self.check_paused(session) {
+                Ok(()) => return Ok(()),
+                Err(paused) => paused,
+            };
+            if over.is_some_and(|over| Instant::now() >= over) {
+                return Err(paused);
+            }
+            // The session's end wakes nobody: look again now and then.
+            let next = Instant::now() + LOOK;
+            tokio::select! {
+                () = lifted => {}
+                () = sleep_until(over.map_or(next, |over| over.min(next))) => {}
+            }
+        }
     }
 
     fn permit_approved(
@@ -83,7 +117,6 @@ impl Caller {
         id: &Id,
         session: &Session,
     ) -> Result<crate::daemon::desk::Permit<action::Exec>, Failure> {
-        self.check_paused(session)?;
         let (grant, place) = (session.grant(), session.place());
         let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
         self.parts.desk.permit_approved(id, self.identity(), &ground)
@@ -105,6 +138,7 @@ impl Caller {
             }
             Some(Kind::Session) => {
                 let session = self.parts.sessions.to_use(&wait.id, self.identity())?;
+                self.goes_on(&session, limit.map(|limit| Instant::now() + limit)).await?;
                 Ok(self.outbox.answer(number, value(&session.shown())).await)
             }
             Some(Kind::Job) | None => Err(Failure::new(
@@ -123,6 +157,7 @@ impl Caller {
         control: &Arc<Control>,
     ) -> Result<Sent, Failure> {
         let id = self.parts.desk.find(word, Some(self.identity()))?;
+        let over = limit.map(|limit| Instant::now() + limit);
         let Some(exec) = self.parts.desk.command(&id, self.identity())? else {
             let session = self.collect(&id, limit).await?;
             return Ok(self.outbox.answer(number, value(&session)).await);
@@ -137,6 +172,11 @@ impl Caller {
             .about(&id)),
             _ => {
                 let session = self.parts.sessions.to_use(exec.session.as_str(), self.identity())?;
+                let held = |failure: Failure| match failure.code {
+                    Code::ControlPaused => paused_until(failure, &id),
+                    _ => failure,
+                };
+                self.goes_on(&session, over).await.map_err(held)?;
                 let permit = self.permit_approved(&id, &session)?;
                 let exec = self.parts.sessions.run(&session, permit, Some(id), ORPHAN).await?;
                 Ok(self.follow_exec(number, exec, limit, control).await)
@@ -163,11 +203,11 @@ impl Caller {
         limit: Option<Duration>,
         control: &Arc<Control>,
     ) -> Result<Sent, Failure> {
-        let over = tokio::time::Instant::now() + SEEN_WITHIN;
+        let over = Instant::now() + SEEN_WITHIN;
         loop {
             match self.parts.sessions.exec(id.as_str(), Some(self.identity())) {
                 Ok((_, exec)) => return Ok(self.follow_exec(number, exec, limit, control).await),
-                Err(failure) if tokio::time::Instant::now() >= over => return Err(failure),
+                Err(failure) if Instant::now() >= over => return Err(failure),
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
@@ -254,6 +294,11 @@ impl Caller {
             reason: asked.reason,
         })
     }
+}
+
+/// `sgw wait` with this id stays until it goes on.
+fn paused_until(paused: Failure, id: &Id) -> Failure {
+    Failure { hint: format!("sgw wait {id}"), ..paused.about(id) }
 }
 
 fn not_a_command(error: &shell::ShellError) -> Failure {

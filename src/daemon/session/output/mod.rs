@@ -227,18 +227,25 @@ impl<R: Clone + Send + 'static> Output<R> {
 
 impl<R> State<R> {
     fn room(&self, hold: bool) -> Room {
-        let pending = self.log.pending();
-        let full = match (hold, self.attached) {
-            (false, _) => FULL_SHARED,
-            (true, true) => FULL_ATTACHED,
-            (true, false) => FULL_ABSENT,
-        };
         let stuck = self.trouble.is_some() && self.log.unshared_memory() > MEMORY;
-        match pending {
-            _ if pending >= full || stuck => Room::Full,
-            _ if pending > BEHIND => Room::Behind,
-            _ => Room::Open,
+        match stuck {
+            true => Room::Full,
+            false => room(self.log.pending(), hold, self.attached),
         }
+    }
+}
+
+/// `hold`: the channel may be left unread.
+fn room(pending: u64, hold: bool, attached: bool) -> Room {
+    let full = match (hold, attached) {
+        (false, _) => FULL_SHARED,
+        (true, true) => FULL_ATTACHED,
+        (true, false) => FULL_ABSENT,
+    };
+    match pending {
+        _ if pending >= full => Room::Full,
+        _ if pending > BEHIND => Room::Behind,
+        _ => Room::Open,
     }
 }
 

@@ -226,15 +226,29 @@ async fn room_depends_on_who_listens_and_on_who_shares_the_connection() {
     let attachment = output.attach().await;
     assert_eq!((output.room(true), output.room(false)), (Room::Full, Room::Behind));
     drop(attachment);
-    for _ in 0..9 {
-        output.push(Stdout, &push).await.unwrap();
+    let most = vec![b'x'; (FULL_SHARED + WINDOW) as usize];
+    assert_eq!(output.push(Stdout, &most).await, Err(Overflow));
+    assert_eq!(output.pending(), (1 << 20) + 1);
+}
+
+#[test]
+fn each_cap_is_where_it_is_said_to_be() {
+    let (hold, attached) = (true, true);
+    for (hold, attached, full) in [
+        (hold, attached, FULL_ATTACHED),
+        (hold, false, FULL_ABSENT),
+        (false, attached, FULL_SHARED),
+        (false, false, FULL_SHARED),
+    ] {
+        assert_eq!(room(0, hold, attached), Room::Open);
+        assert_eq!(room(full, hold, attached), Room::Full);
+        let just_under = if full > BEHIND { Room::Behind } else { Room::Open };
+        assert_eq!(room(full - 1, hold, attached), just_under);
     }
-    assert_eq!((output.room(true), output.room(false)), (Room::Full, Room::Behind));
-    for _ in 0..54 {
-        output.push(Stdout, &push).await.unwrap();
-    }
-    assert_eq!(output.room(false), Room::Full);
-    assert_eq!(output.push(Stdout, &push).await, Err(Overflow));
+    assert_eq!(
+        (room(BEHIND, hold, false), room(BEHIND + 1, hold, false)),
+        (Room::Open, Room::Behind)
+    );
 }
 
 #[tokio::test]
@@ -331,8 +345,8 @@ async fn history_is_head_and_tail_and_says_what_is_missing() {
     for recent in [0, 16 << 20] {
         let Setup { _home, output, .. } = with_budget(SESSION_BUDGET, recent);
         let mut attachment = output.attach().await;
-        let total = 14_000_000;
-        for number in 0..140 {
+        let total = 11_400_000;
+        for number in 0..114 {
             print(&output, if number % 2 == 0 { Stdout } else { Stderr }, 100_000).await;
             while output.pending() > 0 {
                 let Next::Chunk(chunk) = attachment.next().await.unwrap() else { panic!() };
@@ -360,6 +374,7 @@ async fn history_is_head_and_tail_and_says_what_is_missing() {
         assert_eq!((end, gaps.len()), (total, 1));
         assert!(head >= HISTORY_HEAD && total - head - gaps[0] >= HISTORY_TAIL);
         assert!(gaps[0] >= total - HISTORY_HEAD - HISTORY_TAIL - 3 * CHUNK as u64);
+        assert!(gaps[0] > 0);
         let from = total - 150_000;
         assert_eq!(output.history(from).next().await.unwrap().unwrap().position, from);
         assert_eq!(output.held_in_memory(), 0);

@@ -1,0 +1,100 @@
+//! The operator stops everything for a while, without a passphrase, and lets it go on with one.
+
+use std::{fs, time::Duration};
+
+use crate::support::{Sgw, Sshd, eventually};
+
+#[test]
+fn a_pause_stops_what_would_start_and_nothing_that_runs() {
+    let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+    let s = sgw.session(&sshd);
+    let go = sshd.directory().join("go");
+    let line = format!("echo on; until [ -e {} ]; do sleep 0.05; done; echo off", go.display());
+    let mut runs = sgw.start(["exec", &s, "--", &line]);
+    runs.prints("on\n");
+    let paused = sgw.agent(["pause", "--json"]).ok().json();
+    assert_eq!(paused["paused"], "everyone");
+    // At once, whatever --wait says, with what to wait for.
+    let proof = sshd.directory().join("ran");
+    let touch = format!("touch {}", proof.display());
+    let outcome = sgw.agent(["exec", &s, "--wait", "60s", "--", &touch]);
+    assert!(outcome.took() < Duration::from_secs(20), "{outcome:?}");
+    outcome.fails(75, "control.paused").says(&format!("sgw wait {s}"));
+    let request = ["request", "other", "--reason", "a test", "--wait", "60s"];
+    let outcome = sgw.agent(request).fails(75, "control.paused");
+    assert!(outcome.took() < Duration::from_secs(20), "{outcome:?}");
+    let queue = sgw.agent(["requests", "--json"]).ok().json();
+    assert_eq!(queue["requests"].as_array().unwrap().len(), 0, "{queue}");
+    assert!(!runs.has_ended(), "what ran was ended");
+    fs::write(go, "").unwrap();
+    runs.ends().ok().prints("on\noff\n");
+    // A pause needs no proof; going on does.
+    sgw.agent(["resume"]).fails(77, "operator.proof");
+    sgw.agent(["exec", &s, "--", &touch]).fails(75, "control.paused");
+    assert!(!proof.exists());
+    sgw.operator(["resume"]).ok();
+    sgw.agent(["exec", &s, "--", &touch]).ok();
+    assert!(proof.exists());
+}
+
+#[test]
+fn a_pause_of_one_target_leaves_the_others() {
+    let sgw = Sgw::unlocked();
+    let (one, two) = (Sshd::start(), Sshd::start());
+    let (first, second) = (sgw.session(&one), sgw.session(&two));
+    sgw.agent(["pause", &one.destination()]).ok();
+    sgw.agent(["exec", &first, "--", "true"]).fails(75, "control.paused");
+    sgw.agent(["exec", &second, "--", "true"]).ok();
+    sgw.operator(["resume", &two.destination()]).fails(2, "usage.arguments");
+    sgw.operator(["resume", &one.destination()]).ok();
+    sgw.agent(["exec", &first, "--", "true"]).ok();
+    // An identity is everywhere.
+    let me = sgw.agent(["whoami", "--json"]).ok().json()["identity"].as_str().unwrap().to_owned();
+    sgw.agent(["pause", &me]).ok();
+    for session in [&first, &second] {
+        sgw.agent(["exec", session, "--", "true"]).fails(75, "control.paused");
+    }
+    sgw.operator(["resume", "--all"]).ok();
+    sgw.agent(["exec", &second, "--", "true"]).ok();
+}
+
+#[test]
+fn wait_stays_until_a_paused_session_goes_on() {
+    let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+    let s = sgw.session(&sshd);
+    sgw.agent(["wait", &s]).ok().prints(&format!("{s}\n"));
+    sgw.agent(["pause"]).ok();
+    let outcome = sgw.agent(["wait", &s, "--no-wait", "--json"]).fails(75, "control.paused");
+    assert_eq!(outcome.waits_on(), s);
+    sgw.agent(["wait", &s, "--wait", "1s"]).fails(75, "control.paused");
+    let stays = sgw.start(["wait", &s, "--wait", "60s"]);
+    let gives_up = sgw.start(["wait", &s, "--wait", "60s"]);
+    sgw.operator(["resume"]).ok();
+    for call in [stays, gives_up] {
+        let outcome = call.ends().ok().prints(&format!("{s}\n"));
+        assert!(outcome.took() < Duration::from_secs(40), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_yes_given_during_a_pause_is_kept() {
+    let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+    let s = sgw.session_with(&sshd, &["--mode", "each"]);
+    let call = sgw.start(["exec", &s, "--json", "--", "echo", "yes"]);
+    let mut request = String::new();
+    eventually("it asks", || {
+        let queue = sgw.agent(["requests", "--json"]).ok().json();
+        request = queue["requests"][0]["id"].as_str().unwrap_or_default().to_owned();
+        !request.is_empty()
+    });
+    sgw.agent(["pause"]).ok();
+    sgw.operator(["approve", &request, "--yes", "--json"]).ok();
+    // The call that stayed is told what to wait for, and the yes waits with it.
+    let outcome = call.ends().fails(75, "control.paused");
+    assert_eq!(outcome.waits_on(), request);
+    let outcome = sgw.agent(["wait", &request, "--no-wait", "--json"]).fails(75, "control.paused");
+    assert_eq!(outcome.waits_on(), request);
+    let stays = sgw.start(["wait", &request]);
+    sgw.operator(["resume"]).ok();
+    stays.ends().ok().prints("yes\n");
+}
