@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::geteuid;
+use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
 use tokio::net::UnixStream;
 
 use super::{Connection, Error};
@@ -18,6 +18,8 @@ use crate::{
 
 /// How long a daemon may take to say hello before it counts as dead.
 const HELLO: Duration = Duration::from_secs(5);
+/// How long a daemon that was told to end may take to close its sessions.
+const GONE: Duration = Duration::from_secs(30);
 
 /// One instance of sgw: everything of it is under one directory.
 #[derive(Clone, Debug)]
@@ -51,6 +53,21 @@ impl Place {
     /// The operator's socket as it is, for the Noise session.
     pub(super) async fn operator_stream(&self) -> Result<UnixStream, Error> {
         self.connect(Home::operator_socket).await
+    }
+
+    /// Ends a daemon that can't be talked to (another version, or silent), and waits until it is gone.
+    pub async fn end_daemon(&self) -> Result<(), Error> {
+        let mut stream = self.connect(Home::operator_socket).await?;
+        let peer = stream.peer_cred().map_err(Error::local("ask who the daemon is"))?;
+        let pid = peer.pid().and_then(Pid::from_raw).ok_or(Error::Silent)?;
+        // A handle, so that nobody else can have the number by the time of the signal.
+        pidfd_open(pid, PidfdFlags::empty())
+            .and_then(|daemon| pidfd_send_signal(daemon, Signal::TERM))
+            .map_err(|errno| Error::local("end the daemon")(errno.into()))?;
+        let mut nowhere = tokio::io::sink();
+        let gone = tokio::io::copy(&mut stream, &mut nowhere);
+        let gone = tokio::time::timeout(GONE, gone).await;
+        gone.map(|_| ()).map_err(|_| Error::Silent)
     }
 
     async fn connect(

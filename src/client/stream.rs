@@ -28,7 +28,7 @@ use crate::protocol::{
 };
 
 /// What is written is acknowledged after so many bytes, …
-const ACK_BYTES: u64 = 256 * 1024;
+const ACK_BYTES: u64 = 64 * 1024;
 /// … or so much later.
 const ACK_AFTER: Duration = Duration::from_millis(20);
 /// When a command's id is worth a line.
@@ -383,3 +383,6 @@ fn closed_or_not(kind: ErrorKind) -> Cut {
         other => Cut::Unwritable(other),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,9 @@
 use std::{fs, path::PathBuf};
 
 use serde_json::Value;
+use sgw::demo::server::Oddness;
 
-use crate::support::{Sgw, SmallDisk, Sshd};
+use crate::support::{OddServer, Running, Sgw, SmallDisk, Sshd, eventually};
 
 fn ready() -> (Sgw, Sshd, String) {
     let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
@@ -195,4 +196,24 @@ fn what_cannot_be_recorded_does_not_run() {
     assert!(proof.exists());
     sgw.operator(["audit", "verify"]).ok();
     sgw.lock();
+}
+
+#[test]
+fn an_approval_that_was_broken_off_is_on_record() {
+    let sgw = Sgw::unlocked();
+    let server = OddServer::start(Oddness::HangsAfterAccept);
+    let request = sgw.requests(&server, &[]);
+    let approval = Running::start(&mut sgw.approval(&request, &server));
+    eventually("the approval connects", || server.seen().connections() > 0);
+    approval.signal(rustix::process::Signal::KILL);
+    drop(approval.ends());
+    eventually("what became of the yes is recorded", || {
+        let all = records(&sgw);
+        let of = |kind: &str| {
+            all.iter().any(|one| one["kind"] == kind && one["request"] == request.as_str())
+        };
+        of("access.approved") && of("access.failed")
+    });
+    let waiting = sgw.agent(["requests", "--json"]).ok().json();
+    assert_eq!(waiting["requests"][0]["id"], request.as_str());
 }

@@ -209,5 +209,5 @@ fn joins(before: &str, after: &str, whole: &str) -> bool {
     whole.starts_with(before)
         && whole.ends_with(after)
         && covered >= whole.len()
-        && repeated <= 64 * 1024
+        && repeated <= 256 * 1024
 }

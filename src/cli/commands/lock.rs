@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::{Context, Outcome, Run, ui::exit::Exit},
     client::Error,
-    protocol::operator,
+    protocol::{error::Code, operator},
 };
 
 /// End the daemon: every session is closed, and the key leaves memory
@@ -26,6 +26,10 @@ impl Run for Lock {
             let mut connection = match context.operator().await {
                 Ok(connection) => connection,
                 Err(Error::Locked) => return Ok(false),
+                Err(error) if deaf(&error) => {
+                    context.place()?.end_daemon().await?;
+                    return Ok(true);
+                }
                 Err(error) => return Err(error),
             };
             match connection.call::<Value>(&operator::Request::Lock {}).await {
@@ -40,5 +44,14 @@ impl Run for Lock {
         let text = if did { "locked" } else { "locked already" };
         context.ui.result(&json!({ "locked": true, "was_running": did }), || text.to_owned());
         Ok(Exit::DONE)
+    }
+}
+
+/// A daemon of another version, or one that hangs, is ended by a signal.
+fn deaf(error: &Error) -> bool {
+    match error {
+        Error::Silent => true,
+        Error::Told(failure) => failure.code == Code::DaemonVersion,
+        _ => false,
     }
 }

@@ -4,6 +4,7 @@
 pub mod exec;
 mod find;
 pub mod output;
+mod record;
 pub mod spool;
 pub mod stdin;
 
@@ -18,6 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+pub use self::record::{evidence_failed, fields};
 use self::{
     exec::{Actor, Exec, Stop},
     output::Output,
@@ -320,7 +322,7 @@ impl Sessions {
             stdin: action.stdin,
             orphan,
         });
-        self.record_intent(session, &action, request.as_ref()).await?;
+        record::intent(&self.evidence, session, &action, request.as_ref()).await?;
         remember(session, exec.clone());
         let started = session.pool.exec(&action.wire).await;
         let (reader, writer) = match started {
@@ -328,7 +330,7 @@ impl Sessions {
             Err(error) => {
                 let failure = no_channel(&error).about(&action.id).sent(false);
                 let end = exec.failed_to_start(failure.clone());
-                self.record_result(session, &end).await;
+                record::result(&self.evidence, session, &end).await;
                 exec.output.finish(end);
                 return Err(failure);
             }
@@ -345,37 +347,10 @@ impl Sessions {
         let (session, running) = (session.clone(), exec.clone());
         tokio::spawn(async move {
             let end = actor.run(reader, writer).await;
-            record_result(&evidence, &session, &end).await;
+            record::result(&evidence, &session, &end).await;
             running.output.finish(end);
         });
         Ok(exec)
-    }
-
-    async fn record_intent(
-        &self,
-        session: &Session,
-        action: &action::Exec,
-        request: Option<&Id>,
-    ) -> Result<(), Failure> {
-        let mut record = Record::new(RecordKind::ExecIntent, session.owner.to_string());
-        record.target = Some(session.target());
-        record.session = Some(session.id.clone());
-        record.request = request.cloned();
-        record.exec = Some(action.id.clone());
-        record.action = fields([
-            ("command", serde_json::to_value(&action.line)),
-            ("wire", serde_json::to_value(crate::domain::bytes::Bytes(action.wire.clone()))),
-            ("marker", serde_json::to_value(&action.marker)),
-            ("route", serde_json::to_value(&session.route)),
-            ("stdin", serde_json::to_value(action.stdin)),
-            ("timeout_ms", serde_json::to_value(action.timeout_ms)),
-            ("reason", serde_json::to_value(&action.reason)),
-        ]);
-        self.evidence.append(record).await.map(|_| ()).map_err(|error| evidence_failed(&error))
-    }
-
-    async fn record_result(&self, session: &Session, end: &view::ExecEnd) {
-        record_result(&self.evidence, session, end).await;
     }
 
     /// Ends a session: its commands on the target, its connections, and what waits in it.
@@ -461,21 +436,6 @@ fn why_over(session: &Arc<Session>) -> Arc<dyn Fn() -> Failure + Send + Sync> {
     Arc::new(move || session.over().unwrap_or_else(|| closed(&session.id)))
 }
 
-async fn record_result(evidence: &Arc<Evidence>, session: &Session, end: &view::ExecEnd) {
-    let mut record = Record::new(RecordKind::ExecResult, session.owner.to_string());
-    record.target = Some(session.target());
-    record.session = Some(session.id.clone());
-    record.exec = end.id.parse().ok();
-    record.outcome = end.failure.as_ref().map(|failure| failure.code.as_str().to_owned());
-    record.result = serde_json::to_value(end).ok().and_then(|value| match value {
-        serde_json::Value::Object(map) => Some(map),
-        _ => None,
-    });
-    if let Err(error) = evidence.append(record).await {
-        tracing::error!(exec = %end.id, %error, "a result was not recorded");
-    }
-}
-
 /// Waits until a command that is being ended has ended; its actor bounds that.
 pub async fn wait_for_end(exec: &Exec) {
     const BOUND: Duration = Duration::from_secs(10);
@@ -486,25 +446,6 @@ pub async fn wait_for_end(exec: &Exec) {
     if exec.is_running() {
         exec.stop(Stop::Cancelled);
     }
-}
-
-/// A map for a record, of values that serialise.
-pub fn fields<const N: usize>(
-    pairs: [(&str, serde_json::Result<serde_json::Value>); N],
-) -> serde_json::Map<String, serde_json::Value> {
-    pairs
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.unwrap_or(serde_json::Value::Null)))
-        .collect()
-}
-
-pub fn evidence_failed(error: &impl std::fmt::Display) -> Failure {
-    Failure::new(
-        Code::EvidenceFailed,
-        format!("the record could not be written, so nothing was done: {error}"),
-        "the operator should look at the disk that holds sgw's home: sgw daemon status",
-    )
-    .sent(false)
 }
 
 /// The end that `close` gives a session.

@@ -23,7 +23,7 @@ fn operators_words(request: &str) -> Vec<Value> {
         json!({"type": "claim", "id": request}),
         json!({"type": "answer", "question": 1, "reply": "yes"}),
         json!({"type": "resume", "what": null}),
-        json!({"type": "audit_list", "since": null, "limit": null}),
+        json!({"type": "audit_list", "since": null, "last": null}),
         json!({"type": "audit_verify"}),
         json!({"type": "settings"}),
         json!({"type": "set", "name": "notify", "value": ["touch", "/tmp/pwned"]}),

@@ -1,0 +1,77 @@
+//! What a session puts on record of its commands: the intent before the effect, the result after.
+
+use super::Session;
+use crate::{
+    daemon::evidence::Evidence,
+    domain::{
+        action,
+        bytes::Bytes,
+        id::Id,
+        record::{Kind, Record},
+    },
+    protocol::{
+        error::{Code, Failure},
+        view,
+    },
+};
+
+/// Written before a command is sent; without it nothing is. Where a yes is spent with it, it is on
+/// the disk before.
+pub async fn intent(
+    evidence: &Evidence,
+    session: &Session,
+    action: &action::Exec,
+    request: Option<&Id>,
+) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::ExecIntent, session.owner.to_string());
+    record.target = Some(session.target());
+    record.session = Some(session.id.clone());
+    record.request = request.cloned();
+    record.exec = Some(action.id.clone());
+    record.durable = request.is_some();
+    record.action = fields([
+        ("command", serde_json::to_value(&action.line)),
+        ("wire", serde_json::to_value(Bytes(action.wire.clone()))),
+        ("marker", serde_json::to_value(&action.marker)),
+        ("route", serde_json::to_value(&session.route)),
+        ("stdin", serde_json::to_value(action.stdin)),
+        ("timeout_ms", serde_json::to_value(action.timeout_ms)),
+        ("reason", serde_json::to_value(&action.reason)),
+    ]);
+    evidence.append(record).await.map(|_| ()).map_err(|error| evidence_failed(&error))
+}
+
+/// Written when a command has ended. The effect is there already: a failure is logged.
+pub async fn result(evidence: &Evidence, session: &Session, end: &view::ExecEnd) {
+    let mut record = Record::new(Kind::ExecResult, session.owner.to_string());
+    record.target = Some(session.target());
+    record.session = Some(session.id.clone());
+    record.exec = end.id.parse().ok();
+    record.outcome = end.failure.as_ref().map(|failure| failure.code.as_str().to_owned());
+    record.result = serde_json::to_value(end).ok().and_then(|value| match value {
+        serde_json::Value::Object(map) => Some(map),
+        _ => None,
+    });
+    if let Err(error) = evidence.append(record).await {
+        tracing::error!(exec = %end.id, %error, "a result was not recorded");
+    }
+}
+
+/// A map for a record, of values that serialise.
+pub fn fields<const N: usize>(
+    pairs: [(&str, serde_json::Result<serde_json::Value>); N],
+) -> serde_json::Map<String, serde_json::Value> {
+    pairs
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.unwrap_or(serde_json::Value::Null)))
+        .collect()
+}
+
+pub fn evidence_failed(error: &impl std::fmt::Display) -> Failure {
+    Failure::new(
+        Code::EvidenceFailed,
+        format!("the record could not be written, so nothing was done: {error}"),
+        "the operator should look at the disk that holds sgw's home: sgw daemon status",
+    )
+    .sent(false)
+}
