@@ -42,6 +42,10 @@ fn of_an_ordinary_user_by_timeout() {
 #[test]
 fn of_an_ordinary_user_by_close() {
     table(&ordinary(), End::CloseExec);
+}
+
+#[test]
+fn of_an_ordinary_user_by_close_of_the_session() {
     table(&ordinary(), End::CloseSession);
 }
 
@@ -68,6 +72,10 @@ fn of_root_by_timeout() {
 #[test]
 fn of_root_by_close() {
     as_root(End::CloseExec);
+}
+
+#[test]
+fn of_root_by_close_of_the_session() {
     as_root(End::CloseSession);
 }
 

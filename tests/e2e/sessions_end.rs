@@ -134,9 +134,10 @@ fn a_dead_network_is_noticed_within_a_minute() {
     sshd.freeze();
     let frozen = Instant::now();
     let outcome = call.ends_within(Duration::from_secs(90));
+    let took = frozen.elapsed();
     sshd.thaw();
     outcome.fails(255, "session.lost");
-    assert!(frozen.elapsed() < Duration::from_secs(75), "{:?}", frozen.elapsed());
+    assert!(took < Duration::from_secs(60), "{took:?}");
 }
 
 #[test]
