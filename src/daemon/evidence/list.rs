@@ -154,7 +154,8 @@ impl Check {
     fn state(&self) -> AuditState {
         let last = self.walk.tip().seq;
         match self.walk.first_bad() {
-            // Before an older break: this one is new.
+            // New, so it is named before a break that a record already tells of.
+            Some(bad) if !self.walk.noted() => AuditState::Broken(bad),
             _ if last < self.anchor.seq => AuditState::Behind { last, anchor: self.anchor.seq },
             Some(bad) => AuditState::Broken(bad),
             None if self.anchored => AuditState::Whole,

@@ -284,8 +284,22 @@ async fn a_record_that_is_too_large_leaves_no_trace() {
     assert_eq!(evidence.append(intent("x-abd")).await, Ok(2));
 }
 
+/// Two records in one line make the audit end early, too: what is named is the first of them.
+#[tokio::test]
+async fn two_records_run_together_are_named_by_the_first() {
+    let (place, tip) = Place::with_records(4).await;
+    let mut lines = place.lines();
+    *lines[2].last_mut().unwrap() = b' ';
+    place.put(&lines.concat());
+    let (evidence, found) = place.open(tip);
+    let broken = AuditState::Broken(Bad { seq: 3, why: Why::Hash });
+    assert_eq!(found.state, broken);
+    assert_eq!(evidence.append(intent("x-abd")).await, Ok(6), "numbers are not given twice");
+    assert_eq!(evidence.verify(tip).unwrap().state.first_bad().unwrap().seq, 3);
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
     fn any_byte_changed_is_named(place: prop::sample::Index, flip in 1u8..) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
