@@ -41,11 +41,49 @@ pub struct Exec {
     pub reason: Option<String>,
 }
 
+/// Typing into a session's terminal.
+#[derive(Clone, Debug)]
+pub struct Input {
+    pub session: Id,
+    /// The bytes that are typed, Enter and keys included.
+    pub bytes: Vec<u8>,
+}
+
+/// Giving the keyboard to the operator.
+#[derive(Clone, Debug)]
+pub struct Handoff {
+    pub session: Id,
+    /// What the agent asks for.
+    pub message: String,
+}
+
+/// Logging in again where a person has to do it: the session's route stays what it is.
+#[derive(Clone, Debug)]
+pub struct Login {
+    pub session: Id,
+}
+
 /// An action as the queue holds it.
 #[derive(Clone, Debug)]
 pub enum Action {
     Access(Access),
     Exec(Exec),
+    Input(Input),
+    Handoff(Handoff),
+    Login(Login),
+}
+
+impl Action {
+    /// The session that it is about, where it is not about a new one.
+    pub fn session(&self) -> Option<&Id> {
+        match self {
+            Action::Access(access) => access.prolongs.as_ref(),
+            Action::Exec(exec) => Some(&exec.session),
+            Action::Input(input) => Some(&input.session),
+            Action::Handoff(handoff) => Some(&handoff.session),
+            Action::Login(login) => Some(&login.session),
+        }
+    }
 }
 
 impl Access {
@@ -106,6 +144,64 @@ impl Exec {
             .text("stdin", if self.stdin { "open" } else { "empty" })
             .optional("timeout", self.timeout_ms)
             .optional("reason", self.reason.as_ref())
+            .finish()
+    }
+}
+
+impl Input {
+    pub fn sameness(&self, identity: &Identity) -> Digest {
+        self.fields(Digester::new("input"), identity).finish()
+    }
+
+    /// `place` as for [`Exec::digest`].
+    pub fn digest(
+        &self,
+        identity: &Identity,
+        request: &Id,
+        until: Timestamp,
+        place: &str,
+    ) -> Digest {
+        let head = Digester::new("input request").text("id", request).text("until", until);
+        self.fields(head.text("place", place).text("channel", "pty"), identity).finish()
+    }
+
+    fn fields(&self, digester: Digester, identity: &Identity) -> Digester {
+        digester
+            .text("identity", identity)
+            .text("session", &self.session)
+            .field("bytes", &self.bytes)
+    }
+}
+
+impl Handoff {
+    pub fn sameness(&self, identity: &Identity) -> Digest {
+        Digester::new("handoff")
+            .text("identity", identity)
+            .text("session", &self.session)
+            .text("message", &self.message)
+            .finish()
+    }
+}
+
+impl Login {
+    pub fn sameness(&self, identity: &Identity) -> Digest {
+        Digester::new("login").text("identity", identity).text("session", &self.session).finish()
+    }
+
+    /// `place` as for [`Exec::digest`].
+    pub fn digest(
+        &self,
+        identity: &Identity,
+        request: &Id,
+        until: Timestamp,
+        place: &str,
+    ) -> Digest {
+        Digester::new("login request")
+            .text("id", request)
+            .text("until", until)
+            .text("identity", identity)
+            .text("session", &self.session)
+            .text("place", place)
             .finish()
     }
 }

@@ -5,6 +5,7 @@ pub mod action;
 pub mod authorize;
 pub mod bytes;
 pub mod capability;
+pub mod control;
 pub mod cut;
 pub mod digest;
 pub mod escape;

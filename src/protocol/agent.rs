@@ -29,9 +29,9 @@ pub enum Request {
         id: String,
         signal: String,
     },
-    /// Types into a session's PTY. Answer: [`super::view::Output`].
+    /// Types into a session's PTY. Answer: [`super::view::Typed`].
     Input(Input),
-    /// Gives the keyboard to the operator. Answer when it comes back.
+    /// Gives the keyboard to the operator. Answer when it comes back: [`super::view::Returned`].
     Handoff {
         session: String,
         message: String,
@@ -152,11 +152,17 @@ pub struct Input {
     pub keys: Vec<String>,
     /// Enter after the text.
     pub enter: bool,
+    /// Read on until this matches what came after the input and is not its echo.
     pub wait_for: Option<String>,
+    /// Read on until nothing came for so long; the default is 300.
     pub settle_ms: Option<u64>,
+    /// How long to read at most; the default is 10 s. Nothing is ended.
     pub timeout_ms: Option<u64>,
     /// A secret's name to type in place of a text.
     pub secret: Option<String>,
+    /// How long this call waits for a person; absent: without end.
+    pub wait_ms: Option<u64>,
+    pub no_ask: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

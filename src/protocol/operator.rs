@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::agent;
-use crate::domain::{digest::Digest, grant::Terms, known_hosts::Known, target::Route};
+use crate::domain::{
+    bytes::Bytes, digest::Digest, grant::Terms, known_hosts::Known, target::Route,
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
@@ -74,24 +76,32 @@ pub enum Request {
         name: String,
     },
 
-    /// What the desk draws: everything that waits and runs, then each change.
+    /// What the desk draws: everything that waits and runs as `request`, `session` and `exec`
+    /// events, then each change, until `cancel`.
     Subscribe {},
-    /// Shows a session live.
+    /// Shows a session, or one command, live: `screen`, `exec`, `printed` and `control` events and
+    /// pty frames, until it ends or `cancel`.
     Watch {
         id: String,
     },
-    /// Takes the keyboard of a session.
+    /// Takes the keyboard of a session, and control of everything of its identity on its target.
+    /// pty frames both ways until `return`, the session's end, or `cancel`, which leaves control
+    /// with the operator. Answer: [`super::view::Attached`].
     Attach {
         session: String,
+        /// A new channel with a clean shell, in place of the session's own terminal.
         fresh: bool,
         rows: u16,
         columns: u16,
+        /// Private from the start; absent: where echo is off or a handoff asked.
+        private: Option<bool>,
     },
+    /// The size of the attached terminal has changed.
     Resize {
         rows: u16,
         columns: u16,
     },
-    /// Gives the keyboard back.
+    /// Gives control back, attached or not. Answer: [`super::view::Returned`].
     Return {
         session: String,
         message: Option<String>,
@@ -99,6 +109,16 @@ pub enum Request {
     /// Private mode on or off, while attached.
     Private {
         on: bool,
+    },
+    /// Whether this is the operator's PIN: `done`, or `operator.proof`. After three failures
+    /// only a new proof by the passphrase helps.
+    Pin {
+        /// The number of its secret frame.
+        secret: u32,
+    },
+    /// Sets the PIN, or takes it away.
+    SetPin {
+        secret: Option<u32>,
     },
 
     Ack {
@@ -138,6 +158,8 @@ impl Request {
             | Request::Resize { .. }
             | Request::Return { .. }
             | Request::Private { .. }
+            | Request::Pin { .. }
+            | Request::SetPin { .. }
             | Request::Ack { .. }
             | Request::Cancel {} => true,
         }
@@ -223,19 +245,50 @@ pub enum Event {
     Record {
         record: serde_json::Value,
     },
-    /// Something to draw: the whole object, so that a repeated event changes nothing.
+    /// Something to draw: the whole object, so that a repeated event changes nothing. `by` says who
+    /// decided, where somebody did.
     Request {
         request: super::view::Request,
+        by: Option<String>,
     },
     Session {
         session: super::view::Session,
     },
-    /// Who has the keyboard, and whether the agent sees what happens.
+    /// A command has started or ended.
+    Exec {
+        session: String,
+        exec: super::view::Run,
+    },
+    /// What a command printed, shown to a watcher. `missed` bytes before it were too many to show.
+    Printed {
+        exec: String,
+        stream: Stream,
+        bytes: Bytes,
+        missed: u64,
+    },
+    /// The terminal that the next pty frames draw on: they hold what a terminal of this size, cleared
+    /// before, shows when it is fed with them. A further one starts anew.
+    Screen {
+        session: String,
+        rows: u16,
+        columns: u16,
+        /// What the remote program calls itself, as text.
+        title: Option<String>,
+    },
+    /// Who has the keyboard, and whether the agent sees what happens. `message` is what a handoff asks.
     Control {
         session: String,
         control: super::view::Control,
         private: bool,
+        message: Option<String>,
     },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    Stdout,
+    Stderr,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

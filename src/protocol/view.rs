@@ -203,6 +203,54 @@ pub struct Output {
     pub status: OutputStatus,
 }
 
+/// What came after an input, and why reading stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Typed {
+    #[serde(flatten)]
+    pub output: Output,
+    /// Whether the pattern of `wait_for` matched; `null` without one.
+    pub matched: Option<bool>,
+    /// The time was over before the pattern matched, or before it was quiet.
+    pub timed_out: bool,
+    /// The cursor stands at what looks like a question for a password: a guess.
+    pub asks_for_secret: bool,
+}
+
+/// How the operator's control ended: the answer to a handoff, and to `return`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Returned {
+    /// The handoff's, or the session's where nobody asked.
+    pub id: String,
+    pub kind: Kind,
+    pub control: Control,
+    /// What the operator says to the agent.
+    pub word: Option<String>,
+    /// Whether some of it was kept from the agent.
+    pub private: bool,
+    pub duration_ms: u64,
+    pub changed: Changed,
+}
+
+/// What a fresh look at the terminal found to be other than before; `null` where it is as it was,
+/// or can't be seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    pub user: Option<String>,
+    pub cwd: Option<Bytes>,
+    pub program: Option<String>,
+}
+
+/// How an attachment ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    pub id: String,
+    pub kind: Kind,
+    /// Who has control now.
+    pub control: Control,
+    /// Whether the session or its terminal has ended.
+    pub ended: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputStatus {

@@ -139,11 +139,7 @@ impl Desk {
         match queue.same(&sameness, now) {
             Some(Same::Pending(id)) => return Ok((id, false)),
             Some(Same::Denied(id)) => {
-                let code = match action {
-                    Action::Access(_) => Code::RequestDenied,
-                    Action::Exec(_) => Code::ApprovalDenied,
-                };
-                return Err(denied(code, &id, None));
+                return Err(denied(words(&action).denied, &id, None));
             }
             None => {}
         }
@@ -211,7 +207,7 @@ impl Desk {
     fn outcome(&self, identity: &Identity, id: &Id) -> Result<Option<Outcome>, Failure> {
         let now = (self.now)();
         self.entry(id, Some(identity), |entry| {
-            let access = matches!(entry.request.action, Action::Access(_));
+            let words = words(&entry.request.action);
             let session = entry.session.clone();
             let exec = entry.exec.clone();
             match (entry.request.state(now).clone(), session, exec) {
@@ -224,21 +220,17 @@ impl Desk {
                 (State::Used, Some(session), _) => Ok(Some(Outcome::Session(session))),
                 (State::Used, _, Some(exec)) => Ok(Some(Outcome::Ran(exec))),
                 (State::Approved { .. }, ..) => Ok(Some(Outcome::Approved)),
-                (State::Denied { message }, ..) => {
-                    let code = if access { Code::RequestDenied } else { Code::ApprovalDenied };
-                    Err(denied(code, id, message))
-                }
-                (State::Expired, ..) => Err(expired(access, id)),
+                (State::Denied { message }, ..) => Err(denied(words.denied, id, message)),
+                (State::Expired, ..) => Err(expired(words.expired, id)),
                 (State::Withdrawn | State::Used, ..) => Err(withdrawn(id)),
             }
         })?
     }
 
     fn still_pending(&self, id: &Id) -> Failure {
-        let command = self
-            .entry(id, None, |entry| matches!(entry.request.action, Action::Exec(_)))
-            .unwrap_or(false);
-        let code = if command { Code::ApprovalPending } else { Code::RequestPending };
+        let code = self
+            .entry(id, None, |entry| words(&entry.request.action).pending)
+            .unwrap_or(Code::RequestPending);
         Failure::new(code, format!("{id} waits for the operator"), format!("sgw wait {id}"))
             .about(id)
     }
@@ -247,7 +239,7 @@ impl Desk {
     pub fn command(&self, id: &Id, identity: &Identity) -> Result<Option<Exec>, Failure> {
         self.entry(id, Some(identity), |entry| match &entry.request.action {
             Action::Exec(exec) => Some(exec.clone()),
-            Action::Access(_) => None,
+            Action::Access(_) | Action::Input(_) | Action::Handoff(_) | Action::Login(_) => None,
         })
     }
 
@@ -276,7 +268,7 @@ impl Desk {
                 }
                 Err(NotApproved::Denied(denied)) => Err(Failure::from(denied)),
                 Err(NotApproved::Request(Refused::NotApproved(State::Expired))) => {
-                    Err(expired(false, id))
+                    Err(expired(Code::ApprovalExpired, id))
                 }
                 Err(_) => Err(withdrawn(id)),
             }
@@ -475,8 +467,29 @@ fn denied(code: Code, id: &Id, message: Option<String>) -> Failure {
     .about(id)
 }
 
-fn expired(access: bool, id: &Id) -> Failure {
-    let code = if access { Code::RequestExpired } else { Code::ApprovalExpired };
+/// The codes by which a caller hears of what became of a request.
+struct Words {
+    pending: Code,
+    denied: Code,
+    expired: Code,
+}
+
+fn words(action: &Action) -> Words {
+    match action {
+        Action::Access(_) | Action::Handoff(_) | Action::Login(_) => Words {
+            pending: Code::RequestPending,
+            denied: Code::RequestDenied,
+            expired: Code::RequestExpired,
+        },
+        Action::Exec(_) | Action::Input(_) => Words {
+            pending: Code::ApprovalPending,
+            denied: Code::ApprovalDenied,
+            expired: Code::ApprovalExpired,
+        },
+    }
+}
+
+fn expired(code: Code, id: &Id) -> Failure {
     Failure::new(code, format!("{id} has expired"), "ask again if it is still needed").about(id)
 }
 

@@ -113,7 +113,11 @@ impl Queue {
 
     /// Commands that wait in a session that ends are withdrawn with it.
     pub fn of_session(&self, session: &Id) -> Vec<Id> {
-        let of = |entry: &Entry| matches!(&entry.request.action, Action::Exec(exec) if exec.session == *session);
+        let of = |entry: &Entry| match &entry.request.action {
+            // More time in a session that is over is refused when it is approved.
+            Action::Access(_) => false,
+            action => action.session() == Some(session),
+        };
         self.order.iter().filter(|id| self.entries.get(id).is_some_and(of)).cloned().collect()
     }
 

@@ -6,6 +6,7 @@ use super::{Desk, Entry, unknown};
 use crate::{
     domain::{
         action::Action,
+        bytes::Bytes,
         id::Id,
         identity::Identity,
         nearest::{nearest, told},
@@ -96,34 +97,24 @@ impl Desk {
             let request = show(entry, now, &session);
             let digest = entry.request.digest;
             let seen = entry.request.seen.clone();
-            match &entry.request.action {
-                Action::Access(access) => Question {
-                    request,
-                    digest,
-                    terms: Some(access.terms.clone()),
-                    name: access.name.as_ref().map(ToString::to_string),
-                    prolongs: access.prolongs.as_ref().map(ToString::to_string),
-                    stdin: false,
-                    seen,
-                    past,
-                    place: access
-                        .prolongs
-                        .as_ref()
-                        .and_then(session)
-                        .map(|shown| shown.place)
-                        .unwrap_or_default(),
-                },
-                Action::Exec(exec) => Question {
-                    request,
-                    digest,
-                    terms: None,
-                    name: None,
-                    prolongs: None,
-                    stdin: exec.stdin,
-                    seen,
-                    past,
-                    place: session(&exec.session).map(|shown| shown.place).unwrap_or_default(),
-                },
+            let action = &entry.request.action;
+            let access = match action {
+                Action::Access(access) => Some(access),
+                _ => None,
+            };
+            let place = action.session().and_then(session).map(|shown| shown.place);
+            Question {
+                request,
+                digest,
+                terms: access.map(|access| access.terms.clone()),
+                name: access.and_then(|access| access.name.as_ref()).map(ToString::to_string),
+                prolongs: access
+                    .and_then(|access| access.prolongs.as_ref())
+                    .map(ToString::to_string),
+                stdin: matches!(action, Action::Exec(exec) if exec.stdin),
+                seen,
+                past,
+                place: place.unwrap_or_default(),
             }
         })
     }
@@ -171,49 +162,60 @@ fn show(
 ) -> Request {
     let status = status(entry.request.state(now));
     let request = &entry.request;
-    let (id, identity) = (request.id.to_string(), request.identity.to_string());
-    let (created_at, expires_at) = (request.created_at, request.expires_at);
-    let rule = entry.rule.map(str::to_owned);
-    match &request.action {
-        Action::Access(access) => Request {
-            id,
-            kind: Kind::Access,
-            identity,
-            status,
-            target: access.destination.to_string(),
-            host: access.destination.host.clone(),
-            port: access.destination.port,
-            user: access.destination.user.clone(),
-            command: None,
-            reason: Some(access.reason.clone()),
-            rule,
-            only: access.terms.capabilities.clone(),
-            hop: None,
-            session: entry.session.as_ref().or(access.prolongs.as_ref()).map(Id::to_string),
-            created_at,
-            expires_at,
+    let (kind, command, reason) = match &request.action {
+        Action::Access(access) => (Kind::Access, None, Some(access.reason.clone())),
+        Action::Exec(exec) => (Kind::Command, Some(exec.in_full()), exec.reason.clone()),
+        Action::Input(input) => (Kind::Command, Some(Bytes(input.bytes.clone())), None),
+        Action::Handoff(handoff) => (Kind::Handoff, None, Some(handoff.message.clone())),
+        Action::Login(_) => (Kind::Login, None, None),
+    };
+    let place = Placed::of(&request.action, session);
+    let about = entry.session.as_ref().or(request.action.session());
+    Request {
+        id: request.id.to_string(),
+        kind,
+        identity: request.identity.to_string(),
+        status,
+        target: place.target,
+        host: place.host,
+        port: place.port,
+        user: place.user,
+        command,
+        reason,
+        rule: entry.rule.map(str::to_owned),
+        only: match &request.action {
+            Action::Access(access) => access.terms.capabilities.clone(),
+            _ => BTreeSet::new(),
         },
-        Action::Exec(exec) => {
-            let shown = session(&exec.session).unwrap_or_default();
-            let target = shown.place.last().map(|place| place.hop.clone());
-            Request {
-                id,
-                kind: Kind::Command,
-                identity,
-                status,
-                target: shown.target,
-                host: target.as_ref().map(|hop| hop.host.clone()).unwrap_or_default(),
-                port: target.as_ref().map(|hop| hop.port),
-                user: target.map(|hop| hop.user),
-                command: Some(exec.in_full()),
-                reason: exec.reason.clone(),
-                rule,
-                only: BTreeSet::new(),
-                hop: None,
-                session: Some(exec.session.to_string()),
-                created_at,
-                expires_at,
-            }
+        hop: None,
+        session: about.map(Id::to_string),
+        created_at: request.created_at,
+        expires_at: request.expires_at,
+    }
+}
+
+/// Where a request leads: as asked for a new session, as resolved for what is in one.
+struct Placed {
+    target: String,
+    host: String,
+    port: Option<u16>,
+    user: Option<String>,
+}
+
+impl Placed {
+    fn of(action: &Action, session: &impl Fn(&Id) -> Option<SessionShown>) -> Self {
+        if let Action::Access(access) = action {
+            let asked = &access.destination;
+            let (target, host) = (asked.to_string(), asked.host.clone());
+            return Self { target, host, port: asked.port, user: asked.user.clone() };
+        }
+        let shown = action.session().and_then(session).unwrap_or_default();
+        let hop = shown.place.last().map(|place| place.hop.clone());
+        Self {
+            target: shown.target,
+            host: hop.as_ref().map(|hop| hop.host.clone()).unwrap_or_default(),
+            port: hop.as_ref().map(|hop| hop.port),
+            user: hop.map(|hop| hop.user),
         }
     }
 }

@@ -229,7 +229,9 @@ impl Operator {
             | Request::Attach { .. }
             | Request::Resize { .. }
             | Request::Return { .. }
-            | Request::Private { .. } => Err(not_offered()),
+            | Request::Private { .. }
+            | Request::Pin { .. }
+            | Request::SetPin { .. } => Err(not_offered()),
             Request::Answer(_) | Request::Ack { .. } | Request::Cancel {} => return Ok(()),
         };
         self.outbox.answer(number, answer).await
