@@ -3,6 +3,7 @@
 
 pub mod exec;
 mod find;
+pub mod keyboard;
 pub mod output;
 mod record;
 pub mod spool;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::record::{evidence_failed, fields};
 use self::{
     exec::{Actor, Exec, Stop},
+    keyboard::Keyboard,
     output::Output,
     spool::{Allowance, SESSION_BUDGET, Spool},
 };
@@ -68,6 +70,8 @@ pub struct Session {
     pub host_keys: Vec<String>,
     pub created_at: Timestamp,
     pub pool: Arc<Pool>,
+    /// Shared with the owner's other sessions on this target.
+    pub keyboard: Arc<Keyboard>,
     spool: Spool,
     state: Mutex<State>,
     /// Over when the session is.
@@ -167,7 +171,10 @@ impl Session {
             user: target.user.clone(),
             identity: self.owner.to_string(),
             status,
-            control: Control::Agent,
+            control: match self.keyboard.control().is_agents() {
+                true => Control::Agent,
+                false => Control::Operator,
+            },
             mode: state.grant.mode,
             granted: state.grant.clone(),
             created_at: self.created_at,
@@ -263,6 +270,7 @@ impl Sessions {
             host_keys,
             created_at,
             pool,
+            keyboard: Arc::default(),
             spool: Spool::new(&self.spool_directory, SESSION_BUDGET, self.recent.clone()),
             state: Mutex::new(state),
             lease: CancellationToken::new(),
