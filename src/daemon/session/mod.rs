@@ -135,6 +135,13 @@ impl Session {
         self.asked.to_string()
     }
 
+    /// What a pause can call it.
+    pub fn names(&self) -> Vec<String> {
+        let hop = self.route.target();
+        let asked = [self.target(), self.asked.host.clone()];
+        asked.into_iter().chain([self.id.to_string(), hop.host.clone(), hop.to_string()]).collect()
+    }
+
     /// Why it is over, if it is.
     pub fn over(&self) -> Option<Failure> {
         self.lock().ended.as_ref().map(|(_, why)| why.clone())
@@ -182,6 +189,7 @@ impl Session {
             expires_at: state.grant.expires_at,
             running: running.map(|exec| exec.id.to_string()).collect(),
             waiting: None,
+            paused: false,
         }
     }
 

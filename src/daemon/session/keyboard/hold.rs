@@ -23,7 +23,7 @@ pub(super) struct Hold {
 }
 
 /// How a hold ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GivenBack {
     pub lasted: Duration,
     pub was_private: bool,
