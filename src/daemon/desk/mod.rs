@@ -1,6 +1,7 @@
 //! The desk: identity + action -> permit, through `authorize` and the queue of requests. It calls
 //! nobody's effects.
 
+mod handoff;
 mod pause;
 mod permit;
 mod queue;
@@ -27,7 +28,10 @@ use crate::{
         identity::{Identity, Seen},
         request::{Parts, Refused, Request, State},
     },
-    protocol::error::{Code, Failure},
+    protocol::{
+        error::{Code, Failure},
+        view::Returned,
+    },
 };
 
 /// What became of a request that somebody waited for.
@@ -39,6 +43,8 @@ pub enum Outcome {
     Approved,
     /// A command was approved and ran as this exec.
     Ran(Id),
+    /// The operator gave the keyboard back.
+    Returned(Box<Returned>),
 }
 
 /// Who asks.
@@ -210,6 +216,9 @@ impl Desk {
             let words = words(&entry.request.action);
             let session = entry.session.clone();
             let exec = entry.exec.clone();
+            if let Some(returned) = &entry.returned {
+                return Ok(Some(Outcome::Returned(Box::new(returned.clone()))));
+            }
             match (entry.request.state(now).clone(), session, exec) {
                 (State::Pending, ..) => Ok(None),
                 (State::Approved { .. }, Some(session), _) => {

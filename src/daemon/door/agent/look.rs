@@ -28,6 +28,7 @@ impl Caller {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             sessions,
             requests,
+            paused: self.parts.desk.pauses.check::<&str>(self.identity(), &[]).is_err(),
             hint,
         }
     }
