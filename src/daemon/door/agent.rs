@@ -1,6 +1,7 @@
 //! The agents' door: what a caller says becomes an action, and the desk decides.
 
 mod exec;
+mod login;
 mod look;
 
 pub use look::exec_shown;

@@ -3,8 +3,10 @@
 
 mod approve;
 mod ask;
+mod login;
 mod records;
 mod settings;
+mod way;
 
 use std::{
     collections::HashMap,

@@ -52,6 +52,8 @@ impl Caller {
         let orphan = asked.orphan_ms.map_or(ORPHAN, Duration::from_millis);
         let (stdin, no_ask) = (asked.stdin, asked.no_ask);
         let wait = asked.wait_ms.map(Duration::from_millis);
+        let over = wait.map(|wait| Instant::now() + wait);
+        self.logged_in(number, &session, no_ask, over).await?;
         let action = self.read_exec(asked, &session)?;
         let (grant, place) = (session.grant(), session.place());
         let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
@@ -70,6 +72,7 @@ impl Caller {
                     _ => {
                         // The yes is kept: `sgw wait` comes back for it.
                         self.check_paused(&session).map_err(|paused| paused_until(paused, &id))?;
+                        self.logged_in(number, &session, no_ask, over).await?;
                         (self.permit_approved(&id, &session)?, Some(id))
                     }
                 }
@@ -177,6 +180,7 @@ impl Caller {
                     _ => failure,
                 };
                 self.goes_on(&session, over).await.map_err(held)?;
+                self.logged_in(number, &session, false, over).await?;
                 let permit = self.permit_approved(&id, &session)?;
                 let exec = self.parts.sessions.run(&session, permit, Some(id), ORPHAN).await?;
                 Ok(self.follow_exec(number, exec, limit, control).await)
