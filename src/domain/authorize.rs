@@ -97,14 +97,19 @@ pub fn authorize_shown_access(
     Ok(Allowed(Access { terms: terms.clone(), ..access }))
 }
 
-/// Whether a person may be asked to log in again for a session.
+/// Whether a person may be asked to log in again for a session, by somebody who then needs
+/// `capability` in it.
 pub fn check_login(
     identity: &Identity,
     owner: &Identity,
     grant: &Grant,
+    capability: Capability,
     now: Timestamp,
 ) -> Result<(), Denied> {
     may_use(identity, owner, grant, now)?;
+    if !grant.capabilities.contains(&capability) {
+        return Err(Denied::Capability(capability));
+    }
     if grant.has_commands_left() { Ok(()) } else { Err(Denied::Exhausted) }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     domain::{
         action::{Action, Login},
         authorize::{self, NotApproved},
+        capability::Capability,
         digest::Digest,
         id::Id,
         request::WAITS,
@@ -17,15 +18,17 @@ const LOST: &str = "login.lost";
 
 impl Desk {
     /// Puts a request to log in again into the queue, or joins the one there. The flag says whether
-    /// it is new.
+    /// it is new. `needs` is what the asker would do then.
     pub fn ask_login(
         &self,
         asker: &Asker,
         ground: &Ground<'_>,
         login: Login,
+        needs: Capability,
         no_ask: bool,
     ) -> Result<(Id, bool), Failure> {
-        authorize::check_login(&asker.identity, ground.owner, ground.grant, (self.now)())?;
+        let (owner, grant, now) = (ground.owner, ground.grant, (self.now)());
+        authorize::check_login(&asker.identity, owner, grant, needs, now)?;
         if no_ask {
             return Err(approval_required());
         }

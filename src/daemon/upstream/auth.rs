@@ -78,8 +78,8 @@ pub(super) async fn login(
         }
     }
     // Where a password was the answer to the question, it was wrong: a person would do no better.
-    let asks = ask.is_none()
-        && !plan.credentials.iter().any(|it| matches!(**it, Credential::Password(_)));
+    let asks =
+        ask.is_none() && !plan.credentials.iter().any(|it| matches!(**it, Credential::Password(_)));
     Err(refusal(leg, &login.offered, asks).await)
 }
 

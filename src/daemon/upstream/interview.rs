@@ -115,8 +115,7 @@ pub(super) async fn converse(
                 _ => return Err(ConnectFault::LoginInteractive),
             });
         }
-        reply =
-            answer(patience, handle.authenticate_keyboard_interactive_respond(answers)).await?;
+        reply = answer(patience, handle.authenticate_keyboard_interactive_respond(answers)).await?;
     }
     let message = format!("more than {ROUNDS} rounds of questions; it was given up");
     Err(ConnectFault::LoginEndless(message))
@@ -153,9 +152,8 @@ mod tests {
 
     #[test]
     fn only_a_plain_hidden_question_for_the_password_gets_it() {
-        let asks = |prompt: &str, echo| {
-            asks_for_a_password(&Prompt { prompt: prompt.to_owned(), echo })
-        };
+        let asks =
+            |prompt: &str, echo| asks_for_a_password(&Prompt { prompt: prompt.to_owned(), echo });
         for prompt in ["Password:", "me@web1's password: ", "(me@web1) Password for me: "] {
             assert!(asks(prompt, false), "{prompt}");
             assert!(!asks(prompt, true), "{prompt}");

@@ -20,6 +20,7 @@ use crate::{
     domain::{
         action,
         bytes::Bytes,
+        capability::Capability,
         id::{Id, Kind, prefix_kind},
         shell,
     },
@@ -53,8 +54,9 @@ impl Caller {
         let (stdin, no_ask) = (asked.stdin, asked.no_ask);
         let wait = asked.wait_ms.map(Duration::from_millis);
         let over = wait.map(|wait| Instant::now() + wait);
-        self.logged_in(number, &session, no_ask, over).await?;
         let action = self.read_exec(asked, &session)?;
+        self.logged_in(number, &session, Capability::Exec, no_ask, over).await?;
+        self.check_paused(&session)?;
         let (grant, place) = (session.grant(), session.place());
         let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
         let verdict = self.parts.desk.judge_exec(&self.asker, &ground, action, no_ask)?;
@@ -72,7 +74,9 @@ impl Caller {
                     _ => {
                         // The yes is kept: `sgw wait` comes back for it.
                         self.check_paused(&session).map_err(|paused| paused_until(paused, &id))?;
-                        self.logged_in(number, &session, no_ask, over).await?;
+                        let logged_in =
+                            self.logged_in(number, &session, Capability::Exec, no_ask, over);
+                        logged_in.await.map_err(|failure| still_held(failure, &id))?;
                         (self.permit_approved(&id, &session)?, Some(id))
                     }
                 }
@@ -175,12 +179,10 @@ impl Caller {
             .about(&id)),
             _ => {
                 let session = self.parts.sessions.to_use(exec.session.as_str(), self.identity())?;
-                let held = |failure: Failure| match failure.code {
-                    Code::ControlPaused => paused_until(failure, &id),
-                    _ => failure,
-                };
+                let held = |failure| still_held(failure, &id);
                 self.goes_on(&session, over).await.map_err(held)?;
-                self.logged_in(number, &session, false, over).await?;
+                let logged_in = self.logged_in(number, &session, Capability::Exec, false, over);
+                logged_in.await.map_err(held)?;
                 let permit = self.permit_approved(&id, &session)?;
                 let exec = self.parts.sessions.run(&session, permit, Some(id), ORPHAN).await?;
                 Ok(self.follow_exec(number, exec, limit, control).await)
@@ -303,6 +305,14 @@ impl Caller {
 /// `sgw wait` with this id stays until it goes on.
 fn paused_until(paused: Failure, id: &Id) -> Failure {
     Failure { hint: format!("sgw wait {id}"), ..paused.about(id) }
+}
+
+/// What holds a command up whose yes is kept: waiting for the yes is waiting for that too.
+fn still_held(failure: Failure, id: &Id) -> Failure {
+    match failure.code {
+        Code::ControlPaused | Code::RequestPending => paused_until(failure, id),
+        _ => failure,
+    }
 }
 
 fn not_a_command(error: &shell::ShellError) -> Failure {

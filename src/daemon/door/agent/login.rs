@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::Caller;
 use crate::{
     daemon::{desk::Ground, session::Session},
-    domain::{action::Login, id::Id},
+    domain::{action::Login, capability::Capability, id::Id},
     protocol::{
         error::{Code, Failure},
         view,
@@ -22,6 +22,7 @@ impl Caller {
         &self,
         number: u32,
         session: &Session,
+        needs: Capability,
         no_ask: bool,
         over: Option<Instant>,
     ) -> Result<(), Failure> {
@@ -31,7 +32,7 @@ impl Caller {
         let (grant, place) = (session.grant(), session.place());
         let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
         let login = Login { session: session.id.clone() };
-        let asked = self.parts.desk.ask_login(&self.asker, &ground, login, no_ask);
+        let asked = self.parts.desk.ask_login(&self.asker, &ground, login, needs, no_ask);
         let (id, new) = asked.map_err(|failure| failure.sent(false))?;
         if new {
             self.announce(&id).await.map_err(|failure| failure.sent(false))?;

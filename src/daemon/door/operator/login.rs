@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    Operator,
-    approve::BrokenOff,
-    way::incomplete,
-};
+use super::{Operator, approve::BrokenOff, way::incomplete};
 use crate::{
     daemon::{
         audit,
@@ -14,11 +10,7 @@ use crate::{
         session::Session,
         upstream::Hosts,
     },
-    domain::{
-        action::Login,
-        id::Id,
-        record::Kind as RecordKind,
-    },
+    domain::{action::Login, id::Id, record::Kind as RecordKind},
     protocol::{
         error::{Code, Failure},
         operator::Approve,

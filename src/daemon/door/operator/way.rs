@@ -6,9 +6,7 @@ use russh::keys::HashAlg;
 
 use super::{Operator, ask::Asking};
 use crate::{
-    daemon::upstream::{
-        self, Agent, AskOperator, Connection, Credential, HopPlan, Hosts, Plan,
-    },
+    daemon::upstream::{self, Agent, AskOperator, Connection, Credential, HopPlan, Hosts, Plan},
     domain::{id::Id, key},
     protocol::{
         error::{Code, Failure},
@@ -40,7 +38,9 @@ impl Operator {
         let first = match upstream::connect_asking(plan, hosts.clone(), ask).await {
             // The person took longer over a host key than the server waits for a login: it is pinned
             // now. What was typed for the server itself is not asked for twice.
-            Err(error) if error.hung_up_at_login() && !asking.is_some_and(|one| one.has_quoted()) => {
+            Err(error)
+                if error.hung_up_at_login() && !asking.is_some_and(|one| one.has_quoted()) =>
+            {
                 upstream::connect_asking(plan, hosts.clone(), ask).await
             }
             first => first,
