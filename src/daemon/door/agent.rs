@@ -2,6 +2,7 @@
 
 mod exec;
 mod handoff;
+mod login;
 mod look;
 
 pub use look::exec_shown;
