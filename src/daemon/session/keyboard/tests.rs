@@ -68,7 +68,7 @@ async fn a_write_that_waits_for_ever_does_not_hold_up_a_takeover() {
     assert_eq!(refused.id.as_deref(), Some(session().as_str()));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_turn_that_does_not_end_is_told_and_the_keyboard_is_taken() {
     let keyboard = Keyboard::default();
     let turn = keyboard.turn(&session()).unwrap();
