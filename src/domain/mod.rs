@@ -23,4 +23,5 @@ pub mod seal;
 pub mod secret;
 pub mod shell;
 pub mod target;
+pub mod terminal;
 pub mod transcript;
