@@ -22,10 +22,10 @@ pub const MOST_CELLS: u32 = 128 * 1024;
 
 impl Size {
     /// What a terminal has that nobody looks at.
-    pub const USUAL: Self = Self {
-        rows: NonZeroU16::new(48).unwrap(),
-        columns: NonZeroU16::new(160).unwrap(),
-    };
+    pub const USUAL: Self =
+        Self { rows: NonZeroU16::new(48).unwrap(), columns: NonZeroU16::new(160).unwrap() };
+
+    pub const LEAST: Self = Self { rows: NonZeroU16::MIN, columns: NonZeroU16::MIN };
 
     pub fn new(rows: u16, columns: u16) -> Result<Self, NoSize> {
         let cells = u32::from(rows) * u32::from(columns);

@@ -11,6 +11,7 @@ mod deny;
 pub mod exec;
 mod history;
 mod init;
+mod input;
 mod instructions;
 mod lock;
 mod man;
@@ -36,6 +37,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<request::Request>("request", Who::Agent),
     entry::<exec::Exec>("exec", Who::Agent),
     entry::<wait::Wait>("wait", Who::Agent),
+    entry::<input::Input>("input", Who::Agent),
     entry::<output::Output>("output", Who::Agent),
     entry::<signal::Signal>("signal", Who::Agent),
     entry::<sessions::Sessions>("sessions", Who::Agent),

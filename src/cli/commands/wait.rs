@@ -16,7 +16,7 @@ use crate::{
 /// Finish what an id began, byte for byte as if the first call had stayed
 ///
 /// A request: the decision, then the session's id. A command's approval: runs it once and gives its
-/// output and status. A running command: its output from where the last call stopped, and its status.
+/// output and status. An input's: types it once and gives what came. A running command: its output from where the last call stopped, and its status.
 /// A second wait gets the kept result, never a second run. A session that is paused: until it goes on.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -48,6 +48,9 @@ impl Run for Wait {
 }
 
 fn other(context: &Context, value: Value) -> Result<Exit, Failure> {
+    if let Some(typed) = super::input::typed(&value) {
+        return Ok(super::input::show(context, &typed));
+    }
     match serde_json::from_value::<view::Session>(value.clone()) {
         Ok(session) => context.ui.result(&session, || session.id.clone()),
         Err(_) => context.ui.result(&value, || views::any(&value)),

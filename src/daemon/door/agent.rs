@@ -1,6 +1,7 @@
 //! The agents' door: what a caller says becomes an action, and the desk decides.
 
 mod exec;
+mod input;
 mod look;
 
 pub use look::exec_shown;
@@ -265,7 +266,10 @@ impl Caller {
             Request::History { session } => self.history(&session),
             Request::Show { id } => self.show(&id),
             Request::Complete { what } => value(&self.parts.complete(what, Some(self.identity()))),
-            Request::Input(_) | Request::Handoff { .. } => Err(not_offered()),
+            Request::Input(input) => {
+                self.input(number, input).await.and_then(|typed| value(&typed))
+            }
+            Request::Handoff { .. } => Err(not_offered()),
             Request::Ack { .. } | Request::Cancel {} | Request::Leave {} => return Ok(()),
         };
         self.outbox.answer(number, answer).await

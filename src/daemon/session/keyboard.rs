@@ -28,6 +28,13 @@ impl Keyboard {
         self.control.subscribe()
     }
 
+    /// Comes when the operator has it.
+    pub async fn taken(&self) {
+        let mut changes = self.changes();
+        // Its sender is here, so that it can't be gone.
+        let _there = changes.wait_for(|control| !control.is_agents()).await;
+    }
+
     /// Refuses what an agent does while the operator has the keyboard.
     pub fn check_agent(&self, session: &Id) -> Result<(), Failure> {
         if self.control().is_agents() { Ok(()) } else { Err(taken(session)) }

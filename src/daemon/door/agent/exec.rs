@@ -18,7 +18,7 @@ use crate::{
         },
     },
     domain::{
-        action,
+        action::{self, Action},
         bytes::Bytes,
         id::{Id, Kind, prefix_kind},
         shell,
@@ -80,7 +80,7 @@ impl Caller {
         Ok(follow(&self.outbox, number, exec, control.clone(), caller).await)
     }
 
-    fn check_paused(&self, session: &Session) -> Result<(), Failure> {
+    pub(super) fn check_paused(&self, session: &Session) -> Result<(), Failure> {
         let target = session.target();
         let names = [session.id.as_str(), &target, &session.asked.host];
         let checked = self.parts.desk.pauses.check(self.identity(), &names);
@@ -88,7 +88,11 @@ impl Caller {
     }
 
     /// Stays while the session is paused, at most until `over`.
-    async fn goes_on(&self, session: &Session, over: Option<Instant>) -> Result<(), Failure> {
+    pub(super) async fn goes_on(
+        &self,
+        session: &Session,
+        over: Option<Instant>,
+    ) -> Result<(), Failure> {
         loop {
             let lifted = self.parts.desk.pauses.lifted();
             tokio::pin!(lifted);
@@ -158,9 +162,16 @@ impl Caller {
     ) -> Result<Sent, Failure> {
         let id = self.parts.desk.find(word, Some(self.identity()))?;
         let over = limit.map(|limit| Instant::now() + limit);
-        let Some(exec) = self.parts.desk.command(&id, self.identity())? else {
-            let session = self.collect(&id, limit).await?;
-            return Ok(self.outbox.answer(number, value(&session)).await);
+        let exec = match self.parts.desk.action(&id, self.identity())? {
+            Action::Exec(exec) => exec,
+            Action::Input(input) => {
+                let typed = self.wait_for_input(number, &id, &input.session, over).await?;
+                return Ok(self.outbox.answer(number, value(&typed)).await);
+            }
+            Action::Access(_) | Action::Handoff(_) | Action::Login(_) => {
+                let session = self.collect(&id, limit).await?;
+                return Ok(self.outbox.answer(number, value(&session)).await);
+            }
         };
         match self.parts.desk.wait(self.identity(), &id, limit).await? {
             Outcome::Ran(exec) => self.follow_later(number, &exec, limit, control).await,
@@ -172,11 +183,7 @@ impl Caller {
             .about(&id)),
             _ => {
                 let session = self.parts.sessions.to_use(exec.session.as_str(), self.identity())?;
-                let held = |failure: Failure| match failure.code {
-                    Code::ControlPaused => paused_until(failure, &id),
-                    _ => failure,
-                };
-                self.goes_on(&session, over).await.map_err(held)?;
+                self.goes_on(&session, over).await.map_err(|failure| held(failure, &id))?;
                 let permit = self.permit_approved(&id, &session)?;
                 let exec = self.parts.sessions.run(&session, permit, Some(id), ORPHAN).await?;
                 Ok(self.follow_exec(number, exec, limit, control).await)
@@ -219,8 +226,11 @@ impl Caller {
         word: &str,
         signal: &str,
     ) -> Result<serde_json::Value, Failure> {
-        let (_, exec) = self.parts.sessions.exec(word, Some(self.identity()))?;
         let name = signal.strip_prefix("SIG").unwrap_or(signal).to_ascii_uppercase();
+        if prefix_kind(word) != Some(Kind::Exec) {
+            return self.signal_terminal(word, &name).await;
+        }
+        let (_, exec) = self.parts.sessions.exec(word, Some(self.identity()))?;
         match name.as_str() {
             "INT" | "TERM" | "QUIT" | "HUP" | "KILL" => exec.stop(Stop::Cancelled),
             "EOF" => {
@@ -297,8 +307,16 @@ impl Caller {
 }
 
 /// `sgw wait` with this id stays until it goes on.
-fn paused_until(paused: Failure, id: &Id) -> Failure {
+pub(super) fn paused_until(paused: Failure, id: &Id) -> Failure {
     Failure { hint: format!("sgw wait {id}"), ..paused.about(id) }
+}
+
+/// A pause that keeps a yes from being used.
+pub(super) fn held(failure: Failure, request: &Id) -> Failure {
+    match failure.code {
+        Code::ControlPaused => paused_until(failure, request),
+        _ => failure,
+    }
 }
 
 fn not_a_command(error: &shell::ShellError) -> Failure {
