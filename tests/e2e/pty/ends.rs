@@ -16,7 +16,7 @@ fn a_shell_that_ends_is_told_and_the_next_input_opens_another() {
     let page = me.output(&[]);
     assert_eq!((&page["status"], &page["partial"]), (&"ended".into(), &false.into()));
     has_line(&page, "first");
-    let outcome = me.input(&["echo \"la''st-$SHLVL\"", "--wait-for", "^last-"]).ok();
+    let outcome = me.input(&["echo la''st-$SHLVL", "--wait-for", "^last-"]).ok();
     outcome.says("this is a new one");
     // Cursors go on where the ended one's stopped.
     let page = me.output(&["--since", &before.to_string()]);

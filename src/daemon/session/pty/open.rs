@@ -64,10 +64,11 @@ pub struct Opened {
     pub instead: bool,
 }
 
-/// What was typed, and where the transcript stood before.
+/// What was typed, where the transcript stood before, and where that line began.
 pub struct Typing {
     pub pty: Arc<Pty>,
     pub from: u64,
+    pub line: u64,
     pub instead: bool,
 }
 
@@ -185,8 +186,8 @@ impl Sessions {
             state.collect_until = None;
         }
         opened.pty.recorder.input(&action.bytes, request.as_ref()).await?;
-        let from = opened.pty.type_as_agent(&action.bytes).await?;
-        Ok(Typing { pty: opened.pty, from, instead: opened.instead })
+        let (from, line) = opened.pty.type_as_agent(&action.bytes).await?;
+        Ok(Typing { pty: opened.pty, from, line, instead: opened.instead })
     }
 }
 
