@@ -1,7 +1,9 @@
 //! The agents' door: what a caller says becomes an action, and the desk decides.
 
 mod exec;
+mod handoff;
 mod input;
+mod login;
 mod look;
 
 pub use look::exec_shown;
@@ -269,7 +271,11 @@ impl Caller {
             Request::Input(input) => {
                 self.input(number, input).await.and_then(|typed| value(&typed))
             }
-            Request::Handoff { .. } => Err(not_offered()),
+            Request::Handoff { session, message, wait_ms } => {
+                let wait = wait_ms.map(Duration::from_millis);
+                let returned = self.handoff(number, &session, message, wait).await;
+                returned.and_then(|returned| value(&returned))
+            }
             Request::Ack { .. } | Request::Cancel {} | Request::Leave {} => return Ok(()),
         };
         self.outbox.answer(number, answer).await
@@ -288,7 +294,7 @@ impl Caller {
                 self.parts.sessions.that_serves(self.identity(), destination, needed)
             {
                 session.collected();
-                return Ok(session.shown());
+                return Ok(self.parts.shown(&session));
             }
         }
         if no_ask {
@@ -339,9 +345,11 @@ impl Caller {
                     return Err(why.about(&session.id));
                 }
                 session.collected();
-                Ok(session.shown())
+                Ok(self.parts.shown(&session))
             }
-            Outcome::Approved | Outcome::Ran(_) => Err(desk::unknown(id.as_str())),
+            Outcome::Approved | Outcome::Ran(_) | Outcome::Returned(_) => {
+                Err(desk::unknown(id.as_str()))
+            }
         }
     }
 

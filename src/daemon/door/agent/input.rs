@@ -7,17 +7,17 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     Caller,
-    exec::{held, paused_until},
+    exec::{still_held, stopped_until},
     value, view,
 };
 use crate::{
     daemon::{
-        desk::{Ground, Outcome, Permit, Verdict},
+        desk::{Ground, Permit, Verdict},
         door::link::to_its_end,
         reading,
         session::{Session, keyboard, pty::Pty, pty::Typing},
     },
-    domain::{action, escape, id::Id, keys, prompt, transcript::Want},
+    domain::{action, capability::Capability, escape, id::Id, keys, prompt, transcript::Want},
     protocol::{
         agent::{self, Message},
         error::{Code, Failure},
@@ -62,13 +62,14 @@ impl Caller {
     ) -> Result<view::Typed, Failure> {
         let session = self.parts.sessions.to_use(&asked.session, self.identity())?;
         session.collected();
-        self.check_paused(&session)?;
-        session.keyboard.check_agent(&session.id)?;
+        self.check_stopped(&session)?;
         let until = Until::read(&asked)?;
         let text = asked.text.is_some();
         check_prompt(&session, text)?;
         let bytes = read_input(&asked, &session)?;
         let wait = asked.wait_ms.map(Duration::from_millis);
+        let over = wait.map(|wait| Instant::now() + wait);
+        self.logged_in(number, &session, Capability::Pty, asked.no_ask, over).await?;
         let input = action::Input { session: session.id.clone(), bytes };
         let (grant, place) = (session.grant(), session.place());
         let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
@@ -80,9 +81,14 @@ impl Caller {
                     self.announce(&id).await?;
                 }
                 self.say_waiting(number, &id, view::Kind::Command).await;
-                self.parts.desk.wait(self.identity(), &id, wait).await?;
+                let waiting = self.parts.desk.wait(self.identity(), &id, wait);
+                Self::unless_taken(&session, &id, waiting).await?;
                 // The yes is kept: `sgw wait` comes back for it.
-                self.check_paused(&session).map_err(|paused| paused_until(paused, &id))?;
+                let stopped = self.check_stopped(&session);
+                stopped.map_err(|stopped| stopped_until(stopped, &id))?;
+                let logged_in =
+                    self.logged_in(number, &session, Capability::Pty, asked.no_ask, over);
+                logged_in.await.map_err(|failure| still_held(failure, &id))?;
                 (self.permit_input(&id, &session, text)?, Some(id))
             }
         };
@@ -97,11 +103,14 @@ impl Caller {
         session: &Id,
         over: Option<Instant>,
     ) -> Result<view::Typed, Failure> {
-        let left = over.map(|over| over.saturating_duration_since(Instant::now()));
-        let (Outcome::Approved | Outcome::Ran(_) | Outcome::Session(_)) =
-            self.parts.desk.wait(self.identity(), id, left).await?;
         let session = self.parts.sessions.to_use(session.as_str(), self.identity())?;
-        self.goes_on(&session, over).await.map_err(|failure| held(failure, id))?;
+        let left = over.map(|over| over.saturating_duration_since(Instant::now()));
+        let waiting = self.parts.desk.wait(self.identity(), id, left);
+        Self::unless_taken(&session, id, waiting).await?;
+        let held = |failure| still_held(failure, id);
+        self.goes_on(&session, over).await.map_err(held)?;
+        let logged_in = self.logged_in(number, &session, Capability::Pty, false, over);
+        logged_in.await.map_err(held)?;
         let permit = self.permit_input(id, &session, true)?;
         let until = Until { pattern: None, settle: SETTLE, timeout: TIMEOUT };
         self.type_and_read(number, &session, permit, Some(id.clone()), &until).await
@@ -114,7 +123,6 @@ impl Caller {
         session: &Session,
         text: bool,
     ) -> Result<Permit<action::Input>, Failure> {
-        session.keyboard.check_agent(&session.id)?;
         check_prompt(session, text)?;
         let (grant, place) = (session.grant(), session.place());
         let ground = Ground { owner: &session.owner, grant: &grant, place: &place };

@@ -18,10 +18,7 @@ pub use self::{
     open::{Slot, Typing},
     screen::Shown,
 };
-use super::{
-    keyboard::{self, Keyboard},
-    record::Recorder,
-};
+use super::{keyboard::Keyboard, record::Recorder};
 use crate::{
     daemon::upstream::{ChannelError, Pool, Writer},
     domain::{
@@ -32,8 +29,7 @@ use crate::{
     protocol::error::{Code, Failure},
 };
 
-/// Whoever types is asked before each piece of this size whether they still have the keyboard, in
-/// bytes.
+/// Before each piece of this size, in bytes, the agent is asked whether it still has the keyboard.
 const PIECE: usize = 256;
 
 /// A terminal, open or ended. Shared by its actor and whoever types, reads or looks.
@@ -45,10 +41,8 @@ pub struct Pty {
     pool: Arc<Pool>,
     writer: Writer,
     model: Mutex<Model>,
-    /// One text at a time …
+    /// One text of the agent's at a time.
     turn: Turn<()>,
-    /// … and one piece.
-    piece: Turn<()>,
     /// The end of the transcript; closed when the terminal has ended.
     changes: watch::Receiver<u64>,
     /// Counts what was drawn, for whoever looks at the screen; closed likewise.
@@ -98,18 +92,13 @@ impl Pty {
             let model = self.model();
             (model.transcript.cursor(), model.transcript.line_start())
         };
-        for (number, piece) in bytes.chunks(PIECE).enumerate() {
-            let _piece = self.piece.lock().await;
-            let typed = tokio::select! {
-                biased;
-                () = self.keyboard.taken() => None,
-                written = self.writer.write(piece.to_vec()) => Some(written),
-            };
-            match typed {
-                None => return Err(keyboard::taken(&self.session).sent(number > 0)),
-                Some(Err(error)) => return Err(self.gone(&error).sent(number > 0)),
-                Some(Ok(())) => {}
-            }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let begun = rest.len() < bytes.len();
+            let piece = self.writer.write_some(&rest[..rest.len().min(PIECE)]);
+            let written = self.keyboard.write(&self.session, piece).await;
+            let written = written.map_err(|taken| taken.sent(begun))?;
+            rest = &rest[written.map_err(|error| self.gone(&error).sent(begun))?..];
         }
         Ok(from)
     }
@@ -119,18 +108,7 @@ impl Pty {
         if !self.keyboard.control().is_private() {
             self.recorder.operators_input(bytes).await?;
         }
-        for piece in bytes.chunks(PIECE) {
-            let _piece = self.piece.lock().await;
-            let written = self.writer.write(piece.to_vec()).await;
-            written.map_err(|error| self.gone(&error))?;
-        }
-        Ok(())
-    }
-
-    /// Returns when no byte of an agent is on its way any more: to be awaited after the keyboard was
-    /// taken, before that is acknowledged.
-    pub async fn agent_is_silent(&self) {
-        let _piece = self.piece.lock().await;
+        self.writer.write(bytes.to_vec()).await.map_err(|error| self.gone(&error))
     }
 
     /// # Errors
@@ -151,15 +129,16 @@ impl Pty {
     /// What stops or goes on at the keyboard (`INT`, `QUIT`, `TSTP`, `EOF`) is typed, as the agent;
     /// other signals go to what has the terminal's foreground.
     pub async fn signal(&self, name: &str) -> Result<(), Failure> {
-        self.keyboard.check_agent(&self.session)?;
         let typed: &[u8] = match name {
             "INT" => b"\x03",
             "QUIT" => b"\x1c",
             "TSTP" => b"\x1a",
             "EOF" => b"\x04",
             "TERM" | "HUP" | "KILL" | "CONT" | "USR1" | "USR2" => {
+                self.keyboard.check_agent(&self.session)?;
                 self.recorder.signal(name).await?;
-                return match self.pool.signal_foreground(&self.marker, name).await {
+                let sending = self.pool.signal_foreground(&self.marker, name);
+                return match self.keyboard.write(&self.session, sending).await? {
                     true => Ok(()),
                     false => Err(Failure::new(
                         Code::TargetRefused,
@@ -176,6 +155,7 @@ impl Pty {
                 ));
             }
         };
+        self.keyboard.check_agent(&self.session)?;
         self.recorder.signal(name).await?;
         self.type_as_agent(typed).await.map(|_| ())
     }

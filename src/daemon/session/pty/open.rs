@@ -137,7 +137,6 @@ impl Sessions {
             writer,
             model: Mutex::new(model),
             turn: Turn::default(),
-            piece: Turn::default(),
             changes: changes.subscribe(),
             drawn: drawn.subscribe(),
             stop: CancellationToken::new(),
@@ -174,6 +173,7 @@ impl Sessions {
         request: Option<Id>,
     ) -> Result<Typing, Failure> {
         let action = permit.spend();
+        session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
         let opened = self.open_pty(session).await?;
         session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
         {
@@ -186,7 +186,12 @@ impl Sessions {
             state.collect_until = None;
         }
         opened.pty.recorder.input(&action.bytes, request.as_ref()).await?;
-        let (from, line) = opened.pty.type_as_agent(&action.bytes).await?;
+        let typed = opened.pty.type_as_agent(&action.bytes).await;
+        if typed.as_ref().is_err_and(|failure| failure.sent == Some(false)) {
+            // Nothing was typed, so it is not counted.
+            session.lock().grant.used_commands -= 1;
+        }
+        let (from, line) = typed?;
         Ok(Typing { pty: opened.pty, from, line, instead: opened.instead })
     }
 }
