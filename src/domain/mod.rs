@@ -8,6 +8,7 @@ pub mod capability;
 pub mod control;
 pub mod cut;
 pub mod digest;
+pub mod echo;
 pub mod escape;
 pub mod grant;
 pub mod hostkey;
