@@ -26,4 +26,5 @@ pub mod seal;
 pub mod secret;
 pub mod shell;
 pub mod target;
+pub mod terminal;
 pub mod transcript;
