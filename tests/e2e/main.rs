@@ -25,6 +25,7 @@ mod host_keys;
 mod odd_servers;
 mod operator_and_daemon;
 mod pause;
+mod pty;
 #[path = "../redteam/mod.rs"]
 mod redteam;
 mod remote_processes_end;

@@ -6,6 +6,7 @@ pub mod exec;
 mod find;
 pub mod keyboard;
 pub mod output;
+pub mod pty;
 mod record;
 pub mod spool;
 pub mod stdin;
@@ -26,10 +27,15 @@ use self::{
     exec::{Actor, Exec, Stop},
     keyboard::Keyboard,
     output::Output,
+    pty::Pty,
     spool::{Allowance, SESSION_BUDGET, Spool},
 };
 use crate::{
-    daemon::{desk::Permit, evidence::Evidence, upstream::Pool},
+    daemon::{
+        desk::Permit,
+        evidence::Evidence,
+        upstream::{self, OpenError, Pool},
+    },
     domain::{
         action,
         authorize::Denied,
@@ -73,6 +79,7 @@ pub struct Session {
     pub pool: Arc<Pool>,
     /// Shared with the owner's other sessions on this target.
     pub keyboard: Arc<Keyboard>,
+    terminal: pty::Slot,
     spool: Spool,
     state: Mutex<State>,
     /// Over when the session is.
@@ -158,6 +165,11 @@ impl Session {
 
     pub fn execs(&self) -> Vec<Arc<Exec>> {
         self.lock().execs.iter().cloned().collect()
+    }
+
+    /// Its terminal, running or ended; `None` where nobody has used one.
+    pub fn open_pty(&self) -> Option<Arc<Pty>> {
+        self.terminal.get()
     }
 
     pub fn shown(&self) -> view::Session {
@@ -282,6 +294,7 @@ impl Sessions {
             created_at,
             pool,
             keyboard,
+            terminal: pty::Slot::default(),
             spool: Spool::new(&self.spool_directory, SESSION_BUDGET, self.recent.clone()),
             state: Mutex::new(state),
             lease: CancellationToken::new(),
@@ -392,6 +405,7 @@ impl Sessions {
         for exec in ends.collect::<Vec<_>>() {
             wait_for_end(&exec).await;
         }
+        session.terminal.ends().await;
         session.pool.close().await;
         let mut record = Record::new(RecordKind::SessionClosed, session.owner.to_string());
         record.target = Some(session.target());
@@ -498,10 +512,9 @@ pub fn closed(id: &Id) -> Failure {
     )
 }
 
-fn no_channel(error: &crate::daemon::upstream::OpenError) -> Failure {
-    use crate::daemon::upstream::OpenError;
+fn no_channel(error: &OpenError) -> Failure {
     match error {
-        OpenError::Connect(why) => crate::daemon::upstream::failure(why),
+        OpenError::Connect(why) => upstream::failure(why),
         OpenError::Closed => Failure::new(
             Code::SessionUnknown,
             "the session is closed",

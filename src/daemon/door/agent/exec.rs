@@ -18,7 +18,7 @@ use crate::{
         },
     },
     domain::{
-        action,
+        action::{self, Action},
         bytes::Bytes,
         id::{Id, Kind, prefix_kind},
         shell,
@@ -97,7 +97,11 @@ impl Caller {
     }
 
     /// Stays while the session is paused or the operator has the keyboard, at most until `over`.
-    pub(super) async fn goes_on(&self, session: &Session, over: Option<Instant>) -> Result<(), Failure> {
+    pub(super) async fn goes_on(
+        &self,
+        session: &Session,
+        over: Option<Instant>,
+    ) -> Result<(), Failure> {
         loop {
             let lifted = self.parts.desk.pauses.lifted();
             tokio::pin!(lifted);
@@ -185,12 +189,20 @@ impl Caller {
     ) -> Result<Sent, Failure> {
         let id = self.parts.desk.find(word, Some(self.identity()))?;
         let over = limit.map(|limit| Instant::now() + limit);
-        let Some(exec) = self.parts.desk.command(&id, self.identity())? else {
-            let answer = match self.parts.desk.wait(self.identity(), &id, limit).await? {
-                Outcome::Returned(returned) => value(&returned)?,
-                _ => value(&self.collect(&id, limit).await?)?,
-            };
-            return Ok(self.outbox.answer(number, Ok(answer)).await);
+        let exec = match self.parts.desk.action(&id, self.identity())? {
+            Action::Exec(exec) => exec,
+            Action::Input(input) => {
+                let typed = self.wait_for_input(number, &id, &input.session, over).await?;
+                return Ok(self.outbox.answer(number, value(&typed)).await);
+            }
+            Action::Handoff(_) => {
+                let returned = self.handed_back(&id, limit).await?;
+                return Ok(self.outbox.answer(number, value(&returned)).await);
+            }
+            Action::Access(_) | Action::Login(_) => {
+                let session = self.collect(&id, limit).await?;
+                return Ok(self.outbox.answer(number, value(&session)).await);
+            }
         };
         let waiting = self.parts.desk.wait(self.identity(), &id, limit);
         let outcome = match self.parts.sessions.to_use(exec.session.as_str(), self.identity()) {
@@ -207,11 +219,7 @@ impl Caller {
             .about(&id)),
             _ => {
                 let session = self.parts.sessions.to_use(exec.session.as_str(), self.identity())?;
-                let held = |failure: Failure| match failure.code {
-                    Code::ControlPaused | Code::ControlOperator => stopped_until(failure, &id),
-                    _ => failure,
-                };
-                self.goes_on(&session, over).await.map_err(held)?;
+                self.goes_on(&session, over).await.map_err(|failure| held(failure, &id))?;
                 let permit = self.permit_approved(&id, &session)?;
                 let exec = self.parts.sessions.run(&session, permit, Some(id), ORPHAN).await?;
                 Ok(self.follow_exec(number, exec, limit, control).await)
@@ -254,9 +262,12 @@ impl Caller {
         word: &str,
         signal: &str,
     ) -> Result<serde_json::Value, Failure> {
+        let name = signal.strip_prefix("SIG").unwrap_or(signal).to_ascii_uppercase();
+        if prefix_kind(word) != Some(Kind::Exec) {
+            return self.signal_terminal(word, &name).await;
+        }
         let (session, exec) = self.parts.sessions.exec(word, Some(self.identity()))?;
         let _turn = session.keyboard.turn(&session.id)?;
-        let name = signal.strip_prefix("SIG").unwrap_or(signal).to_ascii_uppercase();
         match name.as_str() {
             "INT" | "TERM" | "QUIT" | "HUP" | "KILL" => exec.stop(Stop::Cancelled),
             "EOF" => {
@@ -336,6 +347,14 @@ impl Caller {
 /// `sgw wait` with this id stays until it goes on.
 pub(super) fn stopped_until(stopped: Failure, id: &Id) -> Failure {
     Failure { hint: format!("sgw wait {id}"), ..stopped.about(id) }
+}
+
+/// A pause, or a keyboard, that keeps a yes from being used.
+pub(super) fn held(failure: Failure, request: &Id) -> Failure {
+    match failure.code {
+        Code::ControlPaused | Code::ControlOperator => stopped_until(failure, request),
+        _ => failure,
+    }
 }
 
 fn not_a_command(error: &shell::ShellError) -> Failure {
