@@ -104,7 +104,10 @@ pub fn requests(requests: &[view::Request]) -> String {
         let what = match (&request.command, &request.reason) {
             (Some(command), _) => exact(command.as_slice(), WIDE),
             (None, Some(reason)) => visible(reason, WIDE),
-            (None, None) => String::new(),
+            (None, None) => match &request.hop {
+                Some(hop) => format!("log in again: {} asks", plain(hop)),
+                None => String::new(),
+            },
         };
         table.row(vec![
             plain(&request.id),

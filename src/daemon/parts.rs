@@ -69,7 +69,8 @@ impl Parts {
     /// What the desk shows of a session that a command would run in.
     pub fn session_shown(&self, id: &Id) -> Option<SessionShown> {
         let session = self.sessions.to_see(id.as_str(), None).ok()?;
-        Some(SessionShown { target: session.target(), place: session.places() })
+        let asked_at = session.pool.asked_at().into_iter().next();
+        Some(SessionShown { target: session.target(), place: session.places(), asked_at })
     }
 
     /// Open sessions, of one identity or of all.

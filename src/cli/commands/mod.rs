@@ -10,6 +10,7 @@ mod demo;
 mod deny;
 pub mod exec;
 mod handoff;
+mod help;
 mod history;
 mod init;
 mod input;
@@ -49,6 +50,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<close::Close>("close", Who::Agent),
     entry::<whoami::Whoami>("whoami", Who::Agent),
     entry::<instructions::Instructions>("instructions", Who::Agent),
+    entry::<help::Help>("help", Who::Agent),
     entry::<init::Init>("init", Who::Operator),
     entry::<unlock::Unlock>("unlock", Who::Operator),
     entry::<requests::Requests>("requests", Who::Operator),

@@ -2,6 +2,7 @@
 //! nobody's effects.
 
 mod handoff;
+mod login;
 mod pause;
 mod permit;
 mod queue;
@@ -37,7 +38,7 @@ use crate::{
 /// What became of a request that somebody waited for.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Access was given: the session, now collected.
+    /// Access was given, or a session is logged in again: the session, now collected.
     Session(Id),
     /// A command was approved and has not run yet.
     Approved,
@@ -376,7 +377,7 @@ impl Desk {
         })?
     }
 
-    /// Records the yes. `session` is what an access request led to.
+    /// Records the yes. `session` is what a request for access, or for a login, led to.
     pub fn approved(&self, id: &Id, shown: &Digest, session: Option<Id>) -> Result<(), Failure> {
         let now = (self.now)();
         self.entry(id, None, |entry| {

@@ -81,7 +81,10 @@ impl Pauses {
     pub fn check<N: AsRef<str>>(&self, identity: &Identity, target: &[N]) -> Result<(), Failure> {
         let state = self.lock();
         let named = |word: &str| state.words.contains(word);
-        if state.everyone || named(&identity.to_string()) || target.iter().any(|one| named(one.as_ref())) {
+        if state.everyone
+            || named(&identity.to_string())
+            || target.iter().any(|one| named(one.as_ref()))
+        {
             return Err(Failure::new(
                 Code::ControlPaused,
                 "the operator has paused this",

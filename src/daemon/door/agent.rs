@@ -3,6 +3,7 @@
 mod exec;
 mod handoff;
 mod input;
+mod login;
 mod look;
 
 pub use look::exec_shown;

@@ -3,9 +3,11 @@
 
 mod approve;
 mod ask;
+mod login;
 mod pause;
 mod records;
 mod settings;
+mod way;
 
 use std::{
     collections::HashMap,

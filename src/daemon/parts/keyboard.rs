@@ -69,9 +69,9 @@ impl Parts {
             if !over() {
                 continue;
             }
-            let back = self.sessions.give_back(&session, SGW, None, |keyboard| {
-                keyboard.only_handed_over() && over()
-            });
+            let back = self
+                .sessions
+                .give_back(&session, SGW, None, |keyboard| keyboard.only_handed_over() && over());
             if let Err(failure) = back.await {
                 tracing::warn!(code = %failure.code, "a keyboard stays with the operator");
             }

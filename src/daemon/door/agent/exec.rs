@@ -20,6 +20,7 @@ use crate::{
     domain::{
         action::{self, Action},
         bytes::Bytes,
+        capability::Capability,
         id::{Id, Kind, prefix_kind},
         shell,
     },
@@ -54,7 +55,10 @@ impl Caller {
         let orphan = asked.orphan_ms.map_or(ORPHAN, Duration::from_millis);
         let (stdin, no_ask) = (asked.stdin, asked.no_ask);
         let wait = asked.wait_ms.map(Duration::from_millis);
+        let over = wait.map(|wait| Instant::now() + wait);
         let action = self.read_exec(asked, &session)?;
+        self.logged_in(number, &session, Capability::Exec, no_ask, over).await?;
+        self.check_paused(&session)?;
         let (grant, place) = (session.grant(), session.place());
         let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
         let verdict = self.parts.desk.judge_exec(&self.asker, &ground, action, no_ask)?;
@@ -74,6 +78,9 @@ impl Caller {
                         // The yes is kept: `sgw wait` comes back for it.
                         let stopped = self.check_stopped(&session);
                         stopped.map_err(|stopped| stopped_until(stopped, &id))?;
+                        let logged_in =
+                            self.logged_in(number, &session, Capability::Exec, no_ask, over);
+                        logged_in.await.map_err(|failure| still_held(failure, &id))?;
                         (self.permit_approved(&id, &session)?, Some(id))
                     }
                 }
@@ -219,7 +226,10 @@ impl Caller {
             .about(&id)),
             _ => {
                 let session = self.parts.sessions.to_use(exec.session.as_str(), self.identity())?;
-                self.goes_on(&session, over).await.map_err(|failure| held(failure, &id))?;
+                let held = |failure| still_held(failure, &id);
+                self.goes_on(&session, over).await.map_err(held)?;
+                let logged_in = self.logged_in(number, &session, Capability::Exec, false, over);
+                logged_in.await.map_err(held)?;
                 let permit = self.permit_approved(&id, &session)?;
                 let exec = self.parts.sessions.run(&session, permit, Some(id), ORPHAN).await?;
                 Ok(self.follow_exec(number, exec, limit, control).await)
@@ -349,10 +359,12 @@ pub(super) fn stopped_until(stopped: Failure, id: &Id) -> Failure {
     Failure { hint: format!("sgw wait {id}"), ..stopped.about(id) }
 }
 
-/// A pause, or a keyboard, that keeps a yes from being used.
-pub(super) fn held(failure: Failure, request: &Id) -> Failure {
+/// What holds a command up whose yes is kept: waiting for the yes is waiting for that too.
+pub(super) fn still_held(failure: Failure, id: &Id) -> Failure {
     match failure.code {
-        Code::ControlPaused | Code::ControlOperator => stopped_until(failure, request),
+        Code::ControlPaused | Code::ControlOperator | Code::RequestPending => {
+            stopped_until(failure, id)
+        }
         _ => failure,
     }
 }

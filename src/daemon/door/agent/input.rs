@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     Caller,
-    exec::{held, stopped_until},
+    exec::{still_held, stopped_until},
     value, view,
 };
 use crate::{
@@ -106,7 +106,7 @@ impl Caller {
             Err(_over) => waiting.await?,
         };
         let session = session?;
-        self.goes_on(&session, over).await.map_err(|failure| held(failure, id))?;
+        self.goes_on(&session, over).await.map_err(|failure| still_held(failure, id))?;
         let permit = self.permit_input(id, &session, true)?;
         let until = Until { pattern: None, settle: SETTLE, timeout: TIMEOUT };
         self.type_and_read(number, &session, permit, Some(id.clone()), &until).await

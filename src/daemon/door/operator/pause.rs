@@ -52,7 +52,10 @@ impl Operator {
         let near = told(nearest(word, &known));
         Err(Failure::new(
             Code::UsageArguments,
-            format!("no identity or target {} works or waits here{near}", exact(word.as_bytes(), 60)),
+            format!(
+                "no identity or target {} works or waits here{near}",
+                exact(word.as_bytes(), 60)
+            ),
             "sgw sessions --all lists them; sgw pause --all stops everything",
         ))
     }

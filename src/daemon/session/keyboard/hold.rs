@@ -103,10 +103,10 @@ impl Keyboard {
     /// How the hold would end now; none where the agent has it.
     pub fn held(&self) -> Option<GivenBack> {
         let state = self.lock();
-        state.hold.as_ref().map(|hold| GivenBack {
-            lasted: hold.since.elapsed(),
-            was_private: hold.was_private,
-        })
+        state
+            .hold
+            .as_ref()
+            .map(|hold| GivenBack { lasted: hold.since.elapsed(), was_private: hold.was_private })
     }
 
     /// It is the agent's again; `word` is what the operator says.
