@@ -134,7 +134,7 @@ impl Caller {
         request: Option<Id>,
         until: &Until,
     ) -> Result<view::Typed, Failure> {
-        let Typing { pty, from, instead } =
+        let Typing { pty, from, line, instead } =
             self.parts.sessions.type_input(session, permit, request).await?;
         if instead {
             let text = "the terminal had ended; this is a new one".to_owned();
@@ -142,7 +142,7 @@ impl Caller {
         }
         let stopped = read_on(session, &pty, from, until).await?;
         let page = pty.page(from, Want::First(usize::MAX), |_| true);
-        pty.has_read(from, page.cursor);
+        pty.has_read(line, page.cursor);
         Ok(view::Typed {
             output: reading::of_pty(session, page, !pty.has_ended()),
             matched: until.pattern.is_some().then_some(stopped == Stopped::Matched),

@@ -87,14 +87,17 @@ impl Pty {
     }
 
     /// Types as the agent, as long as the agent has the keyboard: asked before each piece. Gives where
-    /// the transcript stood just before.
+    /// the transcript stood just before, and where that line begins.
     ///
     /// # Errors
     /// The keyboard was taken, of which `sent` says whether something had been typed; the terminal
     /// ended.
-    async fn type_as_agent(&self, bytes: &[u8]) -> Result<u64, Failure> {
+    async fn type_as_agent(&self, bytes: &[u8]) -> Result<(u64, u64), Failure> {
         let _turn = self.turn.lock().await;
-        let from = self.end();
+        let from = {
+            let model = self.model();
+            (model.transcript.cursor(), model.transcript.line_start())
+        };
         let mut rest = bytes;
         while !rest.is_empty() {
             let sent = rest.len() < bytes.len();
@@ -223,17 +226,13 @@ impl Pty {
         self.model().read_to
     }
 
-    /// The agent has read from `from` to `to`. What lies unread before is not passed over.
+    /// The agent has read from `from` to `to`, both at a line's begin. What lies unread before is not
+    /// passed over.
     pub fn has_read(&self, from: u64, to: u64) {
         let mut model = self.model();
         if model.read_to >= from {
             model.read_to = model.read_to.max(to);
         }
-    }
-
-    /// Where the line begins that the cursor stands in.
-    pub fn line_start(&self) -> u64 {
-        self.model().transcript.line_start()
     }
 
     /// The session is over: less of it is kept.

@@ -64,10 +64,11 @@ pub struct Opened {
     pub instead: bool,
 }
 
-/// What was typed, and where the transcript stood before.
+/// What was typed, where the transcript stood before, and where that line began.
 pub struct Typing {
     pub pty: Arc<Pty>,
     pub from: u64,
+    pub line: u64,
     pub instead: bool,
 }
 
@@ -190,8 +191,8 @@ impl Sessions {
             // Nothing was typed, so nothing is counted.
             session.lock().grant.used_commands -= 1;
         }
-        let from = typed?;
-        Ok(Typing { pty: opened.pty, from, instead: opened.instead })
+        let (from, line) = typed?;
+        Ok(Typing { pty: opened.pty, from, line, instead: opened.instead })
     }
 }
 
