@@ -12,6 +12,7 @@
 mod bad_frames;
 mod bad_input;
 mod command_approval;
+mod control;
 mod credentials;
 mod demo;
 mod evidence;
