@@ -15,6 +15,7 @@ mod error;
 mod failure;
 mod handler;
 mod hosts;
+mod look;
 mod interview;
 mod pool;
 mod slots;
@@ -37,6 +38,7 @@ pub use end::RemoteEnd;
 pub use error::{ChannelError, ConnectError, ConnectFault, HostKeyRefusal, OpenError, Step};
 pub use failure::failure;
 pub use hosts::{Answer, Hosts};
+pub use look::Look;
 pub use pool::{Pool, PoolOptions};
 
 use crate::domain::{hostkey::Unknown, secret::Secret, target::Hop};
