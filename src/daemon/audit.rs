@@ -152,6 +152,18 @@ pub async fn settings_changed(
     write(evidence, record).await
 }
 
+/// A pause and its end; everyone's where nothing is named.
+pub async fn paused(
+    evidence: &Evidence,
+    kind: Kind,
+    by: &str,
+    what: Option<&str>,
+) -> Result<(), Failure> {
+    let mut record = Record::new(kind, by);
+    record.action = fields([("what", serde_json::to_value(what))]);
+    write(evidence, record).await
+}
+
 /// The daemon's own beginning and end.
 pub async fn daemon(evidence: &Evidence, kind: Kind, revision: u64) -> Result<(), Failure> {
     let mut record = Record::new(kind, SGW);

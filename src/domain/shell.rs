@@ -93,6 +93,14 @@ pub fn wrap(
     Ok(wire)
 }
 
+/// What opens a terminal: the account's login shell, whichever it is, with its marker, and with pagers
+/// that don't wait for a key. The account's shell may not read `${…:-…}`, so that `sh` is asked.
+pub fn login(marker: &str) -> Vec<u8> {
+    let pagers = "export PAGER=cat GIT_PAGER=cat SYSTEMD_PAGER=cat MANPAGER=cat; ";
+    let shell = "exec /bin/sh -c 'exec \"${SHELL:-/bin/sh}\" -l'";
+    [export_marker(marker).as_str(), pagers, shell].concat().into_bytes()
+}
+
 /// The first of several words that looks as if it were meant for the shell (`&&`, `|`, `2>&1`), where
 /// it is going to be an argument.
 pub fn looks_like_operator_word(argv: &[Vec<u8>]) -> Option<&[u8]> {

@@ -12,6 +12,7 @@
 mod bad_frames;
 mod bad_input;
 mod command_approval;
+mod control;
 mod credentials;
 mod demo;
 mod evidence;
@@ -25,6 +26,7 @@ mod logins;
 mod odd_servers;
 mod operator_and_daemon;
 mod pause;
+mod pty;
 #[path = "../redteam/mod.rs"]
 mod redteam;
 mod remote_processes_end;

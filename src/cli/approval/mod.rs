@@ -80,6 +80,9 @@ impl<'a> Approval<'a> {
         let _claimed: serde_json::Value = connection.call(&claim).await?;
         let ask = Request::Question { id: id.to_owned() };
         let question: view::Question = connection.call(&ask).await?;
+        if question.request.kind == view::Kind::Handoff {
+            return Err(to_the_keyboard(&question.request).into());
+        }
         let terms = match &question.terms {
             Some(asked) => Some(narrowed(asked, answers)?),
             None => None,
@@ -106,6 +109,13 @@ impl<'a> Approval<'a> {
         };
         send::approve(self, chosen, connection).await
     }
+}
+
+/// A handoff asks for hands, not for a yes.
+fn to_the_keyboard(request: &view::Request) -> Failure {
+    let message = format!("{} asks you to the keyboard; a yes alone does nothing", request.id);
+    let hint = format!("sgw attach {}", request.session.as_deref().unwrap_or("SESSION"));
+    Failure::new(Code::UsageArguments, message, hint).about(&request.id)
 }
 
 /// What the flags leave of what was asked; more than that can't be given.

@@ -9,8 +9,11 @@ pub mod daemon;
 mod demo;
 mod deny;
 pub mod exec;
+mod handoff;
+mod help;
 mod history;
 mod init;
+mod input;
 mod instructions;
 mod lock;
 mod man;
@@ -19,6 +22,7 @@ mod pause;
 mod request;
 mod requests;
 mod resume;
+mod return_;
 mod sessions;
 mod show;
 mod signal;
@@ -36,19 +40,23 @@ pub const ENTRIES: &[Entry] = &[
     entry::<request::Request>("request", Who::Agent),
     entry::<exec::Exec>("exec", Who::Agent),
     entry::<wait::Wait>("wait", Who::Agent),
+    entry::<input::Input>("input", Who::Agent),
     entry::<output::Output>("output", Who::Agent),
     entry::<signal::Signal>("signal", Who::Agent),
+    entry::<handoff::Handoff>("handoff", Who::Agent),
     entry::<sessions::Sessions>("sessions", Who::Agent),
     entry::<history::History>("history", Who::Agent),
     entry::<show::Show>("show", Who::Agent),
     entry::<close::Close>("close", Who::Agent),
     entry::<whoami::Whoami>("whoami", Who::Agent),
     entry::<instructions::Instructions>("instructions", Who::Agent),
+    entry::<help::Help>("help", Who::Agent),
     entry::<init::Init>("init", Who::Operator),
     entry::<unlock::Unlock>("unlock", Who::Operator),
     entry::<requests::Requests>("requests", Who::Operator),
     entry::<approve::Approve>("approve", Who::Operator),
     entry::<deny::Deny>("deny", Who::Operator),
+    entry::<return_::Return>("return", Who::Operator),
     entry::<lock::Lock>("lock", Who::Operator),
     entry::<pause::Pause>("pause", Who::Operator),
     entry::<resume::Resume>("resume", Who::Operator),

@@ -1,4 +1,4 @@
-//! `sgw output`: what a command printed.
+//! `sgw output`: what a command or a terminal printed.
 
 use serde_json::Value;
 
@@ -14,9 +14,9 @@ use crate::{
     protocol::{agent, view},
 };
 
-/// Show what a command printed, also while it runs and for a day afterwards
+/// Show what a command or a session's terminal printed
 ///
-/// Lines, without escape sequences. --new goes on from your last read, --since from a cursor that an
+/// Of a command also while it runs, and for a day afterwards. Lines, without escape sequences. --new goes on from your last read, --since from a cursor that an
 /// earlier answer gave (--json): every line comes exactly once. Of a very long output the first and the
 /// last 5 MB are kept, and what is missing is told.
 #[derive(Debug, clap::Args)]
@@ -25,10 +25,12 @@ Examples:
   sgw output x-9fd --tail 50
   sgw output x-9fd --new
   sgw output x-9fd --grep 'error|warn'
-  sgw output x-9fd --raw > core.bin")]
+  sgw output x-9fd --raw > core.bin
+  sgw output s-4fk --new
+  sgw output s-4fk --screen")]
 pub struct Output {
-    /// What printed it: x-…
-    #[arg(value_name = "ID", required = true, add = super::completions::ids("execs"))]
+    /// What printed it: x-…, or a session for its terminal
+    #[arg(value_name = "ID", required = true, add = super::completions::ids("any"))]
     ids: Vec<String>,
     /// Only what came since your last read
     #[arg(long, conflicts_with = "since")]
@@ -48,6 +50,9 @@ pub struct Output {
     /// The bytes as they came, not lines
     #[arg(long, conflicts_with_all = ["limit", "tail", "grep"])]
     raw: bool,
+    /// The terminal as a person sees it now
+    #[arg(long, conflicts_with_all = ["limit", "tail", "grep", "raw", "follow", "new", "since"])]
+    screen: bool,
     /// Go on until the command ends
     #[arg(long)]
     follow: bool,
@@ -75,7 +80,7 @@ impl Output {
             tail: self.tail,
             grep: self.grep.clone(),
             raw: self.raw,
-            screen: false,
+            screen: self.screen,
             follow: self.follow,
         }
     }
@@ -129,7 +134,7 @@ fn show(context: &Context, page: &view::Output) {
     page.lines.iter().for_each(|line| context.ui.line(line));
 }
 
-fn missed(context: &Context, bytes: u64) {
+pub fn missed(context: &Context, bytes: u64) {
     if bytes > 0 {
         context.ui.note(&format!("{bytes} bytes before this are no longer kept"));
     }

@@ -38,6 +38,15 @@ impl Operator {
         let id = whole(&approve.id)?;
         let shown = self.parts.desk.show(id.as_str(), None, |id| self.parts.session_shown(id))?;
         let session = match shown.kind {
+            view::Kind::Handoff => {
+                let session = shown.session.unwrap_or_default();
+                return Err(Failure::new(
+                    Code::UsageArguments,
+                    format!("{id} asks you to the keyboard; a yes alone does nothing"),
+                    format!("sgw attach {session}"),
+                )
+                .about(id));
+            }
             view::Kind::Command => {
                 self.approve_command(&id, &approve.digest).await?;
                 None
