@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    action::{Access, Action, Exec},
+    action::{Access, Action, Exec, Login},
     capability::Capability,
     digest::Digest,
     grant::{Grant, Mode, Terms},
@@ -97,6 +97,38 @@ pub fn authorize_shown_access(
     Ok(Allowed(Access { terms: terms.clone(), ..access }))
 }
 
+/// Whether a person may be asked to log in again for a session, by somebody who then needs
+/// `capability` in it.
+pub fn check_login(
+    identity: &Identity,
+    owner: &Identity,
+    grant: &Grant,
+    capability: Capability,
+    now: Timestamp,
+) -> Result<(), Denied> {
+    may_use(identity, owner, grant, now)?;
+    if !grant.capabilities.contains(&capability) {
+        return Err(Denied::Capability(capability));
+    }
+    if grant.has_commands_left() { Ok(()) } else { Err(Denied::Exhausted) }
+}
+
+/// The operator said yes to what `shown` stands for: logging in again. The grant must still hold.
+pub fn authorize_shown_login(
+    request: &mut Request,
+    shown: &Digest,
+    owner: &Identity,
+    grant: &Grant,
+    now: Timestamp,
+) -> Result<Allowed<Login>, NotApproved> {
+    let Action::Login(login) = request.action.clone() else {
+        return Err(NotApproved::OtherKind);
+    };
+    may_use(&request.identity, owner, grant, now).map_err(NotApproved::Denied)?;
+    request.check_shown(shown, now).map_err(NotApproved::Request)?;
+    Ok(Allowed(login))
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotApproved {
     #[error("the approval is for another kind of action")]
@@ -115,17 +147,28 @@ fn may_exec(
     grant: &Grant,
     now: Timestamp,
 ) -> Result<(), Denied> {
-    if identity != owner {
-        return Err(Denied::NotYours);
-    }
-    if now >= grant.expires_at {
-        return Err(Denied::Expired);
-    }
+    may_use(identity, owner, grant, now)?;
     if !grant.capabilities.contains(&Capability::Exec) {
         return Err(Denied::Capability(Capability::Exec));
     }
     if !grant.has_commands_left() {
         return Err(Denied::Exhausted);
+    }
+    Ok(())
+}
+
+/// What holds for whatever is done in a session.
+fn may_use(
+    identity: &Identity,
+    owner: &Identity,
+    grant: &Grant,
+    now: Timestamp,
+) -> Result<(), Denied> {
+    if identity != owner {
+        return Err(Denied::NotYours);
+    }
+    if now >= grant.expires_at {
+        return Err(Denied::Expired);
     }
     Ok(())
 }

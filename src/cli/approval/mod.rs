@@ -2,6 +2,7 @@
 //! route that it leads over, and to the credentials chosen for each machine on it.
 
 mod credentials;
+mod quoted;
 mod send;
 mod shown;
 
@@ -18,7 +19,7 @@ use super::{
     },
 };
 use crate::{
-    client::Connection,
+    client::{Connection, operator::Proven},
     domain::{
         capability::Capabilities,
         grant::{Mode, Terms},
@@ -51,6 +52,7 @@ pub struct Answers {
 /// A request that was shown, and is claimed by this connection.
 pub struct Approval<'a> {
     context: &'a Context,
+    proven: &'a Proven,
     answers: &'a Answers,
     question: view::Question,
     /// What is given; `None` for kinds that have no terms.
@@ -69,6 +71,7 @@ impl<'a> Approval<'a> {
     /// Claims a request, works out where it leads, and shows it all.
     pub async fn look(
         context: &'a Context,
+        proven: &'a Proven,
         connection: &mut Connection,
         id: &str,
         answers: &'a Answers,
@@ -77,15 +80,21 @@ impl<'a> Approval<'a> {
         let _claimed: serde_json::Value = connection.call(&claim).await?;
         let ask = Request::Question { id: id.to_owned() };
         let question: view::Question = connection.call(&ask).await?;
+        if question.request.kind == view::Kind::Handoff {
+            return Err(to_the_keyboard(&question.request).into());
+        }
         let terms = match &question.terms {
             Some(asked) => Some(narrowed(asked, answers)?),
             None => None,
         };
-        let leads_somewhere =
-            question.request.kind == view::Kind::Access && question.prolongs.is_none();
-        let way =
-            if leads_somewhere { Some(find_way(&question.request, answers).await?) } else { None };
-        let approval = Self { context, answers, question, terms, way };
+        let way = match question.request.kind {
+            view::Kind::Access if question.prolongs.is_none() => {
+                Some(find_way(&question.request, answers).await?)
+            }
+            view::Kind::Login => Some(known_way(&question, answers).await?),
+            _ => None,
+        };
+        let approval = Self { context, proven, answers, question, terms, way };
         if !context.ui.json {
             context.ui.say(&shown::text(context.ui, &approval));
         }
@@ -95,11 +104,18 @@ impl<'a> Approval<'a> {
     /// Chooses how to log in, and says yes.
     pub async fn give(self, connection: &mut Connection) -> Result<view::Decided, Stop> {
         let chosen = match &self.way {
-            Some(way) => credentials::choose(self.context, self.answers, &way.resolved).await?,
+            Some(way) => credentials::choose(&self, &way.resolved).await?,
             None => Chosen::default(),
         };
         send::approve(self, chosen, connection).await
     }
+}
+
+/// A handoff asks for hands, not for a yes.
+fn to_the_keyboard(request: &view::Request) -> Failure {
+    let message = format!("{} asks you to the keyboard; a yes alone does nothing", request.id);
+    let hint = format!("sgw attach {}", request.session.as_deref().unwrap_or("SESSION"));
+    Failure::new(Code::UsageArguments, message, hint).about(&request.id)
 }
 
 /// What the flags leave of what was asked; more than that can't be given.
@@ -124,17 +140,32 @@ fn narrowed(asked: &Terms, answers: &Answers) -> Result<Terms, Failure> {
 async fn find_way(request: &view::Request, answers: &Answers) -> Result<Way, Failure> {
     let asked =
         Destination { user: request.user.clone(), host: request.host.clone(), port: request.port };
+    let resolved = route::resolve(&resolver(answers)?, &asked).await;
+    Ok(looked_up(resolved.map_err(|error| unresolved(&error))?))
+}
+
+/// The way of a session that is there: ssh_config only says what could log in at each machine.
+async fn known_way(question: &view::Question, answers: &Answers) -> Result<Way, Failure> {
+    let hops = question.place.iter().map(|place| place.hop.clone()).collect();
+    let asked = question.request.target.parse::<Destination>().ok();
+    let resolved = route::known(&resolver(answers)?, asked.as_ref(), hops).await;
+    Ok(looked_up(resolved.map_err(|error| unresolved(&error))?))
+}
+
+fn resolver(answers: &Answers) -> Result<Resolver, Failure> {
     let sources = answers.ssh_config.clone().map_or(Sources::Usual, Sources::File);
-    let resolver = Resolver::new(sources, Account::current()).map_err(|e| unresolved(&e))?;
-    let resolved = route::resolve(&resolver, &asked).await.map_err(|error| unresolved(&error))?;
-    let mut resolved = resolved;
+    Resolver::new(sources, Account::current()).map_err(|error| unresolved(&error))
+}
+
+/// With what known_hosts files say.
+fn looked_up(mut resolved: Resolved) -> Way {
     let mut known = Vec::new();
     for hop in &resolved.hops {
         let read = known_hosts::read(hop);
         resolved.notes.extend(read.notes);
         known.push(read.found.entries);
     }
-    Ok(Way { resolved, known })
+    Way { resolved, known }
 }
 
 fn unresolved(error: &ConfigError) -> Failure {

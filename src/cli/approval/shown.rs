@@ -36,6 +36,7 @@ pub fn text(ui: Ui, approval: &Approval) -> String {
         Some(reason) if !reason.is_empty() => {
             row("reason", format!("\"{}\"", visible(reason, REASON)))
         }
+        _ if request.kind == view::Kind::Login => {}
         _ => row("reason", "none given".to_owned()),
     }
     if let Some(command) = &request.command {
@@ -62,9 +63,17 @@ pub fn text(ui: Ui, approval: &Approval) -> String {
             row("", format!("asked: {}", given(asked)));
         }
     }
+    let login = request.kind == view::Kind::Login;
     match &approval.way {
-        Some(way) => way_rows(ui, way, &mut row),
-        None => place_rows(ui, question, &mut row),
+        Some(way) if !login => way_rows(ui, way, &mut row),
+        Some(way) => {
+            place_rows(ui, question, "logs in", &mut row);
+            way.resolved.notes.iter().for_each(|note| row("note", visible(note, WORD)));
+        }
+        None => place_rows(ui, question, "runs on", &mut row),
+    }
+    if let Some(hop) = request.hop.as_ref().filter(|_| login) {
+        row("person", format!("{} asked for one at the last login", word(hop)));
     }
     let view::Past { approved, denied } = question.past;
     if approved + denied > 0 {
@@ -76,6 +85,9 @@ pub fn text(ui: Ui, approval: &Approval) -> String {
 fn because(rule: &str) -> String {
     match rule {
         "mode.each" => "because each command of this session is (mode each)".to_owned(),
+        "login.lost" => {
+            "because the connection was lost, and only a person can log in there again".to_owned()
+        }
         "mode.read" => "because it does more than read (mode read)".to_owned(),
         rule => format!("because {}", visible(rule, WORD)),
     }
@@ -83,7 +95,7 @@ fn because(rule: &str) -> String {
 
 /// Cuts a row into lines that fit, so that no word from outside ever begins a line of the terminal:
 /// it could look like a row of ours. What styles the text takes no room.
-fn folded(text: &str, room: usize) -> Vec<String> {
+pub(super) fn folded(text: &str, room: usize) -> Vec<String> {
     let (mut lines, mut line, mut columns) = (Vec::new(), String::new(), 0);
     let mut chars = text.chars();
     while let Some(char) = chars.next() {
@@ -191,10 +203,10 @@ fn key(known: &Known) -> String {
 }
 
 /// Where a command runs, or time is added: the session's own route.
-fn place_rows(ui: Ui, question: &view::Question, row: &mut impl FnMut(&str, String)) {
+fn place_rows(ui: Ui, question: &view::Question, verb: &str, row: &mut impl FnMut(&str, String)) {
     let count = question.place.len();
     for (at, place) in question.place.iter().enumerate() {
-        let name = if at + 1 == count { "runs on" } else { "over" };
+        let name = if at + 1 == count { verb } else { "over" };
         let key = place.host_key.as_deref().map_or("unknown".to_owned(), word);
         row(name, format!("{} (host key {key})", ui.bold(&hop_text(&place.hop))));
     }

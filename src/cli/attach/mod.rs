@@ -358,15 +358,19 @@ impl Attached<'_> {
             escape: self.escape,
             password: self.status.password(),
         };
+        let mut panel = Vec::new();
         let (status, typing) = match &self.question {
-            Some(question) => question.status(&about, columns),
+            Some(question) => {
+                panel = question.panel(&about);
+                question.status(&about, columns, &mut panel)
+            }
+            None if self.detector.waits() => (self.status.offer(self.escape), None),
             None => (self.status.line(columns), None),
         };
         let hint = match &self.question {
             Some(_) => String::new(),
-            None => Status::hint(self.escape, self.detector.waits()),
+            None => Status::hint(self.escape),
         };
-        let panel = self.question.as_ref().map_or_else(Vec::new, |question| question.panel(&about));
         let picture = Picture {
             screen: self.model.as_ref().map(Model::screen),
             panel: &panel,

@@ -5,6 +5,7 @@ use crate::{
     cli::ui::terminal::{
         escape::Escape,
         keys::{Key, Line},
+        text,
     },
     domain::escape::{exact, visible},
     protocol::view,
@@ -104,11 +105,17 @@ impl Question {
         }
     }
 
-    /// The status line, and on it the column of the cursor where something is typed.
-    pub fn status(&self, about: &About, columns: usize) -> (String, Option<usize>) {
+    /// The status line, and on it the column of the cursor where something is typed. What it has no
+    /// room for goes to the panel.
+    pub fn status(
+        &self,
+        about: &About,
+        columns: usize,
+        panel: &mut Vec<String>,
+    ) -> (String, Option<usize>) {
         let text = match self {
             Question::Leave => {
-                format!(" Leave {}: h hand it back  k keep it  c close it  Esc stay", about.session)
+                format!(" Leave {}?  h hand back  k keep  c close  Esc stay", about.session)
             }
             Question::Close => {
                 format!(" Close {} and end all that runs in it?  y yes  n no", about.session)
@@ -123,20 +130,22 @@ impl Question {
             Question::Word(line) => {
                 let ask = " A word to the agent (Enter alone: none): ";
                 let shown = line.tail(columns.saturating_sub(ask.len() + 1));
-                let column = ask.len() + crate::cli::ui::terminal::text::width(&shown);
+                let column = ask.len() + text::width(&shown);
                 return (format!("{ask}{shown}"), Some(column));
             }
         };
-        (text, None)
+        let mut lines = text::wrapped(&text, columns);
+        let last = lines.pop().unwrap_or_default();
+        panel.extend(lines);
+        (last, None)
     }
 
     /// The lines above the status line.
     pub fn panel(&self, about: &About) -> Vec<String> {
         match self {
-            Question::Leave | Question::Word(_) if about.password => vec![
-                " Was sudo given a password here? Then stay (Esc), type: sudo -k, and leave after it."
-                    .to_owned(),
-            ],
+            Question::Leave | Question::Word(_) if about.password => {
+                vec![" If sudo got a password: Esc, type sudo -k, then leave.".to_owned()]
+            }
             Question::Help => help(about.escape),
             Question::Commands(commands) => commands.panel(),
             _ => Vec::new(),
@@ -292,13 +301,18 @@ mod tests {
     fn what_is_typed_stands_on_the_status_line() {
         let mut question = Question::Leave;
         answer(&mut question, "hlogged in");
-        let (status, cursor) = question.status(&about(true), 80);
+        let (status, cursor) = question.status(&about(true), 80, &mut Vec::new());
         assert!(status.ends_with(": logged in"), "{status}");
         assert_eq!(cursor, Some(status.len()));
         assert!(question.panel(&about(true))[0].contains("sudo -k"));
         assert!(question.panel(&about(false)).is_empty());
         answer(&mut question, &"x".repeat(600));
-        let (status, _) = question.status(&about(true), 60);
+        let (status, _) = question.status(&about(true), 60, &mut Vec::new());
         assert!(status.len() < 60, "{status}");
+        let mut panel = Vec::new();
+        let (status, _) = Question::Leave.status(&about(false), 20, &mut panel);
+        assert_eq!((panel.join("\n") + "\n" + &status).as_str(), {
+            " Leave s-4fk? h hand\n back k keep c close\n Esc stay"
+        });
     }
 }

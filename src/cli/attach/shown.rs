@@ -67,15 +67,24 @@ impl Status {
         self.ends_in_secrets
     }
 
-    /// The words of the status line, without its right end.
-    pub fn line(&self, columns: usize) -> String {
-        let mode = match (self.control, self.private, columns < NARROW) {
+    fn mode(&self, columns: usize) -> &'static str {
+        match (self.control, self.private, columns < NARROW) {
             (None, ..) => "attaching …",
             (Some(view::Control::Agent), ..) => "THE AGENT HAS THE KEYBOARD",
             (_, true, true) => "PRIVATE",
             (_, true, false) => "PRIVATE - the agent sees nothing",
             (_, false, _) => "SHARED",
-        };
+        }
+    }
+
+    /// While the escape character is held back: what may follow it.
+    pub fn offer(&self, escape: Escape) -> String {
+        format!(" {}  {escape} . leave  p private  k commands  ? help", self.mode(0))
+    }
+
+    /// The words of the status line, without its right end.
+    pub fn line(&self, columns: usize) -> String {
+        let mode = self.mode(columns);
         let mut line = format!(" {mode}  {} {}", self.place, self.session);
         if let Some(note) = &self.note {
             return format!("{line}  {note}");
@@ -87,12 +96,8 @@ impl Status {
     }
 
     /// Its right end.
-    pub fn hint(escape: Escape, waits: bool) -> String {
-        match (escape.is_off(), waits) {
-            (true, _) => String::new(),
-            (false, false) => format!("Enter {escape} ? help "),
-            (false, true) => ". leave  p private  k commands  ? help ".to_owned(),
-        }
+    pub fn hint(escape: Escape) -> String {
+        if escape.is_off() { String::new() } else { format!("Enter {escape} ? help ") }
     }
 }
 

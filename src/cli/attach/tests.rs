@@ -109,6 +109,7 @@ fn session(id: &str, running: &[&str]) -> view::Session {
         },
         created_at: jiff::Timestamp::UNIX_EPOCH,
         expires_at: jiff::Timestamp::MAX,
+        paused: false,
         running: running.iter().map(|id| (*id).to_owned()).collect(),
         waiting: None,
     }
@@ -179,7 +180,7 @@ fn the_keyboard_is_handed_back_with_a_word() {
     let end = attached(async |daemon, person| {
         person.types("\r~.");
         daemon.reads("\r").await;
-        person.sees("h hand it back").await;
+        person.sees("h hand back").await;
         person.types("h");
         person.sees("A word to the agent").await;
         person.types("logged in\r");
@@ -207,7 +208,7 @@ fn a_return_that_fails_is_told_and_nobody_leaves() {
     let end = attached(async |daemon, person| {
         person.types("~.h\r");
         // What came in the same read as the escape was not typed as an answer.
-        person.sees("h hand it back").await;
+        person.sees("h hand back").await;
         person.types("h");
         person.sees("A word").await;
         person.types("\r");
@@ -225,7 +226,7 @@ fn a_return_that_fails_is_told_and_nobody_leaves() {
 fn whoever_keeps_the_keyboard_leaves_without_it_being_returned() {
     let end = attached(async |daemon, person| {
         person.types("~.");
-        person.sees("k keep it").await;
+        person.sees("k keep").await;
         person.types("k");
         assert_eq!(daemon.hears().await, (ATTACH, Request::Cancel {}));
         daemon.ends(view::Control::Operator, false).await;

@@ -10,7 +10,7 @@ use crate::{
         ui::{exit::Exit, prompt},
         values, views,
     },
-    client::Connection,
+    client::{Connection, operator::Proven},
     domain::{capability::Capability, grant::Mode, id},
     protocol::{
         error::{Code, Failure},
@@ -110,8 +110,8 @@ impl Run for Approve {
                 max_commands: self.max_commands,
             };
             match self.id {
-                Some(id) => one(context, connection, &answers, &id).await,
-                None => all(context, connection, &answers, self.follow).await,
+                Some(id) => one(context, &proven, connection, &answers, &id).await,
+                None => all(context, &proven, connection, &answers, self.follow).await,
             }
         })
     }
@@ -131,11 +131,12 @@ fn whole(word: &str) -> Result<(), Failure> {
 
 async fn one(
     context: &Context,
+    proven: &Proven,
     mut connection: Connection,
     answers: &Answers,
     id: &str,
 ) -> Result<Exit, Stop> {
-    let approval = Approval::look(context, &mut connection, id, answers).await?;
+    let approval = Approval::look(context, proven, &mut connection, id, answers).await?;
     if !answers.yes && !prompt::confirm("Give it?").await? {
         context.ui.note(&format!("{id} still waits; to refuse it: sgw deny {id}"));
         return Ok(Exit::FAILED);
@@ -162,6 +163,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Everything that waits now and comes meanwhile, one after the other.
 async fn all(
     context: &Context,
+    proven: &Proven,
     mut connection: Connection,
     answers: &Answers,
     follow: bool,
@@ -193,7 +195,7 @@ async fn all(
             context.ui.bell();
         }
         seen.push(request.id.clone());
-        match decide(context, &mut connection, answers, &request.id).await {
+        match decide(context, proven, &mut connection, answers, &request.id).await {
             Ok(true) => {}
             Ok(false) => return Ok(Exit::DONE),
             // Taken back, decided elsewhere, a server that does not answer: the next one still waits.
@@ -208,12 +210,13 @@ async fn all(
 /// False: no more for now.
 async fn decide(
     context: &Context,
+    proven: &Proven,
     connection: &mut Connection,
     answers: &Answers,
     id: &str,
 ) -> Result<bool, Stop> {
     const CHOICES: [&str; 4] = ["skip it", "yes, give it", "no, refuse it", "stop here"];
-    let approval = Approval::look(context, connection, id, answers).await?;
+    let approval = Approval::look(context, proven, connection, id, answers).await?;
     let decided = match prompt::choose(id, &CHOICES.map(str::to_owned)).await? {
         0 => return Ok(true),
         1 => approval.give(connection).await.map_err(|stop| still(stop, id))?,

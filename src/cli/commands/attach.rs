@@ -9,9 +9,9 @@ use crate::{
             exit::Exit,
             terminal::{Tty, escape::Escape},
         },
+        views,
     },
     client::Connection,
-    domain::escape::{visible, visible_bytes},
     protocol::{
         error::{Code, Failure},
         operator::Request,
@@ -86,9 +86,7 @@ fn tell(context: &Context, id: &str, end: &End) -> Exit {
     }
     let ui = context.ui;
     if let Some(returned) = &end.returned {
-        ui.result(returned, String::new);
-        ui.note(&format!("the agent has the keyboard of {id} again"));
-        changed(context, &returned.changed);
+        ui.result(returned, || views::given_back(returned));
         return Exit::DONE;
     }
     if let Some(attached) = &end.attached {
@@ -112,22 +110,4 @@ fn tell(context: &Context, id: &str, end: &End) -> Exit {
         None => ui.note(&format!("the daemon has not said how it ended: sgw show {id}")),
     }
     Exit::DONE
-}
-
-/// What the agent finds to be other than before.
-fn changed(context: &Context, changed: &view::Changed) {
-    let told = [
-        ("user", changed.user.as_deref().map(|user| visible(user, 60))),
-        ("directory", changed.cwd.as_ref().map(|cwd| visible_bytes(cwd.as_slice(), 200))),
-        ("program", changed.program.as_deref().map(|program| visible(program, 60))),
-    ];
-    for (what, now) in told {
-        if let Some(now) = now {
-            context.ui.note(&format!("the agent is told: the {what} is now {now}"));
-        }
-    }
-    let elevated = |name: &String| name == "root";
-    if changed.user.as_ref().is_some_and(elevated) {
-        context.ui.note("it is root's shell that the agent has now");
-    }
 }

@@ -1,6 +1,6 @@
 //! `sgw exec`: runs a command in a session.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, io::IsTerminal as _, time::Duration};
 
 use crate::{
     cli::{
@@ -82,6 +82,9 @@ impl Run for Exec {
         };
         no_flag_of_ours(&self.command)?;
         note_shell_words(context, &self.command);
+        if !self.stdin {
+            note_unread_stdin(context);
+        }
         let request = agent::Request::Exec(self.request()?);
         Ok(context.block_on(async {
             let connection = context.agent().await?;
@@ -106,6 +109,12 @@ impl Exec {
             Failure::new(Code::UsageArguments, message, "sgw exec --env NAME=VALUE …")
         })?;
         let wait = self.patience.holds()?;
+        if self.command.is_empty() {
+            let shown = escape::visible(&session, 60);
+            let message = format!("there is no command: `{shown}` stands where the session does");
+            let hint = "sgw exec SESSION -- COMMAND, or set SGW_SESSION";
+            return Err(Failure::new(Code::UsageCommand, message, hint).sent(false));
+        }
         Ok(agent::Exec {
             session,
             command: command(self.command)?,
@@ -173,6 +182,16 @@ fn note_shell_words(context: &Context, words: &[OsString]) {
         context.ui.note(&format!(
             "`{word}` reaches the program as a plain argument; for a shell line give one quoted word"
         ));
+    }
+}
+
+/// What waits on our standard input would go nowhere without a word.
+fn note_unread_stdin(context: &Context) {
+    let stdin = std::io::stdin();
+    // A terminal has no end to wait for; /dev/null and its like can't be asked (FIONREAD, ioctl_tty(2)).
+    let waiting = !stdin.is_terminal() && rustix::io::ioctl_fionread(&stdin).is_ok_and(|n| n > 0);
+    if waiting {
+        context.ui.note("standard input is not read: the command's is empty; -i feeds ours to it");
     }
 }
 

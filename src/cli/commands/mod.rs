@@ -10,6 +10,8 @@ pub mod daemon;
 mod demo;
 mod deny;
 pub mod exec;
+mod handoff;
+mod help;
 mod history;
 mod init;
 mod instructions;
@@ -20,6 +22,7 @@ mod pause;
 mod request;
 mod requests;
 mod resume;
+mod return_;
 mod sessions;
 mod show;
 mod signal;
@@ -40,12 +43,14 @@ pub const ENTRIES: &[Entry] = &[
     entry::<wait::Wait>("wait", Who::Agent),
     entry::<output::Output>("output", Who::Agent),
     entry::<signal::Signal>("signal", Who::Agent),
+    entry::<handoff::Handoff>("handoff", Who::Agent),
     entry::<sessions::Sessions>("sessions", Who::Agent),
     entry::<history::History>("history", Who::Agent),
     entry::<show::Show>("show", Who::Agent),
     entry::<close::Close>("close", Who::Agent),
     entry::<whoami::Whoami>("whoami", Who::Agent),
     entry::<instructions::Instructions>("instructions", Who::Agent),
+    entry::<help::Help>("help", Who::Agent),
     entry::<init::Init>("init", Who::Operator),
     entry::<unlock::Unlock>("unlock", Who::Operator),
     entry::<requests::Requests>("requests", Who::Operator),
@@ -53,6 +58,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<deny::Deny>("deny", Who::Operator),
     entry::<watch::Watch>("watch", Who::Operator),
     entry::<attach::Attach>("attach", Who::Operator),
+    entry::<return_::Return>("return", Who::Operator),
     entry::<lock::Lock>("lock", Who::Operator),
     entry::<pause::Pause>("pause", Who::Operator),
     entry::<resume::Resume>("resume", Who::Operator),

@@ -156,6 +156,11 @@ pub fn clap(error: &clap::Error) {
     let _ = error.print();
 }
 
+/// A command's whole help on stdout.
+pub fn help(command: &mut clap::Command) {
+    let _ = command.print_long_help();
+}
+
 pub fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }

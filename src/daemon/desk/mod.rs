@@ -1,6 +1,8 @@
 //! The desk: identity + action -> permit, through `authorize` and the queue of requests. It calls
 //! nobody's effects.
 
+mod handoff;
+mod login;
 mod pause;
 mod permit;
 mod queue;
@@ -27,18 +29,23 @@ use crate::{
         identity::{Identity, Seen},
         request::{Parts, Refused, Request, State},
     },
-    protocol::error::{Code, Failure},
+    protocol::{
+        error::{Code, Failure},
+        view::Returned,
+    },
 };
 
 /// What became of a request that somebody waited for.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Access was given: the session, now collected.
+    /// Access was given, or a session is logged in again: the session, now collected.
     Session(Id),
     /// A command was approved and has not run yet.
     Approved,
     /// A command was approved and ran as this exec.
     Ran(Id),
+    /// The operator gave the keyboard back.
+    Returned(Box<Returned>),
 }
 
 /// Who asks.
@@ -210,6 +217,9 @@ impl Desk {
             let words = words(&entry.request.action);
             let session = entry.session.clone();
             let exec = entry.exec.clone();
+            if let Some(returned) = &entry.returned {
+                return Ok(Some(Outcome::Returned(Box::new(returned.clone()))));
+            }
             match (entry.request.state(now).clone(), session, exec) {
                 (State::Pending, ..) => Ok(None),
                 (State::Approved { .. }, Some(session), _) => {
@@ -339,7 +349,7 @@ impl Desk {
         })?
     }
 
-    /// Records the yes. `session` is what an access request led to.
+    /// Records the yes. `session` is what a request for access, or for a login, led to.
     pub fn approved(&self, id: &Id, shown: &Digest, session: Option<Id>) -> Result<(), Failure> {
         let now = (self.now)();
         self.entry(id, None, |entry| {

@@ -3,8 +3,11 @@
 
 mod approve;
 mod ask;
+mod login;
+mod pause;
 mod records;
 mod settings;
+mod way;
 
 use std::{
     collections::HashMap,
@@ -41,6 +44,8 @@ use crate::{
 
 /// The most requests that a connection has open at once.
 const OPEN: usize = 32;
+/// The longest word to an agent, in bytes.
+const WORD: usize = 4096;
 /// The most secrets that wait to be named.
 const SECRETS: usize = 64;
 
@@ -195,8 +200,8 @@ impl Operator {
             Request::Complete { what } => value(&parts.complete(what, None)),
             Request::Deny { id, message } => {
                 let (parts, number) = (parts.clone(), self.number);
-                let who = if self.proven { "operator" } else { "operator (unproven)" };
-                link::to_its_end(deny(parts, number, who, id, message)).await
+                let (who, proven) = (self.who(), self.proven);
+                link::to_its_end(deny(parts, number, who, proven, id, message)).await
             }
             Request::Close { id } => {
                 let parts = parts.clone();
@@ -218,23 +223,45 @@ impl Operator {
             Request::Settings {} => self.settings(),
             Request::Set { name, value } => self.set(&name, Some(&value)).await,
             Request::Unset { name } => self.set(&name, None).await,
-            Request::Pause { what } => {
-                parts.desk.pauses.pause(what).map(|()| serde_json::Value::Null)
-            }
-            Request::Resume { what } => {
-                parts.desk.pauses.resume(what.as_deref()).map(|()| serde_json::Value::Null)
-            }
+            Request::Pause { what } => self.pause(what).await,
+            Request::Resume { what } => self.resume(what.as_deref()).await,
+            Request::Return { session, message } => self.give_back(session, message).await,
             Request::Subscribe {}
             | Request::Watch { .. }
             | Request::Attach { .. }
             | Request::Resize { .. }
-            | Request::Return { .. }
             | Request::Private { .. }
             | Request::Pin { .. }
             | Request::SetPin { .. } => Err(not_offered()),
             Request::Answer(_) | Request::Ack { .. } | Request::Cancel {} => return Ok(()),
         };
         self.outbox.answer(number, answer).await
+    }
+
+    /// Who this is in a record.
+    fn who(&self) -> &'static str {
+        if self.proven { "operator" } else { "operator (unproven)" }
+    }
+
+    /// Gives the keyboard back to the agent, attached or not.
+    async fn give_back(
+        &self,
+        word: String,
+        message: Option<String>,
+    ) -> Result<serde_json::Value, Failure> {
+        if message.as_ref().is_some_and(|message| message.len() > WORD) {
+            return Err(Failure::new(
+                Code::LimitReason,
+                format!("the message is longer than {WORD} bytes"),
+                "say it in one line",
+            ));
+        }
+        let parts = self.parts.clone();
+        let returning = async move {
+            let session = parts.sessions.to_see(&word, None)?;
+            parts.give_back(&session, message, view::Changed::default()).await
+        };
+        value(&link::to_its_end(returning).await?)
     }
 
     fn history(&self, word: &str) -> Result<serde_json::Value, Failure> {
@@ -272,6 +299,7 @@ async fn deny(
     parts: Arc<Parts>,
     by: u64,
     who: &'static str,
+    proven: bool,
     word: String,
     message: Option<String>,
 ) -> Result<serde_json::Value, Failure> {
@@ -281,6 +309,9 @@ async fn deny(
     let kind = RecordKind::RequestDenied;
     audit::request_ended(&parts.evidence, kind, who, &id, message.as_deref()).await?;
     parts.desk.deny(&id, message)?;
+    if let (view::Kind::Handoff, Some(session)) = (shown.kind, &shown.session) {
+        parts.handoff_refused(session, proven).await;
+    }
     value(&Decided {
         id: id.to_string(),
         kind: shown.kind,

@@ -1,6 +1,7 @@
 //! Sessions: an identity's leave to work on one target, with the warm connections that carry it and
 //! the commands that ran in it.
 
+pub mod control;
 pub mod exec;
 mod find;
 pub mod keyboard;
@@ -37,7 +38,7 @@ use crate::{
         identity::Identity,
         record::{Kind as RecordKind, Record},
         request::COLLECTED_WITHIN,
-        target::{Destination, Route},
+        target::{Destination, Hop, Route},
     },
     protocol::{
         error::{Code, Failure},
@@ -134,6 +135,13 @@ impl Session {
         self.asked.to_string()
     }
 
+    /// What a pause can call it.
+    pub fn names(&self) -> Vec<String> {
+        let hop = self.route.target();
+        let asked = [self.target(), self.asked.host.clone()];
+        asked.into_iter().chain([self.id.to_string(), hop.host.clone(), hop.to_string()]).collect()
+    }
+
     /// Why it is over, if it is.
     pub fn over(&self) -> Option<Failure> {
         self.lock().ended.as_ref().map(|(_, why)| why.clone())
@@ -181,6 +189,7 @@ impl Session {
             expires_at: state.grant.expires_at,
             running: running.map(|exec| exec.id.to_string()).collect(),
             waiting: None,
+            paused: false,
         }
     }
 
@@ -261,6 +270,8 @@ impl Sessions {
             collect_until: Some(created_at + COLLECTED_WITHIN),
             ended: None,
         };
+        let mut all = self.lock();
+        let keyboard = shared_keyboard(all.values(), &owner, route.target());
         let session = Arc::new(Session {
             id: id.clone(),
             name,
@@ -270,12 +281,12 @@ impl Sessions {
             host_keys,
             created_at,
             pool,
-            keyboard: Arc::default(),
+            keyboard,
             spool: Spool::new(&self.spool_directory, SESSION_BUDGET, self.recent.clone()),
             state: Mutex::new(state),
             lease: CancellationToken::new(),
         });
-        self.lock().insert(id, session.clone());
+        all.insert(id, session.clone());
         session
     }
 
@@ -311,6 +322,7 @@ impl Sessions {
         if let Some(why) = session.over() {
             return Err(why.sent(false));
         }
+        session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
         {
             let mut state = session.lock();
             // Judged before, and counted only now: of two at once one may come too late.
@@ -329,14 +341,24 @@ impl Sessions {
             output: Output::new(&session.spool),
             stdin: action.stdin,
             orphan,
+            keyboard: session.keyboard.clone(),
         });
         record::intent(&self.evidence, session, &action, request.as_ref()).await?;
         remember(session, exec.clone());
-        let started = session.pool.exec(&action.wire).await;
+        // The last gate: behind it the bytes are on their way.
+        let started = session.keyboard.write(&session.id, session.pool.exec(&action.wire)).await;
+        let started = match started {
+            Ok(started) => started.map_err(|error| no_channel(&error).about(&action.id)),
+            Err(taken) => {
+                // It was not run, so it is not counted.
+                session.lock().grant.used_commands -= 1;
+                Err(taken)
+            }
+        };
         let (reader, writer) = match started {
             Ok(ends) => ends,
-            Err(error) => {
-                let failure = no_channel(&error).about(&action.id).sent(false);
+            Err(failure) => {
+                let failure = failure.sent(false);
                 let end = exec.failed_to_start(failure.clone());
                 record::result(&self.evidence, session, &end).await;
                 exec.output.finish(end);
@@ -427,6 +449,17 @@ impl Sessions {
         });
         futures::future::join_all(closing).await;
     }
+}
+
+/// The keyboard of an owner's open sessions on a target, or a new one.
+fn shared_keyboard<'s>(
+    all: impl Iterator<Item = &'s Arc<Session>>,
+    owner: &Identity,
+    target: &Hop,
+) -> Arc<Keyboard> {
+    let mut alike = all.filter(|one| one.owner == *owner && one.route.target() == target);
+    let open = alike.find(|one| one.over().is_none());
+    open.map(|session| session.keyboard.clone()).unwrap_or_default()
 }
 
 fn remember(session: &Session, exec: Arc<Exec>) {

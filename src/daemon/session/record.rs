@@ -38,6 +38,11 @@ pub async fn intent(
         ("timeout_ms", serde_json::to_value(action.timeout_ms)),
         ("reason", serde_json::to_value(&action.reason)),
     ]);
+    write(evidence, record).await
+}
+
+/// Writes a record; without it, what it announces must not happen.
+pub async fn write(evidence: &Evidence, record: Record) -> Result<(), Failure> {
     evidence.append(record).await.map(|_| ()).map_err(|error| evidence_failed(&error))
 }
 

@@ -8,7 +8,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig, client::Msg};
-use tokio::time::timeout;
+use tokio::{io::AsyncWriteExt, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{ChannelError, Connection};
@@ -194,6 +194,14 @@ impl Writer {
         self.unless_over(self.shared.half.data_bytes(bytes)).await
     }
 
+    /// Writes what is taken now, at least a byte, and says how much that was. Given up, it has written
+    /// nothing.
+    pub async fn write_some(&self, bytes: &[u8]) -> Result<usize, ChannelError> {
+        let mut to = self.shared.half.make_writer();
+        let writing = async { to.write(bytes).await.map_err(russh::Error::from) };
+        self.unless_over(writing).await
+    }
+
     /// Says that no more is written.
     pub async fn eof(&self) -> Result<(), ChannelError> {
         self.unless_over(self.shared.half.eof()).await
@@ -212,10 +220,10 @@ impl Writer {
         }
     }
 
-    async fn unless_over(
+    async fn unless_over<T>(
         &self,
-        doing: impl Future<Output = Result<(), russh::Error>>,
-    ) -> Result<(), ChannelError> {
+        doing: impl Future<Output = Result<T, russh::Error>>,
+    ) -> Result<T, ChannelError> {
         tokio::select! {
             biased;
             () = self.shared.over.cancelled() => Err(ChannelError::Closed),

@@ -16,7 +16,7 @@ mod user;
 
 pub use disk::SmallDisk;
 pub use key::{Form, Key, tool};
-pub use odd::{OddServer, PASSWORD};
+pub use odd::{OddServer, PASSWORD, round};
 pub use outcome::Outcome;
 pub use process::{
     Running, eventually, is_alive, processes_naming, processes_with_files_under, signal,

@@ -29,6 +29,25 @@ pub fn line(text: &str, right: &str, columns: usize) -> String {
     format!("{text}{}{right}", " ".repeat(room - wanted))
 }
 
+/// `text` as it is where it fits, else word by word on lines of at most so many columns.
+pub fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    if width(text) <= columns {
+        return vec![text.to_owned()];
+    }
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if width(line) + 1 + width(word) <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(format!(" {word}")),
+        }
+    }
+    lines.retain(|line| !line.is_empty());
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -1,11 +1,14 @@
 //! Looking at what is the caller's own, and closing it.
 
+use std::collections::BTreeMap;
+
 use super::Caller;
 use crate::{
     daemon::{
         door::link::{Gone, to_its_end, value},
         reading,
     },
+    domain::capability::Capabilities,
     protocol::{
         agent,
         error::Failure,
@@ -28,6 +31,7 @@ impl Caller {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             sessions,
             requests,
+            paused: self.parts.desk.pauses.check::<&str>(self.identity(), &[]).is_err(),
             hint,
         }
     }
@@ -48,23 +52,19 @@ impl Caller {
 
     pub(super) fn whoami(&self) -> view::Whoami {
         let identity = self.identity();
-        let targets = self
-            .parts
-            .sessions
-            .everyone()
-            .into_iter()
-            .filter(|session| session.owner == *identity && session.over().is_none())
-            .map(|session| Reach {
-                name: session.target(),
-                capabilities: session.grant().capabilities,
-                standing: false,
-            })
-            .collect();
+        // Two sessions on one target are one reach.
+        let mut reach = BTreeMap::<String, Capabilities>::new();
+        for session in self.parts.sessions.everyone() {
+            if session.owner == *identity && session.over().is_none() {
+                reach.entry(session.target()).or_default().extend(session.grant().capabilities);
+            }
+        }
+        let reached = |(name, capabilities)| Reach { name, capabilities, standing: false };
         view::Whoami {
             identity: identity.to_string(),
             uid: identity.uid,
             token: identity.token.as_ref().map(ToString::to_string),
-            targets,
+            targets: reach.into_iter().map(reached).collect(),
         }
     }
 
