@@ -22,6 +22,7 @@ mod full_disk;
 mod glance;
 mod help_and_docs;
 mod host_keys;
+mod logins;
 mod odd_servers;
 mod operator_and_daemon;
 mod pause;
