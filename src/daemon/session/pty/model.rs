@@ -2,7 +2,7 @@
 //! while the operator is private, the screen that only the operator sees.
 
 use super::screen::Screen;
-use crate::domain::{terminal::Size, transcript::Transcript};
+use crate::domain::{echo::Place, terminal::Size, transcript::Transcript};
 
 /// What is kept of the bytes that came; grows only as they come.
 const TRANSCRIPT: usize = 768 * 1024;
@@ -16,6 +16,15 @@ pub struct Model {
     screen: Screen,
     /// The live screen, while `screen` shows what stood there before.
     private: Option<Screen>,
+}
+
+/// Where a terminal stood before something was typed.
+#[derive(Clone, Copy, Debug)]
+pub struct Before {
+    /// The transcript's end, and where its last line began.
+    pub from: u64,
+    pub line: u64,
+    pub place: Place,
 }
 
 impl Model {
@@ -41,6 +50,11 @@ impl Model {
                 taken
             }
         }
+    }
+
+    pub fn before(&self) -> Before {
+        let (from, line) = (self.transcript.cursor(), self.transcript.line_start());
+        Before { from, line, place: self.live().place() }
     }
 
     pub fn is_private(&self) -> bool {
