@@ -1,6 +1,7 @@
 //! The commands, in the order in which the help lists them.
 
 mod approve;
+mod attach;
 mod audit;
 mod close;
 pub mod completions;
@@ -29,6 +30,7 @@ mod signal;
 pub mod status;
 mod unlock;
 mod wait;
+mod watch;
 mod whoami;
 
 use clap::ArgMatches;
@@ -56,6 +58,8 @@ pub const ENTRIES: &[Entry] = &[
     entry::<requests::Requests>("requests", Who::Operator),
     entry::<approve::Approve>("approve", Who::Operator),
     entry::<deny::Deny>("deny", Who::Operator),
+    entry::<watch::Watch>("watch", Who::Operator),
+    entry::<attach::Attach>("attach", Who::Operator),
     entry::<return_::Return>("return", Who::Operator),
     entry::<lock::Lock>("lock", Who::Operator),
     entry::<pause::Pause>("pause", Who::Operator),

@@ -268,13 +268,13 @@ impl Caller {
             Request::History { session } => self.history(&session),
             Request::Show { id } => self.show(&id),
             Request::Complete { what } => value(&self.parts.complete(what, Some(self.identity()))),
-            Request::Input(input) => {
-                self.input(number, input).await.and_then(|typed| value(&typed))
-            }
             Request::Handoff { session, message, wait_ms } => {
                 let wait = wait_ms.map(Duration::from_millis);
                 let returned = self.handoff(number, &session, message, wait).await;
                 returned.and_then(|returned| value(&returned))
+            }
+            Request::Input(input) => {
+                self.input(number, input).await.and_then(|typed| value(&typed))
             }
             Request::Ack { .. } | Request::Cancel {} | Request::Leave {} => return Ok(()),
         };

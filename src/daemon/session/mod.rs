@@ -5,6 +5,7 @@ pub mod control;
 pub mod exec;
 mod find;
 pub mod keyboard;
+pub mod live;
 pub mod output;
 pub mod pty;
 mod record;
@@ -26,6 +27,7 @@ pub use self::record::{evidence_failed, fields};
 use self::{
     exec::{Actor, Exec, Stop},
     keyboard::Keyboard,
+    live::Live,
     output::Output,
     pty::Pty,
     spool::{Allowance, SESSION_BUDGET, Spool},
@@ -80,6 +82,7 @@ pub struct Session {
     /// Shared with the owner's other sessions on this target.
     pub keyboard: Arc<Keyboard>,
     terminal: pty::Slot,
+    pub live: Live,
     spool: Spool,
     state: Mutex<State>,
     /// Over when the session is.
@@ -152,6 +155,11 @@ impl Session {
     /// Why it is over, if it is.
     pub fn over(&self) -> Option<Failure> {
         self.lock().ended.as_ref().map(|(_, why)| why.clone())
+    }
+
+    /// Comes when it is over.
+    pub async fn ended(&self) {
+        self.lease.cancelled().await;
     }
 
     /// The one who asked has it.
@@ -295,6 +303,7 @@ impl Sessions {
             pool,
             keyboard,
             terminal: pty::Slot::default(),
+            live: Live::default(),
             spool: Spool::new(&self.spool_directory, SESSION_BUDGET, self.recent.clone()),
             state: Mutex::new(state),
             lease: CancellationToken::new(),
@@ -355,9 +364,11 @@ impl Sessions {
             stdin: action.stdin,
             orphan,
             keyboard: session.keyboard.clone(),
+            live: session.live.clone(),
         });
         record::intent(&self.evidence, session, &action, request.as_ref()).await?;
         remember(session, exec.clone());
+        session.live.started(&exec);
         // The last gate: behind it the bytes are on their way.
         let started = session.keyboard.write(&session.id, session.pool.exec(&action.wire)).await;
         let started = match started {
@@ -375,6 +386,7 @@ impl Sessions {
                 let end = exec.failed_to_start(failure.clone());
                 record::result(&self.evidence, session, &end).await;
                 exec.output.finish(end);
+                session.live.ended(&exec);
                 return Err(failure);
             }
         };
@@ -392,6 +404,7 @@ impl Sessions {
             let end = actor.run(reader, writer).await;
             record::result(&evidence, &session, &end).await;
             running.output.finish(end);
+            session.live.ended(&running);
         });
         Ok(exec)
     }

@@ -197,7 +197,10 @@ impl Transcript {
         let Some(entry) =
             first.or_else(|| self.blocks.iter().find(readable)).and_then(|block| block.entry)
         else {
-            // A line so long that its beginning is gone: it can be read when it has ended.
+            // A line so long that its beginning is gone: its rest is missed when it has ended.
+            if self.begun > since {
+                reader.skip_to(self.begun);
+            }
             return reader.finish(self.oldest());
         };
         reader.begin(entry);

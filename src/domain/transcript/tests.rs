@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod ring;
+
 const ALL: Want = Want::First(usize::MAX);
 
 fn each(_: &str) -> bool {

@@ -202,12 +202,13 @@ impl Caller {
                 let typed = self.wait_for_input(number, &id, &input.session, over).await?;
                 return Ok(self.outbox.answer(number, value(&typed)).await);
             }
-            Action::Access(_) | Action::Handoff(_) | Action::Login(_) => {
-                let answer = match self.parts.desk.wait(self.identity(), &id, limit).await? {
-                    Outcome::Returned(returned) => value(&returned)?,
-                    _ => value(&self.collect(&id, limit).await?)?,
-                };
-                return Ok(self.outbox.answer(number, Ok(answer)).await);
+            Action::Handoff(_) => {
+                let returned = self.handed_back(&id, limit).await?;
+                return Ok(self.outbox.answer(number, value(&returned)).await);
+            }
+            Action::Access(_) | Action::Login(_) => {
+                let session = self.collect(&id, limit).await?;
+                return Ok(self.outbox.answer(number, value(&session)).await);
             }
         };
         let waiting = self.parts.desk.wait(self.identity(), &id, limit);

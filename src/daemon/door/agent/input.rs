@@ -109,10 +109,14 @@ impl Caller {
         session: &Id,
         over: Option<Instant>,
     ) -> Result<view::Typed, Failure> {
-        let session = self.parts.sessions.to_use(session.as_str(), self.identity())?;
         let left = over.map(|over| over.saturating_duration_since(Instant::now()));
         let waiting = self.parts.desk.wait(self.identity(), id, left);
-        Self::unless_taken(&session, id, waiting).await?;
+        let session = self.parts.sessions.to_use(session.as_str(), self.identity());
+        match &session {
+            Ok(session) => Self::unless_taken(session, id, waiting).await?,
+            Err(_over) => waiting.await?,
+        };
+        let session = session?;
         let held = |failure| still_held(failure, id);
         self.goes_on(&session, over).await.map_err(held)?;
         let logged_in = self.logged_in(number, &session, Capability::Pty, false, over);
@@ -174,7 +178,7 @@ impl Caller {
         })?;
         let name = name.to_owned();
         to_its_end(async move { pty.signal(&name).await }).await?;
-        value(&session.shown())
+        value(&self.parts.shown(&session))
     }
 }
 
