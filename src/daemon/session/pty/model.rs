@@ -167,7 +167,7 @@ mod tests {
         feed(&mut second, b"two\r\n");
         assert_eq!(lines(&second), ["one", "exit", "two"]);
         assert_eq!(second.open().lines(), ["two"]);
-        assert_eq!(lines(&first), [String::new(); 0]);
+        assert!(lines(&first).is_empty());
     }
 
     #[test]

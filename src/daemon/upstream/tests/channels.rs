@@ -164,25 +164,18 @@ async fn a_terminal_that_the_server_does_not_give_is_refused() {
 async fn a_signal_goes_to_the_foreground_of_the_marked_terminal_alone() {
     let sshd = Sshd::start("");
     let pool = sshd.pool().await;
-    let command =
-        b"export SGW_EXEC=s-2-0123456789abcdef; exec bash --norc -ic 'sleep 600; echo status $?'";
-    let (mut reader, _writer) = pool.terminal(Size::USUAL, command).await.unwrap();
-    let mut other = pool
-        .terminal(Size::USUAL, b"export SGW_EXEC=s-3-0123456789abcdef; sleep 601")
-        .await
-        .unwrap();
-    let marker = "s-2-0123456789abcdef";
-    let mut sent = false;
-    // Until the shell has begun.
-    let shown = loop {
-        sent = sent || pool.signal_foreground(marker, "USR1").await;
-        if sent {
-            break read_all(&mut reader).await.stdout;
-        }
-    };
-    assert!(String::from_utf8_lossy(&shown).contains("status 138") || sent, "{shown:?}");
+    let (marker, another) = ("s-2-0123456789abcdef", "s-3-0123456789abcdef");
+    let job = "sh -c 'echo on; exec sleep 600'; echo status $?";
+    let command = format!("export SGW_EXEC={marker}; exec bash --norc -ic \"{job}\"");
+    let (mut reader, _writer) = pool.terminal(Size::USUAL, command.as_bytes()).await.unwrap();
+    let command = format!("export SGW_EXEC={another}; sleep 601");
+    let (mut other, _typed) = pool.terminal(Size::USUAL, command.as_bytes()).await.unwrap();
+    assert_eq!(soon(reader.next()).await, Event::Stdout("on\r\n".into()));
+    assert!(pool.signal_foreground(marker, "USR1").await);
+    let shown = read_all(&mut reader).await.stdout;
+    assert!(String::from_utf8_lossy(&shown).contains("status 138"), "{shown:?}");
     assert!(!pool.signal_foreground(marker, "USR1").await, "there is nobody any more");
     assert!(!pool.signal_foreground("s-2-'; id; '0", "USR1").await);
-    let pending = tokio::time::timeout(Duration::from_millis(100), other.0.next()).await;
+    let pending = timeout(Duration::from_millis(100), other.next()).await;
     assert!(pending.is_err(), "the other one got it: {pending:?}");
 }
