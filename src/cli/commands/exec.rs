@@ -200,20 +200,20 @@ pub fn with_default_session(mut args: Vec<OsString>) -> Vec<OsString> {
     let Some(session) = std::env::var_os("SGW_SESSION").filter(|value| !value.is_empty()) else {
         return args;
     };
-    if crate::cli::usage::only(&args) == Some("exec")
+    if let Some(command @ ("exec" | "input")) = crate::cli::usage::only(&args)
         && let Some(at) = args.iter().position(|arg| arg == "--")
-        && !names_a_session(&args[..at])
+        && !names_a_session(command, &args[..at])
     {
         args.insert(at, session);
     }
     args
 }
 
-fn names_a_session(args: &[OsString]) -> bool {
-    let parsed = crate::cli::command(Some("exec")).ignore_errors(true).try_get_matches_from(args);
+fn names_a_session(command: &'static str, args: &[OsString]) -> bool {
+    let parsed = crate::cli::command(Some(command)).ignore_errors(true).try_get_matches_from(args);
     parsed.is_ok_and(|matches| {
-        let exec = matches.subcommand_matches("exec");
-        exec.is_some_and(|exec| exec.get_one::<OsString>("session").is_some())
+        let given = matches.subcommand_matches(command);
+        given.is_some_and(|given| matches!(given.try_contains_id("session"), Ok(true)))
     })
 }
 
@@ -247,10 +247,13 @@ mod tests {
 
     #[test]
     fn a_session_before_the_dashes_is_found() {
-        let found = |line: &str| names_a_session(&words(&line.split(' ').collect::<Vec<_>>()));
+        let found =
+            |line: &str| names_a_session("exec", &words(&line.split(' ').collect::<Vec<_>>()));
         assert!(found("sgw exec web1"));
         assert!(found("sgw exec --cwd / web1"));
         assert!(!found("sgw exec"));
         assert!(!found("sgw exec --cwd /"));
+        assert!(!names_a_session("input", &words(&["sgw", "input", "--key", "enter"])));
+        assert!(names_a_session("input", &words(&["sgw", "input", "web1"])));
     }
 }

@@ -14,6 +14,7 @@ mod handoff;
 mod help;
 mod history;
 mod init;
+mod input;
 mod instructions;
 mod lock;
 mod man;
@@ -41,6 +42,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<request::Request>("request", Who::Agent),
     entry::<exec::Exec>("exec", Who::Agent),
     entry::<wait::Wait>("wait", Who::Agent),
+    entry::<input::Input>("input", Who::Agent),
     entry::<output::Output>("output", Who::Agent),
     entry::<signal::Signal>("signal", Who::Agent),
     entry::<handoff::Handoff>("handoff", Who::Agent),

@@ -2,6 +2,7 @@
 
 mod exec;
 mod handoff;
+mod input;
 mod login;
 mod look;
 
@@ -272,7 +273,9 @@ impl Caller {
                 let returned = self.handoff(number, &session, message, wait).await;
                 returned.and_then(|returned| value(&returned))
             }
-            Request::Input(_) => Err(not_offered()),
+            Request::Input(input) => {
+                self.input(number, input).await.and_then(|typed| value(&typed))
+            }
             Request::Ack { .. } | Request::Cancel {} | Request::Leave {} => return Ok(()),
         };
         self.outbox.answer(number, answer).await

@@ -7,6 +7,7 @@ mod login;
 mod pause;
 mod records;
 mod settings;
+mod terminal;
 mod way;
 
 use std::{
@@ -23,7 +24,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use self::ask::Questions;
+use self::{
+    ask::Questions,
+    terminal::{How, Key, Streams},
+};
 use super::{
     agent::{ending, not_offered},
     link::{self, Gone, Outbox, value},
@@ -61,6 +65,7 @@ struct Operator {
     secrets: Mutex<HashMap<u32, Secret<Vec<u8>>>>,
     passed: Passed,
     questions: Questions,
+    streams: Streams,
 }
 
 /// Serves one connection until it closes.
@@ -114,6 +119,7 @@ async fn converse(
         secrets: Mutex::default(),
         passed,
         questions: Questions::new(outbox.clone()),
+        streams: Streams::default(),
     });
     if let Err(failure) = operator.clone().listen(&mut from).await {
         let _gone = outbox.answer(0, Err(failure)).await;
@@ -146,6 +152,10 @@ impl Operator {
             match frame.kind {
                 Kind::Json => self.json(&frame, &mut calls).await?,
                 Kind::Secret => self.keep_secret(&frame)?,
+                Kind::Pty if self.proven => {
+                    let mut frame = frame;
+                    self.typed(frame.request, std::mem::take(&mut frame.body)).await;
+                }
                 Kind::Stdin | Kind::Stdout | Kind::Stderr | Kind::Pty => {
                     return Err(link::out_of_place("a frame of a kind that no operator sends"));
                 }
@@ -166,6 +176,20 @@ impl Operator {
             self.questions.answer(answer.question, reply);
             return Ok(());
         }
+        let request = match request {
+            Request::Cancel {} => {
+                self.streams.cancel(number);
+                return Ok(());
+            }
+            // Not beside what is typed, but between.
+            Request::Private { on } => {
+                return self.at_keyboard(number, Key::Private { number, on }).await;
+            }
+            Request::Resize { rows, columns } => {
+                return self.at_keyboard(number, Key::Resize { number, rows, columns }).await;
+            }
+            other => other,
+        };
         if calls.len() >= OPEN {
             let failure = Failure::new(
                 Code::LimitStreams,
@@ -180,6 +204,13 @@ impl Operator {
             // A client that is gone needs no answer.
             let _gone = operator.perform(number, request).await;
         });
+        Ok(())
+    }
+
+    async fn at_keyboard(&self, number: u32, word: Key) -> Result<(), Failure> {
+        if let Err(failure) = self.say_at_keyboard(word) {
+            let _gone = self.outbox.answer(number, Err(failure)).await;
+        }
         Ok(())
     }
 
@@ -226,14 +257,18 @@ impl Operator {
             Request::Pause { what } => self.pause(what).await,
             Request::Resume { what } => self.resume(what.as_deref()).await,
             Request::Return { session, message } => self.give_back(session, message).await,
-            Request::Subscribe {}
-            | Request::Watch { .. }
-            | Request::Attach { .. }
-            | Request::Resize { .. }
+            Request::Watch { id } => self.watch(number, &id).await,
+            Request::Attach { session, fresh, rows, columns, private } => {
+                self.attach(number, &session, How { fresh, rows, columns, private }).await
+            }
+            Request::Subscribe {} | Request::Pin { .. } | Request::SetPin { .. } => {
+                Err(not_offered())
+            }
+            Request::Answer(_)
+            | Request::Ack { .. }
+            | Request::Cancel {}
             | Request::Private { .. }
-            | Request::Pin { .. }
-            | Request::SetPin { .. } => Err(not_offered()),
-            Request::Answer(_) | Request::Ack { .. } | Request::Cancel {} => return Ok(()),
+            | Request::Resize { .. } => return Ok(()),
         };
         self.outbox.answer(number, answer).await
     }
@@ -259,7 +294,7 @@ impl Operator {
         let parts = self.parts.clone();
         let returning = async move {
             let session = parts.sessions.to_see(&word, None)?;
-            parts.give_back(&session, message, view::Changed::default()).await
+            parts.give_back(&session, message).await
         };
         value(&link::to_its_end(returning).await?)
     }

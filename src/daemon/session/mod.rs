@@ -5,7 +5,9 @@ pub mod control;
 pub mod exec;
 mod find;
 pub mod keyboard;
+pub mod live;
 pub mod output;
+pub mod pty;
 mod record;
 pub mod spool;
 pub mod stdin;
@@ -25,11 +27,17 @@ pub use self::record::{evidence_failed, fields};
 use self::{
     exec::{Actor, Exec, Stop},
     keyboard::Keyboard,
+    live::Live,
     output::Output,
+    pty::Pty,
     spool::{Allowance, SESSION_BUDGET, Spool},
 };
 use crate::{
-    daemon::{desk::Permit, evidence::Evidence, upstream::Pool},
+    daemon::{
+        desk::Permit,
+        evidence::Evidence,
+        upstream::{self, OpenError, Pool},
+    },
     domain::{
         action,
         authorize::Denied,
@@ -73,6 +81,8 @@ pub struct Session {
     pub pool: Arc<Pool>,
     /// Shared with the owner's other sessions on this target.
     pub keyboard: Arc<Keyboard>,
+    terminal: pty::Slot,
+    pub live: Live,
     spool: Spool,
     state: Mutex<State>,
     /// Over when the session is.
@@ -147,6 +157,11 @@ impl Session {
         self.lock().ended.as_ref().map(|(_, why)| why.clone())
     }
 
+    /// Comes when it is over.
+    pub async fn ended(&self) {
+        self.lease.cancelled().await;
+    }
+
     /// The one who asked has it.
     pub fn collected(&self) {
         self.lock().collect_until = None;
@@ -158,6 +173,11 @@ impl Session {
 
     pub fn execs(&self) -> Vec<Arc<Exec>> {
         self.lock().execs.iter().cloned().collect()
+    }
+
+    /// Its terminal, running or ended; `None` where nobody has used one.
+    pub fn open_pty(&self) -> Option<Arc<Pty>> {
+        self.terminal.get()
     }
 
     pub fn shown(&self) -> view::Session {
@@ -282,6 +302,8 @@ impl Sessions {
             created_at,
             pool,
             keyboard,
+            terminal: pty::Slot::default(),
+            live: Live::default(),
             spool: Spool::new(&self.spool_directory, SESSION_BUDGET, self.recent.clone()),
             state: Mutex::new(state),
             lease: CancellationToken::new(),
@@ -342,9 +364,11 @@ impl Sessions {
             stdin: action.stdin,
             orphan,
             keyboard: session.keyboard.clone(),
+            live: session.live.clone(),
         });
         record::intent(&self.evidence, session, &action, request.as_ref()).await?;
         remember(session, exec.clone());
+        session.live.started(&exec);
         // The last gate: behind it the bytes are on their way.
         let started = session.keyboard.write(&session.id, session.pool.exec(&action.wire)).await;
         let started = match started {
@@ -362,6 +386,7 @@ impl Sessions {
                 let end = exec.failed_to_start(failure.clone());
                 record::result(&self.evidence, session, &end).await;
                 exec.output.finish(end);
+                session.live.ended(&exec);
                 return Err(failure);
             }
         };
@@ -379,6 +404,7 @@ impl Sessions {
             let end = actor.run(reader, writer).await;
             record::result(&evidence, &session, &end).await;
             running.output.finish(end);
+            session.live.ended(&running);
         });
         Ok(exec)
     }
@@ -392,6 +418,7 @@ impl Sessions {
         for exec in ends.collect::<Vec<_>>() {
             wait_for_end(&exec).await;
         }
+        session.terminal.ends().await;
         session.pool.close().await;
         let mut record = Record::new(RecordKind::SessionClosed, session.owner.to_string());
         record.target = Some(session.target());
@@ -498,10 +525,9 @@ pub fn closed(id: &Id) -> Failure {
     )
 }
 
-fn no_channel(error: &crate::daemon::upstream::OpenError) -> Failure {
-    use crate::daemon::upstream::OpenError;
+fn no_channel(error: &OpenError) -> Failure {
     match error {
-        OpenError::Connect(why) => crate::daemon::upstream::failure(why),
+        OpenError::Connect(why) => upstream::failure(why),
         OpenError::Closed => Failure::new(
             Code::SessionUnknown,
             "the session is closed",

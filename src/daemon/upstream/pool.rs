@@ -13,14 +13,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Channel, ConnectError, ConnectFault, Connection, HostKeyJudge, OpenError, Plan, Reader,
+    Channel, ConnectError, ConnectFault, Connection, HostKeyJudge, Look, OpenError, Plan, Reader,
     RemoteEnd, Step, Writer, connect,
     connection::NoChannel,
-    end,
+    end, look,
     slots::{Need, Refusal},
     supply::{Order, RETRY, Supply, Waiter},
 };
-use crate::domain::target::Hop;
+use crate::domain::{target::Hop, terminal::Size};
 
 /// How long an open waits for a place.
 const PLACE: Duration = Duration::from_secs(30);
@@ -93,6 +93,34 @@ impl Pool {
             }
         }
         Err(OpenError::Lost)
+    }
+
+    /// As [`Pool::exec`], with a terminal, on a connection that it has for itself where the pool can
+    /// spare one: what floods a terminal holds nobody up.
+    pub async fn terminal(
+        &self,
+        size: Size,
+        command: &[u8],
+    ) -> Result<(Reader, Writer), OpenError> {
+        for _ in 0..STALE {
+            if let Ok((reader, writer)) = self.open().await?.terminal(size, command).await {
+                reader.seclude();
+                return Ok((reader, writer));
+            }
+        }
+        Err(OpenError::Lost)
+    }
+
+    /// Sends a signal to what has the keyboard of the terminal that the marker's processes are on.
+    /// False where nobody could look, or nothing may be signalled.
+    pub async fn signal_foreground(&self, marker: &str, signal: &str) -> bool {
+        end::signal_foreground(self, marker, signal).await
+    }
+
+    /// What has the keyboard of the terminal that the marker's processes are on; `None` where nobody
+    /// could look.
+    pub async fn look(&self, marker: &str) -> Option<Look> {
+        look::look(self, marker).await
     }
 
     /// Ends every process on the target that carries one of the markers (`SGW_EXEC=` in its

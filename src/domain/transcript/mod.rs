@@ -29,11 +29,15 @@ pub struct Transcript {
     /// The line that grows at the end: it says where lines begin.
     line: Line,
     begun: u64,
+    /// What comes next has nothing to do with what stands before.
+    apart: bool,
 }
 
 struct Block {
     start: u64,
     bytes: Vec<u8>,
+    /// What stands before it is another stream's.
+    apart: bool,
     /// The first place in it where reading can begin.
     entry: Option<u64>,
 }
@@ -81,6 +85,7 @@ impl Transcript {
             ended: false,
             line: Line::default(),
             begun: 0,
+            apart: false,
         }
     }
 
@@ -89,9 +94,10 @@ impl Transcript {
             let full = self.blocks.back().is_none_or(|block| {
                 block.bytes.len() >= BLOCK || block.start + block.bytes.len() as u64 != self.end
             });
-            if full {
+            if full || self.apart {
                 let entry = (self.begun == self.end).then_some(self.end);
-                self.blocks.push_back(Block { start: self.end, bytes: Vec::new(), entry });
+                let apart = std::mem::take(&mut self.apart);
+                self.blocks.push_back(Block { start: self.end, bytes: Vec::new(), apart, entry });
             }
             let Some(block) = self.blocks.back_mut() else { return };
             let (now, rest) = bytes.split_at(bytes.len().min(BLOCK - block.bytes.len()));
@@ -107,6 +113,10 @@ impl Transcript {
             self.held += now.len();
             bytes = rest;
         }
+        self.forget();
+    }
+
+    fn forget(&mut self) {
         while self.held > self.cap
             && let Some(block) = self.blocks.pop_front()
         {
@@ -124,6 +134,26 @@ impl Transcript {
         }
     }
 
+    /// What comes from here on is another stream, though no byte lies between: what stands before is
+    /// cut off, what follows begins a line.
+    pub fn part(&mut self) {
+        self.line = Line::default();
+        self.begun = self.end;
+        self.apart = true;
+        self.ended = false;
+    }
+
+    /// Where the line begins that is unfinished, or will be the next.
+    pub fn line_start(&self) -> u64 {
+        self.begun
+    }
+
+    /// Keeps at most so many bytes from now on.
+    pub fn shrink(&mut self, cap: usize) {
+        self.cap = cap;
+        self.forget();
+    }
+
     /// Nothing more comes: an unfinished line is as finished as it will ever be.
     pub fn end(&mut self) {
         self.ended = true;
@@ -139,6 +169,21 @@ impl Transcript {
         self.blocks.iter().find_map(|block| block.entry).unwrap_or(self.end)
     }
 
+    /// The bytes from `since` on that are still there, and where they begin.
+    pub fn raw(&self, since: u64) -> (u64, Vec<u8>) {
+        let since = since.min(self.end);
+        let (mut begin, mut raw) = (self.end, Vec::new());
+        for block in &self.blocks {
+            let skip = since.saturating_sub(block.start).min(block.bytes.len() as u64);
+            let bytes = &block.bytes[skip as usize..];
+            if !bytes.is_empty() {
+                begin = begin.min(block.start + skip);
+                raw.extend_from_slice(bytes);
+            }
+        }
+        (begin, raw)
+    }
+
     /// Lines from `since` on that `keep` wants (it sees a line's text without its end).
     pub fn read(&self, since: u64, want: Want, keep: impl Fn(&str) -> bool) -> Page {
         let since = since.min(self.end);
@@ -152,7 +197,10 @@ impl Transcript {
         let Some(entry) =
             first.or_else(|| self.blocks.iter().find(readable)).and_then(|block| block.entry)
         else {
-            // A line so long that its beginning is gone: it can be read when it has ended.
+            // A line so long that its beginning is gone: its rest is missed when it has ended.
+            if self.begun > since {
+                reader.skip_to(self.begun);
+            }
             return reader.finish(self.oldest());
         };
         reader.begin(entry);
@@ -229,7 +277,7 @@ impl<F: Fn(&str) -> bool> Reader<F> {
 
     /// Says whether to go on.
     fn block(&mut self, block: &Block) -> bool {
-        if block.start > self.at {
+        if block.start > self.at || block.apart && block.start == self.at {
             if !self.cut_off() {
                 return false;
             }

@@ -18,7 +18,7 @@ use crate::{
         },
     },
     domain::{
-        action,
+        action::{self, Action},
         bytes::Bytes,
         capability::Capability,
         id::{Id, Kind, prefix_kind},
@@ -196,12 +196,20 @@ impl Caller {
     ) -> Result<Sent, Failure> {
         let id = self.parts.desk.find(word, Some(self.identity()))?;
         let over = limit.map(|limit| Instant::now() + limit);
-        let Some(exec) = self.parts.desk.command(&id, self.identity())? else {
-            let answer = match self.parts.desk.wait(self.identity(), &id, limit).await? {
-                Outcome::Returned(returned) => value(&returned)?,
-                _ => value(&self.collect(&id, limit).await?)?,
-            };
-            return Ok(self.outbox.answer(number, Ok(answer)).await);
+        let exec = match self.parts.desk.action(&id, self.identity())? {
+            Action::Exec(exec) => exec,
+            Action::Input(input) => {
+                let typed = self.wait_for_input(number, &id, &input.session, over).await?;
+                return Ok(self.outbox.answer(number, value(&typed)).await);
+            }
+            Action::Handoff(_) => {
+                let returned = self.handed_back(&id, limit).await?;
+                return Ok(self.outbox.answer(number, value(&returned)).await);
+            }
+            Action::Access(_) | Action::Login(_) => {
+                let session = self.collect(&id, limit).await?;
+                return Ok(self.outbox.answer(number, value(&session)).await);
+            }
         };
         let waiting = self.parts.desk.wait(self.identity(), &id, limit);
         let outcome = match self.parts.sessions.to_use(exec.session.as_str(), self.identity()) {
@@ -264,9 +272,12 @@ impl Caller {
         word: &str,
         signal: &str,
     ) -> Result<serde_json::Value, Failure> {
+        let name = signal.strip_prefix("SIG").unwrap_or(signal).to_ascii_uppercase();
+        if prefix_kind(word) != Some(Kind::Exec) {
+            return self.signal_terminal(word, &name).await;
+        }
         let (session, exec) = self.parts.sessions.exec(word, Some(self.identity()))?;
         let _turn = session.keyboard.turn(&session.id)?;
-        let name = signal.strip_prefix("SIG").unwrap_or(signal).to_ascii_uppercase();
         match name.as_str() {
             "INT" | "TERM" | "QUIT" | "HUP" | "KILL" => exec.stop(Stop::Cancelled),
             "EOF" => {
@@ -349,7 +360,7 @@ pub(super) fn stopped_until(stopped: Failure, id: &Id) -> Failure {
 }
 
 /// What holds a command up whose yes is kept: waiting for the yes is waiting for that too.
-fn still_held(failure: Failure, id: &Id) -> Failure {
+pub(super) fn still_held(failure: Failure, id: &Id) -> Failure {
     match failure.code {
         Code::ControlPaused | Code::ControlOperator | Code::RequestPending => {
             stopped_until(failure, id)

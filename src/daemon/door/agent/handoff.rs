@@ -33,7 +33,16 @@ impl Caller {
         let message = read_message(message)?;
         let id = self.hand_over(session, message).await?;
         self.say_waiting(number, &id, view::Kind::Handoff).await;
-        match self.parts.desk.wait(self.identity(), &id, wait).await? {
+        self.handed_back(&id, wait).await
+    }
+
+    /// Waits for the keyboard, or gets what was kept of its return.
+    pub(super) async fn handed_back(
+        &self,
+        id: &Id,
+        wait: Option<Duration>,
+    ) -> Result<view::Returned, Failure> {
+        match self.parts.desk.wait(self.identity(), id, wait).await? {
             Outcome::Returned(returned) => Ok(*returned),
             _ => Err(super::desk::unknown(id.as_str())),
         }

@@ -8,10 +8,13 @@ use crate::{
         door::link::{Gone, to_its_end, value},
         reading,
     },
-    domain::capability::Capabilities,
+    domain::{
+        capability::Capabilities,
+        id::{Kind, prefix_kind},
+    },
     protocol::{
         agent,
-        error::Failure,
+        error::{Code, Failure},
         view::{self, ExecShown, Reach, Thing},
     },
 };
@@ -85,13 +88,34 @@ impl Caller {
     }
 
     pub(super) async fn output(&self, number: u32, asked: agent::Output) -> Result<(), Gone> {
-        let answer = match self.parts.sessions.exec(&asked.id, Some(self.identity())) {
-            Ok((_, exec)) => reading::read(&exec, &asked, &self.outbox, number)
-                .await
-                .and_then(|page| value(&page)),
-            Err(failure) => Err(failure),
+        let answer = match prefix_kind(&asked.id) {
+            Some(Kind::Exec) => self.output_of_exec(number, &asked).await,
+            _ => self.output_of_session(number, &asked).await,
         };
-        self.outbox.answer(number, answer).await
+        self.outbox.answer(number, answer.and_then(|page| value(&page))).await
+    }
+
+    async fn output_of_exec(
+        &self,
+        number: u32,
+        asked: &agent::Output,
+    ) -> Result<view::Output, Failure> {
+        let (_, exec) = self.parts.sessions.exec(&asked.id, Some(self.identity()))?;
+        reading::read_exec(&exec, asked, &self.outbox, number).await
+    }
+
+    async fn output_of_session(
+        &self,
+        number: u32,
+        asked: &agent::Output,
+    ) -> Result<view::Output, Failure> {
+        let session = self.parts.sessions.to_see(&asked.id, Some(self.identity()))?;
+        let pty = session.open_pty().ok_or_else(|| {
+            let message = format!("nothing was typed into {} yet: it has no terminal", session.id);
+            let hint = format!("sgw input {} TEXT opens it; sgw exec needs none", session.id);
+            Failure::new(Code::OutputGone, message, hint).about(&session.id)
+        })?;
+        reading::read_pty(&session, &pty, asked, &self.outbox, number).await
     }
 }
 
