@@ -17,6 +17,7 @@ pub mod key;
 pub mod known_hosts;
 pub mod nearest;
 pub mod passphrase;
+pub mod pin;
 pub mod record;
 pub mod request;
 pub mod seal;

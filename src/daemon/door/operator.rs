@@ -3,8 +3,11 @@
 
 mod approve;
 mod ask;
+mod pin;
 mod records;
 mod settings;
+mod stream;
+mod subscribe;
 
 use std::{
     collections::HashMap,
@@ -20,7 +23,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use self::ask::Questions;
+use self::{ask::Questions, pin::Tries, stream::Streaming};
 use super::{
     agent::{ending, not_offered},
     link::{self, Gone, Outbox, value},
@@ -56,10 +59,13 @@ struct Operator {
     secrets: Mutex<HashMap<u32, Secret<Vec<u8>>>>,
     passed: Passed,
     questions: Questions,
+    streaming: Streaming,
+    pin_tries: Tries,
+    peer: Peer,
 }
 
 /// Serves one connection until it closes.
-pub async fn serve(parts: Arc<Parts>, stream: UnixStream, _peer: Peer) {
+pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer) {
     let stream = Arc::new(stream);
     let (mut from, passed) = PassingReader::new(stream.clone());
     let mut to = SharedWriter(stream);
@@ -73,14 +79,14 @@ pub async fn serve(parts: Arc<Parts>, stream: UnixStream, _peer: Peer) {
         return;
     }
     if !hello.proof {
-        return converse(parts, from, to, passed, false).await;
+        return converse(parts, from, to, passed, peer, false).await;
     }
     let prologue = [said.as_slice(), &welcome.body].concat();
     let deadline = noise::HANDSHAKE_DEADLINE;
     match noise::respond(from, to, &parts.operator_key, &prologue, deadline).await {
         Ok(session) => {
             passed.accept();
-            converse(parts, session.reader, session.writer, passed, true).await
+            converse(parts, session.reader, session.writer, passed, peer, true).await
         }
         // Whoever has no proof is told nothing.
         Err(error) => tracing::warn!(%error, "an operator's proof failed"),
@@ -98,6 +104,7 @@ async fn converse(
     mut from: impl AsyncRead + Unpin,
     to: impl AsyncWrite + Unpin + Send + 'static,
     passed: Passed,
+    peer: Peer,
     proven: bool,
 ) {
     let (outbox, writer) = link::writer(to);
@@ -109,6 +116,9 @@ async fn converse(
         secrets: Mutex::default(),
         passed,
         questions: Questions::new(outbox.clone()),
+        streaming: Streaming::default(),
+        pin_tries: Tries::default(),
+        peer,
     });
     if let Err(failure) = operator.clone().listen(&mut from).await {
         let _gone = outbox.answer(0, Err(failure)).await;
@@ -196,7 +206,8 @@ impl Operator {
             Request::Deny { id, message } => {
                 let (parts, number) = (parts.clone(), self.number);
                 let who = if self.proven { "operator" } else { "operator (unproven)" };
-                link::to_its_end(deny(parts, number, who, id, message)).await
+                let told = self.who();
+                link::to_its_end(deny(parts, number, (who, told), id, message)).await
             }
             Request::Close { id } => {
                 let parts = parts.clone();
@@ -224,17 +235,26 @@ impl Operator {
             Request::Resume { what } => {
                 parts.desk.pauses.resume(what.as_deref()).map(|()| serde_json::Value::Null)
             }
-            Request::Subscribe {}
-            | Request::Watch { .. }
+            Request::Subscribe {} => self.subscribe(number).await?,
+            Request::Pin { secret } => self.check_pin(secret).await,
+            Request::SetPin { secret } => self.set_pin(secret).await,
+            Request::Cancel {} => {
+                self.streaming.cancel(number);
+                return Ok(());
+            }
+            Request::Watch { .. }
             | Request::Attach { .. }
             | Request::Resize { .. }
             | Request::Return { .. }
-            | Request::Private { .. }
-            | Request::Pin { .. }
-            | Request::SetPin { .. } => Err(not_offered()),
-            Request::Answer(_) | Request::Ack { .. } | Request::Cancel {} => return Ok(()),
+            | Request::Private { .. } => Err(not_offered()),
+            Request::Answer(_) | Request::Ack { .. } => return Ok(()),
         };
         self.outbox.answer(number, answer).await
+    }
+
+    /// Who decides here, for whoever looks on from elsewhere.
+    fn who(&self) -> String {
+        format!("operator (pid {})", self.peer.pid)
     }
 
     fn history(&self, word: &str) -> Result<serde_json::Value, Failure> {
@@ -271,13 +291,14 @@ impl Operator {
 async fn deny(
     parts: Arc<Parts>,
     by: u64,
-    who: &'static str,
+    (who, told): (&'static str, String),
     word: String,
     message: Option<String>,
 ) -> Result<serde_json::Value, Failure> {
     let id = parts.desk.find(&word, None)?;
     let shown = parts.desk.show(id.as_str(), None, |id| parts.session_shown(id))?;
     parts.desk.claim(&id, by)?;
+    parts.desk.decides(&id, told);
     let kind = RecordKind::RequestDenied;
     audit::request_ended(&parts.evidence, kind, who, &id, message.as_deref()).await?;
     parts.desk.deny(&id, message)?;

@@ -17,7 +17,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::record::{evidence_failed, fields};
@@ -108,6 +108,7 @@ pub struct Sessions {
     now: fn() -> Timestamp,
     /// Woken when a session has ended.
     pub ended: Notify,
+    changes: watch::Sender<u64>,
 }
 
 impl Session {
@@ -222,7 +223,24 @@ impl Session {
 impl Sessions {
     pub fn new(spool_directory: PathBuf, evidence: Arc<Evidence>, now: fn() -> Timestamp) -> Self {
         let recent = Allowance::new(RECENT);
-        Self { all: Mutex::default(), spool_directory, recent, evidence, now, ended: Notify::new() }
+        Self {
+            all: Mutex::default(),
+            spool_directory,
+            recent,
+            evidence,
+            now,
+            ended: Notify::new(),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    /// Wakes when a session or a command begins or ends.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn tell(&self) {
+        self.changes.send_modify(|count| *count += 1);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Id, Arc<Session>>> {
@@ -276,6 +294,7 @@ impl Sessions {
             lease: CancellationToken::new(),
         });
         self.lock().insert(id, session.clone());
+        self.tell();
         session
     }
 
@@ -332,6 +351,7 @@ impl Sessions {
         });
         record::intent(&self.evidence, session, &action, request.as_ref()).await?;
         remember(session, exec.clone());
+        self.tell();
         let started = session.pool.exec(&action.wire).await;
         let (reader, writer) = match started {
             Ok(ends) => ends,
@@ -351,12 +371,13 @@ impl Sessions {
             lease: session.lease.clone(),
             why_over: why_over(session),
         };
-        let evidence = self.evidence.clone();
+        let (evidence, changes) = (self.evidence.clone(), self.changes.clone());
         let (session, running) = (session.clone(), exec.clone());
         tokio::spawn(async move {
             let end = actor.run(reader, writer).await;
             record::result(&evidence, &session, &end).await;
             running.output.finish(end);
+            changes.send_modify(|count| *count += 1);
         });
         Ok(exec)
     }
@@ -366,6 +387,7 @@ impl Sessions {
         if !session.end((self.now)(), why) {
             return;
         }
+        self.tell();
         let ends = session.execs().into_iter().filter(|exec| exec.is_running());
         for exec in ends.collect::<Vec<_>>() {
             wait_for_end(&exec).await;

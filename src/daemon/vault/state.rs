@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Settings;
+use super::{Settings, pin::PinCheck};
 use crate::domain::record::Tip;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub struct State {
     pub revision: u64,
     pub changed_at: Option<Timestamp>,
     pub settings: Settings,
+    /// What the operator's PIN is compared with.
+    pub pin: Option<PinCheck>,
     /// `host:port` to the keys accepted for it.
     pub pins: BTreeMap<String, Vec<Pin>>,
     /// The first number that no id was made of yet.
