@@ -1,4 +1,11 @@
-//! What a PIN may be: short, because it opens nothing and has three tries.
+//! What a PIN may be: short, because it opens nothing and has three tries. What is kept of it is a keyed
+//! hash.
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use super::seal::{DataKey, Key};
 
 /// Fewer digits fall to three tries too often.
 pub const MIN_BYTES: usize = 4;
@@ -31,9 +38,54 @@ pub fn judge(pin: &[u8]) -> Result<(), Weak> {
     Ok(())
 }
 
+/// HMAC-SHA256 over a salt and the PIN, under a key derived from the data key: without that key no
+/// guess can be tried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinCheck {
+    salt: [u8; 16],
+    mac: [u8; 32],
+}
+
+impl PinCheck {
+    pub fn new(key: &Key, salt: [u8; 16], pin: &[u8]) -> Self {
+        let mac = mac(key, &salt, pin).map(|mac| mac.finalize().into_bytes().into());
+        Self { salt, mac: mac.unwrap_or_default() }
+    }
+
+    /// Whether this is the PIN. Compared in constant time.
+    pub fn fits(&self, key: &Key, pin: &[u8]) -> bool {
+        mac(key, &self.salt, pin).is_some_and(|mac| mac.verify_slice(&self.mac).is_ok())
+    }
+}
+
+/// The key that PINs are hashed under.
+pub fn key(data_key: &DataKey) -> Key {
+    data_key.derive("pin")
+}
+
+/// HMAC takes keys of any length, so it is always there.
+fn mac(key: &Key, salt: &[u8], pin: &[u8]) -> Option<Hmac<Sha256>> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).ok()?;
+    mac.update(salt);
+    mac.update(pin);
+    Some(mac)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pin_fits_its_own_check_under_its_own_key_alone() {
+        let (key, other) = (Key::new([1; 32]), Key::new([2; 32]));
+        let check = PinCheck::new(&key, [3; 16], b"7314");
+        assert!(check.fits(&key, b"7314"));
+        assert!(
+            !check.fits(&key, b"7315") && !check.fits(&key, b"") && !check.fits(&other, b"7314")
+        );
+        assert_ne!(check, PinCheck::new(&key, [4; 16], b"7314"));
+    }
 
     #[test]
     fn what_comes_to_mind_first_is_no_pin() {

@@ -8,6 +8,7 @@ mod shown;
 use std::path::PathBuf;
 
 use self::credentials::Chosen;
+pub use self::shown::{Extent, Row, folded};
 use super::{
     Context, Stop,
     resolve::{
@@ -33,7 +34,7 @@ use crate::{
 };
 
 /// What flags have answered in advance.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Answers {
     pub yes: bool,
     pub identities: Vec<PathBuf>,
@@ -73,10 +74,22 @@ impl<'a> Approval<'a> {
         id: &str,
         answers: &'a Answers,
     ) -> Result<Self, Stop> {
-        let claim = Request::Claim { id: id.to_owned() };
-        let _claimed: serde_json::Value = connection.call(&claim).await?;
+        claim(connection, id).await?;
         let ask = Request::Question { id: id.to_owned() };
         let question: view::Question = connection.call(&ask).await?;
+        let approval = Self::of(context, question, answers).await?;
+        if !context.ui.json {
+            context.ui.say(&approval.text());
+        }
+        Ok(approval)
+    }
+
+    /// Works out where a request leads; nothing is claimed or shown.
+    pub async fn of(
+        context: &'a Context,
+        question: view::Question,
+        answers: &'a Answers,
+    ) -> Result<Self, Stop> {
         let terms = match &question.terms {
             Some(asked) => Some(narrowed(asked, answers)?),
             None => None,
@@ -85,11 +98,15 @@ impl<'a> Approval<'a> {
             question.request.kind == view::Kind::Access && question.prolongs.is_none();
         let way =
             if leads_somewhere { Some(find_way(&question.request, answers).await?) } else { None };
-        let approval = Self { context, answers, question, terms, way };
-        if !context.ui.json {
-            context.ui.say(&shown::text(context.ui, &approval));
-        }
-        Ok(approval)
+        Ok(Self { context, answers, question, terms, way })
+    }
+
+    pub fn rows(&self, extent: Extent) -> Vec<Row> {
+        shown::rows(self, extent)
+    }
+
+    pub fn text(&self) -> String {
+        shown::text(self.context.ui, self)
     }
 
     /// Chooses how to log in, and says yes.
@@ -100,6 +117,13 @@ impl<'a> Approval<'a> {
         };
         send::approve(self, chosen, connection).await
     }
+}
+
+/// Takes the decision: no other connection may decide while this one lives.
+pub async fn claim(connection: &mut Connection, id: &str) -> Result<(), Stop> {
+    let claim = Request::Claim { id: id.to_owned() };
+    let _claimed: serde_json::Value = connection.call(&claim).await?;
+    Ok(())
 }
 
 /// What the flags leave of what was asked; more than that can't be given.

@@ -19,6 +19,7 @@ use state::State;
 
 use crate::{
     domain::{
+        pin as domain_pin,
         record::Tip,
         seal::{DataKey, FileError, Key, open_file, seal_file},
     },
@@ -79,7 +80,7 @@ impl Vault {
             Err(error @ HomeError::TooLarge { .. }) => return Err(damaged(error.to_string())),
             Err(error) => return Err(error.into()),
         };
-        let (key, pin_key) = (data_key.derive("state"), data_key.derive("pin"));
+        let (key, pin_key) = (data_key.derive("state"), domain_pin::key(data_key));
         let content = open_file("state", &key, &file).map_err(|error| {
             damaged(match error {
                 FileError::NotAuthentic(_) => "it was changed, or is another vault's".into(),

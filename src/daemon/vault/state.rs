@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Settings, pin::PinCheck};
-use crate::domain::record::Tip;
+use super::Settings;
+use crate::domain::{pin::PinCheck, record::Tip};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

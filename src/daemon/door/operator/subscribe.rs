@@ -211,20 +211,14 @@ mod tests {
     fn only_what_changed_is_sent_and_its_end_with_who_decided() {
         let none = |_: &str| None;
         let (empty, two) = (Picture::default(), picture(&["r-1", "r-2"], &[("x-1", true)]));
-        assert_eq!(
-            told(empty.events_to(&two, none)),
-            ["x-1 true", "r-1 Pending ", "r-2 Pending "]
-        );
+        assert_eq!(told(empty.events_to(&two, none)), ["x-1 true", "r-1 Pending ", "r-2 Pending "]);
         assert!(two.events_to(&two, none).is_empty());
         let one = picture(&["r-2"], &[("x-1", false)]);
         let denied = |id: &str| {
             let request = Request { status: RequestStatus::Denied, ..request(id) };
             Some((request, Some("operator (pid 7)".to_owned())))
         };
-        assert_eq!(
-            told(two.events_to(&one, denied)),
-            ["r-1 Denied operator (pid 7)", "x-1 false"]
-        );
+        assert_eq!(told(two.events_to(&one, denied)), ["r-1 Denied operator (pid 7)", "x-1 false"]);
         assert_eq!(told(two.events_to(&one, none))[0], "r-1 Withdrawn ");
     }
 }
