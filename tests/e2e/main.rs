@@ -14,6 +14,7 @@ mod bad_input;
 mod command_approval;
 mod credentials;
 mod demo;
+mod desk;
 mod evidence;
 mod exec;
 mod exec_stream;

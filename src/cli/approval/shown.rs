@@ -3,11 +3,11 @@
 
 use unicode_width::UnicodeWidthChar;
 
-use super::{Approval, Way};
+use super::{Answers, Approval, Way};
 use crate::{
     cli::{times, ui::Ui, values::spoken, views},
     domain::{
-        escape::{exact, visible},
+        escape::{exact, visible, visible_bytes},
         known_hosts::{Known, Marker},
         target::Hop,
     },
@@ -96,7 +96,10 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
         }
     }
     match &approval.way {
-        Some(way) => way_rows(way, &mut add),
+        Some(way) => {
+            way_rows(way, &mut add);
+            add("log in", log_in(approval.answers, way), false);
+        }
         None => place_rows(question, &mut add),
     }
     let view::Past { approved, denied } = question.past;
@@ -192,6 +195,32 @@ fn way_rows(way: &Way, add: &mut impl FnMut(&'static str, String, bool)) {
         keys(known).into_iter().for_each(|line| add("", line, false));
     }
     way.resolved.notes.iter().for_each(|note| add("note", visible(note, WORD), false));
+}
+
+/// What logs in, where it is said already; else what there is to choose from after the yes.
+fn log_in(answers: &Answers, way: &Way) -> String {
+    let mut said: Vec<String> = answers.identities.iter().map(|path| key_file(path)).collect();
+    said.extend(answers.use_agent.then(|| "your ssh-agent".to_owned()));
+    said.extend(answers.password.as_ref().map(|_| "a password".to_owned()));
+    if !said.is_empty() {
+        return format!("with {}", said.join(", "));
+    }
+    let mut ways = Vec::new();
+    for hop in &way.resolved.hops {
+        ways.extend(hop.agent.as_ref().map(|_| "your ssh-agent".to_owned()));
+        let files = hop.identities.iter().filter(|identity| identity.file);
+        ways.extend(files.map(|identity| key_file(&identity.path)));
+    }
+    ways.push("a password or another key".to_owned());
+    ways.dedup();
+    let asked = if answers.yes { "as ssh would" } else { "you choose after your yes" };
+    format!("{asked}: {}", ways.join(", "))
+}
+
+/// Agent and key files are borrowed: whoever shares the uid can use them too.
+fn key_file(path: &std::path::Path) -> String {
+    let path = visible_bytes(path.as_os_str().as_encoded_bytes(), WORD);
+    format!("key file {path} (borrowed)")
 }
 
 fn keys(known: &[Known]) -> Vec<String> {

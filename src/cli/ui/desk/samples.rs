@@ -98,7 +98,7 @@ pub fn shown(request: &Request) -> Shown {
     let rows = |extent: usize| {
         let row = |name, text: String| Row { name, text, strong: false };
         let mut rows = vec![
-            row("known", request.identity.clone()),
+            row("known", exact(request.identity.as_bytes(), 200)),
             row(
                 "seen",
                 "/usr/bin/claude (pid 4711) in /home/me/site, started by bash < tmux; it chose this itself"
@@ -116,7 +116,10 @@ pub fn shown(request: &Request) -> Shown {
             let text = exact(command.as_slice(), extent);
             rows.push(Row { name: "runs", text, strong: true });
             rows.push(row("stdin", "empty".to_owned()));
-            rows.push(row("asked", "because each command of this session is (mode each)".to_owned()));
+            rows.push(row(
+                "asked",
+                "because each command of this session is (mode each)".to_owned(),
+            ));
         }
         let leads = if request.kind == Kind::Access {
             rows.push(row("gives", "exec pty files:read, mode guarded, for 1h".to_owned()));
@@ -125,8 +128,13 @@ pub fn shown(request: &Request) -> Shown {
             "runs on"
         };
         rows.push(Row { name: leads, text: "deploy@web1.example.org:22".into(), strong: true });
-        rows.push(row("", "host key SHA256:Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyYmE".to_owned()));
+        rows.push(row(
+            "",
+            "host key SHA256:Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyYmE".to_owned(),
+        ));
         if request.kind == Kind::Access {
+            let log_in = "you choose after your yes: your ssh-agent, a password or another key";
+            rows.push(row("log in", log_in.to_owned()));
             rows.push(row("before", "given 3×, refused 1× since unlock".to_owned()));
         }
         rows

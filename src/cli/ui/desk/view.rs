@@ -80,8 +80,8 @@ struct Layout {
 impl Layout {
     fn of(desk: &Desk, rows: u16) -> Self {
         let room = usize::from(rows).saturating_sub(FRAME);
-        let queue = folds(desk).len().clamp(1, QUEUE.max(room / 4));
-        let strip = desk.sessions.len().clamp(1, STRIP.max(room / 5));
+        let queue = folds(desk).len().clamp(1, QUEUE.max(room / 4).min(room / 2).max(1));
+        let strip = desk.sessions.len().clamp(1, STRIP.max(room / 5).min(room / 4).max(1));
         Self { queue, strip, detail: room.saturating_sub(queue + strip).max(1) }
     }
 }
@@ -274,7 +274,7 @@ fn strip_line(desk: &Desk, session: &Session, marked: bool, now: Now, columns: u
 fn running(run: &Run, now: Now) -> String {
     let since = (now.at.as_second() - run.started_at.as_second()).max(0).unsigned_abs();
     let (id, command) = (word(&run.id, 20), exact(run.command.as_slice(), 100));
-    format!("runs {id} for {}: {command}", spoken(since))
+    format!("{id} for {}: {command}", spoken(since))
 }
 
 fn ended(run: &Run) -> String {
@@ -328,7 +328,7 @@ fn keys(desk: &Desk) -> [String; 2] {
         Mode::All { .. } => two("arrows, PageUp, PageDown, Home, End scroll", "b or Esc goes back"),
         Mode::Help => two("", ""),
         Mode::Queue if desk.strip.is_some() => {
-            two("w watch  t take the keyboard  arrows choose", "p pause  Tab back  ? help  q quit")
+            two("w watch  t take the keyboard  arrows choose", "q quit  ? help  Tab back  p pause")
         }
         Mode::Queue => {
             let first = match yes {
@@ -338,7 +338,7 @@ fn keys(desk: &Desk) -> [String; 2] {
             };
             [
                 first,
-                "w watch  t take the keyboard  Tab sessions  p pause  ? help  q quit".to_owned(),
+                "q quit  ? help  w watch  t take the keyboard  Tab sessions  p pause".to_owned(),
             ]
         }
     }
@@ -361,7 +361,7 @@ fn help(rows: usize) -> Vec<Drawn> {
         "",
         "A key that comes within 0.7 s after a request was marked decides nothing.",
         "Like requests share a line: x3, and 1 of 3 while one of them is marked.",
-        "After 15 minutes without a key, and under a multiplexer, a yes asks for your PIN.",
+        "After 15 idle minutes, and under tmux and its like, a yes asks for your PIN.",
         "",
         "Any key goes back.",
     ];

@@ -239,7 +239,8 @@ fn the_bell_rings_once_and_at_one_and_five_minutes() {
     }
     // What waited before the desk was opened is in front of the person.
     let mut desk = empty();
-    let old = Request { created_at: began() - jiff::SignedDuration::from_secs(9), ..access("r-2aa") };
+    let old =
+        Request { created_at: began() - jiff::SignedDuration::from_secs(9), ..access("r-2aa") };
     assert_eq!(desk.event(came(old), at(0)), [Effect::Look("r-2aa".into())]);
     assert_eq!(desk.tick(at(minute)), ring);
 }
