@@ -30,22 +30,22 @@ use crate::{
 #[derive(Default)]
 pub struct Streams(Mutex<Option<Arc<Stream>>>);
 
-/// An `attach` or a `watch`, as the connection's reader sees it.
+/// An `attach`, a `watch` or a `subscribe`, as the connection's reader sees it.
 pub struct Stream {
     pub number: u32,
     pub cancel: CancellationToken,
-    /// Where what is typed goes; `watch` takes none.
+    /// Where what is typed goes; only `attach` takes any.
     pub keys: Option<Keys>,
 }
 
 /// Frees the connection for another stream.
-struct Open<'s> {
+pub struct Open<'s> {
     streams: &'s Streams,
-    stream: Arc<Stream>,
+    pub stream: Arc<Stream>,
 }
 
 impl Streams {
-    fn open(&self, number: u32, keys: Option<Keys>) -> Result<Open<'_>, Failure> {
+    pub fn open(&self, number: u32, keys: Option<Keys>) -> Result<Open<'_>, Failure> {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if current.is_some() {
             return Err(Failure::new(
