@@ -13,10 +13,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Channel, ConnectError, ConnectFault, Connection, HostKeyJudge, OpenError, Plan, Reader,
+    Channel, ConnectError, ConnectFault, Connection, HostKeyJudge, Look, OpenError, Plan, Reader,
     RemoteEnd, Step, Writer, connect,
     connection::NoChannel,
-    end, look, Look,
+    end, look,
     slots::{Need, Refusal},
     supply::{Order, RETRY, Supply, Waiter},
 };

@@ -38,13 +38,19 @@ fn the_operator_types_where_the_agent_typed_and_gives_it_back() {
     assert_eq!(returned["changed"]["cwd"], "/usr", "{returned}");
     assert_eq!(returned["changed"]["user"], json!(null));
     let last = seat.ends();
-    assert_eq!((&last["result"]["control"], &last["result"]["ended"]), (&json!("agent"), &json!(false)));
+    assert_eq!(
+        (&last["result"]["control"], &last["result"]["ended"]),
+        (&json!("agent"), &json!(false))
+    );
     stays.ends().ok().says("moved to /usr");
     // The agent's size, and the agent's turn.
     let typed = sgw.agent(["input", &s, "stty size; pwd"]).ok().stdout();
     assert!(typed.contains("48 160") && typed.contains("/usr"), "{typed}");
     let taken = &records(&sgw, "control.taken")[0];
-    assert_eq!((&taken["identity"], &taken["action"]["how"]), (&json!("operator"), &json!("attach")));
+    assert_eq!(
+        (&taken["identity"], &taken["action"]["how"]),
+        (&json!("operator"), &json!("attach"))
+    );
     let typed = records(&sgw, "input.intent");
     let of = |who: &str| typed.iter().filter(|one| one["identity"] == who).count();
     assert!(of("operator") >= 2, "what the operator typed while shared is on record: {typed:?}");
@@ -124,6 +130,7 @@ fn a_closed_window_keeps_control_and_another_goes_on() {
     let refused = second.ends();
     assert_eq!((&refused["type"], &refused["code"]), (&json!("error"), &json!("control.operator")));
     seat.types("here=stays\r");
+    seat.shows("here=stays");
     drop(seat);
     // Neither the agent nor a no without proof takes it back.
     sgw.agent(["close", &r]).ok();
@@ -144,7 +151,10 @@ fn a_closed_window_keeps_control_and_another_goes_on() {
     // Leaving on purpose keeps it too.
     seat.cancel();
     let left = seat.ends();
-    assert_eq!((&left["result"]["control"], &left["result"]["ended"]), (&json!("operator"), &json!(false)));
+    assert_eq!(
+        (&left["result"]["control"], &left["result"]["ended"]),
+        (&json!("operator"), &json!(false))
+    );
     assert_eq!(control(&sgw, &s), "operator");
     sgw.operator(["return", &s]).ok();
     sgw.agent(["exec", &s, "--", "true"]).ok();
@@ -179,7 +189,10 @@ fn an_attachment_ends_with_its_terminal_and_with_its_session() {
     seat.control_is("operator", false);
     seat.types("exit\r");
     let ended = seat.ends();
-    assert_eq!((&ended["result"]["ended"], &ended["result"]["control"]), (&json!(true), &json!("operator")));
+    assert_eq!(
+        (&ended["result"]["ended"], &ended["result"]["control"]),
+        (&json!(true), &json!("operator"))
+    );
     // A new terminal takes its place.
     let mut seat = Live::attach(&sgw, &s, None);
     seat.types("echo again\r");
@@ -207,7 +220,9 @@ fn what_makes_no_sense_is_refused() {
     assert_eq!(Live::attach(&sgw, "s-zzzz", None).ends()["code"], "session.unknown");
     let mut idle = Live::begin(&sgw, &json!({"type": "sessions"}));
     idle.types("typed at nothing");
-    for word in [json!({"type": "private", "on": true}), json!({"type": "resize", "rows": 9, "columns": 9})] {
+    for word in
+        [json!({"type": "private", "on": true}), json!({"type": "resize", "rows": 9, "columns": 9})]
+    {
         assert_eq!(idle.says(&word)["code"], "usage.arguments");
     }
     // A connection carries one stream.

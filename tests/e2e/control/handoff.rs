@@ -40,7 +40,10 @@ fn a_handoff_stops_the_agent_until_the_operator_returns_with_a_word() {
     assert_eq!((&back.json()["id"], &back.json()["control"]), (&r.into(), &"agent".into()));
     let word = handoff.ends().ok().json();
     assert_eq!((&word["id"], &word["kind"]), (&r.into(), &"handoff".into()));
-    assert_eq!((&word["word"], &word["private"]), (&"done; mind the replica".into(), &false.into()));
+    assert_eq!(
+        (&word["word"], &word["private"]),
+        (&"done; mind the replica".into(), &false.into())
+    );
     assert!(word["changed"].is_object() && word["duration_ms"].is_u64(), "{word}");
     // Kept for whoever asks again.
     assert_eq!(sgw.agent(["wait", r, "--json"]).ok().json(), word);
@@ -51,8 +54,10 @@ fn a_handoff_stops_the_agent_until_the_operator_returns_with_a_word() {
     let taken = records(&sgw, "control.taken");
     assert_eq!((&taken[0]["session"], &taken[0]["action"]["how"]), (&s.into(), &"handoff".into()));
     let returned = &records(&sgw, "control.returned")[0];
-    assert_eq!((&returned["identity"], &returned["action"]["message"]),
-        (&"operator".into(), &"done; mind the replica".into()));
+    assert_eq!(
+        (&returned["identity"], &returned["action"]["message"]),
+        (&"operator".into(), &"done; mind the replica".into())
+    );
     sgw.operator(["audit", "verify"]).ok();
 }
 

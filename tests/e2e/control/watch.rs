@@ -71,7 +71,9 @@ fn a_watcher_that_stops_reading_holds_nobody_up_and_is_told_what_it_missed() {
     eventually("it is up to date", || {
         stopped.read();
         let mut ends = stopped.events.iter().filter(|event| event["exec"]["running"] == false);
-        ends.any(|event| event["exec"]["command"] == "echo 'still here'" || event["exec"]["exit_code"] == 0)
+        ends.any(|event| {
+            event["exec"]["command"] == "echo 'still here'" || event["exec"]["exit_code"] == 0
+        })
     });
 }
 

@@ -65,8 +65,7 @@ impl Live {
     }
 
     pub fn types(&mut self, keys: &str) {
-        let frame =
-            Frame { kind: Kind::Pty, request: self.number, body: keys.as_bytes().to_vec() };
+        let frame = Frame { kind: Kind::Pty, request: self.number, body: keys.as_bytes().to_vec() };
         let Self { runtime, connection, .. } = self;
         runtime.block_on(connection.write(frame)).unwrap();
     }
@@ -81,7 +80,8 @@ impl Live {
     }
 
     pub fn cancel(&mut self) {
-        let (Self { runtime, connection, .. }, number) = (self, self.number);
+        let number = self.number;
+        let Self { runtime, connection, .. } = self;
         runtime.block_on(connection.say(number, &json!({"type": "cancel"}))).unwrap();
     }
 
@@ -107,9 +107,8 @@ impl Live {
     /// Who has the keyboard, once an event says that it is so.
     #[track_caller]
     pub fn control_is(&mut self, control: &str, private: bool) -> Value {
-        let last = |me: &Self| {
-            me.events.iter().rev().find(|event| event["type"] == "control").cloned()
-        };
+        let last =
+            |me: &Self| me.events.iter().rev().find(|event| event["type"] == "control").cloned();
         let is = |event: &Value| event["control"] == control && event["private"] == private;
         self.wait(&format!("control of the {control}, private: {private}"), |me| {
             last(me).as_ref().is_some_and(is)
@@ -143,9 +142,8 @@ impl Live {
     /// Takes what comes within a moment. False at the connection's end.
     pub fn read(&mut self) -> bool {
         let Self { runtime, connection, .. } = self;
-        let next = async {
-            tokio::time::timeout(Duration::from_millis(50), connection.read()).await
-        };
+        let next =
+            async { tokio::time::timeout(Duration::from_millis(50), connection.read()).await };
         match runtime.block_on(next) {
             Err(_) => true,
             Ok(Ok(frame)) => {

@@ -18,10 +18,7 @@ pub use self::{
     open::{Slot, Typing},
     screen::Shown,
 };
-use super::{
-    keyboard::Keyboard,
-    record::Recorder,
-};
+use super::{keyboard::Keyboard, record::Recorder};
 use crate::{
     daemon::upstream::{ChannelError, Look, Pool, Writer},
     domain::{

@@ -98,9 +98,8 @@ mod tests {
             taken += 1000;
         }
         assert!(taken <= WAITING && taken > WAITING - 1000);
-        let words = (0..1000).take_while(|number| {
-            keys.push(Key::Private { number: *number, on: true }).is_ok()
-        });
+        let words = (0..1000)
+            .take_while(|number| keys.push(Key::Private { number: *number, on: true }).is_ok());
         assert!(words.count() < WORDS);
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-use super::draw::Canvas;
+use super::{Open, draw::Canvas};
 use crate::{
     daemon::{
         door::{link::Gone, operator::Operator},
@@ -35,9 +35,10 @@ impl Operator {
     /// Shows what happens until it ends or the watcher leaves.
     pub(in super::super) async fn watch(
         &self,
-        number: u32,
+        open: &Open,
         word: &str,
     ) -> Result<serde_json::Value, Failure> {
+        let number = open.stream.number;
         let (session, exec) = match prefix_kind(word) {
             Some(Kind::Exec) => {
                 let (session, exec) = self.parts.sessions.exec(word, None)?;
@@ -45,12 +46,16 @@ impl Operator {
             }
             _ => (self.parts.sessions.to_see(word, None)?, None),
         };
-        let open = self.streams.open(number, None)?;
         // Before the first look, so that nothing falls between.
         let happens = session.live.watch();
         let only = exec.as_ref().map(|exec| exec.id.clone());
-        let mut watcher =
-            Watcher { operator: self, number, session: session.clone(), only, shown: HashMap::new() };
+        let mut watcher = Watcher {
+            operator: self,
+            number,
+            session: session.clone(),
+            only,
+            shown: HashMap::new(),
+        };
         let watching = async {
             watcher.begin(exec.as_ref()).await?;
             if exec.as_ref().is_some_and(|exec| !exec.is_running()) || session.over().is_some() {
@@ -67,14 +72,18 @@ impl Operator {
             left = self.tell_control(number, &session, false) => left,
             () = session.ended() => Ok(()),
         };
-        left.map(|()| serde_json::Value::Null).map_err(|Gone| {
-            Failure::new(Code::DaemonLost, "the client is gone", "sgw watch ID")
-        })
+        left.map(|()| serde_json::Value::Null)
+            .map_err(|Gone| Failure::new(Code::DaemonLost, "the client is gone", "sgw watch ID"))
     }
 
     /// Draws the session's terminal, and the next one where it ends. While the operator is private it
     /// stays as it was.
-    async fn draw_terminal(&self, number: u32, session: &Session, wanted: bool) -> Result<(), Gone> {
+    async fn draw_terminal(
+        &self,
+        number: u32,
+        session: &Session,
+        wanted: bool,
+    ) -> Result<(), Gone> {
         let mut happens = session.live.watch();
         let mut canvas = Canvas::new(&self.outbox, number, &session.id);
         while wanted {
