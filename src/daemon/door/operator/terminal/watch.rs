@@ -63,12 +63,12 @@ impl Operator {
             }
             watcher.follow(happens).await
         };
-        let drawing = self.draw_terminal(number, &session, exec.is_none());
+        let drawing = self.draw_terminal(number, &session);
         let left = tokio::select! {
             biased;
             () = open.stream.cancel.cancelled() => Ok(()),
             left = watching => left,
-            left = drawing => left,
+            left = drawing, if exec.is_none() => left,
             left = self.tell_control(number, &session, false) => left,
             () = session.ended() => Ok(()),
         };
@@ -82,11 +82,10 @@ impl Operator {
         &self,
         number: u32,
         session: &Session,
-        wanted: bool,
     ) -> Result<(), Gone> {
         let mut happens = session.live.watch();
         let mut canvas = Canvas::new(&self.outbox, number, &session.id);
-        while wanted {
+        loop {
             if let Some(pty) = session.open_pty().filter(|pty| !pty.has_ended()) {
                 canvas.follow(pty.drawn(), || pty.screen()).await?;
                 canvas.anew();
@@ -95,7 +94,6 @@ impl Operator {
             // One that was opened meanwhile is seen by the next look.
             while !matches!(happens.recv().await, Ok(Happened::Terminal) | Err(_)) {}
         }
-        std::future::pending().await
     }
 }
 
