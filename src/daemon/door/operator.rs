@@ -29,7 +29,7 @@ use tokio::{
 use self::{
     ask::Questions,
     pin::Tries,
-    terminal::{How, Key, Streams},
+    terminal::{How, Key, Open, Streams},
 };
 use super::{
     agent::ending,
@@ -68,7 +68,7 @@ struct Operator {
     secrets: Mutex<HashMap<u32, Secret<Vec<u8>>>>,
     passed: Passed,
     questions: Questions,
-    streams: Streams,
+    streams: Arc<Streams>,
     pin_tries: Tries,
     peer: Peer,
 }
@@ -125,7 +125,7 @@ async fn converse(
         secrets: Mutex::default(),
         passed,
         questions: Questions::new(outbox.clone()),
-        streams: Streams::default(),
+        streams: Arc::default(),
         pin_tries: Tries::default(),
         peer,
     });
@@ -207,10 +207,17 @@ impl Operator {
             let _gone = self.outbox.answer(number, Err(failure)).await;
             return Ok(());
         }
+        let stream = match self.streams.of(number, &request) {
+            Ok(stream) => stream,
+            Err(failure) => {
+                let _gone = self.outbox.answer(number, Err(failure)).await;
+                return Ok(());
+            }
+        };
         let operator = self.clone();
         calls.spawn(async move {
             // A client that is gone needs no answer.
-            let _gone = operator.perform(number, request).await;
+            let _gone = operator.perform(number, request, stream).await;
         });
         Ok(())
     }
@@ -222,7 +229,12 @@ impl Operator {
         Ok(())
     }
 
-    async fn perform(&self, number: u32, request: Request) -> Result<(), Gone> {
+    async fn perform(
+        &self,
+        number: u32,
+        request: Request,
+        stream: Option<Open>,
+    ) -> Result<(), Gone> {
         let parts = &self.parts;
         let answer = match request {
             Request::Requests {} => value(&view::Requests {
@@ -266,11 +278,20 @@ impl Operator {
             Request::Pause { what } => self.pause(what).await,
             Request::Resume { what } => self.resume(what.as_deref()).await,
             Request::Return { session, message } => self.give_back(session, message).await,
-            Request::Watch { id } => self.watch(number, &id).await,
-            Request::Attach { session, fresh, rows, columns, private } => {
-                self.attach(number, &session, How { fresh, rows, columns, private }).await
-            }
-            Request::Subscribe {} => self.subscribe(number).await?,
+            Request::Watch { id } => match &stream {
+                Some(stream) => self.watch(stream, &id).await,
+                None => return Ok(()),
+            },
+            Request::Attach { session, fresh, rows, columns, private } => match &stream {
+                Some(stream) => {
+                    self.attach(stream, &session, How { fresh, rows, columns, private }).await
+                }
+                None => return Ok(()),
+            },
+            Request::Subscribe {} => match &stream {
+                Some(stream) => self.subscribe(stream).await?,
+                None => return Ok(()),
+            },
             Request::Pin { secret } => self.check_pin(secret).await,
             Request::SetPin { secret } => self.set_pin(secret).await,
             Request::Answer(_)
@@ -279,6 +300,8 @@ impl Operator {
             | Request::Private { .. }
             | Request::Resize { .. } => return Ok(()),
         };
+        // The next stream may be asked for as soon as this one's end is told.
+        drop(stream);
         self.outbox.answer(number, answer).await
     }
 

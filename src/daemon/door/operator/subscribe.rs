@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::Operator;
+use super::{Operator, terminal::Open};
 use crate::{
     daemon::{Parts, door::link::Gone},
     protocol::{
@@ -23,11 +23,7 @@ const ROUND: Duration = Duration::from_secs(1);
 
 impl Operator {
     /// Sends events until `cancel`, or the daemon's end.
-    pub(super) async fn subscribe(&self, number: u32) -> Result<Result<Value, Failure>, Gone> {
-        let open = match self.streams.open(number, None) {
-            Ok(open) => open,
-            Err(failure) => return Ok(Err(failure)),
-        };
+    pub(super) async fn subscribe(&self, open: &Open) -> Result<Result<Value, Failure>, Gone> {
         let over = async {
             tokio::select! {
                 () = open.stream.cancel.cancelled() => {}
@@ -35,7 +31,7 @@ impl Operator {
             }
         };
         tokio::select! {
-            gone = self.draw(number) => Err(gone),
+            gone = self.draw(open.stream.number) => Err(gone),
             () = over => Ok(Ok(Value::Null)),
         }
     }
