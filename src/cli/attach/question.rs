@@ -196,8 +196,8 @@ impl Commands {
         match key {
             Key::Char(digit) => {
                 let number = digit.to_digit(10)?.checked_sub(1)? as usize;
-                let listed = self.runs.iter().take(LISTED);
-                self.chosen = listed.skip(number).next().map(|run| run.id.clone());
+                let mut listed = self.runs.iter().take(LISTED);
+                self.chosen = listed.nth(number).map(|run| run.id.clone());
                 None
             }
             Key::Away => Some(Wish::Stay),

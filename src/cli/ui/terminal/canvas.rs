@@ -165,7 +165,7 @@ fn drawn(screen: &Screen, row: u16, columns: u16) -> String {
             // Half of a wide character, or nothing.
             out.push(' ');
         } else {
-            out.extend(contents.chars().filter(|char| is_text(*char)));
+            out.push_str(text_of(contents));
             // How wide it is depends on whom one asks.
             astray = !contents.is_ascii();
         }
@@ -182,7 +182,16 @@ fn drawn(screen: &Screen, row: u16, columns: u16) -> String {
     out
 }
 
-/// What a terminal takes for a command, or for a change of direction, is not text.
+/// A cell's text. Where something in it is a command to a terminal, or a change of direction, the
+/// base character alone.
+fn text_of(contents: &str) -> &str {
+    if contents.chars().all(is_text) {
+        return contents;
+    }
+    let first = contents.chars().next().filter(|char| is_text(*char));
+    first.map_or(" ", |char| &contents[..char.len_utf8()])
+}
+
 fn is_text(char: char) -> bool {
     !char.is_control()
         && !matches!(char, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}'

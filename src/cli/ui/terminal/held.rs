@@ -2,8 +2,10 @@
 //! after `kill -9`: the help says what does (`reset`).
 
 use std::{
+    cell::Cell,
     io,
     os::fd::OwnedFd,
+    panic::{self, AssertUnwindSafe},
     sync::{
         Mutex, MutexGuard, Once, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -135,12 +137,29 @@ fn taken() -> MutexGuard<'static, Vec<Before>> {
     TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+thread_local! {
+    /// A panic here and now is expected, and nobody's business.
+    static CONTAINED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What `work` gives; none where it panics, of which nothing is told.
+pub fn contained<T>(work: impl FnOnce() -> T) -> Option<T> {
+    before_a_panic_is_told();
+    let outer = CONTAINED.replace(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(work));
+    CONTAINED.set(outer);
+    result.ok()
+}
+
 /// What a panic says must be seen, on a terminal that shows it.
 fn before_a_panic_is_told() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let tell = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
+        let tell = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if CONTAINED.get() {
+                return;
+            }
             // A panic within this very code must not wait for itself.
             if let Ok(mut taken) = TAKEN.try_lock() {
                 let me = thread::current().id();

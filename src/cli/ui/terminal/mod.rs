@@ -150,7 +150,7 @@ fn known(term: String) -> Result<(), String> {
         // `st`, `st-256color`, and not `stupid`.
         rest.is_some_and(|rest| family.len() > 2 || rest.is_empty() || rest.starts_with('-'))
     };
-    if FAMILIES.iter().any(|family| names(&family)) {
+    if FAMILIES.iter().any(names) {
         return Ok(());
     }
     Err(match term.is_empty() {

@@ -5,6 +5,8 @@ use std::num::NonZeroU16;
 
 use vt100::{MouseProtocolEncoding, MouseProtocolMode, Parser, Screen};
 
+use super::held::contained;
+
 /// A larger one is nobody's window.
 const MOST_ROWS: u16 = 1000;
 const MOST_COLUMNS: u16 = 2000;
@@ -14,16 +16,20 @@ pub struct Model {
 }
 
 impl Model {
-    /// A cleared terminal of this size.
+    /// A cleared terminal of this size. On one column a wide character has no place (the parser
+    /// panics).
     pub fn new(rows: u16, columns: u16) -> Self {
-        let within =
-            |size: u16, most: u16| NonZeroU16::new(size.min(most)).unwrap_or(NonZeroU16::MIN);
-        let size = (within(rows, MOST_ROWS), within(columns, MOST_COLUMNS));
-        Self { parser: Parser::new(size.0, size.1, 0) }
+        let size = |size| NonZeroU16::new(size).unwrap_or(NonZeroU16::MIN);
+        let (rows, columns) = (rows.clamp(1, MOST_ROWS), columns.clamp(2, MOST_COLUMNS));
+        Self { parser: Parser::new(size(rows), size(columns), 0) }
     }
 
+    /// Takes what the daemon sends. What the parser chokes on leaves a blank screen.
     pub fn draw(&mut self, bytes: &[u8]) {
-        self.parser.process(bytes);
+        if contained(|| self.parser.process(bytes)).is_none() {
+            let (rows, columns) = self.screen().size();
+            *self = Self::new(rows.get(), columns.get());
+        }
     }
 
     pub fn screen(&self) -> &Screen {
@@ -136,8 +142,17 @@ mod tests {
     fn a_model_has_a_size_whatever_is_said() {
         for (rows, columns) in [(0, 0), (u16::MAX, u16::MAX), (1, 1)] {
             let mut model = Model::new(rows, columns);
-            model.draw("wide 東京\r\nnext\x1b[99;99Hx".as_bytes());
+            model.draw("wide 東京*\u{fe0f}\r\nnext\x1b[99;99Hx".as_bytes());
             assert!(!model.rows().is_empty());
         }
+    }
+
+    #[test]
+    fn a_parser_that_panics_leaves_a_blank_screen() {
+        let one = NonZeroU16::MIN;
+        let mut model = Model { parser: Parser::new(one.saturating_add(1), one, 0) };
+        model.draw("*\u{fe0f}".as_bytes());
+        model.draw(b"ok");
+        assert_eq!(model.rows()[0], "ok");
     }
 }
