@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use super::{Terminal, has_line, lines};
 
+const SLEEPS: &str = "sleep 0.4; ";
+
 /// A terminal in which this has taken the shell's place.
 struct Dialogue {
     me: Terminal,
@@ -54,8 +56,8 @@ impl Dialogue {
     }
 }
 
-/// What holds in every shell.
-fn echo_is_told_from_answers(shell: &str, prompt: &'static str) {
+/// What holds in every shell. `second`: what the second of two lines may do before it answers.
+fn echo_is_told_from_answers(shell: &str, prompt: &'static str, second: &str) {
     let me = Dialogue::with(shell, prompt);
     me.answers("sleep 0.4; echo mar\"k\"er", "mar", "marker");
     me.comes_back("sleep 0.4; echo do\"n\"e", "done");
@@ -65,7 +67,7 @@ fn echo_is_told_from_answers(shell: &str, prompt: &'static str) {
     me.comes_back(&format!("sleep 0.4; echo {long}\"+\"x"), &format!("{long}+x"));
     // The second of two lines, which the first one keeps waiting.
     me.answers("sleep 0.4; echo o\"n\"e\nsleep 0.4; echo t\"w\"o", "t\"?w\"?o", "two");
-    me.comes_back("echo thr\"e\"e\nsleep 0.4; echo fo\"u\"r", "four");
+    me.comes_back(&format!("echo thr\"e\"e\n{second}echo fo\"u\"r"), "four");
     me.answers("printf 'no new'line; sleep 0.4", "no new", "no newline");
     me.asks("", prompt);
     // Text that waits for its Enter.
@@ -77,23 +79,24 @@ fn echo_is_told_from_answers(shell: &str, prompt: &'static str) {
 
 #[test]
 fn bash() {
-    echo_is_told_from_answers("PS1='b:\\w> ' exec bash --norc -i", "^b:.*> $");
+    echo_is_told_from_answers("PS1='b:\\w> ' exec bash --norc -i", "^b:.*> $", SLEEPS);
 }
 
 #[test]
 fn dash() {
-    echo_is_told_from_answers("PS1='d> ' exec dash -i", "^d> $");
+    // It draws no line: while a second one runs that was echoed before, its prompt just stands there.
+    echo_is_told_from_answers("PS1='d> ' exec dash -i", "^d> $", "");
 }
 
 #[test]
 fn zsh_with_a_prompt_on_the_right() {
-    echo_is_told_from_answers("PROMPT='z%# ' RPROMPT='[%~]' exec zsh -f -i", "^z[#%] $");
+    echo_is_told_from_answers("PROMPT='z%# ' RPROMPT='[%~]' exec zsh -f -i", "^z[#%] $", SLEEPS);
 }
 
 #[test]
 fn fish_which_draws_its_line_over_and_over() {
     let fish = "exec fish --no-config -i -C 'function fish_prompt; echo -n \"f> \"; end'";
-    echo_is_told_from_answers(fish, "^f> $");
+    echo_is_told_from_answers(fish, "^f> $", SLEEPS);
 }
 
 #[test]
