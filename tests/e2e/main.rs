@@ -9,12 +9,14 @@
     reason = "a test fails by panicking, and says why"
 )]
 
+mod attach;
 mod bad_frames;
 mod bad_input;
 mod command_approval;
 mod control;
 mod credentials;
 mod demo;
+mod desk;
 mod evidence;
 mod exec;
 mod exec_stream;
@@ -25,6 +27,7 @@ mod host_keys;
 mod logins;
 mod odd_servers;
 mod operator_and_daemon;
+mod output;
 mod pause;
 mod pty;
 #[path = "../redteam/mod.rs"]
@@ -33,3 +36,4 @@ mod remote_processes_end;
 mod request_and_approval;
 mod sessions_end;
 mod support;
+mod watch;

@@ -5,8 +5,11 @@ mod approve;
 mod ask;
 mod login;
 mod pause;
+mod pin;
 mod records;
 mod settings;
+mod subscribe;
+mod terminal;
 mod way;
 
 use std::{
@@ -23,9 +26,13 @@ use tokio::{
     task::JoinSet,
 };
 
-use self::ask::Questions;
+use self::{
+    ask::Questions,
+    pin::Tries,
+    terminal::{How, Key, Open, Streams},
+};
 use super::{
-    agent::{ending, not_offered},
+    agent::ending,
     link::{self, Gone, Outbox, value},
     peer::Peer,
     socket::{Passed, PassingReader, SharedWriter},
@@ -61,10 +68,13 @@ struct Operator {
     secrets: Mutex<HashMap<u32, Secret<Vec<u8>>>>,
     passed: Passed,
     questions: Questions,
+    streams: Arc<Streams>,
+    pin_tries: Tries,
+    peer: Peer,
 }
 
 /// Serves one connection until it closes.
-pub async fn serve(parts: Arc<Parts>, stream: UnixStream, _peer: Peer) {
+pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer) {
     let stream = Arc::new(stream);
     let (mut from, passed) = PassingReader::new(stream.clone());
     let mut to = SharedWriter(stream);
@@ -78,14 +88,14 @@ pub async fn serve(parts: Arc<Parts>, stream: UnixStream, _peer: Peer) {
         return;
     }
     if !hello.proof {
-        return converse(parts, from, to, passed, false).await;
+        return converse(parts, from, to, passed, peer, false).await;
     }
     let prologue = [said.as_slice(), &welcome.body].concat();
     let deadline = noise::HANDSHAKE_DEADLINE;
     match noise::respond(from, to, &parts.operator_key, &prologue, deadline).await {
         Ok(session) => {
             passed.accept();
-            converse(parts, session.reader, session.writer, passed, true).await
+            converse(parts, session.reader, session.writer, passed, peer, true).await
         }
         // Whoever has no proof is told nothing.
         Err(error) => tracing::warn!(%error, "an operator's proof failed"),
@@ -103,6 +113,7 @@ async fn converse(
     mut from: impl AsyncRead + Unpin,
     to: impl AsyncWrite + Unpin + Send + 'static,
     passed: Passed,
+    peer: Peer,
     proven: bool,
 ) {
     let (outbox, writer) = link::writer(to);
@@ -114,6 +125,9 @@ async fn converse(
         secrets: Mutex::default(),
         passed,
         questions: Questions::new(outbox.clone()),
+        streams: Arc::default(),
+        pin_tries: Tries::default(),
+        peer,
     });
     if let Err(failure) = operator.clone().listen(&mut from).await {
         let _gone = outbox.answer(0, Err(failure)).await;
@@ -146,6 +160,10 @@ impl Operator {
             match frame.kind {
                 Kind::Json => self.json(&frame, &mut calls).await?,
                 Kind::Secret => self.keep_secret(&frame)?,
+                Kind::Pty if self.proven => {
+                    let mut frame = frame;
+                    self.typed(frame.request, std::mem::take(&mut frame.body)).await;
+                }
                 Kind::Stdin | Kind::Stdout | Kind::Stderr | Kind::Pty => {
                     return Err(link::out_of_place("a frame of a kind that no operator sends"));
                 }
@@ -166,6 +184,20 @@ impl Operator {
             self.questions.answer(answer.question, reply);
             return Ok(());
         }
+        let request = match request {
+            Request::Cancel {} => {
+                self.streams.cancel(number);
+                return Ok(());
+            }
+            // Not beside what is typed, but between.
+            Request::Private { on } => {
+                return self.at_keyboard(number, Key::Private { number, on }).await;
+            }
+            Request::Resize { rows, columns } => {
+                return self.at_keyboard(number, Key::Resize { number, rows, columns }).await;
+            }
+            other => other,
+        };
         if calls.len() >= OPEN {
             let failure = Failure::new(
                 Code::LimitStreams,
@@ -175,15 +207,34 @@ impl Operator {
             let _gone = self.outbox.answer(number, Err(failure)).await;
             return Ok(());
         }
+        let stream = match self.streams.of(number, &request) {
+            Ok(stream) => stream,
+            Err(failure) => {
+                let _gone = self.outbox.answer(number, Err(failure)).await;
+                return Ok(());
+            }
+        };
         let operator = self.clone();
         calls.spawn(async move {
             // A client that is gone needs no answer.
-            let _gone = operator.perform(number, request).await;
+            let _gone = operator.perform(number, request, stream).await;
         });
         Ok(())
     }
 
-    async fn perform(&self, number: u32, request: Request) -> Result<(), Gone> {
+    async fn at_keyboard(&self, number: u32, word: Key) -> Result<(), Failure> {
+        if let Err(failure) = self.say_at_keyboard(word) {
+            let _gone = self.outbox.answer(number, Err(failure)).await;
+        }
+        Ok(())
+    }
+
+    async fn perform(
+        &self,
+        number: u32,
+        request: Request,
+        stream: Option<Open>,
+    ) -> Result<(), Gone> {
         let parts = &self.parts;
         let answer = match request {
             Request::Requests {} => value(&view::Requests {
@@ -200,8 +251,9 @@ impl Operator {
             Request::Complete { what } => value(&parts.complete(what, None)),
             Request::Deny { id, message } => {
                 let (parts, number) = (parts.clone(), self.number);
-                let (who, proven) = (self.who(), self.proven);
-                link::to_its_end(deny(parts, number, who, proven, id, message)).await
+                let (who, proven, told) = (self.who(), self.proven, self.told());
+                let by = By { number, who, proven, told };
+                link::to_its_end(deny(parts, by, id, message)).await
             }
             Request::Close { id } => {
                 let parts = parts.clone();
@@ -226,21 +278,41 @@ impl Operator {
             Request::Pause { what } => self.pause(what).await,
             Request::Resume { what } => self.resume(what.as_deref()).await,
             Request::Return { session, message } => self.give_back(session, message).await,
-            Request::Subscribe {}
-            | Request::Watch { .. }
-            | Request::Attach { .. }
-            | Request::Resize { .. }
+            Request::Watch { id } => match &stream {
+                Some(stream) => self.watch(stream, &id).await,
+                None => return Ok(()),
+            },
+            Request::Attach { session, fresh, rows, columns, private } => match &stream {
+                Some(stream) => {
+                    self.attach(stream, &session, How { fresh, rows, columns, private }).await
+                }
+                None => return Ok(()),
+            },
+            Request::Subscribe {} => match &stream {
+                Some(stream) => self.subscribe(stream).await?,
+                None => return Ok(()),
+            },
+            Request::Pin { secret } => self.check_pin(secret).await,
+            Request::SetPin { secret } => self.set_pin(secret).await,
+            Request::Answer(_)
+            | Request::Ack { .. }
+            | Request::Cancel {}
             | Request::Private { .. }
-            | Request::Pin { .. }
-            | Request::SetPin { .. } => Err(not_offered()),
-            Request::Answer(_) | Request::Ack { .. } | Request::Cancel {} => return Ok(()),
+            | Request::Resize { .. } => return Ok(()),
         };
+        // The next stream may be asked for as soon as this one's end is told.
+        drop(stream);
         self.outbox.answer(number, answer).await
     }
 
     /// Who this is in a record.
     fn who(&self) -> &'static str {
         if self.proven { "operator" } else { "operator (unproven)" }
+    }
+
+    /// Who decides here, for whoever looks on from elsewhere.
+    fn told(&self) -> String {
+        format!("operator (pid {})", self.peer.pid)
     }
 
     /// Gives the keyboard back to the agent, attached or not.
@@ -259,7 +331,7 @@ impl Operator {
         let parts = self.parts.clone();
         let returning = async move {
             let session = parts.sessions.to_see(&word, None)?;
-            parts.give_back(&session, message, view::Changed::default()).await
+            parts.give_back(&session, message).await
         };
         value(&link::to_its_end(returning).await?)
     }
@@ -294,23 +366,30 @@ impl Operator {
     }
 }
 
+/// Whose no it is.
+struct By {
+    number: u64,
+    who: &'static str,
+    proven: bool,
+    told: String,
+}
+
 /// Says no. It is claimed first, so that only what ends a request is recorded as its end.
 async fn deny(
     parts: Arc<Parts>,
-    by: u64,
-    who: &'static str,
-    proven: bool,
+    by: By,
     word: String,
     message: Option<String>,
 ) -> Result<serde_json::Value, Failure> {
     let id = parts.desk.find(&word, None)?;
     let shown = parts.desk.show(id.as_str(), None, |id| parts.session_shown(id))?;
-    parts.desk.claim(&id, by)?;
+    parts.desk.claim(&id, by.number)?;
+    parts.desk.decides(&id, by.told);
     let kind = RecordKind::RequestDenied;
-    audit::request_ended(&parts.evidence, kind, who, &id, message.as_deref()).await?;
+    audit::request_ended(&parts.evidence, kind, by.who, &id, message.as_deref()).await?;
     parts.desk.deny(&id, message)?;
     if let (view::Kind::Handoff, Some(session)) = (shown.kind, &shown.session) {
-        parts.handoff_refused(session, proven).await;
+        parts.handoff_refused(session, by.proven).await;
     }
     value(&Decided {
         id: id.to_string(),

@@ -3,15 +3,20 @@
 
 use super::Parts;
 use crate::{
-    daemon::session::{Session, keyboard::GivenBack},
-    domain::id::Id,
+    daemon::session::{
+        Session,
+        keyboard::{GivenBack, agents_already},
+    },
+    domain::{id::Id, terminal::Size},
     protocol::{
         error::Failure,
         view::{Changed, Control, Kind, Returned},
     },
 };
 
-/// Who sgw itself is in a record.
+/// Who the operator is in a record.
+const OPERATOR: &str = "operator";
+/// Who sgw itself is.
 const SGW: &str = "sgw";
 
 impl Parts {
@@ -20,11 +25,14 @@ impl Parts {
         &self,
         session: &Session,
         word: Option<String>,
-        changed: Changed,
     ) -> Result<Returned, Failure> {
+        if session.keyboard.held().is_none() {
+            return Err(agents_already(&session.id));
+        }
         // Seen before: a handoff that comes later takes the keyboard later.
         let waiting = self.handoffs_at(session);
-        let given = self.sessions.give_back(session, "operator", word.clone(), |_| true).await?;
+        let changed = self.tidy_up(session).await;
+        let given = self.sessions.give_back(session, OPERATOR, word.clone(), |_| true).await?;
         let GivenBack { lasted, was_private } = given.unwrap_or_default();
         let about = waiting.first().unwrap_or(&session.id);
         let returned = Returned {
@@ -42,6 +50,22 @@ impl Parts {
         Ok(returned)
     }
 
+    /// Terminals have the size again that the agent knows. What is other in them than before.
+    async fn tidy_up(&self, session: &Session) -> Changed {
+        let mut changed = None;
+        for one in self.sessions.those_at(&session.keyboard) {
+            let Some(pty) = one.open_pty().filter(|pty| !pty.has_ended()) else { continue };
+            if pty.size() != Size::USUAL {
+                let (rows, columns) = (Size::USUAL.rows.get(), Size::USUAL.columns.get());
+                // One that ends at this moment needs none.
+                let _ended = pty.resize(rows, columns).await;
+            }
+            let seen = pty.look_after().await;
+            changed = changed.or(seen);
+        }
+        changed.unwrap_or_default()
+    }
+
     /// A handoff was refused. Whoever proved to be the operator gives the keyboard back by that, also
     /// where they had sat at it; a no without proof only takes away what asked for it.
     pub async fn handoff_refused(&self, session: &str, proven: bool) {
@@ -50,7 +74,11 @@ impl Parts {
         if !proven || session.keyboard.held().is_none() {
             return;
         }
-        let free = self.sessions.give_back(&session, "operator", None, |keyboard| {
+        if session.keyboard.is_attached() || !self.handoffs_at(&session).is_empty() {
+            return;
+        }
+        self.tidy_up(&session).await;
+        let free = self.sessions.give_back(&session, OPERATOR, None, |keyboard| {
             !keyboard.is_attached() && self.handoffs_at(&session).is_empty()
         });
         if let Err(failure) = free.await {

@@ -111,10 +111,14 @@ impl Sessions {
     }
 
     /// The open sessions that this keyboard is for.
+    pub fn those_at(&self, keyboard: &Arc<Keyboard>) -> Vec<Arc<Session>> {
+        let mut all = self.everyone();
+        all.retain(|one| Arc::ptr_eq(&one.keyboard, keyboard) && one.over().is_none());
+        all
+    }
+
     pub fn at_keyboard(&self, keyboard: &Arc<Keyboard>) -> Vec<Id> {
-        let all = self.everyone().into_iter();
-        let of = all.filter(|one| Arc::ptr_eq(&one.keyboard, keyboard) && one.over().is_none());
-        of.map(|session| session.id.clone()).collect()
+        self.those_at(keyboard).into_iter().map(|session| session.id.clone()).collect()
     }
 }
 

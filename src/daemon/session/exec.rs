@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     keyboard::Keyboard,
+    live::Live,
     output::{Output, Room, Stream},
     stdin::Stdin,
 };
@@ -61,6 +62,7 @@ pub struct Exec {
     pub output: Output<ExecEnd>,
     pub stdin: Stdin,
     pub keyboard: Arc<Keyboard>,
+    live: Live,
     started: Instant,
     stop: CancellationToken,
     why: Mutex<Option<Stop>>,
@@ -100,12 +102,13 @@ pub struct Parts {
     pub stdin: bool,
     pub orphan: Duration,
     pub keyboard: Arc<Keyboard>,
+    pub live: Live,
 }
 
 impl Exec {
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { id, session, line, request, started_at, output, stdin, orphan, keyboard } =
-            parts;
+        let Parts { id, session, line, request, started_at, output, stdin, .. } = parts;
+        let Parts { orphan, keyboard, live, .. } = parts;
         Arc::new(Self {
             id,
             session,
@@ -115,6 +118,7 @@ impl Exec {
             output,
             stdin: if stdin { Stdin::default() } else { Stdin::empty() },
             keyboard,
+            live,
             started: Instant::now(),
             stop: CancellationToken::new(),
             why: Mutex::new(None),
@@ -370,6 +374,10 @@ impl Actor {
     }
 
     async fn keep(&self, stream: Stream, bytes: &[u8]) {
+        if !self.exec.keyboard.control().is_private() {
+            let at = self.exec.output.printed(stream);
+            self.exec.live.printed(&self.exec.id, stream, at, bytes);
+        }
         if self.exec.output.push(stream, bytes).await.is_err() {
             self.exec.stop(Stop::TooSlow);
         }

@@ -5,6 +5,7 @@ pub mod control;
 pub mod exec;
 mod find;
 pub mod keyboard;
+pub mod live;
 pub mod output;
 pub mod pty;
 mod record;
@@ -19,13 +20,14 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::record::{evidence_failed, fields};
 use self::{
     exec::{Actor, Exec, Stop},
     keyboard::Keyboard,
+    live::Live,
     output::Output,
     pty::Pty,
     spool::{Allowance, SESSION_BUDGET, Spool},
@@ -80,6 +82,7 @@ pub struct Session {
     /// Shared with the owner's other sessions on this target.
     pub keyboard: Arc<Keyboard>,
     terminal: pty::Slot,
+    pub live: Live,
     spool: Spool,
     state: Mutex<State>,
     /// Over when the session is.
@@ -116,6 +119,7 @@ pub struct Sessions {
     now: fn() -> Timestamp,
     /// Woken when a session has ended.
     pub ended: Notify,
+    changes: watch::Sender<u64>,
 }
 
 impl Session {
@@ -152,6 +156,11 @@ impl Session {
     /// Why it is over, if it is.
     pub fn over(&self) -> Option<Failure> {
         self.lock().ended.as_ref().map(|(_, why)| why.clone())
+    }
+
+    /// Comes when it is over.
+    pub async fn ended(&self) {
+        self.lease.cancelled().await;
     }
 
     /// The one who asked has it.
@@ -243,7 +252,24 @@ impl Session {
 impl Sessions {
     pub fn new(spool_directory: PathBuf, evidence: Arc<Evidence>, now: fn() -> Timestamp) -> Self {
         let recent = Allowance::new(RECENT);
-        Self { all: Mutex::default(), spool_directory, recent, evidence, now, ended: Notify::new() }
+        Self {
+            all: Mutex::default(),
+            spool_directory,
+            recent,
+            evidence,
+            now,
+            ended: Notify::new(),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    /// Wakes when a session or a command begins or ends.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn tell(&self) {
+        self.changes.send_modify(|count| *count += 1);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Id, Arc<Session>>> {
@@ -295,11 +321,14 @@ impl Sessions {
             pool,
             keyboard,
             terminal: pty::Slot::default(),
+            live: Live::default(),
             spool: Spool::new(&self.spool_directory, SESSION_BUDGET, self.recent.clone()),
             state: Mutex::new(state),
             lease: CancellationToken::new(),
         });
         all.insert(id, session.clone());
+        drop(all);
+        self.tell();
         session
     }
 
@@ -355,9 +384,12 @@ impl Sessions {
             stdin: action.stdin,
             orphan,
             keyboard: session.keyboard.clone(),
+            live: session.live.clone(),
         });
         record::intent(&self.evidence, session, &action, request.as_ref()).await?;
         remember(session, exec.clone());
+        session.live.started(&exec);
+        self.tell();
         // The last gate: behind it the bytes are on their way.
         let started = session.keyboard.write(&session.id, session.pool.exec(&action.wire)).await;
         let started = match started {
@@ -375,6 +407,7 @@ impl Sessions {
                 let end = exec.failed_to_start(failure.clone());
                 record::result(&self.evidence, session, &end).await;
                 exec.output.finish(end);
+                session.live.ended(&exec);
                 return Err(failure);
             }
         };
@@ -386,12 +419,14 @@ impl Sessions {
             lease: session.lease.clone(),
             why_over: why_over(session),
         };
-        let evidence = self.evidence.clone();
+        let (evidence, changes) = (self.evidence.clone(), self.changes.clone());
         let (session, running) = (session.clone(), exec.clone());
         tokio::spawn(async move {
             let end = actor.run(reader, writer).await;
             record::result(&evidence, &session, &end).await;
             running.output.finish(end);
+            session.live.ended(&running);
+            changes.send_modify(|count| *count += 1);
         });
         Ok(exec)
     }
@@ -401,6 +436,7 @@ impl Sessions {
         if !session.end((self.now)(), why) {
             return;
         }
+        self.tell();
         let ends = session.execs().into_iter().filter(|exec| exec.is_running());
         for exec in ends.collect::<Vec<_>>() {
             wait_for_end(&exec).await;

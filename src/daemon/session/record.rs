@@ -93,10 +93,11 @@ impl Recorder {
     pub async fn opened(
         &self,
         session: &Session,
+        who: &str,
         marker: &str,
         wire: &[u8],
     ) -> Result<(), Failure> {
-        let mut record = self.record(Kind::TerminalOpened, &self.owner);
+        let mut record = self.record(Kind::TerminalOpened, who);
         record.action = fields([
             ("wire", serde_json::to_value(Bytes(wire.to_vec()))),
             ("marker", serde_json::to_value(marker)),

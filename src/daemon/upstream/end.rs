@@ -52,7 +52,8 @@ pub(super) async fn signal_foreground(pool: &Pool, marker: &str, signal: &str) -
     matches!(sent, Ok(Ok(output)) if output.trim_ascii_end().ends_with(b"sgw: sent"))
 }
 
-async fn run(pool: &Pool, script: String) -> Result<Vec<u8>, OpenError> {
+/// Runs a script on a channel of its own; what it prints, as far as it is looked at.
+pub(super) async fn run(pool: &Pool, script: String) -> Result<Vec<u8>, OpenError> {
     let channel = pool.obtain(Need::Ending).await?;
     // Any login shell understands this; what follows is read by `sh` alone.
     let started = channel.exec(b"exec /bin/sh -s").await;
@@ -88,7 +89,8 @@ fn script(markers: &[String]) -> Option<String> {
     Some(SCRIPT.replace("PATTERNS", &patterns?))
 }
 
-fn pattern(marker: &str) -> Option<String> {
+/// Finds the marker of a process, and never the search for it.
+pub(super) fn pattern(marker: &str) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     let (last, rest) = marker.as_bytes().split_last()?;
     if !(8..=64).contains(&marker.len()) || !marker.bytes().all(plain) {

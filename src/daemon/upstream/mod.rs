@@ -16,6 +16,7 @@ mod failure;
 mod handler;
 mod hosts;
 mod interview;
+mod look;
 mod pool;
 mod slots;
 mod supply;
@@ -37,6 +38,7 @@ pub use end::RemoteEnd;
 pub use error::{ChannelError, ConnectError, ConnectFault, HostKeyRefusal, OpenError, Step};
 pub use failure::failure;
 pub use hosts::{Answer, Hosts};
+pub use look::Look;
 pub use pool::{Pool, PoolOptions};
 
 use crate::domain::{hostkey::Unknown, secret::Secret, target::Hop};

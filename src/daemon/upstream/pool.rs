@@ -13,10 +13,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Channel, ConnectError, ConnectFault, Connection, HostKeyJudge, OpenError, Plan, Reader,
+    Channel, ConnectError, ConnectFault, Connection, HostKeyJudge, Look, OpenError, Plan, Reader,
     RemoteEnd, Step, Writer, connect,
     connection::NoChannel,
-    end,
+    end, look,
     slots::{Need, Refusal},
     supply::{Order, RETRY, Supply, Waiter},
 };
@@ -115,6 +115,12 @@ impl Pool {
     /// False where nobody could look, or nothing may be signalled.
     pub async fn signal_foreground(&self, marker: &str, signal: &str) -> bool {
         end::signal_foreground(self, marker, signal).await
+    }
+
+    /// What has the keyboard of the terminal that the marker's processes are on; `None` where nobody
+    /// could look.
+    pub async fn look(&self, marker: &str) -> Option<Look> {
+        look::look(self, marker).await
     }
 
     /// Ends every process on the target that carries one of the markers (`SGW_EXEC=` in its

@@ -4,9 +4,10 @@ use std::{
     fs::File,
     io::{Read, Write},
     num::NonZeroU16,
+    os::unix::process::ExitStatusExt,
     process::{Child, Command},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,7 @@ use regex::Regex;
 use rustix::{
     fs::{Mode, OFlags, open},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-    termios::{Winsize, tcsetwinsize},
+    termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
 };
 
 use super::PATIENCE;
@@ -26,6 +27,9 @@ const COLUMNS: u16 = 120;
 pub struct Pty {
     child: Child,
     keyboard: File,
+    /// The program's side, held so that its modes outlive the program.
+    held: Option<File>,
+    reader: JoinHandle<()>,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -37,11 +41,27 @@ struct Seen {
 impl Pty {
     /// The terminal is the program's own: `setsid --ctty` makes it so.
     pub fn start(program: &Command) -> Self {
+        Self::start_with(program, (ROWS, COLUMNS))
+    }
+
+    /// In a window of so many rows and columns. `TERM` is the program's own where it has one.
+    pub fn start_with(program: &Command, size: (u16, u16)) -> Self {
+        let own = program.get_envs().find(|(name, _)| *name == "TERM");
+        let own = own.and_then(|(_, value)| value?.to_str());
+        Self::open(own.unwrap_or("xterm-256color"), program, size)
+    }
+
+    /// On a terminal that calls itself so.
+    pub fn named(term: &str, program: &Command) -> Self {
+        Self::open(term, program, (ROWS, COLUMNS))
+    }
+
+    fn open(term: &str, program: &Command, (rows, columns): (u16, u16)) -> Self {
         let master =
             openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
-        let size = Winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&master, size).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap();
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -49,17 +69,57 @@ impl Pty {
         let mut command = Command::new("setsid");
         command.arg("--ctty").arg(program.get_program()).args(program.get_args()).env_clear();
         command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.env("TERM", "xterm-256color");
+        command.env("TERM", term);
         command.stdin(terminal()).stdout(terminal()).stderr(terminal());
         let child = command.spawn().unwrap();
-        // The command holds the terminal's descriptors; the master hears of the end without them.
+        let held = Some(terminal());
         drop(command);
-        let (rows, columns) = (NonZeroU16::new(ROWS).unwrap(), NonZeroU16::new(COLUMNS).unwrap());
+        let (rows, columns) = (NonZeroU16::new(rows).unwrap(), NonZeroU16::new(columns).unwrap());
         let screen = vt100::Parser::new(rows, columns, 0);
         let seen = Arc::new(Mutex::new(Seen { screen, raw: Vec::new() }));
         let keyboard = File::from(master);
-        watch(keyboard.try_clone().unwrap(), Arc::clone(&seen));
-        Self { child, keyboard, seen }
+        let reader = watch(keyboard.try_clone().unwrap(), Arc::clone(&seen));
+        Self { child, keyboard, held, reader, seen }
+    }
+
+    /// The program's process: `setsid` becomes it.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How the terminal treats what is typed and shown (termios(3)).
+    pub fn modes(&self) -> String {
+        format!("{:?}", tcgetattr(self.held.as_ref().unwrap()).unwrap())
+    }
+
+    /// Whether the program has left the alternate screen, and what it set is as a terminal has it by
+    /// itself.
+    pub fn is_plain(&self) -> bool {
+        let seen = self.seen();
+        let screen = seen.screen.screen();
+        !screen.alternate_screen()
+            && !screen.hide_cursor()
+            && !screen.bracketed_paste()
+            && !screen.application_cursor()
+            && screen.mouse_protocol_mode() == vt100::MouseProtocolMode::None
+    }
+
+    /// The window has another size now; the program is told.
+    pub fn resize(&mut self, rows: u16, columns: u16) {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        // The model first: what is drawn for the new size must not meet the old one.
+        if let (Some(rows), Some(columns)) = (NonZeroU16::new(rows), NonZeroU16::new(columns)) {
+            self.seen().screen.screen_mut().set_size(rows, columns);
+        }
+        tcsetwinsize(&self.keyboard, size).unwrap();
+    }
+
+    /// The window's last line.
+    pub fn last_line(&self) -> String {
+        let seen = self.seen();
+        let screen = seen.screen.screen();
+        let last = screen.rows(0, screen.size().1.get()).last();
+        last.unwrap_or_default()
     }
 
     /// Types: `\r` is Enter, `\x03` Ctrl-C.
@@ -103,6 +163,25 @@ impl Pty {
         }
     }
 
+    /// Lines are edited and echoed by the terminal, as a shell has it.
+    pub fn is_cooked(&self) -> bool {
+        let modes = tcgetattr(&self.keyboard).unwrap().local_modes;
+        modes.contains(LocalModes::ICANON | LocalModes::ECHO)
+    }
+
+    /// Waits for the end; the program's exit status, the signal that ended it as 128 and more.
+    #[track_caller]
+    pub fn waits_for_end(&mut self) -> i32 {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+            }
+            assert!(start.elapsed() < PATIENCE, "never ended\n--- screen\n{}", self.screen());
+            thread::sleep(Duration::from_millis(15));
+        }
+    }
+
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
@@ -127,8 +206,13 @@ impl Pty {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                let screen = self.screen();
-                return (status.code().unwrap_or(-1), screen);
+                // With nobody left on the terminal its last bytes are followed by its end.
+                self.held = None;
+                let ended = Instant::now();
+                while !self.reader.is_finished() && ended.elapsed() < Duration::from_secs(5) {
+                    thread::sleep(Duration::from_millis(5));
+                }
+                return (status.code().unwrap_or(-1), self.screen());
             }
             assert!(start.elapsed() < PATIENCE, "never ended\n--- screen\n{}", self.screen());
             thread::sleep(Duration::from_millis(15));
@@ -136,7 +220,7 @@ impl Pty {
     }
 }
 
-fn watch(mut master: File, seen: Arc<Mutex<Seen>>) {
+fn watch(mut master: File, seen: Arc<Mutex<Seen>>) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut chunk = [0; 16 * 1024];
         // EIO is the end: nobody holds the terminal any more.
@@ -145,7 +229,7 @@ fn watch(mut master: File, seen: Arc<Mutex<Seen>>) {
             seen.screen.process(&chunk[..length]);
             seen.raw.extend_from_slice(&chunk[..length]);
         }
-    });
+    })
 }
 
 impl Drop for Pty {

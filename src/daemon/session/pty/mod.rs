@@ -15,18 +15,23 @@ use tokio_util::sync::CancellationToken;
 
 use self::model::Model;
 pub use self::{
+    model::Before,
     open::{Slot, Typing},
     screen::Shown,
 };
 use super::{keyboard::Keyboard, record::Recorder};
 use crate::{
-    daemon::upstream::{ChannelError, Pool, Writer},
+    daemon::upstream::{ChannelError, Look, Pool, Writer},
     domain::{
+        bytes::Bytes,
         id::Id,
         terminal::Size,
         transcript::{Page, Want},
     },
-    protocol::error::{Code, Failure},
+    protocol::{
+        error::{Code, Failure},
+        view::Changed,
+    },
 };
 
 /// Before each piece of this size, in bytes, the agent is asked whether it still has the keyboard.
@@ -53,11 +58,13 @@ pub struct Pty {
     ended: CancellationToken,
     /// Why it ended otherwise than by the shell's own end.
     why: Mutex<Option<Failure>>,
+    /// What was in the foreground when the operator sat down.
+    before: Mutex<Option<Look>>,
 }
 
 impl Pty {
     fn model(&self) -> MutexGuard<'_, Model> {
-        self.model.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.model)
     }
 
     /// Whether nothing more comes and nothing more can be typed.
@@ -67,7 +74,7 @@ impl Pty {
 
     /// Why it ended, where that was not the shell's own end.
     pub fn why(&self) -> Option<Failure> {
-        self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.why).clone()
     }
 
     /// Returns when the terminal's end is on record.
@@ -80,18 +87,15 @@ impl Pty {
         self.stop.cancel();
     }
 
-    /// Types as the agent, as long as the agent has the keyboard: asked before each piece. Gives where
-    /// the transcript stood just before, and where that line begins.
+    /// Types as the agent, as long as the agent has the keyboard: asked before each piece. Gives what
+    /// stood there just before.
     ///
     /// # Errors
     /// The keyboard was taken, of which `sent` says whether something had been typed; the terminal
     /// ended.
-    async fn type_as_agent(&self, bytes: &[u8]) -> Result<(u64, u64), Failure> {
+    async fn type_as_agent(&self, bytes: &[u8]) -> Result<Before, Failure> {
         let _turn = self.turn.lock().await;
-        let from = {
-            let model = self.model();
-            (model.transcript.cursor(), model.transcript.line_start())
-        };
+        let before = self.model().before();
         let mut rest = bytes;
         while !rest.is_empty() {
             let begun = rest.len() < bytes.len();
@@ -100,7 +104,7 @@ impl Pty {
             let written = written.map_err(|taken| taken.sent(begun))?;
             rest = &rest[written.map_err(|error| self.gone(&error).sent(begun))?..];
         }
-        Ok(from)
+        Ok(before)
     }
 
     /// Types as the operator. What is not private is on record before.
@@ -230,6 +234,26 @@ impl Pty {
         self.model().fade();
     }
 
+    /// Remembers what is in the foreground, to be compared with later; the first look counts.
+    pub async fn look_before(&self) {
+        if lock(&self.before).is_none()
+            && let Some(look) = self.pool.look(&self.marker).await
+        {
+            lock(&self.before).get_or_insert(look);
+        }
+    }
+
+    /// What is other than it was at [`Pty::look_before`], which is forgotten.
+    pub async fn look_after(&self) -> Option<Changed> {
+        let before = lock(&self.before).take()?;
+        let now = self.pool.look(&self.marker).await?;
+        Some(Changed {
+            user: now.user.filter(|user| before.user.as_ref() != Some(user)),
+            cwd: now.cwd.filter(|cwd| before.cwd.as_ref() != Some(cwd)).map(Bytes),
+            program: now.program.filter(|program| before.program.as_ref() != Some(program)),
+        })
+    }
+
     fn gone(&self, error: &ChannelError) -> Failure {
         Failure::new(
             Code::SessionLost,
@@ -241,4 +265,8 @@ impl Pty {
         )
         .about(&self.session)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

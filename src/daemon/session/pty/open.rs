@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Pty, actor::Actor, model::Model};
+use super::{Before, Pty, actor::Actor, model::Model};
 use crate::{
     daemon::{
         desk::Permit,
@@ -56,47 +56,72 @@ impl Slot {
 }
 
 /// A terminal to use.
-pub struct Opened {
-    pub pty: Arc<Pty>,
-    /// It was opened just now …
-    pub new: bool,
-    /// … in place of one that had ended.
-    pub instead: bool,
+struct Opened {
+    pty: Arc<Pty>,
+    /// It was opened just now, in place of one that had ended.
+    instead: bool,
 }
 
-/// What was typed, where the transcript stood before, and where that line began.
+/// Who opens a terminal, and what for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opener {
+    Agent,
+    Operator,
+    /// The operator, for a clean shell beside the session's own terminal.
+    Fresh,
+}
+
+/// What was typed, and what stood there before.
 pub struct Typing {
     pub pty: Arc<Pty>,
-    pub from: u64,
-    pub line: u64,
+    pub bytes: Vec<u8>,
+    pub before: Before,
     pub instead: bool,
 }
 
 impl Sessions {
-    /// The session's terminal; opens one where none is open. A caller that goes away meanwhile does
-    /// not stop that half-way.
+    /// The session's terminal for the operator; opens one where none is open. A caller that goes away
+    /// meanwhile does not stop that half-way.
     ///
     /// # Errors
-    /// The session is over; nothing could be recorded; the server gives no terminal.
-    pub async fn pty(self: &Arc<Self>, session: &Arc<Session>) -> Result<Opened, Failure> {
+    /// The session is over; nothing could be recorded; there is no channel.
+    pub async fn pty(self: &Arc<Self>, session: &Arc<Session>) -> Result<Arc<Pty>, Failure> {
         let (all, session) = (self.clone(), session.clone());
-        to_its_end(async move { all.open_pty(&session).await }).await
+        let opening = async move { all.open_pty(&session, Opener::Operator).await };
+        Ok(to_its_end(opening).await?.pty)
     }
 
-    async fn open_pty(&self, session: &Arc<Session>) -> Result<Opened, Failure> {
+    /// A terminal of the operator's own with a clean shell: no agent sees or reaches it. Whoever opens
+    /// it closes it.
+    pub async fn fresh_pty(self: &Arc<Self>, session: &Arc<Session>) -> Result<Arc<Pty>, Failure> {
+        if let Some(why) = session.over() {
+            return Err(why.about(&session.id));
+        }
+        let (all, session) = (self.clone(), session.clone());
+        to_its_end(async move { all.begin_pty(&session, None, Opener::Fresh).await }).await
+    }
+
+    async fn open_pty(&self, session: &Arc<Session>, opener: Opener) -> Result<Opened, Failure> {
         let _alone = session.terminal.opening.lock().await;
         if let Some(why) = session.over() {
             return Err(why.about(&session.id).sent(false));
         }
         let earlier = session.terminal.get();
         if let Some(pty) = earlier.as_ref().filter(|pty| !pty.has_ended()) {
-            return Ok(Opened { pty: pty.clone(), new: false, instead: false });
+            return Ok(Opened { pty: pty.clone(), instead: false });
         }
-        let pty = self.begin_pty(session, earlier.as_ref()).await?;
-        begins(&pty).await;
+        let pty = self.begin_pty(session, earlier.as_ref(), opener).await?;
+        session.terminal.put(pty.clone());
+        session.live.terminal();
+        if opener == Opener::Agent {
+            tokio::select! {
+                () = begins(&pty) => {}
+                () = session.keyboard.taken() => {}
+            }
+        }
         match pty.why() {
             Some(why) => Err(why.about(&session.id).sent(false)),
-            None => Ok(Opened { pty, new: true, instead: earlier.is_some() }),
+            None => Ok(Opened { pty, instead: earlier.is_some() }),
         }
     }
 
@@ -104,20 +129,34 @@ impl Sessions {
         &self,
         session: &Arc<Session>,
         earlier: Option<&Arc<Pty>>,
+        opener: Opener,
     ) -> Result<Arc<Pty>, Failure> {
         let secret: [u8; 8] = random().map_err(|error| {
             let message = format!("no randomness from the kernel: {error}");
             Failure::new(Code::DaemonFailed, message, "this machine is broken")
         })?;
         let marker = format!("{}-{}", session.id, hex::encode(secret));
-        let wire = shell::login(&marker);
+        let wire = match opener {
+            Opener::Agent | Opener::Operator => shell::login(&marker),
+            Opener::Fresh => shell::fresh(&marker),
+        };
+        let who = match opener {
+            Opener::Agent => session.owner.to_string(),
+            Opener::Operator | Opener::Fresh => "operator".to_owned(),
+        };
         let recorder = Recorder::new(self.evidence.clone(), session);
-        recorder.opened(session, &marker, &wire).await?;
+        recorder.opened(session, &who, &marker, &wire).await?;
         let size = Size::USUAL;
-        let (reader, writer) = match session.pool.terminal(size, &wire).await {
+        let opening = session.pool.terminal(size, &wire);
+        let opened = match opener {
+            Opener::Agent => session.keyboard.write(&session.id, opening).await,
+            Opener::Operator | Opener::Fresh => Ok(opening.await),
+        };
+        let opened = opened.and_then(|opened| opened.map_err(|error| no_channel(&error)));
+        let (reader, writer) = match opened {
             Ok(ends) => ends,
-            Err(error) => {
-                let failure = no_channel(&error).about(&session.id).sent(false);
+            Err(failure) => {
+                let failure = failure.about(&session.id).sent(false);
                 recorder.closed(Some(&failure), None).await;
                 return Err(failure);
             }
@@ -143,10 +182,10 @@ impl Sessions {
             over: CancellationToken::new(),
             ended: CancellationToken::new(),
             why: Mutex::new(None),
+            before: Mutex::new(None),
         });
         let lease = session.lease.clone();
         tokio::spawn(Actor { pty: pty.clone(), reader, lease, changes, drawn }.run());
-        session.terminal.put(pty.clone());
         Ok(pty)
     }
 
@@ -174,7 +213,7 @@ impl Sessions {
     ) -> Result<Typing, Failure> {
         let action = permit.spend();
         session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
-        let opened = self.open_pty(session).await?;
+        let opened = self.open_pty(session, Opener::Agent).await?;
         session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
         {
             let mut state = session.lock();
@@ -191,8 +230,8 @@ impl Sessions {
             // Nothing was typed, so it is not counted.
             session.lock().grant.used_commands -= 1;
         }
-        let (from, line) = typed?;
-        Ok(Typing { pty: opened.pty, from, line, instead: opened.instead })
+        let before = typed?;
+        Ok(Typing { pty: opened.pty, bytes: action.bytes, before, instead: opened.instead })
     }
 }
 

@@ -1,36 +1,12 @@
-//! The keyboard changes hands: what an agent hears meanwhile, and who gives it back.
+//! The agent gives the keyboard away, and hears what came of it.
 
 use std::{fs, time::Duration};
 
-use serde_json::Value;
-
+use super::{control, hands_over, ready, records};
 use crate::support::{Sgw, Sshd, eventually};
 
 /// Not a call that waited for anybody.
 const AT_ONCE: Duration = Duration::from_secs(20);
-
-fn ready() -> (Sgw, Sshd, String) {
-    let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
-    let session = sgw.session(&sshd);
-    (sgw, sshd, session)
-}
-
-/// Hands over and does not stay; the request's id.
-#[track_caller]
-fn hands_over(sgw: &Sgw, session: &str, message: &str) -> String {
-    let call = sgw.agent(["handoff", session, message, "--no-wait", "--json"]);
-    call.fails(75, "request.pending").waits_on()
-}
-
-fn control(sgw: &Sgw, session: &str) -> Value {
-    sgw.agent(["show", session, "--json"]).ok().json()["control"].clone()
-}
-
-/// The kinds of the audit's records about a session, and the records.
-fn records(sgw: &Sgw, kind: &str) -> Vec<Value> {
-    let all = sgw.operator(["audit", "list", "--json"]).ok().json_lines();
-    all.into_iter().filter(|record| record["kind"] == kind).collect()
-}
 
 #[test]
 fn a_handoff_stops_the_agent_until_the_operator_returns_with_a_word() {
