@@ -61,16 +61,19 @@ fn open_with(sgw: &Sgw, flags: &[&str]) -> Pty {
 /// Types a deciding key until it counts: the first 0.7 seconds drop it, and say so.
 #[track_caller]
 fn decides(desk: &mut Pty, key: &str, then: &str) -> String {
-    let regex = regex::Regex::new(then).unwrap();
+    const DROPPED: &str = "only just marked|not shown yet";
+    let (regex, dropped) = (regex::Regex::new(then).unwrap(), regex::Regex::new(DROPPED).unwrap());
     let start = std::time::Instant::now();
     loop {
         desk.send(key);
-        let seen = desk.wait_for(&format!("(?s)(only just marked|not shown yet|{then})"));
+        let seen = desk.wait_for(&format!("(?s)({DROPPED}|{then})"));
         if regex.is_match(&seen) {
             return seen;
         }
         assert!(start.elapsed() < crate::support::PATIENCE, "never decided\n{seen}");
-        std::thread::sleep(std::time::Duration::from_millis(250));
+        // Esc takes the word away, so that the next one is new.
+        desk.send("\x1b");
+        crate::support::eventually("the word is gone", || !dropped.is_match(&desk.screen()));
     }
 }
 

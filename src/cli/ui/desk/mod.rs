@@ -133,7 +133,7 @@ pub async fn run(context: &Context, proven: Proven, answers: &Answers, word: Str
     let signals = Signals::watch().map_err(Error::local("watch for signals"))?;
     let screen = Screen::take().map_err(terminal)?;
     let clock = Clock(Instant::now());
-    let size = screen.size().map_err(terminal)?;
+    let size = screen::size().map_err(terminal)?;
     let mut desk = Desk::new(clock.now(), size, guard(has_pin));
     desk.word = word;
     let proven = Rc::new(proven);
