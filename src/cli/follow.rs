@@ -153,6 +153,13 @@ pub fn tell(ui: Ui, told: Told) {
 pub fn waiting(ui: Ui, id: &str, kind: Kind) {
     let what = match kind {
         Kind::Exec => "runs",
+        Kind::Login => {
+            let then = format!("if this call is cut off: sgw wait {id}, then run it again");
+            return ui.note(&format!(
+                "the connection was lost; {id} waits for the operator to log in again; nothing was \
+                 sent; {then}"
+            ));
+        }
         _ => "waits for the operator",
     };
     ui.note(&format!("{id} {what}; if this call is cut off: sgw wait {id}"));

@@ -60,10 +60,39 @@ fn status_of(session: &view::Session) -> String {
         view::SessionStatus::Lost => "lost",
         view::SessionStatus::Closed => "closed",
     };
+    let paused = if session.paused { ", paused" } else { "" };
     match session.control {
-        view::Control::Agent => status.to_owned(),
-        view::Control::Operator => format!("{status}, the operator has the keyboard"),
+        view::Control::Agent => format!("{status}{paused}"),
+        view::Control::Operator => format!("{status}{paused}, the operator has the keyboard"),
     }
+}
+
+/// The keyboard came back, as the agent hears of it.
+pub fn returned(returned: &view::Returned) -> String {
+    let word = returned.word.as_deref().map(|word| format!(": {}", visible(word, 4096)));
+    let private = if returned.private { ", some of it private" } else { "" };
+    format!(
+        "the keyboard is yours again after {}{private}{}{}",
+        took(returned.duration_ms),
+        changed(&returned.changed),
+        word.unwrap_or_default(),
+    )
+}
+
+/// The same, as the operator hears of it.
+pub fn given_back(returned: &view::Returned) -> String {
+    let (id, lasted) = (plain(&returned.id), took(returned.duration_ms));
+    format!("{id}: the agent has the keyboard again, after {lasted}{}", changed(&returned.changed))
+}
+
+fn changed(changed: &view::Changed) -> String {
+    let user = changed.user.as_deref().map(|user| format!("the user is {}", plain(user)));
+    let cwd =
+        changed.cwd.as_ref().map(|cwd| format!("the directory is {}", exact(cwd.as_slice(), WIDE)));
+    let program =
+        changed.program.as_deref().map(|program| format!("{} is running", plain(program)));
+    let all: Vec<String> = [user, cwd, program].into_iter().flatten().collect();
+    if all.is_empty() { String::new() } else { format!("; now {}", all.join(", ")) }
 }
 
 pub fn requests(requests: &[view::Request]) -> String {
@@ -75,7 +104,10 @@ pub fn requests(requests: &[view::Request]) -> String {
         let what = match (&request.command, &request.reason) {
             (Some(command), _) => exact(command.as_slice(), WIDE),
             (None, Some(reason)) => visible(reason, WIDE),
-            (None, None) => String::new(),
+            (None, None) => match &request.hop {
+                Some(hop) => format!("log in again: {} asks", plain(hop)),
+                None => String::new(),
+            },
         };
         table.row(vec![
             plain(&request.id),
@@ -152,7 +184,8 @@ pub fn status(status: &view::Status) -> String {
     const MOST: usize = 4;
     let mut lines = Vec::new();
     let who = status.identity.as_deref().map(plain).unwrap_or_default();
-    lines.push(format!("sgw {}: you are {who}", plain(&status.version)));
+    let paused = if status.paused { ", and the operator has paused you" } else { "" };
+    lines.push(format!("sgw {}: you are {who}{paused}", plain(&status.version)));
     for session in status.sessions.iter().take(MOST) {
         let running = match session.running.as_slice() {
             [] => String::new(),

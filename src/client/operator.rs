@@ -3,7 +3,11 @@
 
 use super::{Connection, Error, Place, place::in_time};
 use crate::{
-    domain::seal::{DataKey, Header, OpenError},
+    domain::{
+        passphrase::MIN_CHARACTERS,
+        seal::{DataKey, Header, OpenError},
+        secret::Secret,
+    },
     home::{HEADER, Home},
     protocol::error::{Code, Failure},
 };
@@ -38,6 +42,19 @@ pub struct Proven {
 impl Proven {
     pub fn new(place: Place, data_key: DataKey) -> Self {
         Self { place, data_key }
+    }
+
+    /// Whether `text` is the passphrase, which goes to nobody. Nothing is kept that could tell sooner:
+    /// a text of its length takes as long as opening the vault.
+    pub fn is_passphrase(&self, text: &Secret<String>) -> Result<bool, Error> {
+        if text.expose().chars().count() < MIN_CHARACTERS {
+            return Ok(false);
+        }
+        match header(&self.place)?.open(text) {
+            Ok(_) => Ok(true),
+            Err(OpenError::WrongPassphrase) => Ok(false),
+            Err(error) => Err(cannot_open(error).into()),
+        }
     }
 
     /// A connection that is proven, and nobody else's to read.

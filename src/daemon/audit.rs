@@ -86,7 +86,32 @@ pub async fn session_opened(
     route: &Route,
     host_keys: &[String],
 ) -> Result<(), Failure> {
-    let mut record = Record::new(Kind::SessionOpened, owner);
+    let kind = Kind::SessionOpened;
+    write(evidence, of_session(kind, request, session, owner, route, host_keys)).await
+}
+
+/// A session that was lost is logged in again.
+pub async fn session_resumed(
+    evidence: &Evidence,
+    request: &Id,
+    session: &Id,
+    owner: &str,
+    route: &Route,
+    host_keys: &[String],
+) -> Result<(), Failure> {
+    let kind = Kind::SessionResumed;
+    write(evidence, of_session(kind, request, session, owner, route, host_keys)).await
+}
+
+fn of_session(
+    kind: Kind,
+    request: &Id,
+    session: &Id,
+    owner: &str,
+    route: &Route,
+    host_keys: &[String],
+) -> Record {
+    let mut record = Record::new(kind, owner);
     record.target = Some(route.target().to_string());
     record.request = Some(request.clone());
     record.session = Some(session.clone());
@@ -94,7 +119,7 @@ pub async fn session_opened(
         ("route", serde_json::to_value(route)),
         ("host_keys", serde_json::to_value(host_keys)),
     ]);
-    write(evidence, record).await
+    record
 }
 
 /// An approval that led nowhere: the failure's code.
@@ -124,6 +149,18 @@ pub async fn settings_changed(
         ("before", serde_json::to_value(before)),
         ("after", serde_json::to_value(after)),
     ]);
+    write(evidence, record).await
+}
+
+/// A pause and its end; everyone's where nothing is named.
+pub async fn paused(
+    evidence: &Evidence,
+    kind: Kind,
+    by: &str,
+    what: Option<&str>,
+) -> Result<(), Failure> {
+    let mut record = Record::new(kind, by);
+    record.action = fields([("what", serde_json::to_value(what))]);
     write(evidence, record).await
 }
 

@@ -38,6 +38,8 @@ use crate::{
 
 /// How often the end of the audit is remembered in the vault.
 const ANCHOR: Duration = Duration::from_secs(300);
+/// How often keyboards are looked at.
+const KEYBOARDS: Duration = Duration::from_secs(1);
 /// How long the end may take.
 const FAREWELL: Duration = Duration::from_secs(20);
 
@@ -193,6 +195,7 @@ async fn serve(parts: &Arc<Parts>, listeners: &Listeners) {
     let time =
         tokio::spawn(parts.sessions.clone().keep_time(move |session| desk.session_ended(session)));
     let anchors = tokio::spawn(keep_anchor(parts.clone()));
+    let keyboards = tokio::spawn(settle_keyboards(parts.clone()));
     let agents = door::accept(&listeners.agent, &parts.end, |stream, peer| {
         door::agent::serve(parts.clone(), stream, peer)
     });
@@ -202,6 +205,15 @@ async fn serve(parts: &Arc<Parts>, listeners: &Listeners) {
     tokio::join!(agents, operators, end_on_signals(parts));
     time.abort();
     anchors.abort();
+    keyboards.abort();
+}
+
+/// Time alone ends handoffs; what they gave away comes back.
+async fn settle_keyboards(parts: Arc<Parts>) {
+    loop {
+        tokio::time::sleep(KEYBOARDS).await;
+        parts.settle_keyboards().await;
+    }
 }
 
 /// SIGTERM and SIGINT are a `lock`; SIGHUP is nothing to a daemon without a terminal.

@@ -1,5 +1,7 @@
 //! The parts list: what the doors are handed, and what both doors answer alike.
 
+mod keyboard;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,7 +14,7 @@ use super::{
     evidence::Evidence,
     ids::Ids,
     left::LeftRunning,
-    session::{self, Sessions, exec::Stop},
+    session::{self, Session, Sessions, exec::Stop},
     vault::Vault,
 };
 use crate::{
@@ -67,7 +69,8 @@ impl Parts {
     /// What the desk shows of a session that a command would run in.
     pub fn session_shown(&self, id: &Id) -> Option<SessionShown> {
         let session = self.sessions.to_see(id.as_str(), None).ok()?;
-        Some(SessionShown { target: session.target(), place: session.places() })
+        let asked_at = session.pool.asked_at().into_iter().next();
+        Some(SessionShown { target: session.target(), place: session.places(), asked_at })
     }
 
     /// Open sessions, of one identity or of all.
@@ -76,19 +79,28 @@ impl Parts {
         let open = self.sessions.everyone().into_iter().filter(|session| {
             session.over().is_none() && of.is_none_or(|identity| session.owner == *identity)
         });
-        let shown = open.map(|session| {
-            let mut shown = session.shown();
-            let waits = requests.iter().find(|one| one.session.as_ref() == Some(&shown.id));
-            shown.waiting = waits.map(|request| view::Waiting {
-                id: request.id.clone(),
-                kind: request.kind,
-                message: request.reason.clone(),
-            });
-            shown
-        });
-        let mut sessions: Vec<_> = shown.collect();
+        let mut sessions: Vec<_> =
+            open.map(|session| self.with_what_waits(&session, &requests)).collect();
         sessions.sort_by_key(|session| session.created_at);
         view::Sessions { sessions }
+    }
+
+    /// A session with what waits in it, and whether it is paused.
+    pub fn shown(&self, session: &Session) -> view::Session {
+        let requests = self.desk.pending(Some(&session.owner), |id| self.session_shown(id));
+        self.with_what_waits(session, &requests)
+    }
+
+    fn with_what_waits(&self, session: &Session, requests: &[view::Request]) -> view::Session {
+        let mut shown = session.shown();
+        let waits = requests.iter().find(|one| one.session.as_ref() == Some(&shown.id));
+        shown.waiting = waits.map(|request| view::Waiting {
+            id: request.id.clone(),
+            kind: request.kind,
+            message: request.reason.clone(),
+        });
+        shown.paused = self.desk.pauses.check(&session.owner, &session.names()).is_err();
+        shown
     }
 
     /// What stands behind an id, or the start of one.
@@ -105,7 +117,7 @@ impl Parts {
                 "ids begin with s-, r- or x-",
             )),
             Some(Kind::Session) | None => {
-                Ok(Thing::Session(Box::new(self.sessions.to_see(word, of)?.shown())))
+                Ok(Thing::Session(Box::new(self.shown(&*self.sessions.to_see(word, of)?))))
             }
         }
     }
@@ -120,19 +132,27 @@ impl Parts {
                 self.desk.withdraw(&id)?;
                 audit::request_ended(&self.evidence, RecordKind::RequestClosed, &by, &id, None)
                     .await?;
+                self.settle_keyboards().await;
                 self.thing(id.as_str(), of)
             }
             Some(Kind::Exec) => {
-                let (_, exec) = self.sessions.exec(word, of)?;
+                let (session, exec) = self.sessions.exec(word, of)?;
+                let turn = of.map(|_| session.keyboard.turn(&session.id)).transpose()?;
                 exec.stop(Stop::Cancelled);
+                drop(turn);
                 session::wait_for_end(&exec).await;
                 Ok(exec_shown(&exec))
             }
             _ => {
                 let session = self.sessions.to_see(word, of)?;
+                if of.is_some() && session.over().is_none() {
+                    // It would take the terminal away under the operator's hands.
+                    session.keyboard.check_agent(&session.id)?;
+                }
                 self.desk.session_ended(&session.id);
                 self.sessions.close(&session, session::closed(&session.id), "closed").await;
-                Ok(Thing::Session(Box::new(session.shown())))
+                self.settle_keyboards().await;
+                Ok(Thing::Session(Box::new(self.shown(&session))))
             }
         }
     }

@@ -1,4 +1,5 @@
-//! `output`: a page of what a command printed, as lines with cursors or as bytes.
+//! `output`: a page of what a command or a terminal printed, as lines with cursors, as bytes, or as a
+//! screen.
 
 use std::time::Duration;
 
@@ -8,13 +9,16 @@ use tokio::sync::Semaphore;
 use super::{
     door::Outbox,
     session::{
+        Session,
         exec::Exec,
+        keyboard,
         output::{HISTORY_HEAD, HISTORY_TAIL, Stream},
+        pty::Pty,
         spool::SpoolError,
     },
 };
 use crate::{
-    domain::transcript::{Transcript, Want},
+    domain::transcript::{self, Transcript, Want},
     protocol::{
         agent,
         error::{Code, Failure},
@@ -32,11 +36,11 @@ const LOOK: Duration = Duration::from_millis(50);
 /// are asked for, the daemon answers others.
 static TURN: Semaphore = Semaphore::const_new(1);
 
-/// Reads a page; bytes go out as frames before it.
+/// Reads a page of what a command printed; bytes go out as frames before it.
 ///
 /// # Errors
 /// The kept output is gone or unreadable; the pattern is none.
-pub async fn read(
+pub async fn read_exec(
     exec: &Exec,
     asked: &agent::Output,
     outbox: &Outbox,
@@ -77,26 +81,122 @@ pub async fn read(
         if asked.new {
             exec.read_to(Some(page.cursor));
         }
-        return Ok(view::Output {
-            id: exec.id.to_string(),
-            kind: view::Kind::Output,
-            lines: page.lines,
-            cursor: page.cursor,
-            oldest: page.oldest,
-            missed: page.missed,
-            partial: page.partial,
-            control: Control::Agent,
-            status: if running { OutputStatus::Running } else { OutputStatus::Ended },
-        });
+        return Ok(shown(exec.id.to_string(), page, Control::Agent, running));
     }
 }
 
-struct Page {
+/// Reads a page of what a session's terminal showed; bytes go out as frames before it.
+///
+/// # Errors
+/// The pattern is none; it was to be waited for, and the operator has the keyboard.
+pub async fn read_pty(
+    session: &Session,
+    pty: &Pty,
+    asked: &agent::Output,
+    outbox: &Outbox,
+    number: u32,
+) -> Result<view::Output, Failure> {
+    let grep = asked.grep.as_deref().map(pattern).transpose()?;
+    let since = if asked.new { pty.read_to() } else { asked.since.unwrap_or(0) };
+    let mut changes = pty.changes();
+    loop {
+        changes.borrow_and_update();
+        // Before reading, so that an end that comes meanwhile is seen the next time.
+        let running = !pty.has_ended();
+        let page = if asked.screen {
+            screen(pty)
+        } else if asked.raw {
+            raw_pty(pty, since, outbox, number).await?
+        } else {
+            let keep = |line: &str| grep.as_ref().is_none_or(|grep| grep.is_match(line));
+            pty.page(since, want(asked), keep).into()
+        };
+        if asked.follow && running && !asked.screen && page.cursor <= since {
+            tokio::select! {
+                biased;
+                () = session.keyboard.taken() => {
+                    return Err(keyboard::taken(&session.id));
+                }
+                // Its end is a change too.
+                _ = changes.changed() => continue,
+            }
+        }
+        if asked.new && !asked.screen {
+            pty.has_read(since, page.cursor);
+        }
+        return Ok(of_pty(session, page, running));
+    }
+}
+
+/// What a session's terminal showed, as its owner is told.
+pub fn of_pty(session: &Session, page: impl Into<Page>, running: bool) -> view::Output {
+    let control = match session.keyboard.control().is_agents() {
+        true => Control::Agent,
+        false => Control::Operator,
+    };
+    shown(session.id.to_string(), page.into(), control, running)
+}
+
+fn shown(id: String, page: Page, control: Control, running: bool) -> view::Output {
+    view::Output {
+        id,
+        kind: view::Kind::Output,
+        lines: page.lines,
+        cursor: page.cursor,
+        oldest: page.oldest,
+        missed: page.missed,
+        partial: page.partial,
+        control,
+        status: if running { OutputStatus::Running } else { OutputStatus::Ended },
+    }
+}
+
+/// A terminal's lines as a person sees them now.
+fn screen(pty: &Pty) -> Page {
+    let cursor = pty.end();
+    Page { lines: pty.screen_lines(), cursor, oldest: cursor, missed: 0, partial: false }
+}
+
+async fn raw_pty(pty: &Pty, since: u64, outbox: &Outbox, number: u32) -> Result<Page, Failure> {
+    let (begin, bytes) = pty.raw(since);
+    let mut cursor = begin;
+    for chunk in bytes.chunks(MAX_CHUNK) {
+        let frame = Frame::output(Kind::Stdout, number, cursor, chunk);
+        outbox.send(frame).await.map_err(|_| gone("the caller is gone"))?;
+        cursor += chunk.len() as u64;
+    }
+    let missed = begin.saturating_sub(since);
+    Ok(Page { lines: Vec::new(), cursor, oldest: begin, missed, partial: false })
+}
+
+fn want(asked: &agent::Output) -> Want {
+    let count = |lines: u64| usize::try_from(lines).unwrap_or(usize::MAX);
+    match (asked.limit, asked.tail) {
+        (_, Some(last)) => Want::Last(count(last)),
+        (Some(first), None) => Want::First(count(first)),
+        (None, None) => Want::First(usize::MAX),
+    }
+}
+
+/// A page without what only one kind of output has.
+pub struct Page {
     lines: Vec<String>,
     cursor: u64,
     oldest: u64,
     missed: u64,
     partial: bool,
+}
+
+impl From<transcript::Page> for Page {
+    fn from(page: transcript::Page) -> Self {
+        Self {
+            lines: page.lines.into_iter().map(|line| line.text).collect(),
+            cursor: page.cursor,
+            oldest: page.oldest,
+            missed: page.missed,
+            partial: page.partial,
+        }
+    }
 }
 
 async fn lines(
@@ -118,21 +218,8 @@ async fn lines(
     if !running {
         transcript.end();
     }
-    let count = |lines: u64| usize::try_from(lines).unwrap_or(usize::MAX);
-    let want = match (asked.limit, asked.tail) {
-        (_, Some(last)) => Want::Last(count(last)),
-        (Some(first), None) => Want::First(count(first)),
-        (None, None) => Want::First(usize::MAX),
-    };
-    let page =
-        transcript.read(since, want, |line| grep.is_none_or(|pattern| pattern.is_match(line)));
-    Ok(Page {
-        lines: page.lines.into_iter().map(|line| line.text).collect(),
-        cursor: page.cursor,
-        oldest: page.oldest,
-        missed: page.missed,
-        partial: page.partial,
-    })
+    let keep = |line: &str| grep.is_none_or(|pattern| pattern.is_match(line));
+    Ok(transcript.read(since, want(asked), keep).into())
 }
 
 async fn raw(exec: &Exec, since: u64, outbox: &Outbox, number: u32) -> Result<Page, Failure> {
@@ -155,7 +242,7 @@ async fn raw(exec: &Exec, since: u64, outbox: &Outbox, number: u32) -> Result<Pa
 }
 
 /// Linear in time (the regex crate), bounded in size.
-fn pattern(text: &str) -> Result<Regex, Failure> {
+pub fn pattern(text: &str) -> Result<Regex, Failure> {
     RegexBuilder::new(text).size_limit(PATTERN).dfa_size_limit(PATTERN * 4).build().map_err(|error| {
         Failure::new(
             Code::InputRegex,

@@ -26,6 +26,7 @@ use ssh_key::private::{Ed25519Keypair, KeypairData};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpListener, TcpStream},
+    sync::Notify,
     task::{AbortHandle, JoinSet},
 };
 
@@ -57,8 +58,8 @@ pub enum Oddness {
     LinesBeforeVersion(usize),
     /// Sends an authentication banner of this many bytes, in one packet (RFC 4252 section 5.4).
     Banner(usize),
-    /// Offers keyboard-interactive alone, with these questions (RFC 4256).
-    Asks(Vec<Question>),
+    /// Asks questions at the login: keyboard-interactive (RFC 4256).
+    Asks(Interview),
     /// Drops the connection as soon as the login has succeeded.
     ClosesAfterAuth,
     /// Allows so many channels a connection at the same time, as OpenSSH's `MaxSessions` does.
@@ -71,7 +72,25 @@ pub enum Oddness {
     NeverAnswersExec,
 }
 
-/// One question of a keyboard-interactive login, and the answer that is right.
+/// A keyboard-interactive login.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interview {
+    /// Wants the account's key first.
+    pub after_key: bool,
+    pub rounds: Vec<Round>,
+    /// After the last round comes the last round.
+    pub for_ever: bool,
+}
+
+/// What is asked at once. A wrong answer ends the interview.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Round {
+    pub name: String,
+    pub instructions: String,
+    pub questions: Vec<Question>,
+}
+
+/// One question, and the answer that is right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     pub text: String,
@@ -93,6 +112,7 @@ pub struct Server {
     address: SocketAddr,
     host_key: PublicKey,
     seen: Arc<Seen>,
+    hang_up: Arc<Notify>,
     accepting: AbortHandle,
 }
 
@@ -107,9 +127,16 @@ impl Server {
         let host_key = new_host_key()?;
         let seen = Arc::new(Seen::default());
         let public = host_key.public_key().clone();
-        let house = Arc::new(House { account, oddness, host_key, seen: Arc::clone(&seen) });
-        let accepting = tokio::spawn(accept(listener, house)).abort_handle();
-        Ok(Self { address, host_key: public, seen, accepting })
+        let hang_up = Arc::new(Notify::new());
+        let (counts, word) = (Arc::clone(&seen), Arc::clone(&hang_up));
+        let house = House { account, oddness, host_key, seen: counts, hang_up: word };
+        let accepting = tokio::spawn(accept(listener, Arc::new(house))).abort_handle();
+        Ok(Self { address, host_key: public, seen, hang_up, accepting })
+    }
+
+    /// Ends the connections that there are, and goes on listening.
+    pub fn hang_up(&self) {
+        self.hang_up.notify_waiters();
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -158,6 +185,7 @@ struct House {
     oddness: Oddness,
     host_key: PrivateKey,
     seen: Arc<Seen>,
+    hang_up: Arc<Notify>,
 }
 
 impl House {
@@ -179,8 +207,11 @@ impl House {
 
     fn methods(&self) -> MethodSet {
         let mut methods = MethodSet::empty();
-        if let Oddness::Asks(_) = self.oddness {
-            methods.push(MethodKind::KeyboardInteractive);
+        if let Oddness::Asks(interview) = &self.oddness {
+            methods.push(match interview.after_key {
+                true => MethodKind::PublicKey,
+                false => MethodKind::KeyboardInteractive,
+            });
             return methods;
         }
         if self.account.key.is_some() {
@@ -204,7 +235,14 @@ async fn accept(listener: TcpListener, house: Arc<House>) {
         };
         if connections.len() < MOST_CONNECTIONS {
             house.seen.connections.fetch_add(1, Ordering::SeqCst);
-            connections.spawn(serve(stream, Arc::clone(&house)));
+            let house = Arc::clone(&house);
+            connections.spawn(async move {
+                let over = Arc::clone(&house.hang_up);
+                tokio::select! {
+                    served = serve(stream, house) => served,
+                    () = over.notified() => Ok(()),
+                }
+            });
         }
     }
 }

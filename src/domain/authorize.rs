@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    action::{Access, Action, Exec},
+    action::{Access, Action, Exec, Input, Login},
     capability::Capability,
     digest::Digest,
     grant::{Grant, Mode, Terms},
@@ -54,13 +54,35 @@ pub fn authorize_exec(
     exec: Exec,
     now: Timestamp,
 ) -> Decision<Exec> {
-    if let Err(denied) = may_exec(identity, owner, grant, now) {
+    judge(exec, Capability::Exec, identity, owner, grant, now)
+}
+
+/// Judges what is typed into a session's terminal: an input counts as one command.
+pub fn authorize_input(
+    identity: &Identity,
+    owner: &Identity,
+    grant: &Grant,
+    input: Input,
+    now: Timestamp,
+) -> Decision<Input> {
+    judge(input, Capability::Pty, identity, owner, grant, now)
+}
+
+fn judge<A>(
+    action: A,
+    needed: Capability,
+    identity: &Identity,
+    owner: &Identity,
+    grant: &Grant,
+    now: Timestamp,
+) -> Decision<A> {
+    if let Err(denied) = may(needed, identity, owner, grant, now) {
         return Decision::Denied(denied);
     }
     match grant.mode {
-        Mode::Guarded => Decision::Allowed(Allowed(exec)),
-        Mode::Each => Decision::Ask { action: exec, rule: "mode.each" },
-        Mode::Read => Decision::Ask { action: exec, rule: "mode.read" },
+        Mode::Guarded => Decision::Allowed(Allowed(action)),
+        Mode::Each => Decision::Ask { action, rule: "mode.each" },
+        Mode::Read => Decision::Ask { action, rule: "mode.read" },
     }
 }
 
@@ -74,9 +96,24 @@ pub fn authorize_approved_exec(
     let Action::Exec(exec) = request.action.clone() else {
         return Err(NotApproved::OtherKind);
     };
-    may_exec(&request.identity, owner, grant, now).map_err(NotApproved::Denied)?;
+    may(Capability::Exec, &request.identity, owner, grant, now).map_err(NotApproved::Denied)?;
     request.spend(now).map_err(NotApproved::Request)?;
     Ok(Allowed(exec))
+}
+
+/// As [`authorize_approved_exec`], for an input.
+pub fn authorize_approved_input(
+    request: &mut Request,
+    owner: &Identity,
+    grant: &Grant,
+    now: Timestamp,
+) -> Result<Allowed<Input>, NotApproved> {
+    let Action::Input(input) = request.action.clone() else {
+        return Err(NotApproved::OtherKind);
+    };
+    may(Capability::Pty, &request.identity, owner, grant, now).map_err(NotApproved::Denied)?;
+    request.spend(now).map_err(NotApproved::Request)?;
+    Ok(Allowed(input))
 }
 
 /// The operator said yes to what `shown` stands for, and gives `terms`, which may be less than was
@@ -97,6 +134,38 @@ pub fn authorize_shown_access(
     Ok(Allowed(Access { terms: terms.clone(), ..access }))
 }
 
+/// Whether a person may be asked to log in again for a session, by somebody who then needs
+/// `capability` in it.
+pub fn check_login(
+    identity: &Identity,
+    owner: &Identity,
+    grant: &Grant,
+    capability: Capability,
+    now: Timestamp,
+) -> Result<(), Denied> {
+    may_use(identity, owner, grant, now)?;
+    if !grant.capabilities.contains(&capability) {
+        return Err(Denied::Capability(capability));
+    }
+    if grant.has_commands_left() { Ok(()) } else { Err(Denied::Exhausted) }
+}
+
+/// The operator said yes to what `shown` stands for: logging in again. The grant must still hold.
+pub fn authorize_shown_login(
+    request: &mut Request,
+    shown: &Digest,
+    owner: &Identity,
+    grant: &Grant,
+    now: Timestamp,
+) -> Result<Allowed<Login>, NotApproved> {
+    let Action::Login(login) = request.action.clone() else {
+        return Err(NotApproved::OtherKind);
+    };
+    may_use(&request.identity, owner, grant, now).map_err(NotApproved::Denied)?;
+    request.check_shown(shown, now).map_err(NotApproved::Request)?;
+    Ok(Allowed(login))
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotApproved {
     #[error("the approval is for another kind of action")]
@@ -109,7 +178,25 @@ pub enum NotApproved {
     Request(Refused),
 }
 
-fn may_exec(
+fn may(
+    needed: Capability,
+    identity: &Identity,
+    owner: &Identity,
+    grant: &Grant,
+    now: Timestamp,
+) -> Result<(), Denied> {
+    may_use(identity, owner, grant, now)?;
+    if !grant.capabilities.contains(&needed) {
+        return Err(Denied::Capability(needed));
+    }
+    if !grant.has_commands_left() {
+        return Err(Denied::Exhausted);
+    }
+    Ok(())
+}
+
+/// What holds for whatever is done in a session.
+fn may_use(
     identity: &Identity,
     owner: &Identity,
     grant: &Grant,
@@ -120,12 +207,6 @@ fn may_exec(
     }
     if now >= grant.expires_at {
         return Err(Denied::Expired);
-    }
-    if !grant.capabilities.contains(&Capability::Exec) {
-        return Err(Denied::Capability(Capability::Exec));
-    }
-    if !grant.has_commands_left() {
-        return Err(Denied::Exhausted);
     }
     Ok(())
 }
@@ -192,6 +273,25 @@ mod tests {
             let grant = Grant { mode, ..grant() };
             let decision = authorize_exec(&owner, &owner, &grant, exec(), Timestamp::UNIX_EPOCH);
             assert!(matches!(decision, Decision::Ask { .. }));
+        }
+    }
+
+    #[test]
+    fn typing_needs_leave_of_its_own_and_asks_where_commands_ask() {
+        let owner = Identity { uid: 1, token: None };
+        let input =
+            || Input { session: Id::from_number(Kind::Session, 1), bytes: b"ls\r".to_vec() };
+        let judged =
+            |grant: &Grant| authorize_input(&owner, &owner, grant, input(), Timestamp::UNIX_EPOCH);
+        let with_pty = Grant { capabilities: Capabilities::from([Capability::Pty]), ..grant() };
+        assert!(matches!(judged(&with_pty), Decision::Allowed(_)));
+        let without = judged(&grant());
+        assert!(matches!(without, Decision::Denied(Denied::Capability(Capability::Pty))));
+        let used = Grant { used_commands: 2, ..with_pty.clone() };
+        assert!(matches!(judged(&used), Decision::Denied(Denied::Exhausted)));
+        for mode in [Mode::Each, Mode::Read] {
+            let grant = Grant { mode, ..with_pty.clone() };
+            assert!(matches!(judged(&grant), Decision::Ask { .. }));
         }
     }
 }

@@ -22,12 +22,15 @@ pub enum Kind {
     RequestClosed,
     RequestExpired,
     AccessApproved,
-    /// An approval that led to no session: unreachable, wrong credential.
+    /// An approval that led to no connection: unreachable, wrong credential.
     AccessFailed,
     CommandApproved,
+    LoginApproved,
     SessionOpened,
     SessionClosed,
     SessionLost,
+    /// One that was lost has a connection again.
+    SessionResumed,
     ExecIntent,
     ExecResult,
     TerminalOpened,
@@ -62,9 +65,11 @@ impl Kind {
             Kind::AccessApproved => "access.approved",
             Kind::AccessFailed => "access.failed",
             Kind::CommandApproved => "command.approved",
+            Kind::LoginApproved => "login.approved",
             Kind::SessionOpened => "session.opened",
             Kind::SessionClosed => "session.closed",
             Kind::SessionLost => "session.lost",
+            Kind::SessionResumed => "session.resumed",
             Kind::ExecIntent => "exec.intent",
             Kind::ExecResult => "exec.result",
             Kind::TerminalOpened => "terminal.opened",
@@ -91,6 +96,7 @@ impl Kind {
             self,
             Kind::AccessApproved
                 | Kind::CommandApproved
+                | Kind::LoginApproved
                 | Kind::HostkeyPinned
                 | Kind::SettingsChanged
                 | Kind::ChainBroken

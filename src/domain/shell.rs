@@ -93,6 +93,24 @@ pub fn wrap(
     Ok(wire)
 }
 
+/// What opens a terminal: the account's login shell, whichever it is, with its marker, and with pagers
+/// that don't wait for a key. The account's shell may not read `${…:-…}`, so that `sh` is asked.
+pub fn login(marker: &str) -> Vec<u8> {
+    let pagers = "export PAGER=cat GIT_PAGER=cat SYSTEMD_PAGER=cat MANPAGER=cat; ";
+    let shell = "exec /bin/sh -c 'exec \"${SHELL:-/bin/sh}\" -l'";
+    [export_marker(marker).as_str(), pagers, shell].concat().into_bytes()
+}
+
+/// What opens a terminal of the operator's own: a shell that nothing in the account's environment or
+/// start-up files reaches.
+pub fn fresh(marker: &str) -> Vec<u8> {
+    let shell = format!(
+        "exec /usr/bin/env -i {MARKER}={marker} TERM=xterm-256color PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+         /bin/sh"
+    );
+    [export_marker(marker), shell].concat().into_bytes()
+}
+
 /// The first of several words that looks as if it were meant for the shell (`&&`, `|`, `2>&1`), where
 /// it is going to be an argument.
 pub fn looks_like_operator_word(argv: &[Vec<u8>]) -> Option<&[u8]> {

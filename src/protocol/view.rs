@@ -64,6 +64,9 @@ pub struct Session {
     pub expires_at: Timestamp,
     pub running: Vec<String>,
     pub waiting: Option<Waiting>,
+    /// The operator has stopped it for a while.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 /// What somebody waits for in a session.
@@ -302,6 +305,9 @@ pub struct Status {
     pub version: String,
     pub sessions: Vec<Session>,
     pub requests: Vec<Request>,
+    /// The operator has stopped all of it for a while.
+    #[serde(default)]
+    pub paused: bool,
     pub hint: String,
 }
 

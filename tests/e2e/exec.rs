@@ -119,6 +119,19 @@ fn stdin_is_empty_unless_it_is_asked_for() {
 }
 
 #[test]
+fn what_waits_on_stdin_and_is_not_fed_is_told() {
+    let (sgw, _sshd, session) = ready();
+    let file = sgw.write_private("words", "hello\n");
+    let mut cat = sgw.command(["exec", &session, "--", "cat"]);
+    cat.stdin(std::fs::File::open(&file).unwrap());
+    let outcome = cat.output().unwrap();
+    assert!(outcome.status.success() && outcome.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&outcome.stderr).contains("-i feeds ours"), "{outcome:?}");
+    let session_alone = sgw.agent(["exec", "--", "uptime"]).fails(125, "usage.command");
+    assert!(session_alone.stderr().contains("`uptime` stands where the session does"));
+}
+
+#[test]
 fn a_dialogue_through_stdin_works_line_by_line() {
     let (sgw, _sshd, s) = ready();
     let mut dialogue = sgw.start(["exec", &s, "-i", "--", "while read l; do echo got $l; done"]);

@@ -97,6 +97,9 @@ fn whoami_tells_the_identity_and_what_it_may() {
     assert_eq!(target["standing"], false);
     let capabilities = target["capabilities"].as_array().unwrap();
     assert!(capabilities.contains(&json!("exec")) && !capabilities.contains(&json!("sudo")));
+    sgw.session_with(&sshd, &["--new"]);
+    let targets = sgw.agent(["whoami", "--json"]).ok().json()["targets"].as_array().unwrap().len();
+    assert_eq!(targets, 1, "two sessions on one target are one reach");
 }
 
 #[test]

@@ -53,6 +53,8 @@ fn every_command_has_a_help_text_with_an_example() {
         "init",
         "approve",
         "deny",
+        "return",
+        "handoff",
         "requests",
         "unlock",
         "lock",

@@ -12,6 +12,7 @@
 mod bad_frames;
 mod bad_input;
 mod command_approval;
+mod control;
 mod credentials;
 mod demo;
 mod desk;
@@ -22,9 +23,11 @@ mod full_disk;
 mod glance;
 mod help_and_docs;
 mod host_keys;
+mod logins;
 mod odd_servers;
 mod operator_and_daemon;
 mod pause;
+mod pty;
 #[path = "../redteam/mod.rs"]
 mod redteam;
 mod remote_processes_end;

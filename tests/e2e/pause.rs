@@ -59,6 +59,28 @@ fn a_pause_of_one_target_leaves_the_others() {
 }
 
 #[test]
+fn a_pause_names_what_is_there_shows_and_is_on_record() {
+    let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+    let s = sgw.session(&sshd);
+    let me = sgw.agent(["whoami", "--json"]).ok().json()["identity"].as_str().unwrap().to_owned();
+    // A slip is told, and is no pause.
+    let slip = format!("{me}0");
+    sgw.agent(["pause", &slip]).fails(2, "usage.arguments").says(&me);
+    sgw.agent(["exec", &s, "--", "true"]).ok();
+    sgw.agent(["pause", &s]).ok();
+    let session = sgw.agent(["sessions", "--json"]).ok().json()["sessions"][0].clone();
+    assert_eq!(session["paused"], true);
+    assert!(sgw.agent(["status"]).ok().stdout().contains("paused"));
+    sgw.operator(["resume", &s]).ok();
+    assert_eq!(sgw.agent(["show", &s, "--json"]).ok().json()["paused"], false);
+    let records = sgw.operator(["audit", "list", "--json"]).ok().json_lines();
+    let of = |kind: &str| records.iter().find(|record| record["kind"] == kind).unwrap().clone();
+    assert_eq!(of("pause.set")["action"]["what"], s.as_str());
+    assert_eq!(of("pause.set")["identity"], "operator (unproven)");
+    assert_eq!(of("pause.lifted")["identity"], "operator");
+}
+
+#[test]
 fn wait_stays_until_a_paused_session_goes_on() {
     let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
     let s = sgw.session(&sshd);

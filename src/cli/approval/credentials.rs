@@ -9,7 +9,7 @@ use std::{
 
 use ssh_key::{HashAlg, PrivateKey};
 
-use super::Answers;
+use super::{Answers, Approval};
 use crate::{
     cli::{
         Context, Stop,
@@ -21,6 +21,7 @@ use crate::{
         },
         ui::{self, prompt},
     },
+    client::operator::Proven,
     domain::{
         escape::{exact, visible, visible_bytes},
         key,
@@ -43,13 +44,12 @@ pub struct Chosen {
     pub agents: Vec<OwnedFd>,
 }
 
-pub async fn choose(
-    context: &Context,
-    answers: &Answers,
-    resolved: &Resolved,
-) -> Result<Chosen, Stop> {
+pub async fn choose(approval: &Approval<'_>, resolved: &Resolved) -> Result<Chosen, Stop> {
+    let Approval { context, answers, .. } = *approval;
+    let proven = &approval.proven;
     let said = !answers.identities.is_empty() || answers.password.is_some() || answers.use_agent;
-    let mut choice = Choice { context, answers, chosen: Chosen::default(), agents: Vec::new() };
+    let (chosen, agents) = (Chosen::default(), Vec::new());
+    let mut choice = Choice { context, proven, answers, chosen, agents };
     for (at, hop) in resolved.hops.iter().enumerate() {
         let target = at + 1 == resolved.hops.len();
         let credentials = match said {
@@ -70,6 +70,7 @@ fn missing(hop: &Proposal) -> Failure {
 
 struct Choice<'a> {
     context: &'a Context,
+    proven: &'a Proven,
     answers: &'a Answers,
     chosen: Chosen,
     /// Connected, by the path of their socket.
@@ -152,8 +153,9 @@ impl Choice<'_> {
         }
         ways.push(("a password".to_owned(), Way::Password));
         ways.push(("another key file".to_owned(), Way::OtherFile));
+        ways.push(("nothing but answers to what the server asks".to_owned(), Way::Answers));
         let items: Vec<String> = ways.iter().map(|(text, _)| text.clone()).collect();
-        if items.len() > 2 {
+        if items.len() > 3 {
             self.context.ui.note("keys of your ssh-agent and key files are borrowed: the agent can use them without sgw");
         }
         let prompt = format!("Log in at {} with", exact_hop(hop));
@@ -172,8 +174,12 @@ impl Choice<'_> {
             Way::Password => {
                 let text = format!("Password for {}", exact_hop(hop));
                 let password = prompt::password(&text).await?;
+                if self.proven.is_passphrase(&password)? {
+                    return Err(unusable("that is the passphrase of sgw".to_owned()).into());
+                }
                 self.password(password)
             }
+            Way::Answers => return Ok(Vec::new()),
         };
         Ok(vec![credential])
     }
@@ -261,6 +267,7 @@ enum Way {
     File(PathBuf),
     OtherFile,
     Password,
+    Answers,
 }
 
 fn agent_key(at: usize, fingerprint: String) -> Credential {

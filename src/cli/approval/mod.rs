@@ -2,10 +2,11 @@
 //! route that it leads over, and to the credentials chosen for each machine on it.
 
 mod credentials;
+mod quoted;
 mod send;
 mod shown;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, rc::Rc};
 
 use self::credentials::Chosen;
 pub use self::shown::{Extent, Row, folded};
@@ -19,7 +20,7 @@ use super::{
     },
 };
 use crate::{
-    client::Connection,
+    client::{Connection, operator::Proven},
     domain::{
         capability::Capabilities,
         grant::{Mode, Terms},
@@ -52,6 +53,7 @@ pub struct Answers {
 /// A request that was shown, and is claimed by this connection.
 pub struct Approval<'a> {
     context: &'a Context,
+    proven: Rc<Proven>,
     answers: &'a Answers,
     question: view::Question,
     /// What is given; `None` for kinds that have no terms.
@@ -70,6 +72,7 @@ impl<'a> Approval<'a> {
     /// Claims a request, works out where it leads, and shows it all.
     pub async fn look(
         context: &'a Context,
+        proven: &Rc<Proven>,
         connection: &mut Connection,
         id: &str,
         answers: &'a Answers,
@@ -77,7 +80,10 @@ impl<'a> Approval<'a> {
         claim(connection, id).await?;
         let ask = Request::Question { id: id.to_owned() };
         let question: view::Question = connection.call(&ask).await?;
-        let approval = Self::of(context, question, answers).await?;
+        if question.request.kind == view::Kind::Handoff {
+            return Err(to_the_keyboard(&question.request).into());
+        }
+        let approval = Self::of(context, proven, question, answers).await?;
         if !context.ui.json {
             context.ui.say(&approval.text());
         }
@@ -87,6 +93,7 @@ impl<'a> Approval<'a> {
     /// Works out where a request leads; nothing is claimed or shown.
     pub async fn of(
         context: &'a Context,
+        proven: &Rc<Proven>,
         question: view::Question,
         answers: &'a Answers,
     ) -> Result<Self, Stop> {
@@ -94,11 +101,14 @@ impl<'a> Approval<'a> {
             Some(asked) => Some(narrowed(asked, answers)?),
             None => None,
         };
-        let leads_somewhere =
-            question.request.kind == view::Kind::Access && question.prolongs.is_none();
-        let way =
-            if leads_somewhere { Some(find_way(&question.request, answers).await?) } else { None };
-        Ok(Self { context, answers, question, terms, way })
+        let way = match question.request.kind {
+            view::Kind::Access if question.prolongs.is_none() => {
+                Some(find_way(&question.request, answers).await?)
+            }
+            view::Kind::Login => Some(known_way(&question, answers).await?),
+            _ => None,
+        };
+        Ok(Self { context, proven: proven.clone(), answers, question, terms, way })
     }
 
     pub fn rows(&self, extent: Extent) -> Vec<Row> {
@@ -112,11 +122,18 @@ impl<'a> Approval<'a> {
     /// Chooses how to log in, and says yes.
     pub async fn give(self, connection: &mut Connection) -> Result<view::Decided, Stop> {
         let chosen = match &self.way {
-            Some(way) => credentials::choose(self.context, self.answers, &way.resolved).await?,
+            Some(way) => credentials::choose(&self, &way.resolved).await?,
             None => Chosen::default(),
         };
         send::approve(self, chosen, connection).await
     }
+}
+
+/// A handoff asks for hands, not for a yes.
+fn to_the_keyboard(request: &view::Request) -> Failure {
+    let message = format!("{} asks you to the keyboard; a yes alone does nothing", request.id);
+    let hint = format!("sgw attach {}", request.session.as_deref().unwrap_or("SESSION"));
+    Failure::new(Code::UsageArguments, message, hint).about(&request.id)
 }
 
 /// Takes the decision: no other connection may decide while this one lives.
@@ -148,17 +165,32 @@ fn narrowed(asked: &Terms, answers: &Answers) -> Result<Terms, Failure> {
 async fn find_way(request: &view::Request, answers: &Answers) -> Result<Way, Failure> {
     let asked =
         Destination { user: request.user.clone(), host: request.host.clone(), port: request.port };
+    let resolved = route::resolve(&resolver(answers)?, &asked).await;
+    Ok(looked_up(resolved.map_err(|error| unresolved(&error))?))
+}
+
+/// The way of a session that is there: ssh_config only says what could log in at each machine.
+async fn known_way(question: &view::Question, answers: &Answers) -> Result<Way, Failure> {
+    let hops = question.place.iter().map(|place| place.hop.clone()).collect();
+    let asked = question.request.target.parse::<Destination>().ok();
+    let resolved = route::known(&resolver(answers)?, asked.as_ref(), hops).await;
+    Ok(looked_up(resolved.map_err(|error| unresolved(&error))?))
+}
+
+fn resolver(answers: &Answers) -> Result<Resolver, Failure> {
     let sources = answers.ssh_config.clone().map_or(Sources::Usual, Sources::File);
-    let resolver = Resolver::new(sources, Account::current()).map_err(|e| unresolved(&e))?;
-    let resolved = route::resolve(&resolver, &asked).await.map_err(|error| unresolved(&error))?;
-    let mut resolved = resolved;
+    Resolver::new(sources, Account::current()).map_err(|error| unresolved(&error))
+}
+
+/// With what known_hosts files say.
+fn looked_up(mut resolved: Resolved) -> Way {
     let mut known = Vec::new();
     for hop in &resolved.hops {
         let read = known_hosts::read(hop);
         resolved.notes.extend(read.notes);
         known.push(read.found.entries);
     }
-    Ok(Way { resolved, known })
+    Way { resolved, known }
 }
 
 fn unresolved(error: &ConfigError) -> Failure {

@@ -1,14 +1,16 @@
-//! Sends a yes, and answers what the daemon asks on the way: a host key that it does not know. Such a
-//! question may be withdrawn at any moment.
+//! Sends a yes, and answers what comes up on the way: a host key that the daemon does not know, and what
+//! servers ask at login. Such a question may be withdrawn at any moment.
 
-use super::{Approval, credentials::Chosen};
+use std::io::ErrorKind;
+
+use super::{Approval, credentials::Chosen, quoted};
 use crate::{
     cli::{
         Context, Stop,
         ui::{self, prompt},
     },
-    client::{Connection, Error, connection::message},
-    domain::escape::{exact, visible},
+    client::{Connection, Error, connection::message, operator::Proven},
+    domain::{escape::exact, secret::Secret},
     protocol::{
         agent::Message,
         error::{Code, Failure},
@@ -25,7 +27,7 @@ pub async fn approve(
     chosen: Chosen,
     connection: &mut Connection,
 ) -> Result<view::Decided, Stop> {
-    let Approval { context, answers, question, terms, way } = approval;
+    let Approval { context, proven, answers, question, terms, way } = approval;
     let connects = way.is_some();
     let way = way.map(|way| operator::Way {
         route: way.resolved.route,
@@ -55,7 +57,8 @@ pub async fn approve(
         match next(context, connection, number).await? {
             Next::Decided(decided) => return Ok(decided),
             Next::Asked(question) => {
-                if let Some(decided) = ask(context, connection, number, question).await? {
+                let person = Person { context, proven: &proven };
+                if let Some(decided) = person.ask(connection, number, question).await? {
                     return Ok(decided);
                 }
             }
@@ -95,81 +98,111 @@ async fn next(context: &Context, connection: &mut Connection, number: u32) -> Re
     }
 }
 
-/// Asks the person, until there is an answer, or the daemon takes the question back or needs none.
-async fn ask(
-    context: &Context,
-    connection: &mut Connection,
-    number: u32,
-    question: Question,
-) -> Result<Option<view::Decided>, Stop> {
-    let reply = {
-        let answer = answer(context, &question);
-        tokio::pin!(answer);
-        loop {
-            tokio::select! {
-                reply = &mut answer => break reply?,
-                next = next(context, connection, number) => match next? {
-                    Next::Withdrawn(which) if which == question.number => {
-                        context.ui.note("the question was taken back");
-                        return Ok(None);
-                    }
-                    Next::Withdrawn(_) => {}
-                    Next::Decided(decided) => return Ok(Some(decided)),
-                    Next::Asked(_) => {
-                        let message = "the daemon asks two things at once";
-                        let hint = "sgw daemon status";
-                        return Err(Failure::new(Code::DaemonFailed, message, hint).into());
-                    }
-                },
-            }
-        }
-    };
-    let reply = match reply {
-        Given::Yes => Reply::Yes,
-        Given::No => Reply::No,
-        Given::Text(text) => {
-            let secret = ANSWERS + question.number;
-            connection.send_secret(0, secret, text.expose().as_bytes()).await?;
-            Reply::Secret(secret)
-        }
-    };
-    let answer = Request::Answer(Answer { question: question.number, reply });
-    connection.say(number, &answer).await?;
-    Ok(None)
+/// Whoever sits at the terminal, and has proven the passphrase.
+struct Person<'a> {
+    context: &'a Context,
+    proven: &'a Proven,
 }
 
 enum Given {
     Yes,
     No,
-    Text(crate::domain::secret::Secret<String>),
+    Text(Secret<String>),
 }
 
-async fn answer(context: &Context, question: &Question) -> Result<Given, Stop> {
-    let hop = exact(question.hop.as_bytes(), 200);
-    let no_answer = |error: std::io::Error| {
-        Stop::from(Failure::new(
-            Code::OperatorProof,
-            format!("no answer: {error}"),
-            "sgw approve ID",
-        ))
-    };
-    match &question.ask {
-        Ask::HostKey { .. } => {
-            context.ui.say(&host_key(&hop, &question.ask));
+impl Person<'_> {
+    /// Asks until there is an answer, or the daemon takes the question back or needs none.
+    async fn ask(
+        &self,
+        connection: &mut Connection,
+        number: u32,
+        question: Question,
+    ) -> Result<Option<view::Decided>, Stop> {
+        let reply = {
+            let answer = self.answer(&question);
+            tokio::pin!(answer);
             loop {
-                let typed = prompt::line("Is this the right machine? (yes/no)", true).await;
-                match typed.map_err(no_answer)?.expose().trim() {
-                    "yes" => return Ok(Given::Yes),
-                    "no" | "n" => return Ok(Given::No),
-                    _ => context.ui.say("Type the whole word: yes or no."),
+                tokio::select! {
+                    reply = &mut answer => break reply?,
+                    next = next(self.context, connection, number) => match next? {
+                        Next::Withdrawn(which) if which == question.number => {
+                            self.context.ui.note("the question was taken back");
+                            return Ok(None);
+                        }
+                        Next::Withdrawn(_) => {}
+                        Next::Decided(decided) => return Ok(Some(decided)),
+                        Next::Asked(_) => {
+                            let message = "the daemon asks two things at once";
+                            let hint = "sgw daemon status";
+                            return Err(Failure::new(Code::DaemonFailed, message, hint).into());
+                        }
+                    },
                 }
             }
-        }
-        Ask::Text { text, echo } => {
-            context.ui.say(&format!("{hop} asks: \"{}\"", visible(text, 400)));
-            Ok(Given::Text(prompt::line(">", *echo).await.map_err(no_answer)?))
+        };
+        let reply = match reply {
+            Given::Yes => Reply::Yes,
+            Given::No => Reply::No,
+            Given::Text(text) => {
+                let secret = ANSWERS + question.number;
+                connection.send_secret(0, secret, text.expose().as_bytes()).await?;
+                Reply::Secret(secret)
+            }
+        };
+        let answer = Request::Answer(Answer { question: question.number, reply });
+        connection.say(number, &answer).await?;
+        Ok(None)
+    }
+
+    async fn answer(&self, question: &Question) -> Result<Given, Stop> {
+        let ui = self.context.ui;
+        let hop = exact(question.hop.as_bytes(), 200);
+        match &question.ask {
+            Ask::HostKey { .. } => {
+                ui.say(&host_key(&hop, &question.ask));
+                loop {
+                    let typed = prompt::line("Is this the right machine? (yes/no)", true).await;
+                    match typed.map_err(no_answer)?.expose().trim() {
+                        "yes" => return Ok(Given::Yes),
+                        "no" | "n" => return Ok(Given::No),
+                        _ => ui.say("Type the whole word: yes or no."),
+                    }
+                }
+            }
+            Ask::Text { text, echo } => {
+                ui.say(&quoted::text(ui, &hop, text));
+                self.typed(*echo).await
+            }
         }
     }
+
+    /// What goes to a server. The passphrase goes to nobody.
+    async fn typed(&self, echo: bool) -> Result<Given, Stop> {
+        let question = match echo {
+            true => "Your answer (Ctrl-D: none):",
+            false => "Your answer, not shown here (Ctrl-D: none):",
+        };
+        loop {
+            let typed = match prompt::line(question, echo).await {
+                Ok(typed) => typed,
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                    self.context.ui.say("");
+                    return Ok(Given::No);
+                }
+                Err(error) => return Err(no_answer(error)),
+            };
+            if !self.proven.is_passphrase(&typed)? {
+                return Ok(Given::Text(typed));
+            }
+            let words =
+                "That is the passphrase of sgw: it was not sent. No server needs it. Once more.";
+            self.context.ui.say(words);
+        }
+    }
+}
+
+fn no_answer(error: std::io::Error) -> Stop {
+    Failure::new(Code::OperatorProof, format!("no answer: {error}"), "sgw approve ID").into()
 }
 
 fn host_key(hop: &str, ask: &Ask) -> String {

@@ -70,6 +70,7 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
         Some(reason) if !reason.is_empty() => {
             row("reason", format!("\"{}\"", visible(reason, extent.cap(REASON))))
         }
+        _ if request.kind == view::Kind::Login => {}
         _ => row("reason", "none given".to_owned()),
     }
     if let Some(command) = &request.command {
@@ -95,12 +96,21 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
             row("", format!("asked: {}", given(asked)));
         }
     }
+    let login = request.kind == view::Kind::Login;
     match &approval.way {
-        Some(way) => {
+        Some(way) if !login => {
             way_rows(way, &mut add);
             add("log in", log_in(approval.answers, way), false);
         }
-        None => place_rows(question, &mut add),
+        Some(way) => {
+            place_rows(question, "logs in", &mut add);
+            way.resolved.notes.iter().for_each(|note| add("note", visible(note, WORD), false));
+            add("log in", log_in(approval.answers, way), false);
+        }
+        None => place_rows(question, "runs on", &mut add),
+    }
+    if let Some(hop) = request.hop.as_ref().filter(|_| login) {
+        add("person", format!("{} asked for one at the last login", word(hop)), false);
     }
     let view::Past { approved, denied } = question.past;
     if approved + denied > 0 {
@@ -112,6 +122,9 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
 fn because(rule: &str) -> String {
     match rule {
         "mode.each" => "because each command of this session is (mode each)".to_owned(),
+        "login.lost" => {
+            "because the connection was lost, and only a person can log in there again".to_owned()
+        }
         "mode.read" => "because it does more than read (mode read)".to_owned(),
         rule => format!("because {}", visible(rule, WORD)),
     }
@@ -249,10 +262,14 @@ fn key(known: &Known) -> String {
 }
 
 /// Where a command runs, or time is added: the session's own route.
-fn place_rows(question: &view::Question, add: &mut impl FnMut(&'static str, String, bool)) {
+fn place_rows(
+    question: &view::Question,
+    verb: &'static str,
+    add: &mut impl FnMut(&'static str, String, bool),
+) {
     let count = question.place.len();
     for (at, place) in question.place.iter().enumerate() {
-        add(if at + 1 == count { "runs on" } else { "over" }, hop_text(&place.hop), true);
+        add(if at + 1 == count { verb } else { "over" }, hop_text(&place.hop), true);
         let key = place.host_key.as_deref().map_or("unknown".to_owned(), word);
         add("", format!("host key {key}"), false);
     }

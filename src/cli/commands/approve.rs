@@ -1,6 +1,6 @@
 //! `sgw approve`: the operator's yes.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, rc::Rc};
 
 use crate::{
     cli::{
@@ -10,7 +10,7 @@ use crate::{
         ui::{exit::Exit, prompt},
         values, views,
     },
-    client::Connection,
+    client::{Connection, operator::Proven},
     domain::{capability::Capability, grant::Mode, id},
     protocol::error::{Code, Failure},
 };
@@ -105,7 +105,7 @@ impl Run for Approve {
         context.interactive(async {
             let proven = self.proof.open(context).await?;
             let connection = proven.connect().await?.read_ahead();
-            one(context, connection, &answers, &id).await
+            one(context, &Rc::new(proven), connection, &answers, &id).await
         })
     }
 }
@@ -124,11 +124,12 @@ fn whole(word: &str) -> Result<(), Failure> {
 
 async fn one(
     context: &Context,
+    proven: &Rc<Proven>,
     mut connection: Connection,
     answers: &Answers,
     id: &str,
 ) -> Result<Exit, Stop> {
-    let approval = Approval::look(context, &mut connection, id, answers).await?;
+    let approval = Approval::look(context, proven, &mut connection, id, answers).await?;
     if !answers.yes && !prompt::confirm("Give it?").await? {
         context.ui.note(&format!("{id} still waits; to refuse it: sgw deny {id}"));
         return Ok(Exit::FAILED);

@@ -1,6 +1,6 @@
 //! `sgw exec`: runs a command in a session.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, io::IsTerminal as _, time::Duration};
 
 use crate::{
     cli::{
@@ -82,6 +82,9 @@ impl Run for Exec {
         };
         no_flag_of_ours(&self.command)?;
         note_shell_words(context, &self.command);
+        if !self.stdin {
+            note_unread_stdin(context);
+        }
         let request = agent::Request::Exec(self.request()?);
         Ok(context.block_on(async {
             let connection = context.agent().await?;
@@ -106,6 +109,12 @@ impl Exec {
             Failure::new(Code::UsageArguments, message, "sgw exec --env NAME=VALUE …")
         })?;
         let wait = self.patience.holds()?;
+        if self.command.is_empty() {
+            let shown = escape::visible(&session, 60);
+            let message = format!("there is no command: `{shown}` stands where the session does");
+            let hint = "sgw exec SESSION -- COMMAND, or set SGW_SESSION";
+            return Err(Failure::new(Code::UsageCommand, message, hint).sent(false));
+        }
         Ok(agent::Exec {
             session,
             command: command(self.command)?,
@@ -176,25 +185,35 @@ fn note_shell_words(context: &Context, words: &[OsString]) {
     }
 }
 
+/// What waits on our standard input would go nowhere without a word.
+fn note_unread_stdin(context: &Context) {
+    let stdin = std::io::stdin();
+    // A terminal has no end to wait for; /dev/null and its like can't be asked (FIONREAD, ioctl_tty(2)).
+    let waiting = !stdin.is_terminal() && rustix::io::ioctl_fionread(&stdin).is_ok_and(|n| n > 0);
+    if waiting {
+        context.ui.note("standard input is not read: the command's is empty; -i feeds ours to it");
+    }
+}
+
 /// Puts the session of `SGW_SESSION` before a `--` that no session precedes.
 pub fn with_default_session(mut args: Vec<OsString>) -> Vec<OsString> {
     let Some(session) = std::env::var_os("SGW_SESSION").filter(|value| !value.is_empty()) else {
         return args;
     };
-    if crate::cli::usage::only(&args) == Some("exec")
+    if let Some(command @ ("exec" | "input")) = crate::cli::usage::only(&args)
         && let Some(at) = args.iter().position(|arg| arg == "--")
-        && !names_a_session(&args[..at])
+        && !names_a_session(command, &args[..at])
     {
         args.insert(at, session);
     }
     args
 }
 
-fn names_a_session(args: &[OsString]) -> bool {
-    let parsed = crate::cli::command(Some("exec")).ignore_errors(true).try_get_matches_from(args);
+fn names_a_session(command: &'static str, args: &[OsString]) -> bool {
+    let parsed = crate::cli::command(Some(command)).ignore_errors(true).try_get_matches_from(args);
     parsed.is_ok_and(|matches| {
-        let exec = matches.subcommand_matches("exec");
-        exec.is_some_and(|exec| exec.get_one::<OsString>("session").is_some())
+        let given = matches.subcommand_matches(command);
+        given.is_some_and(|given| matches!(given.try_contains_id("session"), Ok(true)))
     })
 }
 
@@ -228,10 +247,13 @@ mod tests {
 
     #[test]
     fn a_session_before_the_dashes_is_found() {
-        let found = |line: &str| names_a_session(&words(&line.split(' ').collect::<Vec<_>>()));
+        let found =
+            |line: &str| names_a_session("exec", &words(&line.split(' ').collect::<Vec<_>>()));
         assert!(found("sgw exec web1"));
         assert!(found("sgw exec --cwd / web1"));
         assert!(!found("sgw exec"));
         assert!(!found("sgw exec --cwd /"));
+        assert!(!names_a_session("input", &words(&["sgw", "input", "--key", "enter"])));
+        assert!(names_a_session("input", &words(&["sgw", "input", "web1"])));
     }
 }

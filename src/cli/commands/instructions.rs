@@ -24,7 +24,7 @@ mod tests {
 
     #[test]
     fn they_fit_into_an_agents_patience() {
-        // About four bytes a token: 500 tokens.
-        assert!(TEXT.len() < 2_400, "{} bytes", TEXT.len());
+        // About four bytes a token: 800 tokens and a little.
+        assert!(TEXT.len() < 3_500, "{} bytes", TEXT.len());
     }
 }

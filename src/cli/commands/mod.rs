@@ -1,6 +1,7 @@
 //! The commands, in the order in which the help lists them.
 
 mod approve;
+mod attach;
 mod audit;
 mod close;
 pub mod completions;
@@ -10,8 +11,11 @@ mod demo;
 mod deny;
 mod desk;
 pub mod exec;
+mod handoff;
+mod help;
 mod history;
 mod init;
+mod input;
 mod instructions;
 mod lock;
 mod man;
@@ -21,12 +25,14 @@ mod pin;
 mod request;
 mod requests;
 mod resume;
+mod return_;
 mod sessions;
 mod show;
 mod signal;
 pub mod status;
 mod unlock;
 mod wait;
+mod watch;
 mod whoami;
 
 use clap::ArgMatches;
@@ -38,20 +44,26 @@ pub const ENTRIES: &[Entry] = &[
     entry::<request::Request>("request", Who::Agent),
     entry::<exec::Exec>("exec", Who::Agent),
     entry::<wait::Wait>("wait", Who::Agent),
+    entry::<input::Input>("input", Who::Agent),
     entry::<output::Output>("output", Who::Agent),
     entry::<signal::Signal>("signal", Who::Agent),
+    entry::<handoff::Handoff>("handoff", Who::Agent),
     entry::<sessions::Sessions>("sessions", Who::Agent),
     entry::<history::History>("history", Who::Agent),
     entry::<show::Show>("show", Who::Agent),
     entry::<close::Close>("close", Who::Agent),
     entry::<whoami::Whoami>("whoami", Who::Agent),
     entry::<instructions::Instructions>("instructions", Who::Agent),
+    entry::<help::Help>("help", Who::Agent),
     entry::<init::Init>("init", Who::Operator),
     entry::<unlock::Unlock>("unlock", Who::Operator),
     entry::<desk::Desk>("desk", Who::Operator),
     entry::<requests::Requests>("requests", Who::Operator),
     entry::<approve::Approve>("approve", Who::Operator),
     entry::<deny::Deny>("deny", Who::Operator),
+    entry::<watch::Watch>("watch", Who::Operator),
+    entry::<attach::Attach>("attach", Who::Operator),
+    entry::<return_::Return>("return", Who::Operator),
     entry::<lock::Lock>("lock", Who::Operator),
     entry::<pause::Pause>("pause", Who::Operator),
     entry::<resume::Resume>("resume", Who::Operator),

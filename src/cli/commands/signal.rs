@@ -1,4 +1,4 @@
-//! `sgw signal`: sends a signal to a running command.
+//! `sgw signal`: sends a signal to a running command, or to what runs in a terminal.
 
 use serde_json::Value;
 
@@ -7,19 +7,21 @@ use crate::{
     protocol::agent,
 };
 
-/// Send a signal to a running command
+/// Send a signal to a running command, or to what runs in a session's terminal
 ///
-/// INT, TERM, QUIT, HUP and KILL end it: every process that it started gets TERM, and KILL where it is
+/// To a command: INT, TERM, QUIT, HUP and KILL end it: every process that it started gets TERM, and KILL where it is
 /// still there two seconds later. TSTP, CONT, USR1 and USR2 are passed on by the server; EOF closes its
-/// standard input.
+/// standard input. To a terminal: INT, QUIT, TSTP and EOF are typed (ctrl-c, ctrl-\, ctrl-z, ctrl-d); the others go to
+/// the program in the foreground.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sgw signal x-9fd INT
-  sgw signal x-9fd KILL")]
+  sgw signal x-9fd KILL
+  sgw signal s-4fk INT")]
 pub struct Signal {
-    /// Which command: x-…
-    #[arg(value_name = "ID", add = super::completions::ids("execs"))]
+    /// Which command, x-…, or whose terminal: a session
+    #[arg(value_name = "ID", add = super::completions::ids("any"))]
     id: String,
     /// Which signal
     #[arg(value_name = "SIGNAL", ignore_case = true,

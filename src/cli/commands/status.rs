@@ -66,6 +66,7 @@ fn not_there(failure: Failure) -> Result<view::Status, Failure> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             sessions: Vec::new(),
             requests: Vec::new(),
+            paused: false,
             hint: failure.hint,
         }),
         _ => Err(failure),

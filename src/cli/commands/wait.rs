@@ -16,8 +16,10 @@ use crate::{
 /// Finish what an id began, byte for byte as if the first call had stayed
 ///
 /// A request: the decision, then the session's id. A command's approval: runs it once and gives its
-/// output and status. A running command: its output from where the last call stopped, and its status.
-/// A second wait gets the kept result, never a second run. A session that is paused: until it goes on.
+/// output and status. An input's: types it once and gives what came. A running command: its output from
+/// where the last call stopped, and its status. A handoff: the person's word. A session that is paused,
+/// or that the person has the keyboard of: until it goes on. A second wait gets the kept result, never a
+/// second run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -42,15 +44,22 @@ impl Run for Wait {
             Call { budget: self.budget, patience: self.patience, results_too: true, stdin: false };
         Ok(context.block_on(async {
             let connection = context.agent().await?;
-            follow::follow(context, connection, &request, call, |value| other(context, value)).await
+            follow::follow(context, connection, &request, call, |value| given(context, value)).await
         })?)
     }
 }
 
-fn other(context: &Context, value: Value) -> Result<Exit, Failure> {
-    match serde_json::from_value::<view::Session>(value.clone()) {
-        Ok(session) => context.ui.result(&session, || session.id.clone()),
-        Err(_) => context.ui.result(&value, || views::any(&value)),
+/// What is no command's end: a session, the keyboard.
+pub fn given(context: &Context, value: Value) -> Result<Exit, Failure> {
+    if let Some(typed) = super::input::typed(&value) {
+        return Ok(super::input::show(context, &typed));
+    }
+    if let Ok(session) = serde_json::from_value::<view::Session>(value.clone()) {
+        context.ui.result(&session, || session.id.clone());
+    } else if let Ok(returned) = serde_json::from_value::<view::Returned>(value.clone()) {
+        context.ui.result(&returned, || views::returned(&returned));
+    } else {
+        context.ui.result(&value, || views::any(&value));
     }
     Ok(Exit::DONE)
 }

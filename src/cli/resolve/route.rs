@@ -129,6 +129,34 @@ pub async fn resolve(
     Ok(Resolved { route, notes: notes(resolver), hops })
 }
 
+/// For a way that is decided already: what ssh_config proposes for each of its machines. Where it leads
+/// elsewhere by now, or can't be followed, each machine is looked up by its own name.
+pub async fn known(
+    resolver: &Resolver,
+    asked: Option<&Destination>,
+    hops: Vec<Hop>,
+) -> Result<Resolved, ConfigError> {
+    let before = match asked {
+        Some(asked) => resolve(resolver, asked).await.map(|found| found.hops).unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let mut proposals = Vec::new();
+    for hop in &hops {
+        if let Some(found) = before.iter().find(|found| found.hop == *hop) {
+            proposals.push(found.clone());
+            continue;
+        }
+        let (user, port) = (Some(hop.user.clone()), Some(hop.port));
+        let asked = Destination { user, host: hop.host.clone(), port };
+        let settings = resolver.settings(&asked, None).await?;
+        // What it would make of the name does not count: the way is what it is.
+        proposals.push(Proposal { hop: hop.clone(), ..propose(resolver, asked, settings) });
+    }
+    let route = Route::try_from(hops);
+    let route = route.map_err(|error| ConfigError::Route(way(&proposals), error))?;
+    Ok(Resolved { route, notes: notes(resolver), hops: proposals })
+}
+
 fn way(hops: &[Proposal]) -> String {
     let names: Vec<String> = hops.iter().map(|hop| hop.hop.to_string()).collect();
     escape::visible(&names.join(" → "), 300)

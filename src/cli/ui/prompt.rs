@@ -173,7 +173,9 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
+            // What was half typed for a question that is gone is not for whoever reads next.
+            let how = if self.broken_off { OptionalActions::Flush } else { OptionalActions::Now };
+            let _ = tcsetattr(io::stdin(), how, before);
         }
         if self.broken_off {
             let _ = console::Term::stderr().show_cursor();

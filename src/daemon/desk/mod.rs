@@ -1,6 +1,8 @@
 //! The desk: identity + action -> permit, through `authorize` and the queue of requests. It calls
 //! nobody's effects.
 
+mod handoff;
+mod login;
 mod pause;
 mod permit;
 mod queue;
@@ -19,26 +21,31 @@ use self::queue::{Entry, Queue, Same, WAITING_ALL, WAITING_EACH};
 pub use self::{permit::Permit, show::SessionShown};
 use crate::{
     domain::{
-        action::{Access, Action, Exec},
+        action::{Access, Action, Exec, Input},
         authorize::{self, Decision, NotApproved},
         digest::Digest,
         grant::{Grant, Terms},
         id::Id,
         identity::{Identity, Seen},
-        request::{Parts, Refused, Request, State},
+        request::{Parts, Refused, Request, State, WAITS},
     },
-    protocol::error::{Code, Failure},
+    protocol::{
+        error::{Code, Failure},
+        view::Returned,
+    },
 };
 
 /// What became of a request that somebody waited for.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Access was given: the session, now collected.
+    /// Access was given, or a session is logged in again: the session, now collected.
     Session(Id),
     /// A command was approved and has not run yet.
     Approved,
     /// A command was approved and ran as this exec.
     Ran(Id),
+    /// The operator gave the keyboard back.
+    Returned(Box<Returned>),
 }
 
 /// Who asks.
@@ -51,9 +58,9 @@ pub struct Asker {
 
 type LazySeen = LazyLock<Seen, Box<dyn FnOnce() -> Seen + Send>>;
 
-/// What the desk says of a command.
-pub enum Verdict {
-    Permit(Permit<Exec>),
+/// What the desk says of a command, or of an input.
+pub enum Verdict<A> {
+    Permit(Permit<A>),
     /// A person is asked; `new` unless an earlier asking was joined.
     Asked {
         id: Id,
@@ -120,19 +127,48 @@ impl Desk {
         ground: &Ground<'_>,
         exec: Exec,
         no_ask: bool,
-    ) -> Result<Verdict, Failure> {
+    ) -> Result<Verdict<Exec>, Failure> {
         let now = (self.now)();
-        match authorize::authorize_exec(&asker.identity, ground.owner, ground.grant, exec, now) {
+        let decision =
+            authorize::authorize_exec(&asker.identity, ground.owner, ground.grant, exec, now);
+        Self::verdict(decision, no_ask, |exec, rule| {
+            let sameness = exec.sameness(&asker.identity);
+            let copy = exec.clone();
+            let digest = |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
+            self.ask(asker, Action::Exec(exec), Some(rule), WAITS, sameness, digest)
+        })
+    }
+
+    /// Judges what is to be typed, as [`Desk::judge_exec`].
+    pub fn judge_input(
+        &self,
+        asker: &Asker,
+        ground: &Ground<'_>,
+        input: Input,
+        no_ask: bool,
+    ) -> Result<Verdict<Input>, Failure> {
+        let now = (self.now)();
+        let decision =
+            authorize::authorize_input(&asker.identity, ground.owner, ground.grant, input, now);
+        Self::verdict(decision, no_ask, |input, rule| {
+            let sameness = input.sameness(&asker.identity);
+            let copy = input.clone();
+            let digest = |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
+            self.ask(asker, Action::Input(input), Some(rule), WAITS, sameness, digest)
+        })
+    }
+
+    fn verdict<A>(
+        decision: Decision<A>,
+        no_ask: bool,
+        ask: impl FnOnce(A, &'static str) -> Result<(Id, bool), Failure>,
+    ) -> Result<Verdict<A>, Failure> {
+        match decision {
             Decision::Allowed(allowed) => Ok(Verdict::Permit(Permit::issue(allowed))),
             Decision::Denied(denied) => Err(Failure::from(denied)),
             Decision::Ask { .. } if no_ask => Err(approval_required()),
             Decision::Ask { action, rule } => {
-                let sameness = action.sameness(&asker.identity);
-                let copy = action.clone();
-                let digest = |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
-                let lives = crate::domain::request::WAITS;
-                self.ask(asker, Action::Exec(action), Some(rule), lives, sameness, digest)
-                    .map(|(id, new)| Verdict::Asked { id, new })
+                ask(action, rule).map(|(id, new)| Verdict::Asked { id, new })
             }
         }
     }
@@ -222,6 +258,9 @@ impl Desk {
             let words = words(&entry.request.action);
             let session = entry.session.clone();
             let exec = entry.exec.clone();
+            if let Some(returned) = &entry.returned {
+                return Ok(Some(Outcome::Returned(Box::new(returned.clone()))));
+            }
             match (entry.request.state(now).clone(), session, exec) {
                 (State::Pending, ..) => Ok(None),
                 (State::Approved { .. }, Some(session), _) => {
@@ -247,12 +286,9 @@ impl Desk {
             .about(id)
     }
 
-    /// The command that a request asks for; `None` where it asks for access.
-    pub fn command(&self, id: &Id, identity: &Identity) -> Result<Option<Exec>, Failure> {
-        self.entry(id, Some(identity), |entry| match &entry.request.action {
-            Action::Exec(exec) => Some(exec.clone()),
-            Action::Access(_) | Action::Input(_) | Action::Handoff(_) | Action::Login(_) => None,
-        })
+    /// What a request asks for.
+    pub fn action(&self, id: &Id, identity: &Identity) -> Result<Action, Failure> {
+        self.entry(id, Some(identity), |entry| entry.request.action.clone())
     }
 
     /// Uses up the yes to a command; the grant must still hold. `exec` remembers what it became.
@@ -263,27 +299,29 @@ impl Desk {
         ground: &Ground<'_>,
     ) -> Result<Permit<Exec>, Failure> {
         let now = (self.now)();
+        let (owner, grant) = (ground.owner, ground.grant);
         self.entry(id, Some(identity), |entry| {
-            let allowed = authorize::authorize_approved_exec(
-                &mut entry.request,
-                ground.owner,
-                ground.grant,
-                now,
-            );
-            match allowed {
-                Ok(allowed) => {
-                    let permit = Permit::issue(allowed);
-                    if let Action::Exec(exec) = &entry.request.action {
-                        entry.exec = Some(exec.id.clone());
-                    }
-                    Ok(permit)
-                }
-                Err(NotApproved::Denied(denied)) => Err(Failure::from(denied)),
-                Err(NotApproved::Request(Refused::NotApproved(State::Expired))) => {
-                    Err(expired(Code::ApprovalExpired, id))
-                }
-                Err(_) => Err(withdrawn(id)),
+            let allowed = authorize::authorize_approved_exec(&mut entry.request, owner, grant, now);
+            if let (Ok(_), Action::Exec(exec)) = (&allowed, &entry.request.action) {
+                entry.exec = Some(exec.id.clone());
             }
+            allowed.map(Permit::issue).map_err(|why| not_spent(id, why))
+        })?
+    }
+
+    /// Uses up the yes to an input, as [`Desk::permit_approved`].
+    pub fn permit_approved_input(
+        &self,
+        id: &Id,
+        identity: &Identity,
+        ground: &Ground<'_>,
+    ) -> Result<Permit<Input>, Failure> {
+        let now = (self.now)();
+        let (owner, grant) = (ground.owner, ground.grant);
+        self.entry(id, Some(identity), |entry| {
+            authorize::authorize_approved_input(&mut entry.request, owner, grant, now)
+                .map(Permit::issue)
+                .map_err(|why| not_spent(id, why))
         })?
     }
 
@@ -351,7 +389,7 @@ impl Desk {
         })?
     }
 
-    /// Records the yes. `session` is what an access request led to.
+    /// Records the yes. `session` is what a request for access, or for a login, led to.
     pub fn approved(&self, id: &Id, shown: &Digest, session: Option<Id>) -> Result<(), Failure> {
         let now = (self.now)();
         self.entry(id, None, |entry| {
@@ -438,6 +476,17 @@ impl Desk {
 
 pub(super) fn unknown(id: &str) -> Failure {
     Failure::new(Code::RequestUnknown, format!("no request {id}"), "sgw requests lists yours")
+}
+
+/// Why a yes could not be used.
+fn not_spent(id: &Id, why: NotApproved) -> Failure {
+    match why {
+        NotApproved::Denied(denied) => Failure::from(denied),
+        NotApproved::Request(Refused::NotApproved(State::Expired)) => {
+            expired(Code::ApprovalExpired, id)
+        }
+        _ => withdrawn(id),
+    }
 }
 
 fn claimed(id: &Id) -> Failure {

@@ -56,18 +56,20 @@ impl Pauses {
         let mut state = self.lock();
         match what {
             None => *state = State::default(),
-            Some(word) if !state.words.remove(word) => {
-                return Err(Failure::new(
-                    Code::UsageArguments,
-                    "that is not paused",
-                    "sgw resume --all lets everything go on",
-                ));
-            }
+            Some(word) if !state.words.remove(word) => return Err(not_paused()),
             Some(_) => {}
         }
         drop(state);
         self.lifted.notify_waiters();
         Ok(())
+    }
+
+    /// Refuses to resume what is not paused.
+    pub fn check_paused(&self, what: Option<&str>) -> Result<(), Failure> {
+        match what {
+            Some(word) if !self.lock().words.contains(word) => Err(not_paused()),
+            _ => Ok(()),
+        }
     }
 
     /// Comes when something goes on again.
@@ -76,10 +78,13 @@ impl Pauses {
     }
 
     /// Refuses what is paused; `target` under any of its names.
-    pub fn check(&self, identity: &Identity, target: &[&str]) -> Result<(), Failure> {
+    pub fn check<N: AsRef<str>>(&self, identity: &Identity, target: &[N]) -> Result<(), Failure> {
         let state = self.lock();
         let named = |word: &str| state.words.contains(word);
-        if state.everyone || named(&identity.to_string()) || target.iter().any(|one| named(one)) {
+        if state.everyone
+            || named(&identity.to_string())
+            || target.iter().any(|one| named(one.as_ref()))
+        {
             return Err(Failure::new(
                 Code::ControlPaused,
                 "the operator has paused this",
@@ -88,6 +93,14 @@ impl Pauses {
         }
         Ok(())
     }
+}
+
+fn not_paused() -> Failure {
+    Failure::new(
+        Code::UsageArguments,
+        "that is not paused",
+        "sgw resume --all lets everything go on",
+    )
 }
 
 #[cfg(test)]

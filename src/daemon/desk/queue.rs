@@ -5,12 +5,15 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
-use crate::domain::{
-    action::Action,
-    digest::Digest,
-    id::Id,
-    identity::Identity,
-    request::{Request, State},
+use crate::{
+    domain::{
+        action::Action,
+        digest::Digest,
+        id::Id,
+        identity::Identity,
+        request::{Request, State},
+    },
+    protocol::view::Returned,
 };
 
 /// The most requests of one identity that may wait at once.
@@ -30,6 +33,8 @@ pub struct Entry {
     pub session: Option<Id>,
     /// What came of an approved command.
     pub exec: Option<Id>,
+    /// How the keyboard came back after a handoff.
+    pub returned: Option<Returned>,
     /// The operator's connection that decides on it now.
     pub claimed: Option<u64>,
     pub decided_at: Option<Timestamp>,
@@ -91,6 +96,7 @@ impl Queue {
             rule,
             session: None,
             exec: None,
+            returned: None,
             claimed: None,
             decided_at: None,
             decided_by: None,

@@ -11,6 +11,7 @@ use crate::{
         identity::Identity,
         nearest::{nearest, told},
         request::State,
+        target::Hop,
     },
     protocol::{
         error::{Code, Failure},
@@ -23,6 +24,8 @@ use crate::{
 pub struct SessionShown {
     pub target: String,
     pub place: Vec<Place>,
+    /// The machine at which a person had to answer something to log in, the first of them.
+    pub asked_at: Option<Hop>,
 }
 
 impl Desk {
@@ -187,7 +190,7 @@ fn show(
             Action::Access(access) => access.terms.capabilities.clone(),
             _ => BTreeSet::new(),
         },
-        hop: None,
+        hop: place.hop,
         session: about.map(Id::to_string),
         created_at: request.created_at,
         expires_at: request.expires_at,
@@ -200,6 +203,8 @@ struct Placed {
     host: String,
     port: Option<u16>,
     user: Option<String>,
+    /// The one of the machines that a login is about.
+    hop: Option<String>,
 }
 
 impl Placed {
@@ -207,11 +212,14 @@ impl Placed {
         if let Action::Access(access) = action {
             let asked = &access.destination;
             let (target, host) = (asked.to_string(), asked.host.clone());
-            return Self { target, host, port: asked.port, user: asked.user.clone() };
+            let (port, user) = (asked.port, asked.user.clone());
+            return Self { target, host, port, user, hop: None };
         }
         let shown = action.session().and_then(session).unwrap_or_default();
+        let asked_at = shown.asked_at.filter(|_| matches!(action, Action::Login(_)));
         let hop = shown.place.last().map(|place| place.hop.clone());
         Self {
+            hop: asked_at.map(|hop| hop.to_string()),
             target: shown.target,
             host: hop.as_ref().map(|hop| hop.host.clone()).unwrap_or_default(),
             port: hop.as_ref().map(|hop| hop.port),

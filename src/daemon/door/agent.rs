@@ -1,6 +1,9 @@
 //! The agents' door: what a caller says becomes an action, and the desk decides.
 
 mod exec;
+mod handoff;
+mod input;
+mod login;
 mod look;
 
 pub use look::exec_shown;
@@ -265,7 +268,14 @@ impl Caller {
             Request::History { session } => self.history(&session),
             Request::Show { id } => self.show(&id),
             Request::Complete { what } => value(&self.parts.complete(what, Some(self.identity()))),
-            Request::Input(_) | Request::Handoff { .. } => Err(not_offered()),
+            Request::Handoff { session, message, wait_ms } => {
+                let wait = wait_ms.map(Duration::from_millis);
+                let returned = self.handoff(number, &session, message, wait).await;
+                returned.and_then(|returned| value(&returned))
+            }
+            Request::Input(input) => {
+                self.input(number, input).await.and_then(|typed| value(&typed))
+            }
             Request::Ack { .. } | Request::Cancel {} | Request::Leave {} => return Ok(()),
         };
         self.outbox.answer(number, answer).await
@@ -284,7 +294,7 @@ impl Caller {
                 self.parts.sessions.that_serves(self.identity(), destination, needed)
             {
                 session.collected();
-                return Ok(session.shown());
+                return Ok(self.parts.shown(&session));
             }
         }
         if no_ask {
@@ -335,9 +345,11 @@ impl Caller {
                     return Err(why.about(&session.id));
                 }
                 session.collected();
-                Ok(session.shown())
+                Ok(self.parts.shown(&session))
             }
-            Outcome::Approved | Outcome::Ran(_) => Err(desk::unknown(id.as_str())),
+            Outcome::Approved | Outcome::Ran(_) | Outcome::Returned(_) => {
+                Err(desk::unknown(id.as_str()))
+            }
         }
     }
 
@@ -446,14 +458,6 @@ fn lives(seconds: Option<u64>) -> Result<jiff::SignedDuration, Failure> {
             "give another --expires",
         )),
     }
-}
-
-pub fn not_offered() -> Failure {
-    Failure::new(
-        Code::UsageFrame,
-        "this daemon does not offer that yet",
-        "sgw --help lists what there is",
-    )
 }
 
 pub fn ending() -> Failure {

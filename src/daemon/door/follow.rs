@@ -12,6 +12,7 @@ use super::link::{Gone, Outbox, out_of_place};
 use crate::{
     daemon::session::{
         exec::{Exec, Stop},
+        keyboard,
         output::{Attachment, Next, Stream},
         stdin::CREDIT,
     },
@@ -101,7 +102,9 @@ pub async fn follow(
     // Beside all else: whoever reads nothing more can still end it.
     let heeding = async {
         control.cancel.cancelled().await;
-        exec.stop(Stop::Cancelled);
+        if let Ok(_turn) = exec.keyboard.turn(&exec.session) {
+            exec.stop(Stop::Cancelled);
+        }
         std::future::pending().await
     };
     tokio::select! {
@@ -126,12 +129,11 @@ async fn carry(
         attachment = exec.output.attach() => Heard { attachment, control },
         () = tokio::time::sleep_until(over) => return leave(outbox, request, exec, control).await,
         () = control.left.cancelled() => return leave(outbox, request, exec, control).await,
+        () = exec.keyboard.taken() => return taken(outbox, request, exec, control).await,
     };
-    let started = Message::Started {
-        id: exec.id.to_string(),
-        stdout: exec.output.acknowledged(Stream::Stdout),
-        stderr: exec.output.acknowledged(Stream::Stderr),
-    };
+    let [stdout, stderr] =
+        [Stream::Stdout, Stream::Stderr].map(|stream| exec.output.acknowledged(stream));
+    let started = Message::Started { id: exec.id.to_string(), stdout, stderr };
     outbox.json(request, &started).await?;
     if feeding {
         // Never set before: a call starts one command.
@@ -142,11 +144,17 @@ async fn carry(
         outbox.json(request, &Message::Note { text }).await?;
     }
     let mut acks = control.acks.subscribe();
+    let mut sent = (stdout, stderr);
     let end = loop {
         tokio::select! {
             next = heard.attachment.next() => match next {
                 Ok(Next::Chunk(chunk)) => {
                     let kind = kind(chunk.stream);
+                    let end = chunk.offset + chunk.bytes.len() as u64;
+                    match chunk.stream {
+                        Stream::Stdout => sent.0 = end,
+                        Stream::Stderr => sent.1 = end,
+                    }
                     outbox.send(Frame::output(kind, request, chunk.offset, &chunk.bytes)).await?;
                 }
                 Ok(Next::Gone(bytes)) => {
@@ -182,11 +190,24 @@ async fn carry(
             () = control.left.cancelled() => {
                 return leave(outbox, request, exec, control).await;
             }
+            () = exec.keyboard.taken() => {
+                taken(outbox, request, exec, control).await?;
+                last_acks(&heard.attachment, &mut acks, sent).await;
+                return Ok(());
+            }
         }
     };
     outbox.answer(request, ended(&end)).await?;
-    last_acks(&heard.attachment, &mut acks, &end).await;
+    last_acks(&heard.attachment, &mut acks, (end.stdout_bytes, end.stderr_bytes)).await;
     Ok(())
+}
+
+/// The operator has taken the keyboard: whoever followed is sent away, and comes back with `wait`.
+async fn taken(outbox: &Outbox, request: u32, exec: &Exec, control: &Control) -> Result<(), Gone> {
+    control.left.cancel();
+    let failure = keyboard::taken(&exec.session).about(&exec.id);
+    let hint = format!("it goes on; don't repeat it: sgw wait {}", exec.id);
+    outbox.answer(request, Err(Failure { hint, ..failure })).await
 }
 
 /// It leaves on purpose, as it asked, and hears how things stand.
@@ -219,9 +240,9 @@ fn acknowledge(attachment: &Attachment<ExecEnd>, stdout: u64, stderr: u64) -> bo
 async fn last_acks(
     attachment: &Attachment<ExecEnd>,
     acks: &mut watch::Receiver<(u64, u64)>,
-    end: &ExecEnd,
+    sent: (u64, u64),
 ) {
-    let all = |acks: &(u64, u64)| acks.0 >= end.stdout_bytes && acks.1 >= end.stderr_bytes;
+    let all = |acks: &(u64, u64)| acks.0 >= sent.0 && acks.1 >= sent.1;
     let waiting = async {
         loop {
             let (stdout, stderr) = *acks.borrow_and_update();

@@ -3,11 +3,14 @@
 
 mod approve;
 mod ask;
+mod login;
+mod pause;
 mod pin;
 mod records;
 mod settings;
-mod stream;
 mod subscribe;
+mod terminal;
+mod way;
 
 use std::{
     collections::HashMap,
@@ -23,9 +26,13 @@ use tokio::{
     task::JoinSet,
 };
 
-use self::{ask::Questions, pin::Tries, stream::Streaming};
+use self::{
+    ask::Questions,
+    pin::Tries,
+    terminal::{How, Key, Streams},
+};
 use super::{
-    agent::{ending, not_offered},
+    agent::ending,
     link::{self, Gone, Outbox, value},
     peer::Peer,
     socket::{Passed, PassingReader, SharedWriter},
@@ -44,6 +51,8 @@ use crate::{
 
 /// The most requests that a connection has open at once.
 const OPEN: usize = 32;
+/// The longest word to an agent, in bytes.
+const WORD: usize = 4096;
 /// The most secrets that wait to be named.
 const SECRETS: usize = 64;
 
@@ -59,7 +68,7 @@ struct Operator {
     secrets: Mutex<HashMap<u32, Secret<Vec<u8>>>>,
     passed: Passed,
     questions: Questions,
-    streaming: Streaming,
+    streams: Streams,
     pin_tries: Tries,
     peer: Peer,
 }
@@ -116,7 +125,7 @@ async fn converse(
         secrets: Mutex::default(),
         passed,
         questions: Questions::new(outbox.clone()),
-        streaming: Streaming::default(),
+        streams: Streams::default(),
         pin_tries: Tries::default(),
         peer,
     });
@@ -151,6 +160,10 @@ impl Operator {
             match frame.kind {
                 Kind::Json => self.json(&frame, &mut calls).await?,
                 Kind::Secret => self.keep_secret(&frame)?,
+                Kind::Pty if self.proven => {
+                    let mut frame = frame;
+                    self.typed(frame.request, std::mem::take(&mut frame.body)).await;
+                }
                 Kind::Stdin | Kind::Stdout | Kind::Stderr | Kind::Pty => {
                     return Err(link::out_of_place("a frame of a kind that no operator sends"));
                 }
@@ -171,6 +184,20 @@ impl Operator {
             self.questions.answer(answer.question, reply);
             return Ok(());
         }
+        let request = match request {
+            Request::Cancel {} => {
+                self.streams.cancel(number);
+                return Ok(());
+            }
+            // Not beside what is typed, but between.
+            Request::Private { on } => {
+                return self.at_keyboard(number, Key::Private { number, on }).await;
+            }
+            Request::Resize { rows, columns } => {
+                return self.at_keyboard(number, Key::Resize { number, rows, columns }).await;
+            }
+            other => other,
+        };
         if calls.len() >= OPEN {
             let failure = Failure::new(
                 Code::LimitStreams,
@@ -185,6 +212,13 @@ impl Operator {
             // A client that is gone needs no answer.
             let _gone = operator.perform(number, request).await;
         });
+        Ok(())
+    }
+
+    async fn at_keyboard(&self, number: u32, word: Key) -> Result<(), Failure> {
+        if let Err(failure) = self.say_at_keyboard(word) {
+            let _gone = self.outbox.answer(number, Err(failure)).await;
+        }
         Ok(())
     }
 
@@ -205,9 +239,9 @@ impl Operator {
             Request::Complete { what } => value(&parts.complete(what, None)),
             Request::Deny { id, message } => {
                 let (parts, number) = (parts.clone(), self.number);
-                let who = if self.proven { "operator" } else { "operator (unproven)" };
-                let told = self.who();
-                link::to_its_end(deny(parts, number, (who, told), id, message)).await
+                let (who, proven, told) = (self.who(), self.proven, self.told());
+                let by = By { number, who, proven, told };
+                link::to_its_end(deny(parts, by, id, message)).await
             }
             Request::Close { id } => {
                 let parts = parts.clone();
@@ -229,32 +263,54 @@ impl Operator {
             Request::Settings {} => self.settings(),
             Request::Set { name, value } => self.set(&name, Some(&value)).await,
             Request::Unset { name } => self.set(&name, None).await,
-            Request::Pause { what } => {
-                parts.desk.pauses.pause(what).map(|()| serde_json::Value::Null)
-            }
-            Request::Resume { what } => {
-                parts.desk.pauses.resume(what.as_deref()).map(|()| serde_json::Value::Null)
+            Request::Pause { what } => self.pause(what).await,
+            Request::Resume { what } => self.resume(what.as_deref()).await,
+            Request::Return { session, message } => self.give_back(session, message).await,
+            Request::Watch { id } => self.watch(number, &id).await,
+            Request::Attach { session, fresh, rows, columns, private } => {
+                self.attach(number, &session, How { fresh, rows, columns, private }).await
             }
             Request::Subscribe {} => self.subscribe(number).await?,
             Request::Pin { secret } => self.check_pin(secret).await,
             Request::SetPin { secret } => self.set_pin(secret).await,
-            Request::Cancel {} => {
-                self.streaming.cancel(number);
-                return Ok(());
-            }
-            Request::Watch { .. }
-            | Request::Attach { .. }
-            | Request::Resize { .. }
-            | Request::Return { .. }
-            | Request::Private { .. } => Err(not_offered()),
-            Request::Answer(_) | Request::Ack { .. } => return Ok(()),
+            Request::Answer(_)
+            | Request::Ack { .. }
+            | Request::Cancel {}
+            | Request::Private { .. }
+            | Request::Resize { .. } => return Ok(()),
         };
         self.outbox.answer(number, answer).await
     }
 
+    /// Who this is in a record.
+    fn who(&self) -> &'static str {
+        if self.proven { "operator" } else { "operator (unproven)" }
+    }
+
     /// Who decides here, for whoever looks on from elsewhere.
-    fn who(&self) -> String {
+    fn told(&self) -> String {
         format!("operator (pid {})", self.peer.pid)
+    }
+
+    /// Gives the keyboard back to the agent, attached or not.
+    async fn give_back(
+        &self,
+        word: String,
+        message: Option<String>,
+    ) -> Result<serde_json::Value, Failure> {
+        if message.as_ref().is_some_and(|message| message.len() > WORD) {
+            return Err(Failure::new(
+                Code::LimitReason,
+                format!("the message is longer than {WORD} bytes"),
+                "say it in one line",
+            ));
+        }
+        let parts = self.parts.clone();
+        let returning = async move {
+            let session = parts.sessions.to_see(&word, None)?;
+            parts.give_back(&session, message).await
+        };
+        value(&link::to_its_end(returning).await?)
     }
 
     fn history(&self, word: &str) -> Result<serde_json::Value, Failure> {
@@ -287,21 +343,31 @@ impl Operator {
     }
 }
 
+/// Whose no it is.
+struct By {
+    number: u64,
+    who: &'static str,
+    proven: bool,
+    told: String,
+}
+
 /// Says no. It is claimed first, so that only what ends a request is recorded as its end.
 async fn deny(
     parts: Arc<Parts>,
-    by: u64,
-    (who, told): (&'static str, String),
+    by: By,
     word: String,
     message: Option<String>,
 ) -> Result<serde_json::Value, Failure> {
     let id = parts.desk.find(&word, None)?;
     let shown = parts.desk.show(id.as_str(), None, |id| parts.session_shown(id))?;
-    parts.desk.claim(&id, by)?;
-    parts.desk.decides(&id, told);
+    parts.desk.claim(&id, by.number)?;
+    parts.desk.decides(&id, by.told);
     let kind = RecordKind::RequestDenied;
-    audit::request_ended(&parts.evidence, kind, who, &id, message.as_deref()).await?;
+    audit::request_ended(&parts.evidence, kind, by.who, &id, message.as_deref()).await?;
     parts.desk.deny(&id, message)?;
+    if let (view::Kind::Handoff, Some(session)) = (shown.kind, &shown.session) {
+        parts.handoff_refused(session, by.proven).await;
+    }
     value(&Decided {
         id: id.to_string(),
         kind: shown.kind,

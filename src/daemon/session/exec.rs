@@ -13,6 +13,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    keyboard::Keyboard,
+    live::Live,
     output::{Output, Room, Stream},
     stdin::Stdin,
 };
@@ -59,6 +61,8 @@ pub struct Exec {
     pub started_at: Timestamp,
     pub output: Output<ExecEnd>,
     pub stdin: Stdin,
+    pub keyboard: Arc<Keyboard>,
+    live: Live,
     started: Instant,
     stop: CancellationToken,
     why: Mutex<Option<Stop>>,
@@ -74,6 +78,17 @@ struct Presence {
     /// Set while nobody follows and nobody left on purpose.
     orphan_at: Option<Instant>,
     orphan: Duration,
+    /// The operator had the keyboard meanwhile.
+    held: bool,
+}
+
+impl Presence {
+    fn held_no_more(&mut self) {
+        if std::mem::take(&mut self.held) {
+            let whole = Instant::now() + self.orphan;
+            self.orphan_at = self.orphan_at.map(|_| whole);
+        }
+    }
 }
 
 /// What a new command is made of.
@@ -86,11 +101,14 @@ pub struct Parts {
     pub output: Output<ExecEnd>,
     pub stdin: bool,
     pub orphan: Duration,
+    pub keyboard: Arc<Keyboard>,
+    pub live: Live,
 }
 
 impl Exec {
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { id, session, line, request, started_at, output, stdin, orphan } = parts;
+        let Parts { id, session, line, request, started_at, output, stdin, .. } = parts;
+        let Parts { orphan, keyboard, live, .. } = parts;
         Arc::new(Self {
             id,
             session,
@@ -99,6 +117,8 @@ impl Exec {
             started_at,
             output,
             stdin: if stdin { Stdin::default() } else { Stdin::empty() },
+            keyboard,
+            live,
             started: Instant::now(),
             stop: CancellationToken::new(),
             why: Mutex::new(None),
@@ -107,6 +127,7 @@ impl Exec {
                 // Its first caller may be gone before it follows.
                 orphan_at: Some(Instant::now() + orphan.max(FIRST)),
                 orphan,
+                held: false,
             }),
             presence_changed: Notify::new(),
             read_to: Mutex::new(0),
@@ -289,15 +310,22 @@ impl Actor {
         }
     }
 
-    /// Returns when nobody has followed the command for too long.
+    /// Returns when nobody has followed the command for too long. While the operator has the keyboard
+    /// nobody may, and nothing is orphaned; afterwards there is as much time as before.
     async fn orphaned(&self) {
         loop {
+            if !self.exec.keyboard.control().is_agents() {
+                lock(&self.exec.presence).held = true;
+                self.exec.keyboard.agents().await;
+            }
+            lock(&self.exec.presence).held_no_more();
             let changed = self.exec.presence_changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
             let at = lock(&self.exec.presence).orphan_at;
             tokio::select! {
                 () = changed => {}
+                () = self.exec.keyboard.taken() => {}
                 () = sleep_until(at.unwrap_or_else(|| Instant::now() + NEVER)) => {
                     // Somebody may have come at the last moment.
                     if lock(&self.exec.presence).orphan_at.is_some_and(|at| at <= Instant::now()) {
@@ -346,6 +374,10 @@ impl Actor {
     }
 
     async fn keep(&self, stream: Stream, bytes: &[u8]) {
+        if !self.exec.keyboard.control().is_private() {
+            let at = self.exec.output.printed(stream);
+            self.exec.live.printed(&self.exec.id, stream, at, bytes);
+        }
         if self.exec.output.push(stream, bytes).await.is_err() {
             self.exec.stop(Stop::TooSlow);
         }
@@ -444,14 +476,23 @@ fn signal_name(name: &str) -> String {
     plain.chars().filter(char::is_ascii_alphanumeric).take(16).collect()
 }
 
+/// What the caller sends goes on when the keyboard is the agent's, and stays here while it is not.
 async fn pump_stdin(exec: Arc<Exec>, writer: Writer) {
     while let Some(chunk) = exec.stdin.next().await {
-        let size = chunk.len();
-        if writer.write(chunk).await.is_err() {
-            return;
+        let mut rest = chunk.as_slice();
+        while !rest.is_empty() {
+            match exec.keyboard.write(&exec.session, writer.write_some(rest)).await {
+                Ok(Ok(written)) => {
+                    exec.stdin.took(written);
+                    rest = &rest[written..];
+                }
+                Ok(Err(_)) => return,
+                Err(_taken) => exec.keyboard.agents().await,
+            }
         }
-        exec.stdin.took(size);
     }
     // A channel that is gone needs no end.
-    let _gone = writer.eof().await;
+    while exec.keyboard.write(&exec.session, writer.eof()).await.is_err() {
+        exec.keyboard.agents().await;
+    }
 }

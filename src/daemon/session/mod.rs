@@ -1,10 +1,13 @@
 //! Sessions: an identity's leave to work on one target, with the warm connections that carry it and
 //! the commands that ran in it.
 
+pub mod control;
 pub mod exec;
 mod find;
 pub mod keyboard;
+pub mod live;
 pub mod output;
+pub mod pty;
 mod record;
 pub mod spool;
 pub mod stdin;
@@ -24,11 +27,17 @@ pub use self::record::{evidence_failed, fields};
 use self::{
     exec::{Actor, Exec, Stop},
     keyboard::Keyboard,
+    live::Live,
     output::Output,
+    pty::Pty,
     spool::{Allowance, SESSION_BUDGET, Spool},
 };
 use crate::{
-    daemon::{desk::Permit, evidence::Evidence, upstream::Pool},
+    daemon::{
+        desk::Permit,
+        evidence::Evidence,
+        upstream::{self, OpenError, Pool},
+    },
     domain::{
         action,
         authorize::Denied,
@@ -37,7 +46,7 @@ use crate::{
         identity::Identity,
         record::{Kind as RecordKind, Record},
         request::COLLECTED_WITHIN,
-        target::{Destination, Route},
+        target::{Destination, Hop, Route},
     },
     protocol::{
         error::{Code, Failure},
@@ -72,6 +81,8 @@ pub struct Session {
     pub pool: Arc<Pool>,
     /// Shared with the owner's other sessions on this target.
     pub keyboard: Arc<Keyboard>,
+    terminal: pty::Slot,
+    pub live: Live,
     spool: Spool,
     state: Mutex<State>,
     /// Over when the session is.
@@ -135,9 +146,21 @@ impl Session {
         self.asked.to_string()
     }
 
+    /// What a pause can call it.
+    pub fn names(&self) -> Vec<String> {
+        let hop = self.route.target();
+        let asked = [self.target(), self.asked.host.clone()];
+        asked.into_iter().chain([self.id.to_string(), hop.host.clone(), hop.to_string()]).collect()
+    }
+
     /// Why it is over, if it is.
     pub fn over(&self) -> Option<Failure> {
         self.lock().ended.as_ref().map(|(_, why)| why.clone())
+    }
+
+    /// Comes when it is over.
+    pub async fn ended(&self) {
+        self.lease.cancelled().await;
     }
 
     /// The one who asked has it.
@@ -151,6 +174,11 @@ impl Session {
 
     pub fn execs(&self) -> Vec<Arc<Exec>> {
         self.lock().execs.iter().cloned().collect()
+    }
+
+    /// Its terminal, running or ended; `None` where nobody has used one.
+    pub fn open_pty(&self) -> Option<Arc<Pty>> {
+        self.terminal.get()
     }
 
     pub fn shown(&self) -> view::Session {
@@ -182,6 +210,7 @@ impl Session {
             expires_at: state.grant.expires_at,
             running: running.map(|exec| exec.id.to_string()).collect(),
             waiting: None,
+            paused: false,
         }
     }
 
@@ -279,6 +308,8 @@ impl Sessions {
             collect_until: Some(created_at + COLLECTED_WITHIN),
             ended: None,
         };
+        let mut all = self.lock();
+        let keyboard = shared_keyboard(all.values(), &owner, route.target());
         let session = Arc::new(Session {
             id: id.clone(),
             name,
@@ -288,12 +319,15 @@ impl Sessions {
             host_keys,
             created_at,
             pool,
-            keyboard: Arc::default(),
+            keyboard,
+            terminal: pty::Slot::default(),
+            live: Live::default(),
             spool: Spool::new(&self.spool_directory, SESSION_BUDGET, self.recent.clone()),
             state: Mutex::new(state),
             lease: CancellationToken::new(),
         });
-        self.lock().insert(id, session.clone());
+        all.insert(id, session.clone());
+        drop(all);
         self.tell();
         session
     }
@@ -330,6 +364,7 @@ impl Sessions {
         if let Some(why) = session.over() {
             return Err(why.sent(false));
         }
+        session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
         {
             let mut state = session.lock();
             // Judged before, and counted only now: of two at once one may come too late.
@@ -348,18 +383,31 @@ impl Sessions {
             output: Output::new(&session.spool),
             stdin: action.stdin,
             orphan,
+            keyboard: session.keyboard.clone(),
+            live: session.live.clone(),
         });
         record::intent(&self.evidence, session, &action, request.as_ref()).await?;
         remember(session, exec.clone());
+        session.live.started(&exec);
         self.tell();
-        let started = session.pool.exec(&action.wire).await;
+        // The last gate: behind it the bytes are on their way.
+        let started = session.keyboard.write(&session.id, session.pool.exec(&action.wire)).await;
+        let started = match started {
+            Ok(started) => started.map_err(|error| no_channel(&error).about(&action.id)),
+            Err(taken) => {
+                // It was not run, so it is not counted.
+                session.lock().grant.used_commands -= 1;
+                Err(taken)
+            }
+        };
         let (reader, writer) = match started {
             Ok(ends) => ends,
-            Err(error) => {
-                let failure = no_channel(&error).about(&action.id).sent(false);
+            Err(failure) => {
+                let failure = failure.sent(false);
                 let end = exec.failed_to_start(failure.clone());
                 record::result(&self.evidence, session, &end).await;
                 exec.output.finish(end);
+                session.live.ended(&exec);
                 return Err(failure);
             }
         };
@@ -377,6 +425,7 @@ impl Sessions {
             let end = actor.run(reader, writer).await;
             record::result(&evidence, &session, &end).await;
             running.output.finish(end);
+            session.live.ended(&running);
             changes.send_modify(|count| *count += 1);
         });
         Ok(exec)
@@ -392,6 +441,7 @@ impl Sessions {
         for exec in ends.collect::<Vec<_>>() {
             wait_for_end(&exec).await;
         }
+        session.terminal.ends().await;
         session.pool.close().await;
         let mut record = Record::new(RecordKind::SessionClosed, session.owner.to_string());
         record.target = Some(session.target());
@@ -451,6 +501,17 @@ impl Sessions {
     }
 }
 
+/// The keyboard of an owner's open sessions on a target, or a new one.
+fn shared_keyboard<'s>(
+    all: impl Iterator<Item = &'s Arc<Session>>,
+    owner: &Identity,
+    target: &Hop,
+) -> Arc<Keyboard> {
+    let mut alike = all.filter(|one| one.owner == *owner && one.route.target() == target);
+    let open = alike.find(|one| one.over().is_none());
+    open.map(|session| session.keyboard.clone()).unwrap_or_default()
+}
+
 fn remember(session: &Session, exec: Arc<Exec>) {
     let mut state = session.lock();
     if state.execs.len() >= EXECS
@@ -487,10 +548,9 @@ pub fn closed(id: &Id) -> Failure {
     )
 }
 
-fn no_channel(error: &crate::daemon::upstream::OpenError) -> Failure {
-    use crate::daemon::upstream::OpenError;
+fn no_channel(error: &OpenError) -> Failure {
     match error {
-        OpenError::Connect(why) => crate::daemon::upstream::failure(why),
+        OpenError::Connect(why) => upstream::failure(why),
         OpenError::Closed => Failure::new(
             Code::SessionUnknown,
             "the session is closed",

@@ -1,5 +1,7 @@
 //! What a session puts on record of its commands: the intent before the effect, the result after.
 
+use std::sync::Arc;
+
 use super::Session;
 use crate::{
     daemon::evidence::Evidence,
@@ -38,6 +40,11 @@ pub async fn intent(
         ("timeout_ms", serde_json::to_value(action.timeout_ms)),
         ("reason", serde_json::to_value(&action.reason)),
     ]);
+    write(evidence, record).await
+}
+
+/// Writes a record; without it, what it announces must not happen.
+pub async fn write(evidence: &Evidence, record: Record) -> Result<(), Failure> {
     evidence.append(record).await.map(|_| ()).map_err(|error| evidence_failed(&error))
 }
 
@@ -54,6 +61,80 @@ pub async fn result(evidence: &Evidence, session: &Session, end: &view::ExecEnd)
     });
     if let Err(error) = evidence.append(record).await {
         tracing::error!(exec = %end.id, %error, "a result was not recorded");
+    }
+}
+
+/// Writes what happens at a session's terminal.
+pub struct Recorder {
+    evidence: Arc<Evidence>,
+    owner: String,
+    target: String,
+    session: Id,
+}
+
+impl Recorder {
+    pub fn new(evidence: Arc<Evidence>, session: &Session) -> Self {
+        let (owner, target) = (session.owner.to_string(), session.target());
+        Self { evidence, owner, target, session: session.id.clone() }
+    }
+
+    fn record(&self, kind: Kind, identity: &str) -> Record {
+        let mut record = Record::new(kind, identity);
+        record.target = Some(self.target.clone());
+        record.session = Some(self.session.clone());
+        record
+    }
+
+    async fn write(&self, record: Record) -> Result<(), Failure> {
+        self.evidence.append(record).await.map(|_| ()).map_err(|error| evidence_failed(&error))
+    }
+
+    /// Before anything is sent.
+    pub async fn opened(
+        &self,
+        session: &Session,
+        who: &str,
+        marker: &str,
+        wire: &[u8],
+    ) -> Result<(), Failure> {
+        let mut record = self.record(Kind::TerminalOpened, who);
+        record.action = fields([
+            ("wire", serde_json::to_value(Bytes(wire.to_vec()))),
+            ("marker", serde_json::to_value(marker)),
+            ("route", serde_json::to_value(&session.route)),
+        ]);
+        self.write(record).await
+    }
+
+    /// The effect is there already: a failure is logged.
+    pub async fn closed(&self, why: Option<&Failure>, exit_code: Option<u32>) {
+        let mut record = self.record(Kind::TerminalClosed, &self.owner);
+        record.outcome = why.map(|failure| failure.code.as_str().to_owned());
+        record.result = Some(fields([("exit_code", serde_json::to_value(exit_code))]));
+        if let Err(error) = self.write(record).await {
+            tracing::error!(session = %self.session, %error, "a terminal's end was not recorded");
+        }
+    }
+
+    /// Before the bytes are typed. Where a yes is spent with them, it is on the disk before.
+    pub async fn input(&self, bytes: &[u8], request: Option<&Id>) -> Result<(), Failure> {
+        let mut record = self.record(Kind::InputIntent, &self.owner);
+        record.request = request.cloned();
+        record.durable = request.is_some();
+        record.action = fields([("bytes", serde_json::to_value(Bytes(bytes.to_vec())))]);
+        self.write(record).await
+    }
+
+    pub async fn operators_input(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut record = self.record(Kind::InputIntent, "operator");
+        record.action = fields([("bytes", serde_json::to_value(Bytes(bytes.to_vec())))]);
+        self.write(record).await
+    }
+
+    pub async fn signal(&self, name: &str) -> Result<(), Failure> {
+        let mut record = self.record(Kind::InputIntent, &self.owner);
+        record.action = fields([("signal", serde_json::to_value(name))]);
+        self.write(record).await
     }
 }
 

@@ -1,28 +1,32 @@
-//! Login at one hop: the credentials in order, each at most once, each only where it is asked for.
+//! Login at one hop: the credentials in order, each only where it is asked for, and once by each
+//! method; then what a person answers.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use russh::{
     MethodKind, MethodSet,
-    client::{self, AuthResult, KeyboardInteractiveAuthResponse as Interactive},
+    client::{self, AuthResult},
     keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg},
 };
 use tokio::time::timeout;
 
 use super::{
-    AgentKey, ConnectFault, Credential, HopPlan, Step,
+    AgentKey, AskOperator, ConnectFault, Credential, HopPlan, Step,
     connection::Leg,
     handler::{Ended, Handler},
+    interview::{Person, Said, converse},
 };
+use crate::domain::secret::Secret;
 
 /// For each answer of the server.
-const ANSWER: Duration = Duration::from_secs(15);
+pub(super) const ANSWER: Duration = Duration::from_secs(if cfg!(test) { 4 } else { 15 });
 /// For an agent's signature: its owner may have to touch a key first.
 const TOUCH: Duration = Duration::from_secs(120);
-/// A server that asks more rounds of questions than this is not going to end.
-const ROUNDS: usize = 8;
+/// How often a server may say no to what a person answered; and how many steps a login has at most.
+const TRIES: usize = 3;
+const STEPS: usize = 24;
 
-enum Outcome {
+pub(super) enum Outcome {
     Granted,
     /// Taken, but the server wants another one, by these methods.
     Partial(MethodSet),
@@ -45,38 +49,123 @@ impl From<AuthResult> for Outcome {
     }
 }
 
-/// Proves who we are on a connection whose host key was accepted.
-pub(super) async fn login(leg: &mut Leg, plan: &HopPlan) -> Result<(), ConnectFault> {
+/// Proves who we are on a connection whose host key was accepted. True: a person had to answer for it.
+pub(super) async fn login(
+    leg: &mut Leg,
+    plan: &HopPlan,
+    ask: Option<&dyn AskOperator>,
+) -> Result<bool, ConnectFault> {
     // `none` asks which methods there are, so that no password goes where none is wanted.
-    let mut offered =
-        match answer(ANSWER, leg.handle.authenticate_none(&plan.hop.user)).await?.into() {
-            Outcome::Granted | Outcome::Unusable => return Ok(()),
-            Outcome::Partial(methods) | Outcome::Refused(methods) => methods,
-        };
-    let mut left: Vec<&Credential> = plan.credentials.iter().map(Arc::as_ref).collect();
-    while let Some(next) = left.iter().position(|credential| suits(credential, &offered)) {
-        let credential = left.remove(next);
-        match attempt(&mut leg.handle, &plan.hop.user, credential, &offered).await? {
-            Outcome::Granted => return Ok(()),
-            Outcome::Partial(methods) | Outcome::Refused(methods) => offered = methods,
+    let offered = match answer(ANSWER, leg.handle.authenticate_none(&plan.hop.user)).await?.into() {
+        Outcome::Granted | Outcome::Unusable => return Ok(false),
+        Outcome::Partial(methods) | Outcome::Refused(methods) => methods,
+    };
+    let person = ask.map(|ask| Person {
+        ask,
+        hop: &plan.hop,
+        lookout: leg.lookout.clone(),
+        answered: false,
+    });
+    let left = plan.credentials.iter().map(Arc::as_ref).collect();
+    let mut login = Login { user: &plan.hop.user, left, offered, person, tries: TRIES };
+    for _ in 0..STEPS {
+        let Some(way) = login.next() else { break };
+        match login.attempt(&mut leg.handle, way).await? {
+            Outcome::Granted => return Ok(login.person.is_some_and(|person| person.answered)),
+            Outcome::Partial(methods) => (login.offered, login.tries) = (methods, TRIES),
+            Outcome::Refused(methods) => login.offered = methods,
             Outcome::Unusable => {}
-        }
-        if offered.is_empty() {
-            break;
         }
     }
     // Where a password was the answer to the question, it was wrong: a person would do no better.
-    let asks = !plan.credentials.iter().any(|it| matches!(**it, Credential::Password(_)));
-    Err(refusal(leg, &offered, asks).await)
+    let asks =
+        ask.is_none() && !plan.credentials.iter().any(|it| matches!(**it, Credential::Password(_)));
+    Err(refusal(leg, &login.offered, asks).await)
 }
 
-fn suits(credential: &Credential, offered: &MethodSet) -> bool {
-    match credential {
-        Credential::Password(_) => {
-            offered.contains(&MethodKind::Password)
-                || offered.contains(&MethodKind::KeyboardInteractive)
+/// A login under way.
+struct Login<'a> {
+    user: &'a str,
+    /// Credentials that may still be tried, in order.
+    left: Vec<&'a Credential>,
+    /// The methods that the server would go on with.
+    offered: MethodSet,
+    person: Option<Person<'a>>,
+    /// How many more conversations there may be.
+    tries: usize,
+}
+
+/// What is tried next.
+enum Way<'a> {
+    Key(&'a Arc<PrivateKey>),
+    Agent(&'a AgentKey),
+    /// By the method `password`.
+    Password(&'a Secret<String>),
+    /// By answering questions, with the password where one is asked for.
+    Questions(Option<&'a Secret<String>>),
+}
+
+impl<'a> Login<'a> {
+    /// The first credential that is wanted, used up unless it may serve again; then the person alone.
+    fn next(&mut self) -> Option<Way<'a>> {
+        let offers = |method| self.offered.contains(&method);
+        let asks = offers(MethodKind::KeyboardInteractive) && self.tries > 0;
+        let password = offers(MethodKind::Password);
+        for at in 0..self.left.len() {
+            let way = match self.left[at] {
+                // Only there a person can be asked for what goes with the password.
+                Credential::Password(word) if asks && (self.person.is_some() || !password) => {
+                    return Some(Way::Questions(Some(word)));
+                }
+                Credential::Password(word) if password => Way::Password(word),
+                Credential::Key(key) if offers(MethodKind::PublicKey) => Way::Key(key),
+                Credential::Agent(key) if offers(MethodKind::PublicKey) => Way::Agent(key),
+                _ => continue,
+            };
+            self.left.remove(at);
+            return Some(way);
         }
-        Credential::Key(_) | Credential::Agent(_) => offered.contains(&MethodKind::PublicKey),
+        (asks && self.person.is_some()).then_some(Way::Questions(None))
+    }
+
+    async fn attempt(
+        &mut self,
+        handle: &mut client::Handle<Handler>,
+        way: Way<'a>,
+    ) -> Result<Outcome, ConnectFault> {
+        match way {
+            Way::Key(key) => with_key(handle, self.user, key).await,
+            Way::Agent(key) => with_agent(handle, self.user, key).await,
+            Way::Password(word) => with_password(handle, self.user, word).await,
+            Way::Questions(word) => self.converse(handle, word).await,
+        }
+    }
+
+    async fn converse(
+        &mut self,
+        handle: &mut client::Handle<Handler>,
+        word: Option<&Secret<String>>,
+    ) -> Result<Outcome, ConnectFault> {
+        self.tries -= 1;
+        let (outcome, said) = converse(handle, self.user, word, self.person.as_mut()).await?;
+        match (&outcome, said) {
+            // It refuses without a question: asking again would bring nothing else.
+            (Outcome::Refused(_), Said { password: false, person: false }) => self.tries = 0,
+            // It may have been the person's answer that was wrong: the password may serve again.
+            (Outcome::Refused(_), Said { person: true, .. }) if self.tries > 0 => {}
+            (Outcome::Refused(_), Said { person: true, .. }) => self.spend_password(),
+            (_, Said { password: true, .. }) => self.spend_password(),
+            _ => {}
+        }
+        Ok(outcome)
+    }
+
+    /// The first password was used, and is not offered a second time.
+    fn spend_password(&mut self) {
+        let first = self.left.iter().position(|one| matches!(one, Credential::Password(_)));
+        if let Some(at) = first {
+            self.left.remove(at);
+        }
     }
 }
 
@@ -96,55 +185,17 @@ async fn refusal(leg: &Leg, offered: &MethodSet, asks: bool) -> ConnectFault {
     ConnectFault::AuthRefused { offered: offered.iter().map(String::from).collect() }
 }
 
-async fn attempt(
+async fn with_password(
     handle: &mut client::Handle<Handler>,
     user: &str,
-    credential: &Credential,
-    offered: &MethodSet,
+    word: &Secret<String>,
 ) -> Result<Outcome, ConnectFault> {
-    match credential {
-        Credential::Password(password) if offered.contains(&MethodKind::Password) => {
-            let trying = handle.authenticate_password(user, password.expose().as_str());
-            Ok(answer(ANSWER, trying).await?.into())
-        }
-        Credential::Password(password) => one_question(handle, user, password.expose()).await,
-        Credential::Key(key) => with_key(handle, user, key).await,
-        Credential::Agent(key) => with_agent(handle, user, key).await,
+    let trying = handle.authenticate_password(user, word.expose().as_str());
+    match answer(ANSWER, trying).await {
+        Ok(result) => Ok(result.into()),
+        Err(ConnectFault::TimedOut(..)) => Err(ConnectFault::PasswordUnanswered(ANSWER)),
+        Err(fault) => Err(fault),
     }
-}
-
-/// Answers `keyboard-interactive` (RFC 4256) where it is a password prompt by another name: one
-/// question in all, whose answer is not to be shown.
-async fn one_question(
-    handle: &mut client::Handle<Handler>,
-    user: &str,
-    password: &str,
-) -> Result<Outcome, ConnectFault> {
-    let mut reply =
-        answer(ANSWER, handle.authenticate_keyboard_interactive_start(user, None)).await?;
-    let mut answered = false;
-    for _ in 0..ROUNDS {
-        let prompts = match reply {
-            Interactive::Success => return Ok(Outcome::Granted),
-            Interactive::Failure { remaining_methods, partial_success: true } => {
-                return Ok(Outcome::Partial(remaining_methods));
-            }
-            Interactive::Failure { remaining_methods, .. } => {
-                return Ok(Outcome::Refused(remaining_methods));
-            }
-            Interactive::InfoRequest { prompts, .. } => prompts,
-        };
-        let answers = match prompts.as_slice() {
-            [] => Vec::new(),
-            [only] if !only.echo && !answered => {
-                answered = true;
-                vec![password.to_owned()]
-            }
-            _ => return Err(ConnectFault::LoginInteractive),
-        };
-        reply = answer(ANSWER, handle.authenticate_keyboard_interactive_respond(answers)).await?;
-    }
-    Err(ConnectFault::LoginInteractive)
 }
 
 async fn with_key(
@@ -197,7 +248,7 @@ async fn hash_for(
     })
 }
 
-async fn answer<T>(
+pub(super) async fn answer<T>(
     patience: Duration,
     asked: impl Future<Output = Result<T, russh::Error>>,
 ) -> Result<T, ConnectFault> {

@@ -1,4 +1,4 @@
-//! One exec channel: a reader of its events, a writer to its stdin.
+//! One channel with a command or a terminal on it: a reader of its events, a writer to its stdin.
 //!
 //! russh hands the data of all channels of a connection over in one loop, which stops when one of
 //! them has 64 messages unread, however small. So whoever stops reading first makes sure, with [`Reader::seclude`] and
@@ -7,14 +7,19 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig, client::Msg};
-use tokio::time::timeout;
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Pty, Sig, client::Msg};
+use tokio::{io::AsyncWriteExt, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{ChannelError, Connection};
+use crate::domain::terminal::Size;
 
 /// SSH_EXTENDED_DATA_STDERR (RFC 4254, 5.2).
 const STDERR: u32 = 1;
+/// What remote programs take our model of a terminal for.
+const TERM: &str = "xterm-256color";
+/// Characters are UTF-8, so that erasing one erases all its bytes (RFC 8160).
+const MODES: &[(Pty, u32)] = &[(Pty::IUTF8, 1)];
 /// A close is queued behind other channels' data this long at most before nobody waits for it.
 const CLOSING: Duration = Duration::from_secs(1);
 /// It may take this long until it is on its way, or the connection is no good.
@@ -52,8 +57,9 @@ pub enum Event {
 pub struct Reader {
     half: ChannelReadHalf,
     shared: Arc<Shared>,
-    /// The server has answered the exec request, or shown otherwise that it runs.
-    runs: bool,
+    /// How many requests the server has not answered yet. None once it has shown otherwise that the
+    /// command runs.
+    unanswered: u8,
     end: Option<Event>,
 }
 
@@ -78,7 +84,37 @@ impl Channel {
     /// Sends the request to run `command` and does not wait for the answer.
     ///
     /// [`ChannelError::Stale`]: the channel had died meanwhile; nothing was sent.
-    pub async fn exec(mut self, command: &[u8]) -> Result<(Reader, Writer), ChannelError> {
+    pub async fn exec(self, command: &[u8]) -> Result<(Reader, Writer), ChannelError> {
+        let (reader, writer) = self.ends(1)?;
+        let request = writer.shared.half.exec(true, command);
+        match writer.unless_over(request).await {
+            Ok(()) => Ok((reader, writer)),
+            // The queue to russh's loop was gone: the loop never saw the request.
+            Err(_) => Err(ChannelError::Stale),
+        }
+    }
+
+    /// As [`Channel::exec`], on a terminal of this size (RFC 4254, 6.2): stdout is all that the
+    /// terminal shows, stdin what is typed. A server that gives none has [`Event::Refused`].
+    pub async fn terminal(
+        self,
+        size: Size,
+        command: &[u8],
+    ) -> Result<(Reader, Writer), ChannelError> {
+        let (reader, writer) = self.ends(2)?;
+        let half = &writer.shared.half;
+        let requests = async {
+            let (columns, rows) = (u32::from(size.columns.get()), u32::from(size.rows.get()));
+            half.request_pty(true, TERM, columns, rows, 0, 0, MODES).await?;
+            half.exec(true, command).await
+        };
+        match writer.unless_over(requests).await {
+            Ok(()) => Ok((reader, writer)),
+            Err(_) => Err(ChannelError::Stale),
+        }
+    }
+
+    fn ends(mut self, requests: u8) -> Result<(Reader, Writer), ChannelError> {
         let raw = self.raw.take().ok_or(ChannelError::Stale)?;
         let connection = Arc::clone(&self.connection);
         if connection.is_lost() || !connection.slots().is_open(raw.id()) {
@@ -87,14 +123,9 @@ impl Channel {
         let (read, half) = raw.split();
         let over = connection.closing.child_token();
         let shared = Arc::new(Shared { half, connection, over });
-        let reader = Reader { half: read, shared: Arc::clone(&shared), runs: false, end: None };
-        let writer = Writer { shared };
-        let request = writer.shared.half.exec(true, command);
-        match writer.unless_over(request).await {
-            Ok(()) => Ok((reader, writer)),
-            // The queue to russh's loop was gone: the loop never saw the request.
-            Err(_) => Err(ChannelError::Stale),
-        }
+        let (half, end) = (read, None);
+        let reader = Reader { half, shared: Arc::clone(&shared), unanswered: requests, end };
+        Ok((reader, Writer { shared }))
     }
 }
 
@@ -123,7 +154,7 @@ impl Reader {
                 () = self.shared.over.cancelled() => return self.ended(Event::Closed),
             };
             match message {
-                Some(ChannelMsg::Success) => self.runs = true,
+                Some(ChannelMsg::Success) => self.unanswered = self.unanswered.saturating_sub(1),
                 Some(message) => {
                     if let Some(event) = self.event(message) {
                         return event;
@@ -137,10 +168,10 @@ impl Reader {
 
     fn event(&mut self, message: ChannelMsg) -> Option<Event> {
         let event = match message {
-            ChannelMsg::Failure if !self.runs => return Some(self.ended(Event::Refused)),
+            ChannelMsg::Failure if self.unanswered > 0 => return Some(self.ended(Event::Refused)),
             ChannelMsg::Close => {
                 self.shared.connection.slots().closed(self.shared.half.id());
-                let end = if self.runs { Event::Closed } else { Event::Lost };
+                let end = if self.unanswered == 0 { Event::Closed } else { Event::Lost };
                 return Some(self.ended(end));
             }
             ChannelMsg::Data { data } if !data.is_empty() => Event::Stdout(data),
@@ -157,7 +188,7 @@ impl Reader {
             }
             _ => return None,
         };
-        self.runs = true;
+        self.unanswered = 0;
         Some(event)
     }
 
@@ -194,6 +225,14 @@ impl Writer {
         self.unless_over(self.shared.half.data_bytes(bytes)).await
     }
 
+    /// Writes what is taken now, at least a byte, and says how much that was. Given up, it has written
+    /// nothing.
+    pub async fn write_some(&self, bytes: &[u8]) -> Result<usize, ChannelError> {
+        let mut to = self.shared.half.make_writer();
+        let writing = async { to.write(bytes).await.map_err(russh::Error::from) };
+        self.unless_over(writing).await
+    }
+
     /// Says that no more is written.
     pub async fn eof(&self) -> Result<(), ChannelError> {
         self.unless_over(self.shared.half.eof()).await
@@ -205,6 +244,12 @@ impl Writer {
         self.unless_over(self.shared.half.signal(signal_named(name))).await
     }
 
+    /// Tells the terminal's new size (RFC 4254, 6.7).
+    pub async fn resize(&self, size: Size) -> Result<(), ChannelError> {
+        let (columns, rows) = (u32::from(size.columns.get()), u32::from(size.rows.get()));
+        self.unless_over(self.shared.half.window_change(columns, rows, 0, 0)).await
+    }
+
     /// Closes the channel. The reader then comes to its end. No process is ended by this.
     pub async fn close(&self) {
         if let Some(closing) = self.shared.close(true) {
@@ -212,10 +257,10 @@ impl Writer {
         }
     }
 
-    async fn unless_over(
+    async fn unless_over<T>(
         &self,
-        doing: impl Future<Output = Result<(), russh::Error>>,
-    ) -> Result<(), ChannelError> {
+        doing: impl Future<Output = Result<T, russh::Error>>,
+    ) -> Result<T, ChannelError> {
         tokio::select! {
             biased;
             () = self.shared.over.cancelled() => Err(ChannelError::Closed),

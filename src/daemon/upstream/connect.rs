@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ConnectError, ConnectFault, Connection, HopPlan, HostKeyJudge, Plan, Step, auth,
+    AskOperator, ConnectError, ConnectFault, Connection, HopPlan, HostKeyJudge, Plan, Step, auth,
     connection::{Leg, NoChannel},
     handler::{Farewell, Fault, Handler, Phase, words},
     slots::{Refusal, Slots},
@@ -40,17 +40,28 @@ pub async fn connect(
     plan: &Plan,
     judge: Arc<dyn HostKeyJudge>,
 ) -> Result<Connection, ConnectError> {
+    connect_asking(plan, judge, None).await
+}
+
+/// As [`connect`]; what a server asks at login that the plan has no answer to, `ask` is asked.
+pub async fn connect_asking(
+    plan: &Plan,
+    judge: Arc<dyn HostKeyJudge>,
+    ask: Option<&dyn AskOperator>,
+) -> Result<Connection, ConnectError> {
     let mut legs: Vec<Leg> = Vec::new();
+    let mut asked_at = Vec::new();
     for next in &plan.hops {
         let at = |cause| ConnectError { hop: next.hop.clone(), cause };
-        let leg = reach(legs.last(), next, &judge).await.map_err(at)?;
+        let (leg, asked) = reach(legs.last(), next, &judge, ask).await.map_err(at)?;
         legs.push(leg);
+        asked_at.extend(asked.then(|| next.hop.clone()));
     }
     let (Some(target), Some(last)) = (legs.pop(), plan.hops.last()) else {
         let hop = Hop { user: String::new(), host: String::new(), port: 0 };
         return Err(ConnectError { hop, cause: ConnectFault::NoRoute });
     };
-    let connection = Connection::new(target, legs);
+    let connection = Connection::new(target, legs, asked_at);
     match first_channel(&connection).await {
         Ok(()) => Ok(connection),
         Err(cause) => Err(ConnectError { hop: last.hop.clone(), cause }),
@@ -61,15 +72,16 @@ async fn reach(
     before: Option<&Leg>,
     next: &HopPlan,
     judge: &Arc<dyn HostKeyJudge>,
-) -> Result<Leg, ConnectFault> {
+    ask: Option<&dyn AskOperator>,
+) -> Result<(Leg, bool), ConnectFault> {
     let wire = match before {
         None => dial(&next.hop).await?,
         Some(jump) => tunnel(jump, &next.hop).await?,
     };
     let (wire, cut) = wire;
     let mut leg = shake_hands(wire, cut, &next.hop, judge).await?;
-    match auth::login(&mut leg, next).await {
-        Ok(()) => Ok(leg),
+    match auth::login(&mut leg, next, ask).await {
+        Ok(asked) => Ok((leg, asked)),
         Err(ConnectFault::Closed { at, words: None }) => Err(leg.closed(at)),
         Err(fault) => Err(fault),
     }
@@ -158,7 +170,7 @@ async fn shake_hands(
         cut: cut.clone(),
         _lost: lost.clone().drop_guard(),
     };
-    let heard = wire.heard();
+    let (heard, lookout) = (wire.heard(), wire.lookout());
     let config = Arc::new(config(&judge.preferred(hop)));
     let outcome = tokio::select! {
         outcome = client::connect_stream(config, wire, handler) => outcome,
@@ -167,7 +179,7 @@ async fn shake_hands(
         }
     };
     match outcome {
-        Ok(handle) => Ok(Leg { handle, slots, farewell, lost, cut: abort.disarm() }),
+        Ok(handle) => Ok(Leg { handle, slots, farewell, lost, cut: abort.disarm(), lookout }),
         Err(fault) => Err(explain(fault, &heard.bytes())),
     }
 }

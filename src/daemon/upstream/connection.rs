@@ -13,7 +13,9 @@ use super::{
     ConnectFault, Pool, Step,
     handler::{Ended, Farewell, Handler},
     slots::{Refusal, Slots},
+    wire::Lookout,
 };
+use crate::domain::target::Hop;
 
 /// How long a good-bye may take.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -26,6 +28,7 @@ pub(super) struct Leg {
     /// Cancelled once it is over, from whatever cause.
     pub lost: CancellationToken,
     pub cut: CancellationToken,
+    pub lookout: Lookout,
 }
 
 /// A connection that is logged in at the target.
@@ -36,6 +39,7 @@ pub struct Connection {
     /// Cancelled by [`Connection::close`]: its channels end.
     pub(super) closing: CancellationToken,
     pub(super) pool: OnceLock<Weak<Pool>>,
+    asked_at: Vec<Hop>,
 }
 
 /// Why a session channel could not be opened.
@@ -74,8 +78,19 @@ impl Drop for Leg {
 }
 
 impl Connection {
-    pub(super) fn new(target: Leg, jumps: Vec<Leg>) -> Self {
-        Self { target, jumps, closing: CancellationToken::new(), pool: OnceLock::new() }
+    pub(super) fn new(target: Leg, jumps: Vec<Leg>, asked_at: Vec<Hop>) -> Self {
+        let (closing, pool) = (CancellationToken::new(), OnceLock::new());
+        Self { target, jumps, closing, pool, asked_at }
+    }
+
+    #[cfg(test)]
+    pub(super) fn had_a_person_at(&mut self, hop: Hop) {
+        self.asked_at.push(hop);
+    }
+
+    /// The machines at which a person had to answer something: such a login can't be repeated.
+    pub fn asked_at(&self) -> &[Hop] {
+        &self.asked_at
     }
 
     pub fn is_lost(&self) -> bool {

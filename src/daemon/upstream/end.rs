@@ -41,7 +41,19 @@ pub(super) async fn end_processes(pool: &Pool, markers: &[String]) -> RemoteEnd 
     }
 }
 
-async fn run(pool: &Pool, script: String) -> Result<Vec<u8>, OpenError> {
+/// Signals the foreground process group of the terminal that the marker's processes are on.
+pub(super) async fn signal_foreground(pool: &Pool, marker: &str, signal: &str) -> bool {
+    let Some(pattern) = pattern(marker) else { return false };
+    if !signal.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return false;
+    }
+    let script = FOREGROUND.replace("PATTERN", &pattern).replace("SIGNAL", signal);
+    let sent = timeout(PATIENCE, run(pool, script)).await;
+    matches!(sent, Ok(Ok(output)) if output.trim_ascii_end().ends_with(b"sgw: sent"))
+}
+
+/// Runs a script on a channel of its own; what it prints, as far as it is looked at.
+pub(super) async fn run(pool: &Pool, script: String) -> Result<Vec<u8>, OpenError> {
     let channel = pool.obtain(Need::Ending).await?;
     // Any login shell understands this; what follows is read by `sh` alone.
     let started = channel.exec(b"exec /bin/sh -s").await;
@@ -73,19 +85,38 @@ fn says_ended(output: &[u8]) -> bool {
 
 /// `None` when a marker is not one of ours: it goes into a regular expression.
 fn script(markers: &[String]) -> Option<String> {
-    let mut patterns = String::new();
-    for marker in markers {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        let (last, rest) = marker.as_bytes().split_last()?;
-        if !(8..=64).contains(&marker.len()) || !marker.bytes().all(plain) {
-            return None;
-        }
-        let rest = std::str::from_utf8(rest).ok()?;
-        // The brackets keep the search from finding itself.
-        patterns.push_str(&format!(" -e 'SGW_EXEC={rest}[{}]'", char::from(*last)));
-    }
-    Some(SCRIPT.replace("PATTERNS", &patterns))
+    let patterns: Option<String> = markers.iter().map(|marker| pattern(marker)).collect();
+    Some(SCRIPT.replace("PATTERNS", &patterns?))
 }
+
+/// Finds the marker of a process, and never the search for it.
+pub(super) fn pattern(marker: &str) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let (last, rest) = marker.as_bytes().split_last()?;
+    if !(8..=64).contains(&marker.len()) || !marker.bytes().all(plain) {
+        return None;
+    }
+    let rest = std::str::from_utf8(rest).ok()?;
+    // The brackets keep the search from finding itself.
+    Some(format!(" -e 'SGW_EXEC={rest}[{}]'", char::from(*last)))
+}
+
+/// The fields of a stat are those of proc_pid_stat(5), from the state on: group, session, terminal
+/// and the terminal's foreground group. All marked processes know the terminal; a program that runs
+/// as somebody else is found through them.
+const FOREGROUND: &str = r#"
+LC_ALL=C; export LC_ALL; unset SGW_EXEC
+PATH=$PATH:/usr/bin:/bin; export PATH
+cd /proc 2>/dev/null || exit 0
+for file in $(grep -lsPATTERN [0-9]*/environ); do
+  line=; read -r line < "${file%/*}/stat" 2>/dev/null || continue
+  set -f; set -- ${line##*") "}; set +f
+  [ "$5" -gt 0 ] 2>/dev/null || continue
+  [ "$6" -gt 1 ] 2>/dev/null || continue
+  kill -s SIGNAL -- -"$6" && echo 'sgw: sent'
+  exit 0
+done
+"#;
 
 /// `found` sets `pids` to what carries a marker and to what is in a session whose leader did (a
 /// child that cleared its environment, a `sudo` that we may not read). Sessions are never led by a

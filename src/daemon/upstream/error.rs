@@ -42,6 +42,19 @@ pub enum ConnectFault {
     AuthRefused { offered: Vec<String> },
     #[error("the server asks questions at login that need a person")]
     LoginInteractive,
+    #[error("the operator did not answer what the server asks at login")]
+    LoginDeclined,
+    #[error("nobody answered what the server asks at login within {minutes} minutes", minutes = .0.as_secs() / 60)]
+    LoginUnanswered(Duration),
+    /// More than a login takes: it is not going to end.
+    #[error("the server asks too much at login: {0}")]
+    LoginEndless(String),
+    /// The client library gives no other sign of SSH_MSG_USERAUTH_PASSWD_CHANGEREQ (RFC 4252, 8).
+    #[error(
+        "the server did not answer the password within {seconds} seconds; one that wants it changed \
+         first (SSH_MSG_USERAUTH_PASSWD_CHANGEREQ) looks like this", seconds = .0.as_secs()
+    )]
+    PasswordUnanswered(Duration),
     /// The server hung up; its words if it said any, at most 200 characters, unescaped.
     #[error("the server closed the connection at {at}{said}", said = said(.words))]
     Closed { at: Step, words: Option<String> },

@@ -32,7 +32,20 @@ pub fn failure(error: &ConnectError) -> Failure {
         ),
         ConnectFault::LoginInteractive => (
             Code::LoginInteractive,
-            String::from("this sgw answers one password question; use a key or the ssh-agent"),
+            String::from(
+                "the operator answers them in a terminal, without --yes and --json: sgw approve ID",
+            ),
+        ),
+        ConnectFault::LoginDeclined | ConnectFault::LoginUnanswered(_) => {
+            (Code::LoginInteractive, String::from("it still waits: sgw approve ID"))
+        }
+        ConnectFault::LoginEndless(_) => (
+            Code::LoginInteractive,
+            String::from("ask whoever runs the server, or log in with a key: sgw approve ID"),
+        ),
+        ConnectFault::PasswordUnanswered(_) => (
+            Code::TargetUnreachable,
+            String::from("log in there with ssh once and change it, then: sgw approve ID"),
         ),
         ConnectFault::HostKey(refusal) => host_key(refusal),
     };

@@ -7,26 +7,15 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use russh::keys::{Algorithm, PublicKey};
 
-use super::{HostKeyJudge, HostKeyRefusal};
+use super::{AskOperator, HostKeyJudge, HostKeyRefusal};
 use crate::{
     daemon::vault::{Pin, Vault},
     domain::{
-        hostkey::{self, Evidence, Unknown, Verdict},
+        hostkey::{self, Evidence, Verdict},
         known_hosts::Known,
         target::Hop,
     },
 };
-
-/// Somebody who can be asked about an unknown host key.
-pub trait AskOperator: Send + Sync {
-    fn accepts<'a>(
-        &'a self,
-        hop: &'a Hop,
-        algorithm: &'a str,
-        fingerprint: &'a str,
-        unknown: &'a Unknown,
-    ) -> BoxFuture<'a, Answer>;
-}
 
 pub enum Answer {
     Yes,
@@ -46,6 +35,8 @@ pub struct Hosts {
     ask: Option<Arc<dyn AskOperator>>,
     /// On whose word a new key is pinned.
     how: String,
+    /// For each hop the fingerprint of the only key that is taken.
+    exactly: Vec<(Hop, String)>,
     /// The keys that were trusted, by hop.
     seen: Mutex<Vec<(Hop, String)>>,
 }
@@ -59,7 +50,13 @@ impl Hosts {
         ask: Option<Arc<dyn AskOperator>>,
         how: String,
     ) -> Self {
-        Self { vault, known, accepted, ask, how, seen: Mutex::default() }
+        let (exactly, seen) = (Vec::new(), Mutex::default());
+        Self { vault, known, accepted, ask, how, exactly, seen }
+    }
+
+    /// Takes these very keys, which are pinned: for a session's login that a person repeats.
+    pub fn exactly(vault: Arc<Vault>, keys: Vec<(Hop, String)>) -> Self {
+        Self { exactly: keys, ..Self::pinned(vault) }
     }
 
     /// Takes pinned keys alone: for every further connection.
@@ -86,6 +83,11 @@ impl Hosts {
 
     async fn decide(&self, hop: &Hop, key: &PublicKey) -> Result<(), HostKeyRefusal> {
         let presented = hostkey::fingerprint(key);
+        if let Some((_, only)) = self.exactly.iter().find(|(one, _)| one == hop)
+            && *only != presented
+        {
+            return Err(HostKeyRefusal::Changed { known: vec![only.clone()], presented });
+        }
         let pins = self.pins(hop);
         let elsewhere: Vec<_> = self
             .vault

@@ -15,6 +15,8 @@ mod error;
 mod failure;
 mod handler;
 mod hosts;
+mod interview;
+mod look;
 mod pool;
 mod slots;
 mod supply;
@@ -30,18 +32,19 @@ use russh::keys::{Algorithm, PrivateKey, PublicKey};
 
 pub use agent::{Agent, AgentKey};
 pub use channel::{Channel, Event, Reader, Writer};
-pub use connect::connect;
+pub use connect::{connect, connect_asking};
 pub use connection::Connection;
 pub use end::RemoteEnd;
 pub use error::{ChannelError, ConnectError, ConnectFault, HostKeyRefusal, OpenError, Step};
 pub use failure::failure;
-pub use hosts::{Answer, AskOperator, Hosts};
+pub use hosts::{Answer, Hosts};
+pub use look::Look;
 pub use pool::{Pool, PoolOptions};
 
-use crate::domain::{secret::Secret, target::Hop};
+use crate::domain::{hostkey::Unknown, secret::Secret, target::Hop};
 
-/// One way to prove who we are. A password is also the answer to a `keyboard-interactive` question,
-/// when that is a single one whose answer is not shown.
+/// One way to prove who we are. A password is also the answer to a `keyboard-interactive` question
+/// that asks for one; where no person can be asked, to a single one whose answer is not shown.
 pub enum Credential {
     Password(Secret<String>),
     Key(Arc<PrivateKey>),
@@ -54,7 +57,8 @@ pub struct HopPlan {
     pub credentials: Vec<Arc<Credential>>,
 }
 
-/// The whole way: jump hosts first, the target last. Never empty.
+/// The whole way: jump hosts first, the target last. Empty where there is no going it again.
+#[derive(Default)]
 pub struct Plan {
     pub hops: Vec<HopPlan>,
 }
@@ -72,4 +76,28 @@ pub trait HostKeyJudge: Send + Sync {
         hop: &'a Hop,
         key: &'a PublicKey,
     ) -> BoxFuture<'a, Result<(), HostKeyRefusal>>;
+}
+
+/// Somebody who can be asked while a connection is made. A future that is dropped takes its question
+/// back.
+pub trait AskOperator: Send + Sync {
+    /// Whether an unknown host key is the right one.
+    fn accepts<'a>(
+        &'a self,
+        hop: &'a Hop,
+        algorithm: &'a str,
+        fingerprint: &'a str,
+        unknown: &'a Unknown,
+    ) -> BoxFuture<'a, Answer>;
+
+    /// What to answer to a server's own words.
+    fn answers<'a>(&'a self, hop: &'a Hop, text: &'a str, echo: bool) -> BoxFuture<'a, Typed>;
+}
+
+/// What a person says to a server's question.
+pub enum Typed {
+    Text(Secret<String>),
+    No,
+    /// Nobody can be asked any more.
+    NotAsked,
 }

@@ -13,13 +13,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Channel, ConnectError, ConnectFault, Connection, HostKeyJudge, OpenError, Plan, Reader,
+    Channel, ConnectError, ConnectFault, Connection, HostKeyJudge, Look, OpenError, Plan, Reader,
     RemoteEnd, Step, Writer, connect,
     connection::NoChannel,
-    end,
+    end, look,
     slots::{Need, Refusal},
     supply::{Order, RETRY, Supply, Waiter},
 };
+use crate::domain::{target::Hop, terminal::Size};
 
 /// How long an open waits for a place.
 const PLACE: Duration = Duration::from_secs(30);
@@ -35,9 +36,6 @@ const STALE: usize = 5;
 const ROUND: Duration = Duration::from_secs(20);
 
 pub struct PoolOptions {
-    /// Whether the credentials may be used for further connections. A code that a person typed is
-    /// good for one.
-    pub reusable: bool,
     /// Channels to keep open ahead on each connection: 1 to 4 save a round trip per exec.
     pub ahead: usize,
 }
@@ -56,17 +54,20 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// `judge` decides without a person, by what is pinned. Needs a tokio runtime.
+    /// `judge` decides without a person, by what is pinned. Where a person had to answer for `first`,
+    /// it stays the only connection. Needs a tokio runtime.
     pub fn new(
         plan: Arc<Plan>,
         judge: Arc<dyn HostKeyJudge>,
         first: Connection,
         options: PoolOptions,
     ) -> Arc<Self> {
+        let mut supply = Supply::new(options.ahead);
+        supply.log_in_by(plan, first.asked_at());
         let pool = Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             judge,
-            supply: Mutex::new(Supply::new(plan, options.reusable, options.ahead)),
+            supply: Mutex::new(supply),
             count: watch::Sender::new(1),
             closed: CancellationToken::new(),
         });
@@ -94,11 +95,64 @@ impl Pool {
         Err(OpenError::Lost)
     }
 
+    /// As [`Pool::exec`], with a terminal, on a connection that it has for itself where the pool can
+    /// spare one: what floods a terminal holds nobody up.
+    pub async fn terminal(
+        &self,
+        size: Size,
+        command: &[u8],
+    ) -> Result<(Reader, Writer), OpenError> {
+        for _ in 0..STALE {
+            if let Ok((reader, writer)) = self.open().await?.terminal(size, command).await {
+                reader.seclude();
+                return Ok((reader, writer));
+            }
+        }
+        Err(OpenError::Lost)
+    }
+
+    /// Sends a signal to what has the keyboard of the terminal that the marker's processes are on.
+    /// False where nobody could look, or nothing may be signalled.
+    pub async fn signal_foreground(&self, marker: &str, signal: &str) -> bool {
+        end::signal_foreground(self, marker, signal).await
+    }
+
+    /// What has the keyboard of the terminal that the marker's processes are on; `None` where nobody
+    /// could look.
+    pub async fn look(&self, marker: &str) -> Option<Look> {
+        look::look(self, marker).await
+    }
+
     /// Ends every process on the target that carries one of the markers (`SGW_EXEC=` in its
     /// environment or command line), and the sessions that such a process leads. Takes six seconds
     /// at most. Keep reading the channels meanwhile: this one may share a connection with them.
     pub async fn end_processes(&self, markers: &[String]) -> RemoteEnd {
         end::end_processes(self, markers).await
+    }
+
+    /// Whether no connection is left, and none can be made without a person.
+    pub fn needs_login(&self) -> bool {
+        let mut supply = self.lock();
+        supply.forget_lost();
+        supply.needs_login()
+    }
+
+    /// The machines at which a person had to answer something when it was last logged in.
+    pub fn asked_at(&self) -> Vec<Hop> {
+        self.lock().asked_at.clone()
+    }
+
+    /// Goes on with a new connection, and with `plan` for further ones where its login can be
+    /// repeated. A pool that was closed gives the connection back.
+    pub fn renew(&self, plan: Arc<Plan>, first: Connection) -> Result<(), Box<Connection>> {
+        let mut supply = self.lock();
+        if supply.plan.is_none() {
+            return Err(Box::new(first));
+        }
+        supply.log_in_by(plan, first.asked_at());
+        self.add(&mut supply, first);
+        self.carry_on(&mut supply);
+        Ok(())
     }
 
     /// Whether no connection is left.

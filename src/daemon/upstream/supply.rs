@@ -10,6 +10,7 @@ use super::{
     Channel, Connection, OpenError, Plan,
     slots::{MAX_SESSIONS, Need},
 };
+use crate::domain::target::Hop;
 
 /// The most connections to one target.
 const CONNECTIONS: usize = 16;
@@ -31,8 +32,8 @@ pub(super) struct Supply {
     pub plan: Option<Arc<Plan>>,
     /// What the server last said when it refused a session.
     pub refusal: Option<String>,
-    /// Whether the credential may be used for further connections.
-    reusable: bool,
+    /// Where a person had to answer something to log in.
+    pub asked_at: Vec<Hop>,
     /// Channels to have open ahead on each connection.
     ahead: usize,
     /// Channels that one connection takes, as far as we know.
@@ -56,20 +57,37 @@ pub(super) enum Order {
 }
 
 impl Supply {
-    pub fn new(plan: Arc<Plan>, reusable: bool, ahead: usize) -> Self {
+    /// Closed, until [`Supply::log_in_by`] says how to log in.
+    pub fn new(ahead: usize) -> Self {
         Self {
             connections: Vec::new(),
             waiting: VecDeque::new(),
             connecting: 0,
-            plan: Some(plan),
+            plan: None,
             refusal: None,
-            reusable,
+            asked_at: Vec::new(),
             ahead,
             limit: MAX_SESSIONS,
             shared: false,
             rest_until: None,
             turned_away: false,
         }
+    }
+
+    /// How further connections log in. What a person typed is good for one: where that was needed
+    /// there is no other, and what else it took is forgotten.
+    pub fn log_in_by(&mut self, plan: Arc<Plan>, asked_at: &[Hop]) {
+        self.plan = Some(if asked_at.is_empty() { plan } else { Arc::default() });
+        self.asked_at = asked_at.to_vec();
+    }
+
+    /// Whether only a person brings a connection back.
+    pub fn needs_login(&self) -> bool {
+        self.plan.is_some() && self.connections.is_empty() && !self.is_repeatable()
+    }
+
+    fn is_repeatable(&self) -> bool {
+        self.asked_at.is_empty()
     }
 
     /// Takes in a connection that was just made.
@@ -166,7 +184,7 @@ impl Supply {
 
     fn may_connect(&self) -> bool {
         let resting = self.rest_until.is_some_and(|until| Instant::now() < until);
-        self.reusable
+        self.is_repeatable()
             && !resting
             && !self.turned_away
             && self.connecting < HANDSHAKES
@@ -186,7 +204,7 @@ impl Supply {
     pub fn can_spare_one(&self) -> bool {
         let secluded =
             self.connections.iter().filter(|connection| connection.slots().is_secluded()).count();
-        self.reusable && !self.turned_away && secluded + 1 < CONNECTIONS
+        self.is_repeatable() && !self.turned_away && secluded + 1 < CONNECTIONS
     }
 
     /// Takes out the connections that are no longer needed. One always stays.

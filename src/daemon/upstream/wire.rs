@@ -1,14 +1,16 @@
 //! The byte stream under a connection: it can be cut from outside, and remembers how it began.
 //!
 //! russh runs a connection in a task of its own that nobody can stop while the other side keeps
-//! silent; cutting its stream does.
+//! silent; cutting its stream does. Nor does russh read while it waits for a person's answer: a
+//! [`Lookout`] does so in its place, to see when the other side hangs up.
 
 use std::{
-    future::Future,
+    collections::VecDeque,
+    future::{Future, poll_fn},
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -19,6 +21,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// Of what the other side said first, this much is kept for the error message.
 const HEARD: usize = 255;
+/// What a lookout reads ahead, in bytes. Whoever says more while it waits for an answer is not
+/// listened to until it has it.
+const AHEAD: usize = 64 * 1024;
 
 /// The first bytes that came, for telling what answers there when it is no SSH server.
 #[derive(Clone, Default)]
@@ -37,17 +42,77 @@ impl Heard {
 }
 
 pub(super) struct Wire {
-    stream: Box<dyn Duplex>,
+    line: Arc<Mutex<Line>>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     heard: Heard,
     /// How many more bytes `heard` takes.
     listening: usize,
 }
 
+struct Line {
+    stream: Box<dyn Duplex>,
+    /// Read by a lookout, to be read by russh first.
+    ahead: VecDeque<u8>,
+    /// A lookout has found the end; an error is russh's to find.
+    ended: bool,
+}
+
+/// Sees the end of a stream that nobody reads at the moment.
+#[derive(Clone)]
+pub(super) struct Lookout(Weak<Mutex<Line>>);
+
+impl Lookout {
+    /// Returns when the other side has hung up.
+    pub async fn ended(&self) {
+        poll_fn(|context| match self.0.upgrade() {
+            Some(line) => lock(&line).poll_ended(context),
+            None => Poll::Ready(()),
+        })
+        .await
+    }
+}
+
+impl Line {
+    fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut space = [0; 4096];
+        while !self.ended && self.ahead.len() < AHEAD {
+            let mut buffer = ReadBuf::new(&mut space);
+            match ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => self.ahead.extend(buffer.filled()),
+                Ok(()) | Err(_) => self.ended = true,
+            }
+        }
+        if self.ended { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() {
+            return match self.ended {
+                true => Poll::Ready(Ok(())),
+                false => Pin::new(&mut self.stream).poll_read(context, buffer),
+            };
+        }
+        let (first, _) = self.ahead.as_slices();
+        let size = first.len().min(buffer.remaining());
+        buffer.put_slice(&first[..size]);
+        self.ahead.drain(..size);
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn lock(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
+    line.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Wire {
     pub fn new(stream: impl Duplex + 'static, cut: CancellationToken) -> Self {
+        let line = Line { stream: Box::new(stream), ahead: VecDeque::new(), ended: false };
         Self {
-            stream: Box::new(stream),
+            line: Arc::new(Mutex::new(line)),
             cut: Box::pin(cut.cancelled_owned()),
             heard: Heard::default(),
             listening: HEARD,
@@ -56,6 +121,10 @@ impl Wire {
 
     pub fn heard(&self) -> Heard {
         self.heard.clone()
+    }
+
+    pub fn lookout(&self) -> Lookout {
+        Lookout(Arc::downgrade(&self.line))
     }
 
     fn is_cut(&mut self, context: &mut Context<'_>) -> Result<(), io::Error> {
@@ -74,7 +143,7 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         self.is_cut(context)?;
         let before = buffer.filled().len();
-        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let outcome = lock(&self.line).poll_read(context, buffer);
         let new = &buffer.filled()[before..];
         if self.listening > 0 && !new.is_empty() {
             self.heard.add(new);
@@ -91,16 +160,16 @@ impl AsyncWrite for Wire {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.is_cut(context)?;
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        Pin::new(&mut lock(&self.line).stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.is_cut(context)?;
-        Pin::new(&mut self.stream).poll_flush(context)
+        Pin::new(&mut lock(&self.line).stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.is_cut(context)?;
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        Pin::new(&mut lock(&self.line).stream).poll_shutdown(context)
     }
 }

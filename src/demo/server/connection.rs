@@ -6,13 +6,14 @@ use std::{
 };
 
 use russh::{
-    Channel, ChannelId, ChannelOpenFailure,
+    Channel, ChannelId, ChannelOpenFailure, MethodKind,
     server::{
         Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
     },
 };
+use tokio::net::TcpStream;
 
-use super::{House, Oddness, Question, Wire, exec};
+use super::{House, Oddness, Round, Wire, exec};
 
 /// Channels a connection may have open at once.
 const MOST_CHANNELS: usize = 1024;
@@ -23,11 +24,13 @@ pub(super) struct Connection {
     /// Opened, and not yet turned into a command.
     idle: HashMap<ChannelId, Channel<Msg>>,
     open: usize,
+    /// Which round of its interview comes next.
+    round: usize,
 }
 
 impl Connection {
     pub(super) fn new(house: Arc<House>, wire: Arc<Wire>) -> Self {
-        Self { house, wire, idle: HashMap::new(), open: 0 }
+        Self { house, wire, idle: HashMap::new(), open: 0, round: 0 }
     }
 
     fn offered(&self) {
@@ -78,7 +81,14 @@ impl Handler for Connection {
         key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, russh::Error> {
         let right = self.house.account.key.as_ref();
-        Ok(self.verdict(user, right.is_some_and(|k| k.key_data() == key.public_key.key_data())))
+        let right = right.is_some_and(|k| k.key_data() == key.public_key.key_data());
+        match (&self.house.oddness, self.verdict(user, right)) {
+            (Oddness::Asks(_), Auth::Accept) => {
+                let next = [MethodKind::KeyboardInteractive][..].into();
+                Ok(Auth::Reject { proceed_with_methods: Some(next), partial_success: true })
+            }
+            (_, verdict) => Ok(verdict),
+        }
     }
 
     async fn auth_keyboard_interactive<'a>(
@@ -87,11 +97,25 @@ impl Handler for Connection {
         _submethods: &str,
         response: Option<Response<'a>>,
     ) -> Result<Auth, russh::Error> {
-        let Oddness::Asks(questions) = &self.house.oddness else { return Ok(Auth::reject()) };
-        let Some(answers) = response else { return Ok(ask(questions)) };
-        self.offered();
-        let right = answers.eq(questions.iter().map(|question| question.answer.as_bytes()));
-        Ok(self.verdict(user, right))
+        let house = Arc::clone(&self.house);
+        let Oddness::Asks(interview) = &house.oddness else { return Ok(Auth::reject()) };
+        let Some(answers) = response else {
+            self.round = 0;
+            return Ok(interview.rounds.first().map_or_else(Auth::reject, ask));
+        };
+        let Some(asked) = interview.rounds.get(self.round) else { return Ok(Auth::reject()) };
+        if !asked.questions.is_empty() {
+            self.offered();
+        }
+        if !answers.eq(asked.questions.iter().map(|question| question.answer.as_bytes())) {
+            return Ok(Auth::reject());
+        }
+        let last = self.round + 1 == interview.rounds.len();
+        self.round += usize::from(!last);
+        match interview.rounds.get(self.round) {
+            Some(next) if !last || interview.for_ever => Ok(ask(next)),
+            _ => Ok(self.verdict(user, true)),
+        }
     }
 
     async fn auth_succeeded(&mut self, _session: &mut Session) -> Result<(), russh::Error> {
@@ -115,6 +139,31 @@ impl Handler for Connection {
         self.open += 1;
         self.idle.insert(channel.id(), channel);
         reply.accept().await;
+        Ok(())
+    }
+
+    /// As a jump host does.
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        _originator: &str,
+        _originator_port: u32,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        let port = u16::try_from(port).unwrap_or_default();
+        let Ok(mut there) = TcpStream::connect((host, port)).await else {
+            reply.reject(ChannelOpenFailure::ConnectFailed).await;
+            return Ok(());
+        };
+        reply.accept().await;
+        tokio::spawn(async move {
+            let mut here = channel.into_stream();
+            // Whoever hangs up first has ended it.
+            let _over = tokio::io::copy_bidirectional(&mut here, &mut there).await;
+        });
         Ok(())
     }
 
@@ -178,7 +227,8 @@ impl Handler for Connection {
     }
 }
 
-fn ask(questions: &[Question]) -> Auth {
-    let prompts = questions.iter().map(|q| (q.text.clone().into(), q.echo)).collect::<Vec<_>>();
-    Auth::Partial { name: "".into(), instructions: "".into(), prompts: prompts.into() }
+fn ask(round: &Round) -> Auth {
+    let Round { name, instructions, questions } = round.clone();
+    let prompts = questions.into_iter().map(|one| (one.text.into(), one.echo)).collect::<Vec<_>>();
+    Auth::Partial { name: name.into(), instructions: instructions.into(), prompts: prompts.into() }
 }

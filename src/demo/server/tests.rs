@@ -194,7 +194,9 @@ async fn it_asks_its_questions_and_takes_only_the_right_answers() {
     };
     let questions =
         vec![question("Password: ", false, PASSWORD), question("Code: ", true, "123456")];
-    let server = server(Oddness::Asks(questions)).await;
+    let rounds = vec![Round { questions, ..Round::default() }];
+    let interview = Interview { rounds, ..Interview::default() };
+    let server = server(Oddness::Asks(interview)).await;
     for (code, gets_in) in [("123456", true), ("000000", false)] {
         let (mut handle, _) = connect(&server).await;
         let asked = handle.authenticate_keyboard_interactive_start("demo", None).await.unwrap();

@@ -7,7 +7,7 @@ mod line;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, num::NonZeroU16};
 
 pub use line::{LONGEST_LINE, LONGEST_RAW_LINE};
 use line::{Line, Step};
@@ -26,14 +26,20 @@ pub struct Transcript {
     held: usize,
     end: u64,
     ended: bool,
+    /// Where these are a terminal's bytes.
+    width: Option<NonZeroU16>,
     /// The line that grows at the end: it says where lines begin.
     line: Line,
     begun: u64,
+    /// What comes next has nothing to do with what stands before.
+    apart: bool,
 }
 
 struct Block {
     start: u64,
     bytes: Vec<u8>,
+    /// What stands before it is another stream's.
+    apart: bool,
     /// The first place in it where reading can begin.
     entry: Option<u64>,
 }
@@ -79,9 +85,18 @@ impl Transcript {
             held: 0,
             end: 0,
             ended: false,
+            width: None,
             line: Line::default(),
             begun: 0,
+            apart: false,
         }
+    }
+
+    /// These are a terminal's bytes: lines that reach its edge go on in another row. To be set before
+    /// the first of them, and when the terminal's size changes.
+    pub fn set_width(&mut self, columns: NonZeroU16) {
+        self.width = Some(columns);
+        self.line.set_width(columns);
     }
 
     pub fn push(&mut self, mut bytes: &[u8]) {
@@ -89,9 +104,10 @@ impl Transcript {
             let full = self.blocks.back().is_none_or(|block| {
                 block.bytes.len() >= BLOCK || block.start + block.bytes.len() as u64 != self.end
             });
-            if full {
+            if full || self.apart {
                 let entry = (self.begun == self.end).then_some(self.end);
-                self.blocks.push_back(Block { start: self.end, bytes: Vec::new(), entry });
+                let apart = std::mem::take(&mut self.apart);
+                self.blocks.push_back(Block { start: self.end, bytes: Vec::new(), apart, entry });
             }
             let Some(block) = self.blocks.back_mut() else { return };
             let (now, rest) = bytes.split_at(bytes.len().min(BLOCK - block.bytes.len()));
@@ -107,6 +123,10 @@ impl Transcript {
             self.held += now.len();
             bytes = rest;
         }
+        self.forget();
+    }
+
+    fn forget(&mut self) {
         while self.held > self.cap
             && let Some(block) = self.blocks.pop_front()
         {
@@ -119,9 +139,29 @@ impl Transcript {
     pub fn gap(&mut self, bytes: u64) {
         if bytes > 0 {
             self.end += bytes;
-            self.line = Line::default();
+            self.line = Line::new(self.width);
             self.begun = self.end;
         }
+    }
+
+    /// What comes from here on is another stream, though no byte lies between: what stands before is
+    /// cut off, what follows begins a line.
+    pub fn part(&mut self) {
+        self.line = Line::new(self.width);
+        self.begun = self.end;
+        self.apart = true;
+        self.ended = false;
+    }
+
+    /// Where the line begins that is unfinished, or will be the next.
+    pub fn line_start(&self) -> u64 {
+        self.begun
+    }
+
+    /// Keeps at most so many bytes from now on.
+    pub fn shrink(&mut self, cap: usize) {
+        self.cap = cap;
+        self.forget();
     }
 
     /// Nothing more comes: an unfinished line is as finished as it will ever be.
@@ -139,10 +179,25 @@ impl Transcript {
         self.blocks.iter().find_map(|block| block.entry).unwrap_or(self.end)
     }
 
+    /// The bytes from `since` on that are still there, and where they begin.
+    pub fn raw(&self, since: u64) -> (u64, Vec<u8>) {
+        let since = since.min(self.end);
+        let (mut begin, mut raw) = (self.end, Vec::new());
+        for block in &self.blocks {
+            let skip = since.saturating_sub(block.start).min(block.bytes.len() as u64);
+            let bytes = &block.bytes[skip as usize..];
+            if !bytes.is_empty() {
+                begin = begin.min(block.start + skip);
+                raw.extend_from_slice(bytes);
+            }
+        }
+        (begin, raw)
+    }
+
     /// Lines from `since` on that `keep` wants (it sees a line's text without its end).
     pub fn read(&self, since: u64, want: Want, keep: impl Fn(&str) -> bool) -> Page {
         let since = since.min(self.end);
-        let mut reader = Reader::new(since, want, keep);
+        let mut reader = Reader::new(since, want, self.width, keep);
         if want == Want::First(0) {
             return reader.finish(self.oldest());
         }
@@ -152,7 +207,10 @@ impl Transcript {
         let Some(entry) =
             first.or_else(|| self.blocks.iter().find(readable)).and_then(|block| block.entry)
         else {
-            // A line so long that its beginning is gone: it can be read when it has ended.
+            // A line so long that its beginning is gone: its rest is missed when it has ended.
+            if self.begun > since {
+                reader.skip_to(self.begun);
+            }
             return reader.finish(self.oldest());
         };
         reader.begin(entry);
@@ -188,6 +246,7 @@ fn follow(line: &mut Line, offset: u64, byte: u8) -> Option<u64> {
 struct Reader<F> {
     keep: F,
     want: Want,
+    width: Option<NonZeroU16>,
     since: u64,
     line: Line,
     /// Where the line began, and the next byte that is expected.
@@ -202,12 +261,13 @@ struct Reader<F> {
 }
 
 impl<F: Fn(&str) -> bool> Reader<F> {
-    fn new(since: u64, want: Want, keep: F) -> Self {
+    fn new(since: u64, want: Want, width: Option<NonZeroU16>, keep: F) -> Self {
         Self {
             keep,
             want,
+            width,
             since,
-            line: Line::default(),
+            line: Line::new(width),
             begun: since,
             at: since,
             lines: VecDeque::new(),
@@ -229,11 +289,11 @@ impl<F: Fn(&str) -> bool> Reader<F> {
 
     /// Says whether to go on.
     fn block(&mut self, block: &Block) -> bool {
-        if block.start > self.at {
+        if block.start > self.at || block.apart && block.start == self.at {
             if !self.cut_off() {
                 return false;
             }
-            self.line = Line::default();
+            self.line = Line::new(self.width);
             self.skip_to(block.start);
         }
         let inside = (self.at - block.start) as usize;
@@ -268,7 +328,7 @@ impl<F: Fn(&str) -> bool> Reader<F> {
             if !self.cut_off() {
                 return;
             }
-            self.line = Line::default();
+            self.line = Line::new(self.width);
             self.skip_to(end);
         }
         if self.at <= self.since {

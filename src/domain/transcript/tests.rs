@@ -4,6 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod ring;
+mod rows;
+
 const ALL: Want = Want::First(usize::MAX);
 
 fn each(_: &str) -> bool {
@@ -207,6 +210,25 @@ fn a_gap_is_told_and_separates_lines() {
     transcript.gap(5);
     let end = transcript.read(page.cursor, ALL, each);
     assert_eq!((end.lines.len(), end.missed, end.cursor), (0, 5, transcript.cursor()));
+}
+
+#[test]
+fn what_is_parted_shares_no_line_and_no_state() {
+    let mut transcript = transcript(&[b"one\ntw\x1b]0;tit"]);
+    let end = transcript.cursor();
+    transcript.part();
+    assert_eq!((transcript.cursor(), transcript.line_start()), (end, end));
+    transcript.push(b"le\nfour\n");
+    let page = transcript.read(0, ALL, each);
+    assert_eq!((texts(&page), page.missed), (vec!["one", "tw", "le", "four"], 0));
+    let page = transcript.read(end, ALL, each);
+    assert_eq!((texts(&page), page.missed), (vec!["le", "four"], 0));
+    transcript.end();
+    transcript.part();
+    transcript.part();
+    transcript.push(b"more");
+    let page = transcript.read(end, ALL, each);
+    assert_eq!((texts(&page), page.partial), (vec!["le", "four", "more"], true));
 }
 
 /// Something printed, and what it leaves of the line.

@@ -6,6 +6,7 @@ pub mod delay;
 mod disk;
 pub mod frames;
 mod key;
+mod live;
 mod odd;
 mod outcome;
 mod process;
@@ -16,7 +17,8 @@ mod user;
 
 pub use disk::SmallDisk;
 pub use key::{Form, Key, tool};
-pub use odd::{OddServer, PASSWORD};
+pub use live::Live;
+pub use odd::{OddServer, PASSWORD, round};
 pub use outcome::Outcome;
 pub use process::{
     Running, eventually, is_alive, processes_naming, processes_with_files_under, signal,

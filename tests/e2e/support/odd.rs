@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use sgw::{
-    demo::server::{Account, Oddness, Question, Server},
+    demo::server::{Account, Interview, Oddness, Question, Round, Server},
     domain::secret::Secret,
 };
 use tempfile::TempDir;
@@ -52,12 +52,13 @@ impl OddServer {
 
     /// Only keyboard-interactive, with these questions: (text, echo, right answer).
     pub fn asking(questions: &[(&str, bool, &str)]) -> Self {
-        let question = |&(text, echo, answer): &(&str, bool, &str)| Question {
-            text: text.into(),
-            echo,
-            answer: answer.into(),
-        };
-        Self::start(Oddness::Asks(questions.iter().map(question).collect()))
+        Self::interviewing(&[questions], false)
+    }
+
+    /// These questions, round after round; after its account's key where that is asked.
+    pub fn interviewing(rounds: &[&[(&str, bool, &str)]], after_key: bool) -> Self {
+        let rounds = rounds.iter().map(|questions| round(questions)).collect();
+        Self::start(Oddness::Asks(Interview { after_key, rounds, for_ever: false }))
     }
 
     /// What the server itself counted.
@@ -73,6 +74,16 @@ impl OddServer {
     pub fn stop(&mut self) {
         self.server = None;
     }
+}
+
+/// (text, echo, right answer) each.
+pub fn round(questions: &[(&str, bool, &str)]) -> Round {
+    let question = |&(text, echo, answer): &(&str, bool, &str)| Question {
+        text: text.into(),
+        echo,
+        answer: answer.into(),
+    };
+    Round { questions: questions.iter().map(question).collect(), ..Round::default() }
 }
 
 impl Drop for OddServer {

@@ -25,7 +25,12 @@ pub fn eventually(what: &str, mut claim: impl FnMut() -> bool) {
 /// Whether a process runs. One that has ended and waits to be collected does not.
 pub fn is_alive(pid: u32) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    !matches!(after_name(&stat).first(), Some(&"Z" | &"X") | None)
+    match after_name(&stat).first() {
+        // A killed process still holds its files while one of its threads has not ended.
+        Some(&"Z") => fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|task| task.count() > 1),
+        Some(&"X") | None => false,
+        Some(_) => true,
+    }
 }
 
 /// The processes that carry `word` on their command line or in their environment, but not this one.

@@ -110,7 +110,7 @@ pub async fn look<'a>(
     let looked = async {
         let mut connection = proven.connect().await?;
         let question = connection.call(&Request::Question { id: id.clone() }).await?;
-        Approval::of(context, question, answers).await
+        Approval::of(context, &proven, question, answers).await
     };
     let approval = looked.await.map(Box::new).map_err(told);
     Answer::Looked { id, approval }

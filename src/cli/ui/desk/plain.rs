@@ -205,7 +205,7 @@ impl Plain<'_> {
 
     async fn look(&self, id: &str) -> Result<Approval<'_>, Stop> {
         let question = self.call(&Request::Question { id: id.to_owned() }).await?;
-        Approval::of(self.context, question, self.answers).await
+        Approval::of(self.context, &self.proven, question, self.answers).await
     }
 
     /// Shows it, asks once more, and gives it.
@@ -219,7 +219,7 @@ impl Plain<'_> {
         self.prove().await?;
         let (context, answers) = (self.context, self.answers);
         let mut connection = self.proven.connect().await?.read_ahead();
-        let approval = Approval::look(context, &mut connection, &id, answers).await?;
+        let approval = Approval::look(context, &self.proven, &mut connection, &id, answers).await?;
         let question = format!("Type yes to {what}:");
         let typed = prompt::line(&question, true).await.map_err(super::terminal)?;
         if typed.expose().trim() != "yes" {

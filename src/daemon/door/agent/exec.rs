@@ -18,8 +18,9 @@ use crate::{
         },
     },
     domain::{
-        action,
+        action::{self, Action},
         bytes::Bytes,
+        capability::Capability,
         id::{Id, Kind, prefix_kind},
         shell,
     },
@@ -35,6 +36,8 @@ type Sent = Result<(), Gone>;
 
 /// How often one who waits for a paused session looks at it.
 const LOOK: Duration = Duration::from_secs(2);
+/// Longer than any call lives.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// How long a command that another call just started may take to be seen.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 
@@ -48,11 +51,14 @@ impl Caller {
     ) -> Result<Sent, Failure> {
         let session = self.parts.sessions.to_use(&asked.session, self.identity())?;
         session.collected();
-        self.check_paused(&session)?;
+        self.check_stopped(&session)?;
         let orphan = asked.orphan_ms.map_or(ORPHAN, Duration::from_millis);
         let (stdin, no_ask) = (asked.stdin, asked.no_ask);
         let wait = asked.wait_ms.map(Duration::from_millis);
+        let over = wait.map(|wait| Instant::now() + wait);
         let action = self.read_exec(asked, &session)?;
+        self.logged_in(number, &session, Capability::Exec, no_ask, over).await?;
+        self.check_paused(&session)?;
         let (grant, place) = (session.grant(), session.place());
         let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
         let verdict = self.parts.desk.judge_exec(&self.asker, &ground, action, no_ask)?;
@@ -63,13 +69,18 @@ impl Caller {
                     self.announce(&id).await?;
                 }
                 self.say_waiting(number, &id, view::Kind::Command).await;
-                match self.parts.desk.wait(self.identity(), &id, wait).await? {
+                let waiting = self.parts.desk.wait(self.identity(), &id, wait);
+                match Self::unless_taken(&session, &id, waiting).await? {
                     Outcome::Ran(exec) => {
                         return self.follow_later(number, &exec, wait, control).await;
                     }
                     _ => {
                         // The yes is kept: `sgw wait` comes back for it.
-                        self.check_paused(&session).map_err(|paused| paused_until(paused, &id))?;
+                        let stopped = self.check_stopped(&session);
+                        stopped.map_err(|stopped| stopped_until(stopped, &id))?;
+                        let logged_in =
+                            self.logged_in(number, &session, Capability::Exec, no_ask, over);
+                        logged_in.await.map_err(|failure| still_held(failure, &id))?;
                         (self.permit_approved(&id, &session)?, Some(id))
                     }
                 }
@@ -80,15 +91,24 @@ impl Caller {
         Ok(follow(&self.outbox, number, exec, control.clone(), caller).await)
     }
 
-    fn check_paused(&self, session: &Session) -> Result<(), Failure> {
-        let target = session.target();
-        let names = [session.id.as_str(), &target, &session.asked.host];
+    pub(super) fn check_paused(&self, session: &Session) -> Result<(), Failure> {
+        let names = session.names();
         let checked = self.parts.desk.pauses.check(self.identity(), &names);
-        checked.map_err(|paused| paused_until(paused, &session.id))
+        checked.map_err(|paused| stopped_until(paused, &session.id))
     }
 
-    /// Stays while the session is paused, at most until `over`.
-    async fn goes_on(&self, session: &Session, over: Option<Instant>) -> Result<(), Failure> {
+    /// Refuses what an agent does while it is paused or the operator has the keyboard.
+    pub(super) fn check_stopped(&self, session: &Session) -> Result<(), Failure> {
+        self.check_paused(session)?;
+        session.keyboard.check_agent(&session.id)
+    }
+
+    /// Stays while the session is paused or the operator has the keyboard, at most until `over`.
+    pub(super) async fn goes_on(
+        &self,
+        session: &Session,
+        over: Option<Instant>,
+    ) -> Result<(), Failure> {
         loop {
             let lifted = self.parts.desk.pauses.lifted();
             tokio::pin!(lifted);
@@ -96,19 +116,31 @@ impl Caller {
             if let Some(why) = session.over() {
                 return Err(why.about(&session.id));
             }
-            let paused = match self.check_paused(session) {
+            let mut changes = session.keyboard.changes();
+            let stopped = match self.check_stopped(session) {
                 Ok(()) => return Ok(()),
-                Err(paused) => paused,
+                Err(stopped) => stopped,
             };
             if over.is_some_and(|over| Instant::now() >= over) {
-                return Err(paused);
+                return Err(stopped);
             }
             // The session's end wakes nobody: look again now and then.
             let next = Instant::now() + LOOK;
             tokio::select! {
                 () = lifted => {}
+                _ = changes.changed() => {}
                 () = sleep_until(over.map_or(next, |over| over.min(next))) => {}
             }
+        }
+    }
+
+    /// Stays while the operator has the keyboard, at most until `over`.
+    async fn back_to_exec(&self, session: &Session, over: Option<Instant>) -> Result<(), Failure> {
+        let never = Instant::now() + LONGEST;
+        tokio::select! {
+            biased;
+            () = session.keyboard.agents() => Ok(()),
+            () = sleep_until(over.unwrap_or(never)) => session.keyboard.check_agent(&session.id),
         }
     }
 
@@ -133,13 +165,19 @@ impl Caller {
         match prefix_kind(&wait.id) {
             Some(Kind::Request) => self.wait_for_request(number, &wait.id, limit, control).await,
             Some(Kind::Exec) => {
-                let (_, exec) = self.parts.sessions.exec(&wait.id, Some(self.identity()))?;
+                let (session, exec) = self.parts.sessions.exec(&wait.id, Some(self.identity()))?;
+                if exec.is_running() && session.over().is_none() {
+                    let over = limit.map(|limit| Instant::now() + limit);
+                    let back = self.back_to_exec(&session, over).await;
+                    back.map_err(|stopped| stopped_until(stopped, &exec.id))?;
+                }
                 Ok(self.follow_exec(number, exec, limit, control).await)
             }
             Some(Kind::Session) => {
                 let session = self.parts.sessions.to_use(&wait.id, self.identity())?;
-                self.goes_on(&session, limit.map(|limit| Instant::now() + limit)).await?;
-                Ok(self.outbox.answer(number, value(&session.shown())).await)
+                let over = limit.map(|limit| Instant::now() + limit);
+                self.back_again(number, &session, over).await?;
+                Ok(self.outbox.answer(number, value(&self.parts.shown(&session))).await)
             }
             Some(Kind::Job) | None => Err(Failure::new(
                 Code::UsageId,
@@ -158,11 +196,27 @@ impl Caller {
     ) -> Result<Sent, Failure> {
         let id = self.parts.desk.find(word, Some(self.identity()))?;
         let over = limit.map(|limit| Instant::now() + limit);
-        let Some(exec) = self.parts.desk.command(&id, self.identity())? else {
-            let session = self.collect(&id, limit).await?;
-            return Ok(self.outbox.answer(number, value(&session)).await);
+        let exec = match self.parts.desk.action(&id, self.identity())? {
+            Action::Exec(exec) => exec,
+            Action::Input(input) => {
+                let typed = self.wait_for_input(number, &id, &input.session, over).await?;
+                return Ok(self.outbox.answer(number, value(&typed)).await);
+            }
+            Action::Handoff(_) => {
+                let returned = self.handed_back(&id, limit).await?;
+                return Ok(self.outbox.answer(number, value(&returned)).await);
+            }
+            Action::Access(_) | Action::Login(_) => {
+                let session = self.collect(&id, limit).await?;
+                return Ok(self.outbox.answer(number, value(&session)).await);
+            }
         };
-        match self.parts.desk.wait(self.identity(), &id, limit).await? {
+        let waiting = self.parts.desk.wait(self.identity(), &id, limit);
+        let outcome = match self.parts.sessions.to_use(exec.session.as_str(), self.identity()) {
+            Ok(session) => Self::unless_taken(&session, &id, waiting).await?,
+            Err(_over) => waiting.await?,
+        };
+        match outcome {
             Outcome::Ran(exec) => self.follow_later(number, &exec, limit, control).await,
             _ if exec.stdin => Err(Failure::new(
                 Code::RequestClosed,
@@ -172,11 +226,10 @@ impl Caller {
             .about(&id)),
             _ => {
                 let session = self.parts.sessions.to_use(exec.session.as_str(), self.identity())?;
-                let held = |failure: Failure| match failure.code {
-                    Code::ControlPaused => paused_until(failure, &id),
-                    _ => failure,
-                };
+                let held = |failure| still_held(failure, &id);
                 self.goes_on(&session, over).await.map_err(held)?;
+                let logged_in = self.logged_in(number, &session, Capability::Exec, false, over);
+                logged_in.await.map_err(held)?;
                 let permit = self.permit_approved(&id, &session)?;
                 let exec = self.parts.sessions.run(&session, permit, Some(id), ORPHAN).await?;
                 Ok(self.follow_exec(number, exec, limit, control).await)
@@ -219,8 +272,12 @@ impl Caller {
         word: &str,
         signal: &str,
     ) -> Result<serde_json::Value, Failure> {
-        let (_, exec) = self.parts.sessions.exec(word, Some(self.identity()))?;
         let name = signal.strip_prefix("SIG").unwrap_or(signal).to_ascii_uppercase();
+        if prefix_kind(word) != Some(Kind::Exec) {
+            return self.signal_terminal(word, &name).await;
+        }
+        let (session, exec) = self.parts.sessions.exec(word, Some(self.identity()))?;
+        let _turn = session.keyboard.turn(&session.id)?;
         match name.as_str() {
             "INT" | "TERM" | "QUIT" | "HUP" | "KILL" => exec.stop(Stop::Cancelled),
             "EOF" => {
@@ -228,7 +285,8 @@ impl Caller {
                 let _said = exec.stdin.push(Vec::new());
             }
             "TSTP" | "CONT" | "USR1" | "USR2" => {
-                if !exec.signal(&name).await {
+                let sent = session.keyboard.write(&session.id, exec.signal(&name)).await?;
+                if !sent {
                     return Err(Failure::new(
                         Code::ExecUnknown,
                         format!("{} has ended", exec.id),
@@ -297,8 +355,18 @@ impl Caller {
 }
 
 /// `sgw wait` with this id stays until it goes on.
-fn paused_until(paused: Failure, id: &Id) -> Failure {
-    Failure { hint: format!("sgw wait {id}"), ..paused.about(id) }
+pub(super) fn stopped_until(stopped: Failure, id: &Id) -> Failure {
+    Failure { hint: format!("sgw wait {id}"), ..stopped.about(id) }
+}
+
+/// What holds a command up whose yes is kept: waiting for the yes is waiting for that too.
+pub(super) fn still_held(failure: Failure, id: &Id) -> Failure {
+    match failure.code {
+        Code::ControlPaused | Code::ControlOperator | Code::RequestPending => {
+            stopped_until(failure, id)
+        }
+        _ => failure,
+    }
 }
 
 fn not_a_command(error: &shell::ShellError) -> Failure {

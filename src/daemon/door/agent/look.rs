@@ -1,14 +1,20 @@
 //! Looking at what is the caller's own, and closing it.
 
+use std::collections::BTreeMap;
+
 use super::Caller;
 use crate::{
     daemon::{
         door::link::{Gone, to_its_end, value},
         reading,
     },
+    domain::{
+        capability::Capabilities,
+        id::{Kind, prefix_kind},
+    },
     protocol::{
         agent,
-        error::Failure,
+        error::{Code, Failure},
         view::{self, ExecShown, Reach, Thing},
     },
 };
@@ -28,6 +34,7 @@ impl Caller {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             sessions,
             requests,
+            paused: self.parts.desk.pauses.check::<&str>(self.identity(), &[]).is_err(),
             hint,
         }
     }
@@ -48,23 +55,19 @@ impl Caller {
 
     pub(super) fn whoami(&self) -> view::Whoami {
         let identity = self.identity();
-        let targets = self
-            .parts
-            .sessions
-            .everyone()
-            .into_iter()
-            .filter(|session| session.owner == *identity && session.over().is_none())
-            .map(|session| Reach {
-                name: session.target(),
-                capabilities: session.grant().capabilities,
-                standing: false,
-            })
-            .collect();
+        // Two sessions on one target are one reach.
+        let mut reach = BTreeMap::<String, Capabilities>::new();
+        for session in self.parts.sessions.everyone() {
+            if session.owner == *identity && session.over().is_none() {
+                reach.entry(session.target()).or_default().extend(session.grant().capabilities);
+            }
+        }
+        let reached = |(name, capabilities)| Reach { name, capabilities, standing: false };
         view::Whoami {
             identity: identity.to_string(),
             uid: identity.uid,
             token: identity.token.as_ref().map(ToString::to_string),
-            targets,
+            targets: reach.into_iter().map(reached).collect(),
         }
     }
 
@@ -85,13 +88,34 @@ impl Caller {
     }
 
     pub(super) async fn output(&self, number: u32, asked: agent::Output) -> Result<(), Gone> {
-        let answer = match self.parts.sessions.exec(&asked.id, Some(self.identity())) {
-            Ok((_, exec)) => reading::read(&exec, &asked, &self.outbox, number)
-                .await
-                .and_then(|page| value(&page)),
-            Err(failure) => Err(failure),
+        let answer = match prefix_kind(&asked.id) {
+            Some(Kind::Exec) => self.output_of_exec(number, &asked).await,
+            _ => self.output_of_session(number, &asked).await,
         };
-        self.outbox.answer(number, answer).await
+        self.outbox.answer(number, answer.and_then(|page| value(&page))).await
+    }
+
+    async fn output_of_exec(
+        &self,
+        number: u32,
+        asked: &agent::Output,
+    ) -> Result<view::Output, Failure> {
+        let (_, exec) = self.parts.sessions.exec(&asked.id, Some(self.identity()))?;
+        reading::read_exec(&exec, asked, &self.outbox, number).await
+    }
+
+    async fn output_of_session(
+        &self,
+        number: u32,
+        asked: &agent::Output,
+    ) -> Result<view::Output, Failure> {
+        let session = self.parts.sessions.to_see(&asked.id, Some(self.identity()))?;
+        let pty = session.open_pty().ok_or_else(|| {
+            let message = format!("nothing was typed into {} yet: it has no terminal", session.id);
+            let hint = format!("sgw input {} TEXT opens it; sgw exec needs none", session.id);
+            Failure::new(Code::OutputGone, message, hint).about(&session.id)
+        })?;
+        reading::read_pty(&session, &pty, asked, &self.outbox, number).await
     }
 }
 

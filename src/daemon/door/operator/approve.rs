@@ -2,29 +2,26 @@
 
 use std::sync::Arc;
 
-use russh::keys::HashAlg;
-
-use super::{Operator, ask::HostKeyQuestion, whole};
+use super::{Operator, way::incomplete, whole};
 use crate::{
     daemon::{
         Parts, audit,
         desk::Permit,
         door::link::to_its_end,
         session::{self, Session},
-        upstream::{self, Agent, Credential, HopPlan, Hosts, Plan, Pool, PoolOptions, RemoteEnd},
+        upstream::{self, Hosts, Pool, PoolOptions, RemoteEnd},
     },
     domain::{
         action::Access,
         digest::Digest,
         grant::Grant,
         id::{Id, Kind as IdKind},
-        key,
         record::Kind as RecordKind,
         target::Route,
     },
     protocol::{
         error::{Code, Failure},
-        operator::{self, Approve, Way},
+        operator::Approve,
         view::{self, Decided, RequestStatus},
     },
 };
@@ -41,10 +38,20 @@ impl Operator {
         let id = whole(&approve.id)?;
         let shown = self.parts.desk.show(id.as_str(), None, |id| self.parts.session_shown(id))?;
         let session = match shown.kind {
+            view::Kind::Handoff => {
+                let session = shown.session.unwrap_or_default();
+                return Err(Failure::new(
+                    Code::UsageArguments,
+                    format!("{id} asks you to the keyboard; a yes alone does nothing"),
+                    format!("sgw attach {session}"),
+                )
+                .about(id));
+            }
             view::Kind::Command => {
                 self.approve_command(&id, &approve.digest).await?;
                 None
             }
+            view::Kind::Login => Some(self.approve_login(number, &id, approve).await?),
             _ => Some(self.approve_access(number, &id, approve).await?),
         };
         crate::daemon::door::link::value(&Decided {
@@ -58,7 +65,7 @@ impl Operator {
     async fn approve_command(&self, id: &Id, shown: &Digest) -> Result<(), Failure> {
         let parts = &self.parts;
         parts.desk.check_shown(id, shown, self.number)?;
-        parts.desk.decides(id, self.who());
+        parts.desk.decides(id, self.told());
         let kind = RecordKind::CommandApproved;
         audit::approved(&parts.evidence, kind, id, shown, None, &[], None).await?;
         parts.desk.approved(id, shown, None)
@@ -68,8 +75,8 @@ impl Operator {
         let shown = approve.digest;
         let terms = approve.terms.clone().ok_or_else(|| incomplete("what is given"))?;
         let permit = self.parts.desk.permit_access(id, &shown, &terms, self.number)?;
-        self.parts.desk.decides(id, self.who());
-        let broken_off = BrokenOff(Some((self.parts.clone(), id.clone())));
+        self.parts.desk.decides(id, self.told());
+        let broken_off = BrokenOff::watch(&self.parts, id);
         let outcome = self.give(number, id, permit, approve).await;
         broken_off.no();
         match outcome {
@@ -125,22 +132,15 @@ impl Operator {
             .await?;
         let hops = route.hops().to_vec();
         let known = hops.iter().cloned().zip(way.known).collect();
-        let question =
-            HostKeyQuestion { questions: self.questions.clone(), request: number, id: id.clone() };
-        let ask = approve.interactive.then(|| Arc::new(question) as Arc<dyn upstream::AskOperator>);
+        let asking = self.asking(number, id, approve.interactive);
+        let ask = asking.clone().map(|asking| asking as Arc<dyn upstream::AskOperator>);
         let how = format!("approved {id}");
         let hosts =
             Arc::new(Hosts::asking(parts.vault.clone(), known, approve.accept_host_keys, ask, how));
-        let first = match upstream::connect(&plan, hosts.clone()).await {
-            // The person took longer than the server waits for a login: the key is pinned now.
-            Err(error) if error.hung_up_at_login() => upstream::connect(&plan, hosts.clone()).await,
-            first => first,
-        };
-        let first = first.map_err(|error| upstream::failure(&error))?;
+        let first = self.connect(&plan, &hosts, asking.as_ref()).await?;
         let host_keys = hosts.fingerprints(&hops);
-        let options = PoolOptions { reusable: true, ahead: AHEAD };
         let pinned = Arc::new(Hosts::pinned(parts.vault.clone()));
-        let pool = Pool::new(Arc::new(plan), pinned, first, options);
+        let pool = Pool::new(Arc::new(plan), pinned, first, PoolOptions { ahead: AHEAD });
         self.end_what_was_left(&route, &pool).await;
         let session_id = parts.ids.next(IdKind::Session)?;
         let owner = parts.desk.owner(id)?;
@@ -198,84 +198,18 @@ impl Operator {
             tracing::error!(code = %failure.code, "an end was not recorded");
         }
     }
-
-    /// The plan to connect by, and the names of its credentials for the record.
-    async fn plan(&self, way: &Way) -> Result<(Plan, Vec<Vec<String>>), Failure> {
-        let hops = way.route.hops();
-        if way.credentials.len() != hops.len() || way.known.len() != hops.len() {
-            return Err(incomplete("what to log in with at each hop"));
-        }
-        let mut agents = Vec::new();
-        for descriptor in self.passed.take() {
-            let stream = std::os::unix::net::UnixStream::from(descriptor);
-            let agent =
-                Agent::from_std(stream).map_err(|_| incomplete("a usable ssh-agent socket"))?;
-            agents.push(agent);
-        }
-        let mut plan = Plan { hops: Vec::new() };
-        let mut named = Vec::new();
-        for (hop, wanted) in hops.iter().zip(&way.credentials) {
-            let mut credentials = Vec::new();
-            let mut names = Vec::new();
-            for one in wanted {
-                let (credential, name) = self.credential(one, &agents).await?;
-                credentials.push(Arc::new(credential));
-                names.push(name);
-            }
-            plan.hops.push(HopPlan { hop: hop.clone(), credentials });
-            named.push(names);
-        }
-        Ok((plan, named))
-    }
-
-    async fn credential(
-        &self,
-        wanted: &operator::Credential,
-        agents: &[Agent],
-    ) -> Result<(Credential, String), Failure> {
-        match wanted {
-            operator::Credential::Password { secret } => {
-                let password = self
-                    .take_secret(*secret)?
-                    .into_text()
-                    .ok_or_else(|| incomplete("a password in UTF-8"))?;
-                Ok((Credential::Password(password), "password".into()))
-            }
-            operator::Credential::Key { secret, fingerprint } => {
-                let key = key::parse(&self.take_secret(*secret)?)
-                    .map_err(|error| incomplete(&format!("a usable key ({error})")))?;
-                let is = key.public_key().fingerprint(HashAlg::Sha256).to_string();
-                if is != *fingerprint {
-                    return Err(incomplete("the key that was shown"));
-                }
-                Ok((Credential::Key(Arc::new(key)), format!("key {fingerprint}")))
-            }
-            operator::Credential::Agent { socket, fingerprint } => {
-                let agent = usize::try_from(*socket).ok().and_then(|at| agents.get(at));
-                let agent = agent.ok_or_else(|| incomplete("the ssh-agent's socket"))?;
-                let keys = tokio::time::timeout(std::time::Duration::from_secs(5), agent.keys())
-                    .await
-                    .map_err(|_| incomplete("an ssh-agent that answers"))?
-                    .map_err(|_| incomplete("an ssh-agent that answers"))?;
-                let is = |key: &upstream::AgentKey| {
-                    key.public_key().fingerprint(HashAlg::Sha256).to_string() == *fingerprint
-                };
-                let (key, _) = keys
-                    .into_iter()
-                    .find(|(key, _)| is(key))
-                    .ok_or_else(|| incomplete("the ssh-agent's key that was shown"))?;
-                Ok((Credential::Agent(key), format!("agent key {fingerprint}")))
-            }
-        }
-    }
 }
 
 /// Records that the operator went away in the middle of giving access: the yes is on record
 /// already, and nothing came of it.
-struct BrokenOff(Option<(Arc<Parts>, Id)>);
+pub(super) struct BrokenOff(Option<(Arc<Parts>, Id)>);
 
 impl BrokenOff {
-    fn no(mut self) {
+    pub fn watch(parts: &Arc<Parts>, id: &Id) -> Self {
+        Self(Some((parts.clone(), id.clone())))
+    }
+
+    pub fn no(mut self) {
         self.0 = None;
     }
 }
@@ -288,12 +222,4 @@ impl Drop for BrokenOff {
             audit::approval_failed(&parts.evidence, &id, &failure).await;
         });
     }
-}
-
-fn incomplete(what: &str) -> Failure {
-    Failure::new(
-        Code::RequestCredential,
-        format!("the approval lacks {what}"),
-        "give --identity FILE, --password-file FILE or --use-agent",
-    )
 }

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -15,9 +15,9 @@ use super::Operator;
 use crate::{
     daemon::{
         door::link::Outbox,
-        upstream::{Answer, AskOperator},
+        upstream::{Answer, AskOperator, Typed},
     },
-    domain::{hostkey::Unknown, id::Id, target::Hop},
+    domain::{hostkey::Unknown, id::Id, secret::Secret, target::Hop},
     protocol::{
         error::Failure,
         operator::{self, Ask, Event, Question},
@@ -28,6 +28,7 @@ use crate::{
 pub enum Reply {
     Yes,
     No,
+    Text(Secret<Vec<u8>>),
 }
 
 /// The questions of one connection.
@@ -102,23 +103,27 @@ impl Operator {
         Ok(match reply {
             operator::Reply::Yes => Reply::Yes,
             operator::Reply::No => Reply::No,
-            // No question takes one yet: not used, and wiped.
-            operator::Reply::Secret(number) => {
-                drop(self.take_secret(number)?);
-                Reply::No
-            }
+            operator::Reply::Secret(number) => Reply::Text(self.take_secret(number)?),
         })
     }
 }
 
-/// Asks about host keys within one approval.
-pub struct HostKeyQuestion {
+/// Asks within one approval.
+pub struct Asking {
     pub questions: Questions,
     pub request: u32,
     pub id: Id,
+    /// Whether a server's own question was put to the operator.
+    pub quoted: AtomicBool,
 }
 
-impl AskOperator for HostKeyQuestion {
+impl Asking {
+    pub fn has_quoted(&self) -> bool {
+        self.quoted.load(Ordering::Relaxed)
+    }
+}
+
+impl AskOperator for Asking {
     fn accepts<'a>(
         &'a self,
         hop: &'a Hop,
@@ -137,8 +142,20 @@ impl AskOperator for HostKeyQuestion {
             };
             match self.questions.ask(self.request, &self.id, hop, ask).await {
                 Some(Reply::Yes) => Answer::Yes,
-                Some(Reply::No) => Answer::No,
+                Some(Reply::No | Reply::Text(_)) => Answer::No,
                 None => Answer::NotAsked,
+            }
+        })
+    }
+
+    fn answers<'a>(&'a self, hop: &'a Hop, text: &'a str, echo: bool) -> BoxFuture<'a, Typed> {
+        Box::pin(async move {
+            self.quoted.store(true, Ordering::Relaxed);
+            let ask = Ask::Text { text: text.to_owned(), echo };
+            match self.questions.ask(self.request, &self.id, hop, ask).await {
+                Some(Reply::Text(answer)) => answer.into_text().map_or(Typed::No, Typed::Text),
+                Some(Reply::Yes | Reply::No) => Typed::No,
+                None => Typed::NotAsked,
             }
         })
     }

@@ -34,7 +34,7 @@ impl Operator {
                 Ok(Value::Null)
             }
             Some(false) => {
-                audit::pin_failed(&self.parts.evidence, &self.who()).await?;
+                audit::pin_failed(&self.parts.evidence, &self.told()).await?;
                 Err(wrong("that is not the PIN", "try again"))
             }
             None => Err(wrong("no PIN is set", "prove it with the passphrase, or: sgw pin")),

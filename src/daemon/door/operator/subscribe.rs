@@ -24,13 +24,13 @@ const ROUND: Duration = Duration::from_secs(1);
 impl Operator {
     /// Sends events until `cancel`, or the daemon's end.
     pub(super) async fn subscribe(&self, number: u32) -> Result<Result<Value, Failure>, Gone> {
-        let stream = match self.streaming.begin(number) {
-            Ok(stream) => stream,
+        let open = match self.streams.open(number, None) {
+            Ok(open) => open,
             Err(failure) => return Ok(Err(failure)),
         };
         let over = async {
             tokio::select! {
-                () = stream.cancelled.cancelled() => {}
+                () = open.stream.cancel.cancelled() => {}
                 () = self.parts.end.cancelled() => {}
             }
         };

@@ -42,7 +42,7 @@ async fn through_a_jump_host_each_key_is_judged_once() {
             .map(|(hop, key)| (hop, key.key_data()))
             .eq(expected.iter().map(|(hop, key)| (hop, key.key_data())))
     );
-    let options = PoolOptions { reusable: false, ahead: 1 };
+    let options = PoolOptions { ahead: 1 };
     let pool = Pool::new(Arc::new(target.plan()), judge, first, options);
     assert_eq!(run(&pool, "echo through").await.stdout, b"through\n");
     drop(jump);

@@ -3,6 +3,7 @@
 mod channels;
 mod ending;
 mod hostile;
+mod interview;
 mod login;
 mod pool;
 mod relay;

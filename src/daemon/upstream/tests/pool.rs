@@ -115,7 +115,7 @@ async fn further_connections_go_by_the_pins() {
     let plan = Arc::new(sshd.plan_for(&sshd::me(), relay.port));
     let first = connect(&plan, Judge::trusting()).await.unwrap();
     let elsewhere = Judge::pinned(&[sshd::new_key().public_key().clone()]);
-    let pool = Pool::new(plan, elsewhere, first, PoolOptions { reusable: true, ahead: 1 });
+    let pool = Pool::new(plan, elsewhere, first, PoolOptions { ahead: 1 });
     relay.cut();
     soon(pool.lost()).await;
     let Err(OpenError::Connect(error)) = soon(pool.open()).await else { panic!("it opened") };
@@ -182,7 +182,7 @@ async fn a_closed_pool_has_forgotten_how_to_log_in() {
     let plan = Arc::new(sshd.plan_for(&sshd::me(), relay.port));
     let credentials: Vec<_> = plan.hops[0].credentials.iter().map(Arc::downgrade).collect();
     let first = connect(&plan, Judge::trusting()).await.unwrap();
-    let options = PoolOptions { reusable: true, ahead: 1 };
+    let options = PoolOptions { ahead: 1 };
     let pool = Pool::new(plan, Judge::trusting(), first, options);
     // Two that share a connection make it log in on another, which the end must cut off.
     let _held = (soon(pool.exec(b"cat")).await.unwrap(), soon(pool.exec(b"cat")).await.unwrap());

@@ -108,10 +108,13 @@ impl Sshd {
 pub async fn pool(plan: Plan, reusable: bool) -> Arc<Pool> {
     let judge = Judge::trusting();
     let plan = Arc::new(plan);
-    let first = connect(&plan, judge.clone()).await.unwrap();
+    let mut first = connect(&plan, judge.clone()).await.unwrap();
+    if !reusable {
+        first.had_a_person_at(plan.hops[0].hop.clone());
+    }
     let keys: Vec<PublicKey> =
         judge.shown.lock().unwrap().iter().map(|(_, key)| key.clone()).collect();
-    Pool::new(plan, Judge::pinned(&keys), first, PoolOptions { reusable, ahead: 2 })
+    Pool::new(plan, Judge::pinned(&keys), first, PoolOptions { ahead: 2 })
 }
 
 impl Drop for Sshd {

@@ -1,0 +1,311 @@
+//! Typing into a session's terminal, and reading what comes of it.
+
+use std::{sync::Arc, time::Duration};
+
+use regex::Regex;
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    Caller,
+    exec::{still_held, stopped_until},
+    value, view,
+};
+use crate::{
+    daemon::{
+        desk::{Ground, Permit, Verdict},
+        door::link::to_its_end,
+        reading,
+        session::{Session, keyboard, pty::Typing},
+    },
+    domain::{
+        action,
+        capability::Capability,
+        echo::{Seen, WaitFor},
+        escape,
+        id::Id,
+        keys, prompt,
+        transcript::Want,
+    },
+    protocol::{
+        agent::{self, Message},
+        error::{Code, Failure},
+    },
+};
+
+/// The most that is typed at once, in bytes.
+const MOST: usize = 64 * 1024;
+/// The most keys after the text.
+const KEYS: usize = 1000;
+/// How long a terminal is silent before what came is taken for the answer.
+const SETTLE: Duration = Duration::from_millis(300);
+/// How long is read at most.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long is read at the very most.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// Until when to read on.
+struct Until {
+    pattern: Option<Regex>,
+    settle: Duration,
+    timeout: Duration,
+}
+
+/// Why reading stopped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stopped {
+    Matched,
+    Quiet,
+    TimedOut,
+    Ended,
+}
+
+impl Caller {
+    /// Judges what is to be typed, waits for the operator where that is asked, types it and reads on.
+    pub(super) async fn input(
+        &self,
+        number: u32,
+        asked: agent::Input,
+    ) -> Result<view::Typed, Failure> {
+        let session = self.parts.sessions.to_use(&asked.session, self.identity())?;
+        session.collected();
+        self.check_stopped(&session)?;
+        let until = Until::read(&asked)?;
+        let text = asked.text.is_some();
+        check_prompt(&session, text)?;
+        let bytes = read_input(&asked, &session)?;
+        let wait = asked.wait_ms.map(Duration::from_millis);
+        let over = wait.map(|wait| Instant::now() + wait);
+        self.logged_in(number, &session, Capability::Pty, asked.no_ask, over).await?;
+        let input = action::Input { session: session.id.clone(), bytes };
+        let (grant, place) = (session.grant(), session.place());
+        let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
+        let verdict = self.parts.desk.judge_input(&self.asker, &ground, input, asked.no_ask)?;
+        let (permit, request) = match verdict {
+            Verdict::Permit(permit) => (permit, None),
+            Verdict::Asked { id, new } => {
+                if new {
+                    self.announce(&id).await?;
+                }
+                self.say_waiting(number, &id, view::Kind::Command).await;
+                let waiting = self.parts.desk.wait(self.identity(), &id, wait);
+                Self::unless_taken(&session, &id, waiting).await?;
+                // The yes is kept: `sgw wait` comes back for it.
+                let stopped = self.check_stopped(&session);
+                stopped.map_err(|stopped| stopped_until(stopped, &id))?;
+                let logged_in =
+                    self.logged_in(number, &session, Capability::Pty, asked.no_ask, over);
+                logged_in.await.map_err(|failure| still_held(failure, &id))?;
+                (self.permit_input(&id, &session, text)?, Some(id))
+            }
+        };
+        self.type_and_read(number, &session, permit, request, &until).await
+    }
+
+    /// `sgw wait` with the request of an input: types it, once, when it is approved.
+    pub(super) async fn wait_for_input(
+        &self,
+        number: u32,
+        id: &Id,
+        session: &Id,
+        over: Option<Instant>,
+    ) -> Result<view::Typed, Failure> {
+        let left = over.map(|over| over.saturating_duration_since(Instant::now()));
+        let waiting = self.parts.desk.wait(self.identity(), id, left);
+        let session = self.parts.sessions.to_use(session.as_str(), self.identity());
+        match &session {
+            Ok(session) => Self::unless_taken(session, id, waiting).await?,
+            Err(_over) => waiting.await?,
+        };
+        let session = session?;
+        let held = |failure| still_held(failure, id);
+        self.goes_on(&session, over).await.map_err(held)?;
+        let logged_in = self.logged_in(number, &session, Capability::Pty, false, over);
+        logged_in.await.map_err(held)?;
+        let permit = self.permit_input(id, &session, true)?;
+        let until = Until { pattern: None, settle: SETTLE, timeout: TIMEOUT };
+        self.type_and_read(number, &session, permit, Some(id.clone()), &until).await
+    }
+
+    /// Uses up a yes, unless nothing could be typed now: then the yes stays.
+    fn permit_input(
+        &self,
+        id: &Id,
+        session: &Session,
+        text: bool,
+    ) -> Result<Permit<action::Input>, Failure> {
+        check_prompt(session, text)?;
+        let (grant, place) = (session.grant(), session.place());
+        let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
+        self.parts.desk.permit_approved_input(id, self.identity(), &ground)
+    }
+
+    async fn type_and_read(
+        &self,
+        number: u32,
+        session: &Arc<Session>,
+        permit: Permit<action::Input>,
+        request: Option<Id>,
+        until: &Until,
+    ) -> Result<view::Typed, Failure> {
+        let typing = self.parts.sessions.type_input(session, permit, request).await?;
+        if typing.instead {
+            let text = "the terminal had ended; this is a new one".to_owned();
+            let _gone = self.outbox.json(number, &Message::Note { text }).await;
+        }
+        let stopped = read_on(session, &typing, until).await?;
+        let Typing { pty, before, .. } = typing;
+        let page = pty.page(before.from, Want::First(usize::MAX), |_| true);
+        pty.has_read(before.line, page.cursor);
+        Ok(view::Typed {
+            output: reading::of_pty(session, page, !pty.has_ended()),
+            matched: until.pattern.is_some().then_some(stopped == Stopped::Matched),
+            timed_out: stopped == Stopped::TimedOut,
+            asks_for_secret: prompt::asks_for_secret(&pty.before_cursor()),
+        })
+    }
+
+    /// A signal for what runs in a session's terminal.
+    pub(super) async fn signal_terminal(
+        &self,
+        word: &str,
+        name: &str,
+    ) -> Result<serde_json::Value, Failure> {
+        let session = self.parts.sessions.to_use(word, self.identity())?;
+        let pty = session.open_pty().filter(|pty| !pty.has_ended()).ok_or_else(|| {
+            let message = format!("{} has no terminal that runs", session.id);
+            Failure::new(Code::OutputGone, message, format!("sgw show {}", session.id))
+                .about(&session.id)
+        })?;
+        let name = name.to_owned();
+        to_its_end(async move { pty.signal(&name).await }).await?;
+        value(&self.parts.shown(&session))
+    }
+}
+
+impl Until {
+    fn read(asked: &agent::Input) -> Result<Self, Failure> {
+        let timeout = asked.timeout_ms.map_or(TIMEOUT, Duration::from_millis);
+        if timeout > LONGEST {
+            return Err(Failure::new(
+                Code::UsageArguments,
+                "no answer is waited for longer than a day",
+                "give a shorter --timeout",
+            ));
+        }
+        let pattern = asked.wait_for.as_deref().map(reading::pattern).transpose()?;
+        let settle = asked.settle_ms.map_or(SETTLE, Duration::from_millis).min(timeout);
+        Ok(Self { pattern, settle, timeout })
+    }
+}
+
+/// Where a password is asked for, no text is typed: what an agent knows is no secret, and what it
+/// does not know is the operator's to type.
+fn check_prompt(session: &Session, text: bool) -> Result<(), Failure> {
+    let at_prompt = || {
+        let pty = session.open_pty().filter(|pty| !pty.has_ended());
+        pty.is_some_and(|pty| prompt::asks_for_secret(&pty.before_cursor()))
+    };
+    if text && at_prompt() {
+        let hint = format!(
+            "sgw handoff {0} 'please type the password'; or leave it: sgw input {0} --key ctrl-c",
+            session.id
+        );
+        let message = "the terminal seems to ask for a password (a guess), so nothing was typed";
+        return Err(Failure::new(Code::InputEchoOff, message, hint).about(&session.id).sent(false));
+    }
+    Ok(())
+}
+
+/// The bytes: the text, Enter, the keys.
+fn read_input(asked: &agent::Input, session: &Session) -> Result<Vec<u8>, Failure> {
+    let wrong = |message: &str, hint: &str| {
+        Err(Failure::new(Code::UsageArguments, message, hint).sent(false))
+    };
+    if asked.secret.is_some() {
+        return wrong(
+            "secrets that are typed by name are not built yet",
+            "hand the keyboard over for a password: sgw handoff SESSION MESSAGE",
+        );
+    }
+    if asked.keys.len() > KEYS {
+        return wrong("too many keys at once", "send them in several inputs");
+    }
+    let mut bytes = Vec::new();
+    if let Some(text) = &asked.text {
+        bytes.extend_from_slice(text.as_slice());
+        if asked.enter {
+            bytes.push(b'\r');
+        }
+    }
+    let application = session.open_pty().is_some_and(|pty| pty.application_cursor());
+    for key in &asked.keys {
+        let pressed = keys::bytes(key, application).map_err(|error| {
+            let message = escape::visible(&error.to_string(), 200);
+            Failure::new(Code::UsageArguments, message, "sgw input --help lists the keys")
+                .sent(false)
+        })?;
+        bytes.extend_from_slice(&pressed);
+    }
+    if bytes.is_empty() {
+        return wrong("there is nothing to type", "sgw input SESSION TEXT, or --key KEY");
+    }
+    if bytes.len() > MOST {
+        let message = format!("{} bytes are too much to type; at most {MOST} are", bytes.len());
+        let hint = "put it into a file: sgw exec SESSION -i 'cat > FILE' < FILE";
+        return Err(Failure::new(Code::LimitCommand, message, hint).sent(false));
+    }
+    Ok(bytes)
+}
+
+/// Reads until what is waited for has come, or until it is quiet where there is none, or the time is
+/// over.
+async fn read_on(session: &Session, typing: &Typing, until: &Until) -> Result<Stopped, Failure> {
+    let Typing { pty, bytes, before, .. } = typing;
+    let over = Instant::now() + until.timeout;
+    let mut changes = pty.changes();
+    let pattern = until.pattern.clone();
+    let mut waited = pattern.map(|pattern| WaitFor::new(pattern, bytes, before.place));
+    let mut seen = before.from;
+    // When what stands there has stood for long enough, or it was quiet for so long.
+    let mut enough = waited.is_none().then(|| Instant::now() + until.settle);
+    loop {
+        changes.borrow_and_update();
+        if let Some(waited) = &mut waited {
+            let (begin, new) = pty.raw(seen);
+            seen = begin + new.len() as u64;
+            enough = match waited.feed(&new) {
+                Seen::Yes => return Ok(Stopped::Matched),
+                Seen::No => None,
+                Seen::Stands(long) => {
+                    let stood = Instant::now() + long;
+                    Some(enough.map_or(stood, |enough| enough.min(stood)))
+                }
+            };
+        }
+        let next = enough.map_or(over, |enough| enough.min(over));
+        // What comes is looked at first: it may be why there is not enough yet. However much comes, the
+        // time goes on.
+        let late = Instant::now() >= next;
+        tokio::select! {
+            biased;
+            () = session.keyboard.taken() => {
+                return Err(keyboard::taken(&session.id).sent(true));
+            }
+            changed = changes.changed(), if !late => {
+                if changed.is_err() {
+                    return Ok(Stopped::Ended);
+                }
+                if waited.is_none() {
+                    enough = Some(Instant::now() + until.settle);
+                }
+            }
+            () = sleep_until(next) => {
+                return Ok(match (enough.is_some_and(|enough| enough <= over), &waited) {
+                    (false, _) => Stopped::TimedOut,
+                    (true, Some(_)) => Stopped::Matched,
+                    (true, None) => Stopped::Quiet,
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Stopping agents for a while, and letting them go on, on record.
+
+use std::collections::BTreeSet;
+
+use super::Operator;
+use crate::{
+    daemon::audit,
+    domain::{
+        escape::exact,
+        nearest::{nearest, told},
+        record::Kind as RecordKind,
+    },
+    protocol::error::{Code, Failure},
+};
+
+impl Operator {
+    /// Stops first and records then: it only narrows, and must not wait for a disk.
+    pub(super) async fn pause(&self, what: Option<String>) -> Result<serde_json::Value, Failure> {
+        if let Some(word) = &what {
+            self.check_known(word)?;
+        }
+        let parts = &self.parts;
+        parts.desk.pauses.pause(what.clone())?;
+        audit::paused(&parts.evidence, RecordKind::Paused, self.who(), what.as_deref()).await?;
+        Ok(serde_json::Value::Null)
+    }
+
+    pub(super) async fn resume(&self, what: Option<&str>) -> Result<serde_json::Value, Failure> {
+        let parts = &self.parts;
+        parts.desk.pauses.check_paused(what)?;
+        audit::paused(&parts.evidence, RecordKind::Resumed, self.who(), what).await?;
+        parts.desk.pauses.resume(what)?;
+        Ok(serde_json::Value::Null)
+    }
+
+    /// A slip of the finger must not look like a pause.
+    fn check_known(&self, word: &str) -> Result<(), Failure> {
+        let parts = &self.parts;
+        let mut known = BTreeSet::new();
+        for session in parts.sessions.everyone() {
+            if session.over().is_none() {
+                known.insert(session.owner.to_string());
+                known.extend(session.names());
+            }
+        }
+        for request in parts.desk.pending(None, |id| parts.session_shown(id)) {
+            known.extend([request.identity, request.target, request.host]);
+        }
+        if known.contains(word) {
+            return Ok(());
+        }
+        let near = told(nearest(word, &known));
+        Err(Failure::new(
+            Code::UsageArguments,
+            format!(
+                "no identity or target {} works or waits here{near}",
+                exact(word.as_bytes(), 60)
+            ),
+            "sgw sessions --all lists them; sgw pause --all stops everything",
+        ))
+    }
+}

@@ -1,0 +1,221 @@
+//! `attach`: the operator takes the keyboard and sits at the session's terminal, or at a fresh one.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+
+use super::{
+    draw::Canvas,
+    keys::{Full, Key, Keys},
+    shown_now,
+};
+use crate::{
+    daemon::{
+        Parts,
+        door::{
+            link::{Gone, to_its_end, value},
+            operator::Operator,
+        },
+        session::{Session, keyboard::Seat, pty::Pty},
+    },
+    domain::{prompt, terminal::Size},
+    protocol::{
+        agent::Message,
+        error::{Code, Failure},
+        view::{self, Attached},
+    },
+};
+
+/// A fresh terminal gets so long to end.
+const ENDS: Duration = Duration::from_secs(10);
+
+/// How to attach.
+pub struct How {
+    pub fresh: bool,
+    pub rows: u16,
+    pub columns: u16,
+    pub private: Option<bool>,
+}
+
+/// Why an attachment ended.
+enum Left {
+    /// The keyboard is the agent's again.
+    Returned,
+    /// The operator left, and keeps it.
+    Cancelled,
+    /// The terminal has ended.
+    Ended,
+}
+
+/// A terminal that only this attachment knows ends with it.
+struct Fresh(Option<Arc<Pty>>);
+
+impl Operator {
+    /// Takes the keyboard and stays at it until it is returned, the terminal ends, or the client goes.
+    /// Control stays with the operator but for the first.
+    pub(in super::super) async fn attach(
+        &self,
+        number: u32,
+        word: &str,
+        how: How,
+    ) -> Result<serde_json::Value, Failure> {
+        let size = read_size(how.rows, how.columns)?;
+        let session = self.parts.sessions.to_see(word, None)?;
+        if let Some(why) = session.over() {
+            return Err(why.about(&session.id));
+        }
+        let open = self.streams.open(number, Some(Keys::default()))?;
+        let (parts, taken) = (self.parts.clone(), session.clone());
+        let taking = async move { sit_down(&parts, &taken, &how, size).await };
+        let (seat, pty, fresh) = to_its_end(taking).await?;
+        let Some(keys) = &open.stream.keys else { return Ok(serde_json::Value::Null) };
+        let mut canvas = Canvas::new(&self.outbox, number, &session.id);
+        let left = tokio::select! {
+            biased;
+            () = open.stream.cancel.cancelled() => Ok(Left::Cancelled),
+            told = self.tell_control(number, &session, true) => told.map(|()| Left::Returned),
+            drawn = canvas.follow(pty.drawn(), || pty.operator_screen()) => drawn.map(|()| Left::Ended),
+            Err(gone) = self.type_keys(number, &session, &pty, keys) => Err(gone),
+        };
+        drop((seat, fresh));
+        // A client that is gone hears nothing.
+        let ended = matches!(left.map_err(|_: Gone| gone())?, Left::Ended);
+        if let Some(why) = pty.why().filter(|_| ended) {
+            return Err(why.about(&session.id));
+        }
+        value(&Attached {
+            id: session.id.to_string(),
+            kind: view::Kind::Session,
+            control: shown_now(&session.keyboard),
+            ended,
+        })
+    }
+
+    /// Types what comes, and does what was said between, in that order. Ends with the client.
+    async fn type_keys(
+        &self,
+        number: u32,
+        session: &Session,
+        pty: &Pty,
+        keys: &Keys,
+    ) -> Result<(), Gone> {
+        loop {
+            match keys.next().await {
+                Key::Typed(typed) => {
+                    // A terminal that has ended is told by its end.
+                    if let Err(failure) = pty.type_as_operator(&typed).await
+                        && failure.code != Code::SessionLost
+                    {
+                        let text = format!("nothing was typed: {}", failure.message);
+                        self.outbox.json(number, &Message::Note { text }).await?;
+                    }
+                }
+                Key::Private { number, on } => {
+                    let set = self.parts.sessions.set_private(session, on).await;
+                    self.outbox.answer(number, set.map(|()| serde_json::Value::Null)).await?;
+                }
+                Key::Resize { number, rows, columns } => {
+                    let resized = match read_size(rows, columns) {
+                        Ok(size) => pty.resize(size.rows.get(), size.columns.get()).await,
+                        Err(failure) => Err(failure),
+                    };
+                    self.outbox.answer(number, resized.map(|()| serde_json::Value::Null)).await?;
+                }
+            }
+        }
+    }
+
+    /// A frame of keys: to whoever is attached on this connection.
+    pub(in super::super) async fn typed(&self, request: u32, typed: Vec<u8>) {
+        let Some(stream) = self.streams.current().filter(|stream| stream.number == request) else {
+            // It has just ended.
+            return;
+        };
+        let size = typed.len();
+        if let Some(Err(Full)) = stream.keys.as_ref().map(|keys| keys.push(Key::Typed(typed))) {
+            let text = format!("the terminal takes no input: {size} bytes were dropped");
+            let _gone = self.outbox.json(request, &Message::Note { text }).await;
+        }
+    }
+
+    /// A word for the attached terminal, after what was typed before it. It is answered there.
+    pub(in super::super) fn say_at_keyboard(&self, word: Key) -> Result<(), Failure> {
+        let stream = self.streams.current();
+        let keys = stream.as_ref().and_then(|stream| stream.keys.as_ref());
+        let keys = keys.ok_or_else(|| {
+            Failure::new(
+                Code::UsageArguments,
+                "nothing is attached on this connection",
+                "sgw attach SESSION",
+            )
+        })?;
+        keys.push(word).map_err(|Full| {
+            Failure::new(
+                Code::LimitStreams,
+                "the terminal takes no input, and too much waits for it",
+                "leave it: Enter ~ .",
+            )
+        })
+    }
+}
+
+/// Takes the keyboard, opens the terminal, and makes it private where that is due. A keyboard that was
+/// taken for a terminal that can't be had is given back.
+async fn sit_down(
+    parts: &Arc<Parts>,
+    session: &Arc<Session>,
+    how: &How,
+    size: Size,
+) -> Result<(Seat, Arc<Pty>, Fresh), Failure> {
+    let was_agents = session.keyboard.control().is_agents();
+    let handed_over = !parts.handoffs_at(session).is_empty();
+    let seat = parts.sessions.take_seat(session, how.fresh).await?;
+    let opened = match how.fresh {
+        true => parts.sessions.fresh_pty(session).await,
+        false => parts.sessions.pty(session).await,
+    };
+    let pty = match opened {
+        Ok(pty) => pty,
+        Err(failure) => {
+            drop(seat);
+            if was_agents {
+                parts.give_back(session, None).await?;
+            }
+            return Err(failure);
+        }
+    };
+    let fresh = Fresh(how.fresh.then(|| pty.clone()));
+    // Echo can't be seen from here: a guess.
+    let secret = || prompt::asks_for_secret(&pty.before_cursor());
+    let private = how.private.unwrap_or_else(|| {
+        how.fresh || handed_over || session.keyboard.control().is_private() || secret()
+    });
+    parts.sessions.set_private(session, private).await?;
+    pty.resize(size.rows.get(), size.columns.get()).await?;
+    if !how.fresh {
+        let pty = pty.clone();
+        // Beside it: the person sees the terminal at once.
+        tokio::spawn(async move { pty.look_before().await });
+    }
+    Ok((seat, pty, fresh))
+}
+
+fn read_size(rows: u16, columns: u16) -> Result<Size, Failure> {
+    Size::new(rows, columns).map_err(|error| {
+        let hint = "make the terminal's window smaller, or larger than nothing";
+        Failure::new(Code::UsageArguments, error.to_string(), hint)
+    })
+}
+
+fn gone() -> Failure {
+    Failure::new(Code::DaemonLost, "the client is gone", "sgw attach SESSION")
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if let Some(pty) = self.0.take() {
+            pty.close();
+            tokio::spawn(async move { timeout(ENDS, pty.ended()).await });
+        }
+    }
+}

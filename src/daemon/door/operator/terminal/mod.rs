@@ -1,0 +1,128 @@
+//! The operator at a terminal, or beside it: `attach` and `watch`. What is drawn comes from the
+//! daemon's model of the terminal, never from the server.
+
+mod attach;
+mod draw;
+mod keys;
+mod watch;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use self::keys::Keys;
+pub use self::{attach::How, keys::Key};
+use super::Operator;
+use crate::{
+    daemon::{
+        door::link::Gone,
+        session::{Session, keyboard::Keyboard},
+    },
+    domain::control::Control,
+    protocol::{
+        error::{Code, Failure},
+        operator::Event,
+        view,
+    },
+};
+
+/// What a connection streams: one thing at a time.
+#[derive(Default)]
+pub struct Streams(Mutex<Option<Arc<Stream>>>);
+
+/// An `attach`, a `watch` or a `subscribe`, as the connection's reader sees it.
+pub struct Stream {
+    pub number: u32,
+    pub cancel: CancellationToken,
+    /// Where what is typed goes; only `attach` takes any.
+    pub keys: Option<Keys>,
+}
+
+/// Frees the connection for another stream.
+pub struct Open<'s> {
+    streams: &'s Streams,
+    pub stream: Arc<Stream>,
+}
+
+impl Streams {
+    pub fn open(&self, number: u32, keys: Option<Keys>) -> Result<Open<'_>, Failure> {
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.is_some() {
+            return Err(Failure::new(
+                Code::LimitStreams,
+                "a connection carries one stream",
+                "open another connection",
+            ));
+        }
+        let stream = Arc::new(Stream { number, cancel: CancellationToken::new(), keys });
+        *current = Some(stream.clone());
+        Ok(Open { streams: self, stream })
+    }
+
+    pub fn current(&self) -> Option<Arc<Stream>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The one whose request has this number ends.
+    pub fn cancel(&self, number: u32) {
+        if let Some(stream) = self.current().filter(|stream| stream.number == number) {
+            stream.cancel.cancel();
+        }
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        *self.streams.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl Operator {
+    /// Tells who has the keyboard, now and at each change, until the agent has it where `until_agents`.
+    async fn tell_control(
+        &self,
+        number: u32,
+        session: &Session,
+        until_agents: bool,
+    ) -> Result<(), Gone> {
+        let mut changes = session.keyboard.changes();
+        loop {
+            let control = *changes.borrow_and_update();
+            let message = self.asked_of_me(session);
+            let event = control_event(session, control, message);
+            self.outbox.json(number, &event).await?;
+            if until_agents && control.is_agents() {
+                return Ok(());
+            }
+            // Its sender is the keyboard, which the session holds.
+            let _there = changes.changed().await;
+        }
+    }
+
+    /// What the oldest handoff that waits for this keyboard asks.
+    fn asked_of_me(&self, session: &Session) -> Option<String> {
+        let parts = &self.parts;
+        let id = parts.handoffs_at(session).into_iter().next()?;
+        parts.desk.show(id.as_str(), None, |id| parts.session_shown(id)).ok()?.reason
+    }
+}
+
+fn control_event(session: &Session, control: Control, message: Option<String>) -> Event {
+    Event::Control {
+        session: session.id.to_string(),
+        control: shown(control),
+        private: control.is_private(),
+        message,
+    }
+}
+
+fn shown(control: Control) -> view::Control {
+    match control.is_agents() {
+        true => view::Control::Agent,
+        false => view::Control::Operator,
+    }
+}
+
+fn shown_now(keyboard: &Keyboard) -> view::Control {
+    shown(keyboard.control())
+}

@@ -1,0 +1,144 @@
+//! The time in which the operator has the keyboard: how it began, who sits at it, how it ends.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::Keyboard;
+use crate::{
+    domain::{control::Control, id::Id},
+    protocol::error::{Code, Failure},
+};
+
+/// The operator has it.
+pub(super) struct Hold {
+    since: Instant,
+    private: bool,
+    /// Some of it was private.
+    was_private: bool,
+    /// The operator has sat down at it: from then on only they give it back.
+    came: bool,
+    /// The seat that is taken now.
+    seat: Option<u64>,
+}
+
+/// How a hold ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GivenBack {
+    pub lasted: Duration,
+    pub was_private: bool,
+}
+
+/// The operator sits at the keyboard, until this is dropped.
+pub struct Seat {
+    keyboard: Arc<Keyboard>,
+    number: u64,
+}
+
+impl Keyboard {
+    /// Takes it: from here on no write of an agent begins. Returns when none is in progress any more.
+    ///
+    /// # Errors
+    /// A write did not stop in time. The keyboard is taken all the same.
+    pub async fn take(&self) -> Result<(), Failure> {
+        {
+            let mut state = self.lock();
+            if state.hold.is_none() {
+                state.hold = Some(Hold {
+                    since: Instant::now(),
+                    private: false,
+                    was_private: false,
+                    came: false,
+                    seat: None,
+                });
+                state.word = None;
+                self.control.send_replace(Control::Operator { private: false });
+            }
+        }
+        self.idle().await
+    }
+
+    /// The operator sits down at a keyboard that is theirs; one at a time.
+    pub fn sit_down(self: &Arc<Self>, session: &Id) -> Result<Seat, Failure> {
+        let mut state = self.lock();
+        state.seats += 1;
+        let number = state.seats;
+        match &mut state.hold {
+            None => Err(agents_already(session)),
+            Some(hold) if hold.seat.is_some() => Err(Failure::new(
+                Code::ControlOperator,
+                format!("another terminal is attached to what this agent has there ({session})"),
+                format!("watch it: sgw watch {session}; or take it back: sgw return {session}"),
+            )
+            .about(session)),
+            Some(hold) => {
+                (hold.seat, hold.came) = (Some(number), true);
+                Ok(Seat { keyboard: self.clone(), number })
+            }
+        }
+    }
+
+    /// Whether a terminal is attached.
+    pub fn is_attached(&self) -> bool {
+        self.lock().hold.as_ref().is_some_and(|hold| hold.seat.is_some())
+    }
+
+    /// Whether the agent gave it away and nobody has come for it.
+    pub fn only_handed_over(&self) -> bool {
+        self.lock().hold.as_ref().is_some_and(|hold| !hold.came)
+    }
+
+    /// Private on or off, while the operator has it. False where nothing changes.
+    pub fn set_private(&self, on: bool) -> bool {
+        let mut state = self.lock();
+        let Some(hold) = state.hold.as_mut().filter(|hold| hold.private != on) else {
+            return false;
+        };
+        hold.private = on;
+        hold.was_private |= on;
+        self.control.send_replace(Control::Operator { private: on });
+        true
+    }
+
+    /// How the hold would end now; none where the agent has it.
+    pub fn held(&self) -> Option<GivenBack> {
+        let state = self.lock();
+        state
+            .hold
+            .as_ref()
+            .map(|hold| GivenBack { lasted: hold.since.elapsed(), was_private: hold.was_private })
+    }
+
+    /// It is the agent's again; `word` is what the operator says.
+    pub fn give_back(&self, word: Option<String>) {
+        let mut state = self.lock();
+        if state.hold.take().is_some() {
+            state.word = word;
+            self.control.send_replace(Control::Agent);
+        }
+    }
+
+    /// What the operator said last when giving it back.
+    pub fn word(&self) -> Option<String> {
+        self.lock().word.clone()
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut state = self.keyboard.lock();
+        if let Some(hold) = state.hold.as_mut().filter(|hold| hold.seat == Some(self.number)) {
+            hold.seat = None;
+        }
+    }
+}
+
+/// `return` without control.
+pub fn agents_already(session: &Id) -> Failure {
+    Failure::new(
+        Code::UsageArguments,
+        format!("the agent has the keyboard of {session} already"),
+        format!("sgw attach {session} takes it"),
+    )
+    .about(session)
+}

@@ -1,0 +1,142 @@
+//! Reads a terminal's channel, always, so that what the server sends is never in anybody's way, and
+//! brings the terminal to its end.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use tokio::{sync::watch, task::yield_now};
+use tokio_util::sync::CancellationToken;
+
+use super::{Pty, answers::Answers};
+use crate::{
+    daemon::upstream::{Event, Reader},
+    protocol::error::{Code, Failure},
+};
+
+/// What is taken at once of what came while the operator was private.
+const LEFT: usize = 256;
+
+pub struct Actor {
+    pub pty: Arc<Pty>,
+    pub reader: Reader,
+    /// The session's: over means that the terminal ends.
+    pub lease: CancellationToken,
+    pub changes: watch::Sender<u64>,
+    pub drawn: watch::Sender<u64>,
+}
+
+impl Actor {
+    /// Runs to the end.
+    pub async fn run(mut self) {
+        let answers = Answers::start(self.pty.clone());
+        let mut control = self.pty.keyboard.changes();
+        let mut exit_code = None;
+        let stopped = loop {
+            tokio::select! {
+                event = self.reader.next() => match event {
+                    Event::Stdout(bytes) | Event::Stderr(bytes) => self.take(&bytes, &answers).await,
+                    Event::ExitStatus(status) => exit_code = Some(status),
+                    Event::ExitSignal { .. } => {}
+                    Event::Refused => {
+                        self.failed(refused());
+                        break false;
+                    }
+                    Event::Lost => {
+                        self.failed(lost());
+                        break false;
+                    }
+                    Event::Closed => break false,
+                },
+                _ = control.changed() => self.follow_control(&answers).await,
+                () = self.pty.stop.cancelled() => break true,
+                () = self.lease.cancelled() => break true,
+            }
+        };
+        let Self { pty, reader, changes, drawn, .. } = self;
+        pty.over.cancel();
+        // The server hangs up on what runs there; what does not listen is ended after that.
+        drop(reader);
+        pty.writer.close().await;
+        if stopped {
+            let found = pty.pool.end_processes(std::slice::from_ref(&pty.marker)).await;
+            tracing::info!(session = %pty.session, ?found, "a terminal was closed");
+        }
+        {
+            let mut model = pty.model();
+            model.reveal();
+            model.end();
+        }
+        let why = pty.why();
+        pty.recorder.closed(why.as_ref(), exit_code).await;
+        pty.ended.cancel();
+        drop((changes, drawn));
+    }
+
+    /// Goes on in turns, between which others have theirs. Whether a turn is private is asked under the
+    /// lock that hides it.
+    async fn take(&self, bytes: &[u8], answers: &Answers) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (end, told) = {
+                let mut model = self.pty.model();
+                if self.pty.keyboard.control().is_private() {
+                    model.hide();
+                }
+                let taken = model.feed(rest);
+                rest = &rest[taken..];
+                (model.transcript.cursor(), model.take_answers())
+            };
+            self.changes.send_if_modified(|known| std::mem::replace(known, end) != end);
+            self.drawn.send_modify(|count| *count += 1);
+            answers.give(told);
+            if !rest.is_empty() {
+                yield_now().await;
+            }
+        }
+    }
+
+    async fn follow_control(&mut self, answers: &Answers) {
+        if self.pty.keyboard.control().is_private() {
+            self.pty.model().hide();
+            return;
+        }
+        if !self.pty.model().is_private() {
+            return;
+        }
+        // What has come already came while it was private.
+        for _ in 0..LEFT {
+            match self.reader.next().now_or_never() {
+                Some(Event::Stdout(bytes) | Event::Stderr(bytes)) => {
+                    self.take(&bytes, answers).await;
+                }
+                // The last event is repeated.
+                _ => break,
+            }
+        }
+        if !self.pty.keyboard.control().is_private() {
+            self.pty.model().reveal();
+            self.drawn.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn failed(&self, why: Failure) {
+        let mut known = self.pty.why.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        known.get_or_insert(why);
+    }
+}
+
+fn refused() -> Failure {
+    Failure::new(
+        Code::TargetRefused,
+        "the server gave no terminal",
+        "the account may not allow terminals: run commands with sgw exec",
+    )
+}
+
+fn lost() -> Failure {
+    Failure::new(
+        Code::SessionLost,
+        "the connection of the terminal broke",
+        "look at the target before you type it again; the next input opens a new terminal",
+    )
+}

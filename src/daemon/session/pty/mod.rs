@@ -1,0 +1,272 @@
+//! A session's terminal: one shell on the target, typed into by the agent or by the operator, read by
+//! lines or as a screen.
+
+mod actor;
+mod answers;
+mod model;
+mod open;
+mod screen;
+mod sieve;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Mutex as Turn, watch};
+use tokio_util::sync::CancellationToken;
+
+use self::model::Model;
+pub use self::{
+    model::Before,
+    open::{Slot, Typing},
+    screen::Shown,
+};
+use super::{keyboard::Keyboard, record::Recorder};
+use crate::{
+    daemon::upstream::{ChannelError, Look, Pool, Writer},
+    domain::{
+        bytes::Bytes,
+        id::Id,
+        terminal::Size,
+        transcript::{Page, Want},
+    },
+    protocol::{
+        error::{Code, Failure},
+        view::Changed,
+    },
+};
+
+/// Before each piece of this size, in bytes, the agent is asked whether it still has the keyboard.
+const PIECE: usize = 256;
+
+/// A terminal, open or ended. Shared by its actor and whoever types, reads or looks.
+pub struct Pty {
+    session: Id,
+    marker: String,
+    keyboard: Arc<Keyboard>,
+    recorder: Recorder,
+    pool: Arc<Pool>,
+    writer: Writer,
+    model: Mutex<Model>,
+    /// One text of the agent's at a time.
+    turn: Turn<()>,
+    /// The end of the transcript; closed when the terminal has ended.
+    changes: watch::Receiver<u64>,
+    /// Counts what was drawn, for whoever looks at the screen; closed likewise.
+    drawn: watch::Receiver<u64>,
+    stop: CancellationToken,
+    over: CancellationToken,
+    /// Its end is on record, and what ran on it has ended.
+    ended: CancellationToken,
+    /// Why it ended otherwise than by the shell's own end.
+    why: Mutex<Option<Failure>>,
+    /// What was in the foreground when the operator sat down.
+    before: Mutex<Option<Look>>,
+}
+
+impl Pty {
+    fn model(&self) -> MutexGuard<'_, Model> {
+        lock(&self.model)
+    }
+
+    /// Whether nothing more comes and nothing more can be typed.
+    pub fn has_ended(&self) -> bool {
+        self.over.is_cancelled()
+    }
+
+    /// Why it ended, where that was not the shell's own end.
+    pub fn why(&self) -> Option<Failure> {
+        lock(&self.why).clone()
+    }
+
+    /// Returns when the terminal's end is on record.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Ends it, and what runs on it; [`Pty::ended`] tells when that is done.
+    pub fn close(&self) {
+        self.stop.cancel();
+    }
+
+    /// Types as the agent, as long as the agent has the keyboard: asked before each piece. Gives what
+    /// stood there just before.
+    ///
+    /// # Errors
+    /// The keyboard was taken, of which `sent` says whether something had been typed; the terminal
+    /// ended.
+    async fn type_as_agent(&self, bytes: &[u8]) -> Result<Before, Failure> {
+        let _turn = self.turn.lock().await;
+        let before = self.model().before();
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let begun = rest.len() < bytes.len();
+            let piece = self.writer.write_some(&rest[..rest.len().min(PIECE)]);
+            let written = self.keyboard.write(&self.session, piece).await;
+            let written = written.map_err(|taken| taken.sent(begun))?;
+            rest = &rest[written.map_err(|error| self.gone(&error).sent(begun))?..];
+        }
+        Ok(before)
+    }
+
+    /// Types as the operator. What is not private is on record before.
+    pub async fn type_as_operator(&self, bytes: &[u8]) -> Result<(), Failure> {
+        if !self.keyboard.control().is_private() {
+            self.recorder.operators_input(bytes).await?;
+        }
+        self.writer.write(bytes.to_vec()).await.map_err(|error| self.gone(&error))
+    }
+
+    /// # Errors
+    /// A size that is none.
+    pub async fn resize(&self, rows: u16, columns: u16) -> Result<(), Failure> {
+        let size = Size::new(rows, columns).map_err(|error| {
+            let hint = "make the terminal's window smaller, or larger than nothing";
+            Failure::new(Code::UsageArguments, error.to_string(), hint)
+        })?;
+        self.model().resize(size);
+        self.writer.resize(size).await.map_err(|error| self.gone(&error))
+    }
+
+    pub fn size(&self) -> Size {
+        self.model().size()
+    }
+
+    /// What stops or goes on at the keyboard (`INT`, `QUIT`, `TSTP`, `EOF`) is typed, as the agent;
+    /// other signals go to what has the terminal's foreground.
+    pub async fn signal(&self, name: &str) -> Result<(), Failure> {
+        let typed: &[u8] = match name {
+            "INT" => b"\x03",
+            "QUIT" => b"\x1c",
+            "TSTP" => b"\x1a",
+            "EOF" => b"\x04",
+            "TERM" | "HUP" | "KILL" | "CONT" | "USR1" | "USR2" => {
+                self.keyboard.check_agent(&self.session)?;
+                self.recorder.signal(name).await?;
+                let sending = self.pool.signal_foreground(&self.marker, name);
+                return match self.keyboard.write(&self.session, sending).await? {
+                    true => Ok(()),
+                    false => Err(Failure::new(
+                        Code::TargetRefused,
+                        "nothing in the foreground could be signalled",
+                        "type it: sgw input SESSION --key ctrl-c; or close the session",
+                    )),
+                };
+            }
+            _ => {
+                return Err(Failure::new(
+                    Code::UsageArguments,
+                    "that is no signal that can be sent",
+                    "INT TERM QUIT HUP KILL TSTP CONT USR1 USR2 EOF",
+                ));
+            }
+        };
+        self.keyboard.check_agent(&self.session)?;
+        self.recorder.signal(name).await?;
+        self.type_as_agent(typed).await.map(|_| ())
+    }
+
+    /// What everyone may see. While the operator is private: what was shown before.
+    pub fn screen(&self) -> Shown {
+        self.model().open().shown()
+    }
+
+    /// The lines of [`Pty::screen`].
+    pub fn screen_lines(&self) -> Vec<String> {
+        self.model().open().lines()
+    }
+
+    /// What the operator sees, private or not.
+    pub fn operator_screen(&self) -> Shown {
+        self.model().live().shown()
+    }
+
+    /// What stands before the cursor in its line, as far as everyone may see it.
+    pub fn before_cursor(&self) -> String {
+        self.model().open().before_cursor()
+    }
+
+    /// Whether programs want cursor keys in the application's form.
+    pub fn application_cursor(&self) -> bool {
+        self.model().live().application_cursor()
+    }
+
+    /// The transcript's end: changes as bytes come, never while the operator is private, and closes
+    /// when the terminal has ended.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
+    }
+
+    /// Changes with [`Pty::operator_screen`], and closes when the terminal has ended.
+    pub fn drawn(&self) -> watch::Receiver<u64> {
+        self.drawn.clone()
+    }
+
+    /// The transcript's end.
+    pub fn end(&self) -> u64 {
+        self.model().transcript.cursor()
+    }
+
+    /// Lines from `since` on.
+    pub fn page(&self, since: u64, want: Want, keep: impl Fn(&str) -> bool) -> Page {
+        self.model().transcript.read(since, want, keep)
+    }
+
+    /// The bytes from `since` on that are kept, and where they begin.
+    pub fn raw(&self, since: u64) -> (u64, Vec<u8>) {
+        self.model().transcript.raw(since)
+    }
+
+    /// Where the agent's last read ended.
+    pub fn read_to(&self) -> u64 {
+        self.model().read_to
+    }
+
+    /// The agent has read from `from` to `to`, both at a line's begin. What lies unread before is not
+    /// passed over.
+    pub fn has_read(&self, from: u64, to: u64) {
+        let mut model = self.model();
+        if model.read_to >= from {
+            model.read_to = model.read_to.max(to);
+        }
+    }
+
+    /// The session is over: less of it is kept.
+    pub(super) fn fade(&self) {
+        self.model().fade();
+    }
+
+    /// Remembers what is in the foreground, to be compared with later; the first look counts.
+    pub async fn look_before(&self) {
+        if lock(&self.before).is_none()
+            && let Some(look) = self.pool.look(&self.marker).await
+        {
+            lock(&self.before).get_or_insert(look);
+        }
+    }
+
+    /// What is other than it was at [`Pty::look_before`], which is forgotten.
+    pub async fn look_after(&self) -> Option<Changed> {
+        let before = lock(&self.before).take()?;
+        let now = self.pool.look(&self.marker).await?;
+        Some(Changed {
+            user: now.user.filter(|user| before.user.as_ref() != Some(user)),
+            cwd: now.cwd.filter(|cwd| before.cwd.as_ref() != Some(cwd)).map(Bytes),
+            program: now.program.filter(|program| before.program.as_ref() != Some(program)),
+        })
+    }
+
+    fn gone(&self, error: &ChannelError) -> Failure {
+        Failure::new(
+            Code::SessionLost,
+            format!("the terminal has ended: {error}"),
+            format!(
+                "see what it showed last: sgw output {}; the next input opens a new one",
+                self.session
+            ),
+        )
+        .about(&self.session)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

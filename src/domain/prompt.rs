@@ -1,0 +1,79 @@
+//! Whether a terminal seems to ask for a secret. Whether it echoes can't be seen from outside, so
+//! this is a guess from the words before the cursor, and is called one.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// The end of a question, from the word that names a secret on. "Password" begins with either case;
+/// "code" and "pin" must be words, since much else contains them.
+static ASKS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r"(?:(?i:passphrase|\bcode|\bpin)|[Pp]assword|PASSWORD)\b.*[:?]\s*$").ok()
+});
+/// A question is short; of an overlong line the end is looked at.
+const QUESTION: usize = 512;
+
+/// The unfinished line at the cursor ends in `assword`, `passphrase`, `code` or `PIN`, any more
+/// words, and `:` or `?`.
+pub fn asks_for_secret(unfinished_line: &str) -> bool {
+    let start = unfinished_line.floor_char_boundary(unfinished_line.len().saturating_sub(QUESTION));
+    ASKS.as_ref().is_some_and(|asks| asks.is_match(&unfinished_line[start..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_for_secrets_are_seen() {
+        for line in [
+            "Password:",
+            "Password: ",
+            "password:",
+            "PASSWORD:",
+            "[sudo] password for me: ",
+            "me@web1's password: ",
+            "(me@web1) Password: ",
+            "Password for user postgres: ",
+            "Enter password: ",
+            "Current password: ",
+            "New password (again): ",
+            "Password for 'https://me@example.org': ",
+            "Verification code: ",
+            "Enter the 6-digit code? ",
+            "One-time code for me?",
+            "Enter passphrase for key '/home/me/.ssh/id_ed25519': ",
+            "Enter PIN for 'PIV Card': ",
+            "Enter PIN: ",
+            "Passphrase:\t",
+            "host$ sudo -k ls; [sudo] password for me: ",
+        ] {
+            assert!(asks_for_secret(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn other_lines_are_not() {
+        for line in [
+            "",
+            "$ ",
+            "Username: ",
+            "Password: hunter2",
+            "password",
+            "no password was given",
+            "Spin: ",
+            "Decode? no",
+            "Encoder: ",
+            "pins and needles",
+            "barcode: ",
+            "mapping: ",
+            "Continue? [y/N] ",
+            "error: code 5: cannot open file: no such file: x",
+            "password: wrong\nlogin: ",
+        ] {
+            assert!(!asks_for_secret(line), "{line}");
+        }
+        assert!(!asks_for_secret(&"password ".repeat(1_000_000)));
+        assert!(asks_for_secret(&format!("{}Password: ", "é".repeat(1000))));
+    }
+}
