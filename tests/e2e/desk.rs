@@ -1,6 +1,7 @@
 //! The desk on a person's terminal: decided by keys, read back from the screen.
 
 mod ends;
+mod keyboard;
 mod pin;
 mod plain;
 
@@ -116,8 +117,8 @@ fn access_is_given_on_the_way_out_of_the_screen_and_back() {
     let mut desk = open(&sgw);
     desk.wait_for(&format!("(?s)> {request} +access.*leads to.*log in"));
     decides(&mut desk, "g", "Log in at");
-    // Another key file, which is the last choice.
-    desk.send("\x1b[A\r");
+    // Another key file, which is the last choice but one.
+    desk.send("\x1b[A\x1b[A\r");
     desk.wait_for("Which file");
     desk.send(&format!("{}\r", key.display()));
     desk.wait_for("Is this the right machine");
@@ -141,7 +142,7 @@ fn a_login_that_fails_is_told_and_the_request_waits_on() {
     desk.send("\x03");
     desk.wait_for(&format!("(?s)sgw desk: 1 waiting.*{request} still waits"));
     decides(&mut desk, "g", "(?s)Log in at.*Log in at|Log in at");
-    desk.send("\x1b[A\r");
+    desk.send("\x1b[A\x1b[A\r");
     desk.wait_for("Which file");
     desk.send("/nowhere\r");
     desk.wait_for("Once more");
