@@ -1,6 +1,7 @@
 //! What people and agents type: arguments in, one result out. Each command is a file in [`commands`].
 
 mod approval;
+mod attach;
 mod commands;
 mod context;
 mod follow;
@@ -14,6 +15,7 @@ pub mod ui;
 mod usage;
 mod values;
 mod views;
+mod watch;
 
 use std::{ffi::OsString, os::fd::OwnedFd, process::ExitCode};
 

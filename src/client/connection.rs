@@ -83,6 +83,13 @@ impl Connection {
         Ok(connection)
     }
 
+    /// To a daemon that a test plays: it has said welcome, and there is no Noise.
+    #[cfg(test)]
+    pub fn played(stream: UnixStream) -> Self {
+        let (from, to) = stream.into_split();
+        Self::of(Box::new(from), Box::new(to), true, Luggage::default())
+    }
+
     pub(super) async fn operator(stream: UnixStream) -> Result<Self, Error> {
         let mut connection = Self::over(stream);
         connection.write(Frame::json(0, &Hello::new())?).await?;

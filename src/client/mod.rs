@@ -6,6 +6,7 @@ mod error;
 
 mod incoming;
 pub mod launch;
+pub mod live;
 pub mod operator;
 mod output;
 mod place;

@@ -1,6 +1,7 @@
 //! The commands, in the order in which the help lists them.
 
 mod approve;
+mod attach;
 mod audit;
 mod close;
 pub mod completions;
@@ -8,6 +9,7 @@ mod config;
 pub mod daemon;
 mod demo;
 mod deny;
+mod desk;
 pub mod exec;
 mod handoff;
 mod help;
@@ -19,6 +21,7 @@ mod lock;
 mod man;
 mod output;
 mod pause;
+mod pin;
 mod request;
 mod requests;
 mod resume;
@@ -29,6 +32,7 @@ mod signal;
 pub mod status;
 mod unlock;
 mod wait;
+mod watch;
 mod whoami;
 
 use clap::ArgMatches;
@@ -53,9 +57,12 @@ pub const ENTRIES: &[Entry] = &[
     entry::<help::Help>("help", Who::Agent),
     entry::<init::Init>("init", Who::Operator),
     entry::<unlock::Unlock>("unlock", Who::Operator),
+    entry::<desk::Desk>("desk", Who::Operator),
     entry::<requests::Requests>("requests", Who::Operator),
     entry::<approve::Approve>("approve", Who::Operator),
     entry::<deny::Deny>("deny", Who::Operator),
+    entry::<watch::Watch>("watch", Who::Operator),
+    entry::<attach::Attach>("attach", Who::Operator),
     entry::<return_::Return>("return", Who::Operator),
     entry::<lock::Lock>("lock", Who::Operator),
     entry::<pause::Pause>("pause", Who::Operator),
@@ -63,6 +70,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<daemon::Daemon>("daemon", Who::Operator),
     entry::<audit::Audit>("audit", Who::Operator),
     entry::<config::Config>("config", Who::Operator),
+    entry::<pin::Pin>("pin", Who::Operator),
     entry::<demo::Demo>("demo", Who::Operator),
     entry::<completions::Completions>("completions", Who::Operator),
     entry::<man::Man>("man", Who::Operator),

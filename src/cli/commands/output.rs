@@ -1,5 +1,8 @@
 //! `sgw output`: what a command or a terminal printed.
 
+use std::cell::Cell;
+
+use futures::future::join_all;
 use serde_json::Value;
 
 use crate::{
@@ -11,7 +14,11 @@ use crate::{
         Error,
         stream::{self, Streams},
     },
-    protocol::{agent, view},
+    protocol::{
+        agent,
+        error::{Code, Failure},
+        view,
+    },
 };
 
 /// Show what a command or a session's terminal printed
@@ -27,9 +34,11 @@ Examples:
   sgw output x-9fd --grep 'error|warn'
   sgw output x-9fd --raw > core.bin
   sgw output s-4fk --new
+  sgw output x-9fd x-2km --follow
   sgw output s-4fk --screen")]
 pub struct Output {
-    /// What printed it: x-…, or a session for its terminal
+    /// What printed it: x-…, or a session for its terminal; several each come under their name, with --json
+    /// as a line each
     #[arg(value_name = "ID", required = true, add = super::completions::ids("any"))]
     ids: Vec<String>,
     /// Only what came since your last read
@@ -53,24 +62,51 @@ pub struct Output {
     /// The terminal as a person sees it now
     #[arg(long, conflicts_with_all = ["limit", "tail", "grep", "raw", "follow", "new", "since"])]
     screen: bool,
-    /// Go on until the command ends
+    /// Go on until all have ended, or Ctrl-C; with --limit until so many lines have come
     #[arg(long)]
     follow: bool,
 }
 
 impl Run for Output {
     fn run(self, context: &Context) -> Outcome {
-        let ids = self.ids.clone();
-        for id in ids {
-            context.block_on(async {
-                if self.raw { self.raw(context, id).await } else { self.lines(context, id).await }
-            })?;
+        self.check()?;
+        let headers = self.ids.len() > 1;
+        let shown = Shown { context, headers, following: self.follow, last: Cell::new(None) };
+        let mut failed = None;
+        // Several can be followed at once; what is there already is shown one after the other.
+        let together = if self.follow { self.ids.len() } else { 1 };
+        for ids in self.ids.chunks(together) {
+            let all = ids.iter().map(|id| async {
+                let shown = &shown;
+                match self.raw {
+                    true => self.raw(context, id.clone()).await,
+                    false => self.lines(shown, id.clone()).await,
+                }
+            });
+            for ended in context.block_on(async { Ok(join_all(all).await) })? {
+                let Err(error) = ended else { continue };
+                // Told when the others are done.
+                if let Some(earlier) = failed.replace(Failure::from(error)) {
+                    context.ui.failure(&earlier);
+                }
+            }
         }
-        Ok(Exit::DONE)
+        failed.map_or(Ok(Exit::DONE), |failure| Err(failure.into()))
     }
 }
 
 impl Output {
+    /// What clap can't say: a cursor, and bytes as they come, are of one output.
+    fn check(&self) -> Result<(), Failure> {
+        let several = self.ids.len() > 1;
+        let wrong = match (several, self.since, self.raw && self.follow) {
+            (true, Some(_), _) => "a cursor is of one output, and several were named",
+            (true, None, true) => "the bytes of several outputs can't be followed at once",
+            _ => return Ok(()),
+        };
+        Err(Failure::new(Code::UsageArguments, wrong, "name one ID, or leave the flag out"))
+    }
+
     fn request(&self, id: String, since: Option<u64>) -> agent::Output {
         agent::Output {
             id,
@@ -86,20 +122,28 @@ impl Output {
     }
 
     /// One page, or with `--follow` page after page until the end.
-    async fn lines(&self, context: &Context, id: String) -> Result<(), Error> {
-        let mut connection = context.agent().await?;
+    async fn lines(&self, shown: &Shown<'_>, id: String) -> Result<(), Error> {
+        let mut connection = shown.context.agent().await?;
         let mut request = self.request(id, self.since);
         loop {
-            let page: view::Output =
+            let mut page: view::Output =
                 connection.call(&agent::Request::Output(request.clone())).await?;
-            show(context, &page);
+            // It comes again when it is whole; one that says so with JSON leaves that to the reader.
+            let unfinished = page.partial && self.follow && !shown.context.ui.json;
+            if unfinished {
+                page.lines.pop();
+            }
+            shown.page(&page);
             let over = page.status == view::OutputStatus::Ended && page.lines.is_empty();
-            if !self.follow || over {
+            let whole = page.lines.len() - usize::from(page.partial && !unfinished);
+            let left = request.limit.map(|limit| limit.saturating_sub(whole as u64));
+            if !self.follow || over || left == Some(0) {
                 connection.close().await;
                 return Ok(());
             }
             // The tail was of the first page alone.
-            request = agent::Output { since: Some(page.cursor), new: false, tail: None, ..request };
+            let since = Some(page.cursor);
+            request = agent::Output { since, new: false, tail: None, limit: left, ..request };
         }
     }
 
@@ -126,12 +170,37 @@ impl Output {
     }
 }
 
-fn show(context: &Context, page: &view::Output) {
-    if context.ui.json {
-        return context.ui.object(page);
+/// The pages of one or several outputs, on one stdout.
+struct Shown<'a> {
+    context: &'a Context,
+    /// Each begins under its name where another's came before, as `tail` does it.
+    headers: bool,
+    /// Then a page may be empty, and is not worth a name.
+    following: bool,
+    last: Cell<Option<String>>,
+}
+
+impl Shown<'_> {
+    fn page(&self, page: &view::Output) {
+        let ui = self.context.ui;
+        if ui.json {
+            return ui.object(page);
+        }
+        if self.headers && (!page.lines.is_empty() || !self.following) {
+            self.header(&page.id);
+        }
+        missed(self.context, page.missed);
+        page.lines.iter().for_each(|line| ui.line(line));
     }
-    missed(context, page.missed);
-    page.lines.iter().for_each(|line| context.ui.line(line));
+
+    fn header(&self, id: &str) {
+        let last = self.last.take();
+        if last.as_deref() != Some(id) {
+            let space = if last.is_some() { "\n" } else { "" };
+            self.context.ui.line(&format!("{space}==> {id} <=="));
+        }
+        self.last.set(Some(id.to_owned()));
+    }
 }
 
 pub fn missed(context: &Context, bytes: u64) {

@@ -17,8 +17,8 @@ use crate::{
 ///
 /// A request: the decision, then the session's id. A command's approval: runs it once and gives its
 /// output and status. An input's: types it once and gives what came. A running command: its output from
-/// where the last call stopped, and its status. A handoff: the person's word. A session that is paused, or
-/// that the person has the keyboard of: until it goes on. A second wait gets the kept result, never a
+/// where the last call stopped, and its status. A handoff: the person's word. A session that is paused,
+/// or that the person has the keyboard of: until it goes on. A second wait gets the kept result, never a
 /// second run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -49,7 +49,7 @@ impl Run for Wait {
     }
 }
 
-/// What is no command's end: what came of an input, a session, the keyboard.
+/// What is no command's end: a session, the keyboard.
 pub fn given(context: &Context, value: Value) -> Result<Exit, Failure> {
     if let Some(typed) = super::input::typed(&value) {
         return Ok(super::input::show(context, &typed));

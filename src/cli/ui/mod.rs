@@ -6,9 +6,11 @@
 //! object on stdout. Colour only where stderr is a terminal and `NO_COLOR` is not set. What came from
 //! an agent or a server goes through [`crate::domain::escape`] first.
 
+pub mod desk;
 pub mod exit;
 pub mod prompt;
 mod table;
+pub mod terminal;
 
 use std::{
     fs::File,
@@ -16,6 +18,7 @@ use std::{
     os::fd::AsFd,
 };
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use serde_json::json;
 
@@ -161,6 +164,19 @@ pub fn help(command: &mut clap::Command) {
 
 pub fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
+}
+
+pub fn stdout_is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Whether nobody reads the result any more.
+pub fn stdout_is_closed() -> bool {
+    let stdout = io::stdout();
+    let mut looked_at = [PollFd::new(&stdout, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut looked_at, Some(&now)).is_ok()
+        && looked_at[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 /// Whether a person can be asked.

@@ -4,6 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod ring;
+mod rows;
+
 const ALL: Want = Want::First(usize::MAX);
 
 fn each(_: &str) -> bool {

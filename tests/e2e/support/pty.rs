@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{Read, Write},
     num::NonZeroU16,
+    os::unix::process::ExitStatusExt,
     process::{Child, Command},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -14,7 +15,7 @@ use regex::Regex;
 use rustix::{
     fs::{Mode, OFlags, open},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-    termios::{Winsize, tcsetwinsize},
+    termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
 };
 
 use super::PATIENCE;
@@ -37,6 +38,11 @@ struct Seen {
 impl Pty {
     /// The terminal is the program's own: `setsid --ctty` makes it so.
     pub fn start(program: &Command) -> Self {
+        Self::named("xterm-256color", program)
+    }
+
+    /// On a terminal that calls itself so.
+    pub fn named(term: &str, program: &Command) -> Self {
         let master =
             openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
@@ -49,7 +55,7 @@ impl Pty {
         let mut command = Command::new("setsid");
         command.arg("--ctty").arg(program.get_program()).args(program.get_args()).env_clear();
         command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.env("TERM", "xterm-256color");
+        command.env("TERM", term);
         command.stdin(terminal()).stdout(terminal()).stderr(terminal());
         let child = command.spawn().unwrap();
         // The command holds the terminal's descriptors; the master hears of the end without them.
@@ -99,6 +105,42 @@ impl Pty {
             let waited = start.elapsed();
             let over = waited > limit || (ended && waited > Duration::from_secs(2));
             assert!(!over, "the screen never showed {regex}\n--- screen\n{screen}");
+            thread::sleep(Duration::from_millis(15));
+        }
+    }
+
+    /// The window is made this large; the program hears of it.
+    pub fn resize(&mut self, rows: u16, columns: u16) {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let (model_rows, model_columns) = (NonZeroU16::new(rows), NonZeroU16::new(columns));
+        let (Some(model_rows), Some(model_columns)) = (model_rows, model_columns) else {
+            panic!("a window has a size")
+        };
+        // The model first: what is drawn for the new size must not meet the old one.
+        self.seen().screen.screen_mut().set_size(model_rows, model_columns);
+        tcsetwinsize(&self.keyboard, size).unwrap();
+    }
+
+    /// The program's process: `setsid` becomes it.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lines are edited and echoed by the terminal, as a shell has it.
+    pub fn is_cooked(&self) -> bool {
+        let modes = tcgetattr(&self.keyboard).unwrap().local_modes;
+        modes.contains(LocalModes::ICANON | LocalModes::ECHO)
+    }
+
+    /// Waits for the end; the program's exit status, the signal that ended it as 128 and more.
+    #[track_caller]
+    pub fn waits_for_end(&mut self) -> i32 {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+            }
+            assert!(start.elapsed() < PATIENCE, "never ended\n--- screen\n{}", self.screen());
             thread::sleep(Duration::from_millis(15));
         }
     }

@@ -51,9 +51,9 @@ fn not_sent(failure: Failure, id: &Id) -> Failure {
         Code::RequestPending => Failure {
             message: format!(
                 "the connection was lost, and only a person can log in again: {id} waits for the \
-                 operator; the command was not sent"
+                 operator; the command was not sent: run it again afterwards"
             ),
-            hint: format!("sgw wait {id}, then run it again"),
+            hint: format!("sgw wait {id}"),
             ..failure
         },
         _ => failure,

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::model::Model;
 pub use self::{
+    model::Before,
     open::{Slot, Typing},
     screen::Shown,
 };
@@ -33,8 +34,7 @@ use crate::{
     },
 };
 
-/// Whoever types is asked before each piece of this size whether they still have the keyboard, in
-/// bytes.
+/// Before each piece of this size, in bytes, the agent is asked whether it still has the keyboard.
 const PIECE: usize = 256;
 
 /// A terminal, open or ended. Shared by its actor and whoever types, reads or looks.
@@ -46,10 +46,8 @@ pub struct Pty {
     pool: Arc<Pool>,
     writer: Writer,
     model: Mutex<Model>,
-    /// One text at a time …
+    /// One text of the agent's at a time.
     turn: Turn<()>,
-    /// … and one piece.
-    piece: Turn<()>,
     /// The end of the transcript; closed when the terminal has ended.
     changes: watch::Receiver<u64>,
     /// Counts what was drawn, for whoever looks at the screen; closed likewise.
@@ -89,28 +87,24 @@ impl Pty {
         self.stop.cancel();
     }
 
-    /// Types as the agent, as long as the agent has the keyboard: asked before each piece. Gives where
-    /// the transcript stood just before, and where that line begins.
+    /// Types as the agent, as long as the agent has the keyboard: asked before each piece. Gives what
+    /// stood there just before.
     ///
     /// # Errors
     /// The keyboard was taken, of which `sent` says whether something had been typed; the terminal
     /// ended.
-    async fn type_as_agent(&self, bytes: &[u8]) -> Result<(u64, u64), Failure> {
+    async fn type_as_agent(&self, bytes: &[u8]) -> Result<Before, Failure> {
         let _turn = self.turn.lock().await;
-        let from = {
-            let model = self.model();
-            (model.transcript.cursor(), model.transcript.line_start())
-        };
+        let before = self.model().before();
         let mut rest = bytes;
         while !rest.is_empty() {
-            let sent = rest.len() < bytes.len();
-            let _piece = self.piece.lock().await;
-            let writing = self.writer.write_some(&rest[..rest.len().min(PIECE)]);
-            let written = self.keyboard.write(&self.session, writing).await;
-            let written = written.map_err(|taken| taken.sent(sent))?;
-            rest = &rest[written.map_err(|error| self.gone(&error).sent(sent))?..];
+            let begun = rest.len() < bytes.len();
+            let piece = self.writer.write_some(&rest[..rest.len().min(PIECE)]);
+            let written = self.keyboard.write(&self.session, piece).await;
+            let written = written.map_err(|taken| taken.sent(begun))?;
+            rest = &rest[written.map_err(|error| self.gone(&error).sent(begun))?..];
         }
-        Ok(from)
+        Ok(before)
     }
 
     /// Types as the operator. What is not private is on record before.
@@ -118,12 +112,7 @@ impl Pty {
         if !self.keyboard.control().is_private() {
             self.recorder.operators_input(bytes).await?;
         }
-        for piece in bytes.chunks(PIECE) {
-            let _piece = self.piece.lock().await;
-            let written = self.writer.write(piece.to_vec()).await;
-            written.map_err(|error| self.gone(&error))?;
-        }
-        Ok(())
+        self.writer.write(bytes.to_vec()).await.map_err(|error| self.gone(&error))
     }
 
     /// # Errors
@@ -144,15 +133,16 @@ impl Pty {
     /// What stops or goes on at the keyboard (`INT`, `QUIT`, `TSTP`, `EOF`) is typed, as the agent;
     /// other signals go to what has the terminal's foreground.
     pub async fn signal(&self, name: &str) -> Result<(), Failure> {
-        self.keyboard.check_agent(&self.session)?;
         let typed: &[u8] = match name {
             "INT" => b"\x03",
             "QUIT" => b"\x1c",
             "TSTP" => b"\x1a",
             "EOF" => b"\x04",
             "TERM" | "HUP" | "KILL" | "CONT" | "USR1" | "USR2" => {
+                self.keyboard.check_agent(&self.session)?;
                 self.recorder.signal(name).await?;
-                return match self.pool.signal_foreground(&self.marker, name).await {
+                let sending = self.pool.signal_foreground(&self.marker, name);
+                return match self.keyboard.write(&self.session, sending).await? {
                     true => Ok(()),
                     false => Err(Failure::new(
                         Code::TargetRefused,
@@ -169,6 +159,7 @@ impl Pty {
                 ));
             }
         };
+        self.keyboard.check_agent(&self.session)?;
         self.recorder.signal(name).await?;
         self.type_as_agent(typed).await.map(|_| ())
     }

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Pty, actor::Actor, model::Model};
+use super::{Before, Pty, actor::Actor, model::Model};
 use crate::{
     daemon::{
         desk::Permit,
@@ -71,11 +71,11 @@ enum Opener {
     Fresh,
 }
 
-/// What was typed, where the transcript stood before, and where that line began.
+/// What was typed, and what stood there before.
 pub struct Typing {
     pub pty: Arc<Pty>,
-    pub from: u64,
-    pub line: u64,
+    pub bytes: Vec<u8>,
+    pub before: Before,
     pub instead: bool,
 }
 
@@ -176,7 +176,6 @@ impl Sessions {
             writer,
             model: Mutex::new(model),
             turn: Turn::default(),
-            piece: Turn::default(),
             changes: changes.subscribe(),
             drawn: drawn.subscribe(),
             stop: CancellationToken::new(),
@@ -213,6 +212,7 @@ impl Sessions {
         request: Option<Id>,
     ) -> Result<Typing, Failure> {
         let action = permit.spend();
+        session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
         let opened = self.open_pty(session, Opener::Agent).await?;
         session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
         {
@@ -227,11 +227,11 @@ impl Sessions {
         opened.pty.recorder.input(&action.bytes, request.as_ref()).await?;
         let typed = opened.pty.type_as_agent(&action.bytes).await;
         if typed.as_ref().is_err_and(|failure| failure.sent == Some(false)) {
-            // Nothing was typed, so nothing is counted.
+            // Nothing was typed, so it is not counted.
             session.lock().grant.used_commands -= 1;
         }
-        let (from, line) = typed?;
-        Ok(Typing { pty: opened.pty, from, line, instead: opened.instead })
+        let before = typed?;
+        Ok(Typing { pty: opened.pty, bytes: action.bytes, before, instead: opened.instead })
     }
 }
 

@@ -30,18 +30,18 @@ use crate::{
 #[derive(Default)]
 pub struct Streams(Mutex<Option<Arc<Stream>>>);
 
-/// An `attach` or a `watch`, as the connection's reader sees it.
+/// An `attach`, a `watch` or a `subscribe`, as the connection's reader sees it.
 pub struct Stream {
     pub number: u32,
     pub cancel: CancellationToken,
-    /// Where what is typed goes; `watch` takes none.
+    /// Where what is typed goes; only `attach` takes any.
     pub keys: Option<Keys>,
 }
 
 /// Frees the connection for another stream.
 pub struct Open {
     streams: Arc<Streams>,
-    stream: Arc<Stream>,
+    pub stream: Arc<Stream>,
 }
 
 impl Streams {
@@ -50,7 +50,7 @@ impl Streams {
     pub fn of(self: &Arc<Self>, number: u32, request: &Request) -> Result<Option<Open>, Failure> {
         match request {
             Request::Attach { .. } => self.open(number, Some(Keys::default())).map(Some),
-            Request::Watch { .. } => self.open(number, None).map(Some),
+            Request::Watch { .. } | Request::Subscribe {} => self.open(number, None).map(Some),
             _ => Ok(None),
         }
     }

@@ -78,11 +78,7 @@ impl Operator {
 
     /// Draws the session's terminal, and the next one where it ends. While the operator is private it
     /// stays as it was.
-    async fn draw_terminal(
-        &self,
-        number: u32,
-        session: &Session,
-    ) -> Result<(), Gone> {
+    async fn draw_terminal(&self, number: u32, session: &Session) -> Result<(), Gone> {
         let mut happens = session.live.watch();
         let mut canvas = Canvas::new(&self.outbox, number, &session.id);
         loop {

@@ -1,0 +1,149 @@
+//! The status line of an attached terminal: who sees what, where one is, what the agent asked for.
+
+use crate::{cli::ui::terminal::escape::Escape, domain::escape::visible, protocol::view};
+
+/// A narrow window has room for the word alone.
+const NARROW: usize = 60;
+/// Columns for a handoff's message.
+const MESSAGE: usize = 200;
+
+/// What is known of the session and its keyboard.
+#[derive(Debug)]
+pub struct Status {
+    pub session: String,
+    /// `user@target`, escaped.
+    place: String,
+    /// What the daemon said last of who sees it; none before it did.
+    pub control: Option<view::Control>,
+    pub private: bool,
+    /// What a handoff asks, escaped.
+    message: Option<String>,
+    /// A sentence of sgw's own, until the next key.
+    pub note: Option<String>,
+    ends_in_secrets: bool,
+}
+
+impl Status {
+    pub fn of(session: &view::Session) -> Self {
+        let place = format!("{}@{}", session.user, session.target);
+        let message =
+            session.waiting.as_ref().filter(|waiting| waiting.kind == view::Kind::Handoff);
+        let mut status = Self {
+            session: session.id.clone(),
+            place: visible(&place, 60),
+            control: None,
+            private: false,
+            message: None,
+            note: None,
+            ends_in_secrets: false,
+        };
+        if let Some(waiting) = message {
+            status.asks(waiting.message.as_deref());
+        }
+        status
+    }
+
+    /// Takes what the daemon says of the keyboard.
+    pub fn take(&mut self, control: view::Control, private: bool, message: Option<&str>) {
+        self.control = Some(control);
+        self.private = private;
+        self.ends_in_secrets |= private;
+        if message.is_some() {
+            self.asks(message);
+        }
+    }
+
+    fn asks(&mut self, message: Option<&str>) {
+        const SECRETS: [&str; 6] = ["sudo", "password", "passphrase", "passwd", "pin", "code"];
+        let Some(message) = message else { return };
+        let lower = message.to_lowercase();
+        let words = lower.split(|char: char| !char.is_alphanumeric());
+        self.ends_in_secrets |= words.into_iter().any(|word| SECRETS.contains(&word));
+        self.message = Some(visible(message, MESSAGE));
+    }
+
+    /// Whether a password may have been typed in this session.
+    pub fn password(&self) -> bool {
+        self.ends_in_secrets
+    }
+
+    fn mode(&self, columns: usize) -> &'static str {
+        match (self.control, self.private, columns < NARROW) {
+            (None, ..) => "attaching …",
+            (Some(view::Control::Agent), ..) => "THE AGENT HAS THE KEYBOARD",
+            (_, true, true) => "PRIVATE",
+            (_, true, false) => "PRIVATE - the agent sees nothing",
+            (_, false, _) => "SHARED",
+        }
+    }
+
+    /// While the escape character is held back: what may follow it.
+    pub fn offer(&self, escape: Escape) -> String {
+        format!(" {}  {escape} . leave  p private  k commands  ? help", self.mode(0))
+    }
+
+    /// The words of the status line, without its right end.
+    pub fn line(&self, columns: usize) -> String {
+        let mode = self.mode(columns);
+        let mut line = format!(" {mode}  {} {}", self.place, self.session);
+        if let Some(note) = &self.note {
+            return format!("{line}  {note}");
+        }
+        if let Some(message) = &self.message {
+            line.push_str(&format!("  the agent asks: \u{201c}{message}\u{201d}"));
+        }
+        line
+    }
+
+    /// Its right end.
+    pub fn hint(escape: Escape) -> String {
+        if escape.is_off() { String::new() } else { format!("Enter {escape} ? help ") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> Status {
+        Status {
+            session: "s-4fk".into(),
+            place: "deploy@web1".into(),
+            control: None,
+            private: false,
+            message: None,
+            note: None,
+            ends_in_secrets: false,
+        }
+    }
+
+    #[test]
+    fn it_says_first_who_sees_what_is_typed() {
+        let mut status = status();
+        assert!(status.line(80).starts_with(" attaching"));
+        status.take(view::Control::Operator, true, Some("log in to \x1b[7mdb"));
+        assert_eq!(
+            status.line(80),
+            " PRIVATE - the agent sees nothing  deploy@web1 s-4fk  the agent asks: \u{201c}log in to \\x1b[7mdb\u{201d}"
+        );
+        assert!(status.line(30).starts_with(" PRIVATE  deploy"));
+        status.take(view::Control::Operator, false, None);
+        assert!(status.line(80).starts_with(" SHARED  "), "{}", status.line(80));
+        assert!(status.line(80).contains("log in"), "what was asked stays");
+    }
+
+    #[test]
+    fn a_password_is_remembered_until_the_end() {
+        for (message, private, password) in [
+            (None, false, false),
+            (Some("look at this"), false, false),
+            (Some("please type the sudo password"), false, true),
+            (None, true, true),
+        ] {
+            let mut status = status();
+            status.take(view::Control::Operator, private, message);
+            status.take(view::Control::Operator, false, None);
+            assert_eq!(status.password(), password, "{message:?}");
+        }
+    }
+}
