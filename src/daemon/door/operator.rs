@@ -217,17 +217,7 @@ impl Operator {
         let operator = self.clone();
         calls.spawn(async move {
             // A client that is gone needs no answer.
-            let _gone = match stream {
-                Some(open) => match operator.stream(&open, request).await {
-                    Ok(answer) => {
-                        // The next one may be asked for as soon as this one's end is told.
-                        drop(open);
-                        operator.outbox.answer(number, answer).await
-                    }
-                    Err(gone) => Err(gone),
-                },
-                None => operator.perform(number, request).await,
-            };
+            let _gone = operator.perform(number, request, stream).await;
         });
         Ok(())
     }
@@ -239,22 +229,12 @@ impl Operator {
         Ok(())
     }
 
-    /// Shows what happens until it ends.
-    async fn stream(
+    async fn perform(
         &self,
-        open: &Open,
+        number: u32,
         request: Request,
-    ) -> Result<Result<serde_json::Value, Failure>, Gone> {
-        match request {
-            Request::Attach { session, fresh, rows, columns, private } => {
-                Ok(self.attach(open, &session, How { fresh, rows, columns, private }).await)
-            }
-            Request::Watch { id } => Ok(self.watch(open, &id).await),
-            _ => self.subscribe(open).await,
-        }
-    }
-
-    async fn perform(&self, number: u32, request: Request) -> Result<(), Gone> {
+        stream: Option<Open>,
+    ) -> Result<(), Gone> {
         let parts = &self.parts;
         let answer = match request {
             Request::Requests {} => value(&view::Requests {
@@ -298,18 +278,30 @@ impl Operator {
             Request::Pause { what } => self.pause(what).await,
             Request::Resume { what } => self.resume(what.as_deref()).await,
             Request::Return { session, message } => self.give_back(session, message).await,
+            Request::Watch { id } => match &stream {
+                Some(stream) => self.watch(stream, &id).await,
+                None => return Ok(()),
+            },
+            Request::Attach { session, fresh, rows, columns, private } => match &stream {
+                Some(stream) => {
+                    self.attach(stream, &session, How { fresh, rows, columns, private }).await
+                }
+                None => return Ok(()),
+            },
+            Request::Subscribe {} => match &stream {
+                Some(stream) => self.subscribe(stream).await?,
+                None => return Ok(()),
+            },
             Request::Pin { secret } => self.check_pin(secret).await,
             Request::SetPin { secret } => self.set_pin(secret).await,
-            // A stream's, or said before.
-            Request::Watch { .. }
-            | Request::Attach { .. }
-            | Request::Subscribe {}
-            | Request::Answer(_)
+            Request::Answer(_)
             | Request::Ack { .. }
             | Request::Cancel {}
             | Request::Private { .. }
             | Request::Resize { .. } => return Ok(()),
         };
+        // The next stream may be asked for as soon as this one's end is told.
+        drop(stream);
         self.outbox.answer(number, answer).await
     }
 

@@ -80,8 +80,8 @@ impl Live {
     }
 
     pub fn cancel(&mut self) {
-        let Self { runtime, connection, number, .. } = self;
-        let number = *number;
+        let number = self.number;
+        let Self { runtime, connection, .. } = self;
         runtime.block_on(connection.say(number, &json!({"type": "cancel"}))).unwrap();
     }
 

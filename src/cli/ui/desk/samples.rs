@@ -168,6 +168,7 @@ pub fn session(id: &str) -> Session {
         expires_at,
         running: Vec::new(),
         waiting: None,
+        paused: false,
     }
 }
 
