@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and says why"
 )]
 
+mod attach;
 mod bad_frames;
 mod bad_input;
 mod command_approval;
@@ -26,6 +27,7 @@ mod host_keys;
 mod logins;
 mod odd_servers;
 mod operator_and_daemon;
+mod output;
 mod pause;
 mod pty;
 #[path = "../redteam/mod.rs"]
@@ -34,3 +36,4 @@ mod remote_processes_end;
 mod request_and_approval;
 mod sessions_end;
 mod support;
+mod watch;
