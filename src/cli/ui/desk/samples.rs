@@ -169,7 +169,6 @@ pub fn session(id: &str) -> Session {
         expires_at,
         running: Vec::new(),
         waiting: None,
-        paused: false,
     }
 }
 
