@@ -87,7 +87,8 @@ impl Proof {
     }
 }
 
-fn read(path: &Path) -> Result<Secret<String>, Failure> {
+/// One line from a file that nobody else may read.
+pub fn read(path: &Path) -> Result<Secret<String>, Failure> {
     let wrong = |message: String, hint: &str| {
         Failure::new(Code::OperatorPassphrase, format!("{}: {message}", path.display()), hint)
     };

@@ -17,7 +17,8 @@ pub fn from_now(at: Timestamp) -> String {
     between(at, Timestamp::now())
 }
 
-fn between(at: Timestamp, now: Timestamp) -> String {
+/// The same, as seen from another moment.
+pub fn between(at: Timestamp, now: Timestamp) -> String {
     match at.as_second() - now.as_second() {
         0 => "now".to_owned(),
         seconds @ 1.. => format!("in {}", spoken(seconds.unsigned_abs())),

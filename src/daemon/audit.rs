@@ -164,6 +164,13 @@ pub async fn paused(
     write(evidence, record).await
 }
 
+/// A wrong PIN, and at which terminal's process.
+pub async fn pin_failed(evidence: &Evidence, who: &str) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::PinFailed, OPERATOR);
+    record.action = fields([("who", serde_json::to_value(who))]);
+    write(evidence, record).await
+}
+
 /// The daemon's own beginning and end.
 pub async fn daemon(evidence: &Evidence, kind: Kind, revision: u64) -> Result<(), Failure> {
     let mut record = Record::new(kind, SGW);

@@ -128,6 +128,7 @@ impl Parts {
             Some(Kind::Request) => {
                 let id = self.desk.find(word, of)?;
                 let by = of.map_or_else(|| "operator".to_owned(), ToString::to_string);
+                self.desk.decides(&id, by.clone());
                 self.desk.withdraw(&id)?;
                 audit::request_ended(&self.evidence, RecordKind::RequestClosed, &by, &id, None)
                     .await?;

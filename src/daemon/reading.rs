@@ -11,7 +11,7 @@ use super::{
     session::{
         Session,
         exec::Exec,
-        keyboard,
+        keyboard::{self, Keyboard},
         output::{HISTORY_HEAD, HISTORY_TAIL, Stream},
         pty::Pty,
         spool::SpoolError,
@@ -81,7 +81,7 @@ pub async fn read_exec(
         if asked.new {
             exec.read_to(Some(page.cursor));
         }
-        return Ok(shown(exec.id.to_string(), page, Control::Agent, running));
+        return Ok(shown(exec.id.to_string(), page, control(&exec.keyboard), running));
     }
 }
 
@@ -130,11 +130,14 @@ pub async fn read_pty(
 
 /// What a session's terminal showed, as its owner is told.
 pub fn of_pty(session: &Session, page: impl Into<Page>, running: bool) -> view::Output {
-    let control = match session.keyboard.control().is_agents() {
+    shown(session.id.to_string(), page.into(), control(&session.keyboard), running)
+}
+
+fn control(keyboard: &Keyboard) -> Control {
+    match keyboard.control().is_agents() {
         true => Control::Agent,
         false => Control::Operator,
-    };
-    shown(session.id.to_string(), page.into(), control, running)
+    }
 }
 
 fn shown(id: String, page: Page, control: Control, running: bool) -> view::Output {

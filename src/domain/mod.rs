@@ -19,6 +19,7 @@ pub mod keys;
 pub mod known_hosts;
 pub mod nearest;
 pub mod passphrase;
+pub mod pin;
 pub mod prompt;
 pub mod record;
 pub mod request;

@@ -9,9 +9,10 @@ use chacha20poly1305::{
 };
 use hkdf::Hkdf;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::secret::Secret;
+use super::{pin::PinCheck, secret::Secret};
 
 pub const KEY_BYTES: usize = 32;
 /// XChaCha20's: long enough that random nonces never meet (draft-irtf-cfrg-xchacha, 2.1).
@@ -300,10 +301,15 @@ pub fn open_file(kind: &str, key: &Key, file: &[u8]) -> Result<Secret<Vec<u8>>, 
     Ok(open(key, line, sealed)?)
 }
 
-/// What a new home's sealed state holds: nothing, so that every field has its default. `init` writes
-/// it together with the header; a header without a state is damage ever after.
-pub fn first_state(data_key: &DataKey, nonce: [u8; NONCE_BYTES]) -> Vec<u8> {
-    seal_file("state", &data_key.derive("state"), nonce, b"{}")
+/// What a new home's sealed state holds: nothing but a PIN, so that every field has its default. `init`
+/// writes it together with the header; a header without a state is damage ever after.
+pub fn first_state(
+    data_key: &DataKey,
+    nonce: [u8; NONCE_BYTES],
+    pin: Option<&PinCheck>,
+) -> Vec<u8> {
+    let state = pin.map_or(json!({}), |pin| json!({ "pin": pin }));
+    seal_file("state", &data_key.derive("state"), nonce, state.to_string().as_bytes())
 }
 
 /// Bytes of a known length, base64 in JSON.

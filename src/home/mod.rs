@@ -24,7 +24,10 @@ use rustix::{
 pub use lock::{Lock, LockError};
 pub use random::random;
 
-use crate::domain::seal::{DataKey, Header, MAX_HEADER_BYTES, first_state};
+use crate::domain::{
+    pin::PinCheck,
+    seal::{DataKey, Header, MAX_HEADER_BYTES, first_state},
+};
 use crate::protocol::error::Code;
 
 /// The data key sealed under the passphrase. A home is set up when it has one.
@@ -201,6 +204,7 @@ impl Home {
         header: &Header,
         data_key: &DataKey,
         nonce: [u8; 24],
+        pin: Option<&PinCheck>,
     ) -> Result<(), HomeError> {
         if self.header()?.is_some() {
             return Err(HomeError::Exists(self.path_of(HEADER)));
@@ -210,7 +214,7 @@ impl Home {
                 return Err(HomeError::Leftover(self.path_of(name)));
             }
         }
-        self.create(STATE, &first_state(data_key, nonce))?;
+        self.create(STATE, &first_state(data_key, nonce, pin))?;
         self.create(HEADER, &header.to_json()).inspect_err(|_| {
             // Without its header nobody can open it; a second try must not stumble over it.
             let _ = self.remove(STATE);

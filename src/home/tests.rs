@@ -175,7 +175,7 @@ fn a_vault_is_made_once_and_not_beside_remains() {
         };
         let cheap = Cost { m_kib: 64, t: 1, p: 1 };
         let (header, key) = Header::create(&Secret::new("x".into()), cheap, seed).unwrap();
-        home.create_vault(&header, &key, random().unwrap())
+        home.create_vault(&header, &key, random().unwrap(), None)
     };
     for remains in [STATE, AUDIT] {
         fs::write(home.path_of(remains), "").unwrap();

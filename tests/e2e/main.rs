@@ -16,6 +16,7 @@ mod command_approval;
 mod control;
 mod credentials;
 mod demo;
+mod desk;
 mod evidence;
 mod exec;
 mod exec_stream;

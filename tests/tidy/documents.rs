@@ -14,6 +14,7 @@ const DOCUMENTS: &[&str] = &[
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "benches/README.md",
+    "docs/desk.md",
     "docs/glossary.md",
     "docs/protocol.md",
     "docs/threat-model.md",

@@ -45,7 +45,8 @@ pub struct Chosen {
 }
 
 pub async fn choose(approval: &Approval<'_>, resolved: &Resolved) -> Result<Chosen, Stop> {
-    let Approval { context, proven, answers, .. } = *approval;
+    let Approval { context, answers, .. } = *approval;
+    let proven = &approval.proven;
     let said = !answers.identities.is_empty() || answers.password.is_some() || answers.use_agent;
     let (chosen, agents) = (Chosen::default(), Vec::new());
     let mut choice = Choice { context, proven, answers, chosen, agents };

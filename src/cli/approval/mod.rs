@@ -6,9 +6,10 @@ mod quoted;
 mod send;
 mod shown;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, rc::Rc};
 
 use self::credentials::Chosen;
+pub use self::shown::{Extent, Row, folded};
 use super::{
     Context, Stop,
     resolve::{
@@ -34,7 +35,7 @@ use crate::{
 };
 
 /// What flags have answered in advance.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Answers {
     pub yes: bool,
     pub identities: Vec<PathBuf>,
@@ -52,7 +53,7 @@ pub struct Answers {
 /// A request that was shown, and is claimed by this connection.
 pub struct Approval<'a> {
     context: &'a Context,
-    proven: &'a Proven,
+    proven: Rc<Proven>,
     answers: &'a Answers,
     question: view::Question,
     /// What is given; `None` for kinds that have no terms.
@@ -71,18 +72,31 @@ impl<'a> Approval<'a> {
     /// Claims a request, works out where it leads, and shows it all.
     pub async fn look(
         context: &'a Context,
-        proven: &'a Proven,
+        proven: &Rc<Proven>,
         connection: &mut Connection,
         id: &str,
         answers: &'a Answers,
     ) -> Result<Self, Stop> {
-        let claim = Request::Claim { id: id.to_owned() };
-        let _claimed: serde_json::Value = connection.call(&claim).await?;
+        claim(connection, id).await?;
         let ask = Request::Question { id: id.to_owned() };
         let question: view::Question = connection.call(&ask).await?;
         if question.request.kind == view::Kind::Handoff {
             return Err(to_the_keyboard(&question.request).into());
         }
+        let approval = Self::of(context, proven, question, answers).await?;
+        if !context.ui.json {
+            context.ui.say(&approval.text());
+        }
+        Ok(approval)
+    }
+
+    /// Works out where a request leads; nothing is claimed or shown.
+    pub async fn of(
+        context: &'a Context,
+        proven: &Rc<Proven>,
+        question: view::Question,
+        answers: &'a Answers,
+    ) -> Result<Self, Stop> {
         let terms = match &question.terms {
             Some(asked) => Some(narrowed(asked, answers)?),
             None => None,
@@ -94,11 +108,15 @@ impl<'a> Approval<'a> {
             view::Kind::Login => Some(known_way(&question, answers).await?),
             _ => None,
         };
-        let approval = Self { context, proven, answers, question, terms, way };
-        if !context.ui.json {
-            context.ui.say(&shown::text(context.ui, &approval));
-        }
-        Ok(approval)
+        Ok(Self { context, proven: proven.clone(), answers, question, terms, way })
+    }
+
+    pub fn rows(&self, extent: Extent) -> Vec<Row> {
+        shown::rows(self, extent)
+    }
+
+    pub fn text(&self) -> String {
+        shown::text(self.context.ui, self)
     }
 
     /// Chooses how to log in, and says yes.
@@ -116,6 +134,13 @@ fn to_the_keyboard(request: &view::Request) -> Failure {
     let message = format!("{} asks you to the keyboard; a yes alone does nothing", request.id);
     let hint = format!("sgw attach {}", request.session.as_deref().unwrap_or("SESSION"));
     Failure::new(Code::UsageArguments, message, hint).about(&request.id)
+}
+
+/// Takes the decision: no other connection may decide while this one lives.
+pub async fn claim(connection: &mut Connection, id: &str) -> Result<(), Stop> {
+    let claim = Request::Claim { id: id.to_owned() };
+    let _claimed: serde_json::Value = connection.call(&claim).await?;
+    Ok(())
 }
 
 /// What the flags leave of what was asked; more than that can't be given.

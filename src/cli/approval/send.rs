@@ -57,7 +57,7 @@ pub async fn approve(
         match next(context, connection, number).await? {
             Next::Decided(decided) => return Ok(decided),
             Next::Asked(question) => {
-                let person = Person { context, proven };
+                let person = Person { context, proven: &proven };
                 if let Some(decided) = person.ask(connection, number, question).await? {
                     return Ok(decided);
                 }

@@ -3,11 +3,11 @@
 
 use unicode_width::UnicodeWidthChar;
 
-use super::{Approval, Way};
+use super::{Answers, Approval, Way};
 use crate::{
     cli::{times, ui::Ui, values::spoken, views},
     domain::{
-        escape::{exact, visible},
+        escape::{exact, visible, visible_bytes},
         known_hosts::{Known, Marker},
         target::Hop,
     },
@@ -21,32 +21,65 @@ const WORD: usize = 200;
 const MARGIN: usize = 11;
 const MOST_PARENTS: usize = 8;
 
+/// A line of what is shown, under its name; without a name it goes on with the one before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub name: &'static str,
+    pub text: String,
+    pub strong: bool,
+}
+
+/// How much of long texts is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    Usual,
+    /// All bytes.
+    Whole,
+}
+
+impl Extent {
+    fn cap(self, usual: usize) -> usize {
+        match self {
+            Self::Usual => usual,
+            Self::Whole => usize::MAX / 8,
+        }
+    }
+}
+
 pub fn text(ui: Ui, approval: &Approval) -> String {
+    let mut lines = vec![String::new(), head(ui, &approval.question.request)];
+    let room = ui.columns().saturating_sub(MARGIN).max(20);
+    for row in rows(approval, Extent::Usual) {
+        let text = if row.strong { ui.bold(&row.text) } else { row.text };
+        let folded = folded(&text, room).join(&format!("\n{}", " ".repeat(MARGIN)));
+        lines.push(format!("  {} {folded}", ui.dim(&pad(row.name))));
+    }
+    lines.join("\n")
+}
+
+/// All that is decided on, row by row.
+pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
     let question = &approval.question;
     let request = &question.request;
-    let mut lines = vec![String::new(), head(ui, request)];
-    let room = ui.columns().saturating_sub(MARGIN).max(20);
-    let mut row = |name: &str, text: String| {
-        let folded = folded(&text, room).join(&format!("\n{}", " ".repeat(MARGIN)));
-        lines.push(format!("  {} {folded}", ui.dim(&pad(name))));
-    };
+    let mut rows = Vec::new();
+    let mut add = |name, text, strong| rows.push(Row { name, text, strong });
+    let mut row = |name, text| add(name, text, false);
     row("known", word(&request.identity));
     row("seen", seen(question));
     match &request.reason {
         Some(reason) if !reason.is_empty() => {
-            row("reason", format!("\"{}\"", visible(reason, REASON)))
+            row("reason", format!("\"{}\"", visible(reason, extent.cap(REASON))))
         }
         _ if request.kind == view::Kind::Login => {}
         _ => row("reason", "none given".to_owned()),
     }
     if let Some(command) = &request.command {
-        row("runs", ui.bold(&exact(command.as_slice(), COMMAND)));
-        row(
-            "stdin",
-            if question.stdin { "open: what comes there is not known now" } else { "empty" }
-                .to_owned(),
-        );
+        add("runs", exact(command.as_slice(), extent.cap(COMMAND)), true);
+        let stdin =
+            if question.stdin { "open: what comes there is not known now" } else { "empty" };
+        add("stdin", stdin.to_owned(), false);
     }
+    let mut row = |name, text| add(name, text, false);
     if let Some(rule) = &request.rule {
         row("asked", because(rule));
     }
@@ -65,21 +98,25 @@ pub fn text(ui: Ui, approval: &Approval) -> String {
     }
     let login = request.kind == view::Kind::Login;
     match &approval.way {
-        Some(way) if !login => way_rows(ui, way, &mut row),
-        Some(way) => {
-            place_rows(ui, question, "logs in", &mut row);
-            way.resolved.notes.iter().for_each(|note| row("note", visible(note, WORD)));
+        Some(way) if !login => {
+            way_rows(way, &mut add);
+            add("log in", log_in(approval.answers, way), false);
         }
-        None => place_rows(ui, question, "runs on", &mut row),
+        Some(way) => {
+            place_rows(question, "logs in", &mut add);
+            way.resolved.notes.iter().for_each(|note| add("note", visible(note, WORD), false));
+            add("log in", log_in(approval.answers, way), false);
+        }
+        None => place_rows(question, "runs on", &mut add),
     }
     if let Some(hop) = request.hop.as_ref().filter(|_| login) {
-        row("person", format!("{} asked for one at the last login", word(hop)));
+        add("person", format!("{} asked for one at the last login", word(hop)), false);
     }
     let view::Past { approved, denied } = question.past;
     if approved + denied > 0 {
-        row("before", format!("given {approved}×, refused {denied}× since unlock"));
+        add("before", format!("given {approved}×, refused {denied}× since unlock"), false);
     }
-    lines.join("\n")
+    rows
 }
 
 fn because(rule: &str) -> String {
@@ -95,7 +132,7 @@ fn because(rule: &str) -> String {
 
 /// Cuts a row into lines that fit, so that no word from outside ever begins a line of the terminal:
 /// it could look like a row of ours. What styles the text takes no room.
-pub(super) fn folded(text: &str, room: usize) -> Vec<String> {
+pub fn folded(text: &str, room: usize) -> Vec<String> {
     let (mut lines, mut line, mut columns) = (Vec::new(), String::new(), 0);
     let mut chars = text.chars();
     while let Some(char) = chars.next() {
@@ -158,23 +195,45 @@ fn given(terms: &crate::domain::grant::Terms) -> String {
 }
 
 /// Where an access leads: every machine, its account, and what is known of its key.
-fn way_rows(ui: Ui, way: &Way, row: &mut impl FnMut(&str, String)) {
+fn way_rows(way: &Way, add: &mut impl FnMut(&'static str, String, bool)) {
     let hops = &way.resolved.hops;
     for (at, (hop, known)) in hops.iter().zip(&way.known).enumerate() {
         let last = at + 1 == hops.len();
-        let name = if last { "leads to" } else { "over" };
-        row(name, ui.bold(&hop_text(&hop.hop)));
+        add(if last { "leads to" } else { "over" }, hop_text(&hop.hop), true);
         for difference in hop.differences() {
             let asked = difference.asked.as_deref().map_or("nothing".to_owned(), word);
-            let what = difference.what;
-            row(
-                "",
-                format!("{what}: asked {asked}, ssh_config says {}", word(&difference.resolved)),
-            );
+            let (what, resolved) = (difference.what, word(&difference.resolved));
+            add("", format!("{what}: asked {asked}, ssh_config says {resolved}"), false);
         }
-        keys(known).into_iter().for_each(|line| row("", line));
+        keys(known).into_iter().for_each(|line| add("", line, false));
     }
-    way.resolved.notes.iter().for_each(|note| row("note", visible(note, WORD)));
+    way.resolved.notes.iter().for_each(|note| add("note", visible(note, WORD), false));
+}
+
+/// What logs in, where it is said already; else what there is to choose from after the yes.
+fn log_in(answers: &Answers, way: &Way) -> String {
+    let mut said: Vec<String> = answers.identities.iter().map(|path| key_file(path)).collect();
+    said.extend(answers.use_agent.then(|| "your ssh-agent".to_owned()));
+    said.extend(answers.password.as_ref().map(|_| "a password".to_owned()));
+    if !said.is_empty() {
+        return format!("with {}", said.join(", "));
+    }
+    let mut ways = Vec::new();
+    for hop in &way.resolved.hops {
+        ways.extend(hop.agent.as_ref().map(|_| "your ssh-agent".to_owned()));
+        let files = hop.identities.iter().filter(|identity| identity.file);
+        ways.extend(files.map(|identity| key_file(&identity.path)));
+    }
+    ways.push("a password or another key".to_owned());
+    ways.dedup();
+    let asked = if answers.yes { "as ssh would" } else { "you choose after your yes" };
+    format!("{asked}: {}", ways.join(", "))
+}
+
+/// Agent and key files are borrowed: whoever shares the uid can use them too.
+fn key_file(path: &std::path::Path) -> String {
+    let path = visible_bytes(path.as_os_str().as_encoded_bytes(), WORD);
+    format!("key file {path} (borrowed)")
 }
 
 fn keys(known: &[Known]) -> Vec<String> {
@@ -203,12 +262,16 @@ fn key(known: &Known) -> String {
 }
 
 /// Where a command runs, or time is added: the session's own route.
-fn place_rows(ui: Ui, question: &view::Question, verb: &str, row: &mut impl FnMut(&str, String)) {
+fn place_rows(
+    question: &view::Question,
+    verb: &'static str,
+    add: &mut impl FnMut(&'static str, String, bool),
+) {
     let count = question.place.len();
     for (at, place) in question.place.iter().enumerate() {
-        let name = if at + 1 == count { verb } else { "over" };
+        add(if at + 1 == count { verb } else { "over" }, hop_text(&place.hop), true);
         let key = place.host_key.as_deref().map_or("unknown".to_owned(), word);
-        row(name, format!("{} (host key {key})", ui.bold(&hop_text(&place.hop))));
+        add("", format!("host key {key}"), false);
     }
 }
 

@@ -1,6 +1,6 @@
 //! `sgw approve`: the operator's yes.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, rc::Rc};
 
 use crate::{
     cli::{
@@ -12,36 +12,29 @@ use crate::{
     },
     client::{Connection, operator::Proven},
     domain::{capability::Capability, grant::Mode, id},
-    protocol::{
-        error::{Code, Failure},
-        operator, view,
-    },
+    protocol::error::{Code, Failure},
 };
 
 /// Look at what an agent asks for, and say yes
 ///
-/// Without an id: everything that waits, one after the other. It shows who asks, what, why and where it
-/// leads, then asks how to log in; what you give is bound to exactly what was shown. Nothing was sent to
-/// the server before your yes. Flags answer the questions in advance.
+/// It shows who asks, what, why and where it leads, then asks how to log in; what you give is bound to
+/// exactly what was shown. Nothing was sent to the server before your yes. Flags answer the questions
+/// in advance. Without an id it is the desk: everything that waits.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sgw approve
-  sgw approve --follow
   sgw approve r-7k3 --use-agent --for 20m
   sgw approve r-7k3 --yes --identity ~/.ssh/id_ed25519 --accept-host-key SHA256:… \\
       --passphrase-file ~/.sgw-passphrase --json")]
 pub struct Approve {
-    /// Which request, its whole id [default: all that wait]
+    /// Which request, its whole id [default: all that wait, at the desk]
     #[arg(value_name = "ID", add = super::completions::ids("requests"))]
     id: Option<String>,
     /// Don't ask whether: what is shown is given, and what ssh_config proposes logs in unless flags say
     /// otherwise
     #[arg(long, requires = "id")]
     yes: bool,
-    /// Stay, and ask about each request as it comes; the terminal's bell rings
-    #[arg(long, conflicts_with = "id")]
-    follow: bool,
     /// Log in with this private key; may be repeated [default: asked for; with --yes the key files
     /// that ssh_config names and that have no passphrase]
     #[arg(long, value_name = "FILE")]
@@ -93,26 +86,26 @@ impl Run for Approve {
                 Failure { hint, ..failure }
             })?;
         }
+        let answers = Answers {
+            yes: self.yes,
+            identities: self.identity,
+            identity_passphrase: self.identity_passphrase_file,
+            password: self.password_file,
+            use_agent: self.use_agent,
+            ssh_config: self.ssh_config,
+            accept_host_keys: self.accept_host_key,
+            duration_s: self.duration,
+            only: self.only.map(|only| only.into_iter().collect()),
+            mode: self.mode,
+            max_commands: self.max_commands,
+        };
+        let Some(id) = self.id else {
+            return super::desk::open(context, &self.proof, &answers, false);
+        };
         context.interactive(async {
             let proven = self.proof.open(context).await?;
             let connection = proven.connect().await?.read_ahead();
-            let answers = Answers {
-                yes: self.yes,
-                identities: self.identity,
-                identity_passphrase: self.identity_passphrase_file,
-                password: self.password_file,
-                use_agent: self.use_agent,
-                ssh_config: self.ssh_config,
-                accept_host_keys: self.accept_host_key,
-                duration_s: self.duration,
-                only: self.only.map(|only| only.into_iter().collect()),
-                mode: self.mode,
-                max_commands: self.max_commands,
-            };
-            match self.id {
-                Some(id) => one(context, &proven, connection, &answers, &id).await,
-                None => all(context, &proven, connection, &answers, self.follow).await,
-            }
+            one(context, &Rc::new(proven), connection, &answers, &id).await
         })
     }
 }
@@ -131,7 +124,7 @@ fn whole(word: &str) -> Result<(), Failure> {
 
 async fn one(
     context: &Context,
-    proven: &Proven,
+    proven: &Rc<Proven>,
     mut connection: Connection,
     answers: &Answers,
     id: &str,
@@ -155,77 +148,4 @@ fn still(stop: Stop, id: &str) -> Stop {
         }
         other => other,
     }
-}
-
-/// How often a follower looks for new requests.
-const LOOK: Duration = Duration::from_millis(500);
-
-/// Everything that waits now and comes meanwhile, one after the other.
-async fn all(
-    context: &Context,
-    proven: &Proven,
-    mut connection: Connection,
-    answers: &Answers,
-    follow: bool,
-) -> Result<Exit, Stop> {
-    let mut seen: Vec<String> = Vec::new();
-    let mut waited = false;
-    loop {
-        let waiting: view::Requests = connection.call(&operator::Request::Requests {}).await?;
-        let still_wait = waiting.requests.len();
-        let next = waiting.requests.into_iter().find(|request| !seen.contains(&request.id));
-        let Some(request) = next else {
-            if follow {
-                if !waited {
-                    context.ui.note("waiting for requests; Ctrl-C ends this");
-                }
-                waited = true;
-                tokio::time::sleep(LOOK).await;
-                continue;
-            }
-            context.ui.note(&match (still_wait, seen.is_empty()) {
-                (0, true) => "nothing waits".to_owned(),
-                (0, false) => "nothing more waits".to_owned(),
-                (1, _) => "1 still waits: sgw approve".to_owned(),
-                (more, _) => format!("{more} still wait: sgw approve"),
-            });
-            return Ok(Exit::DONE);
-        };
-        if std::mem::take(&mut waited) {
-            context.ui.bell();
-        }
-        seen.push(request.id.clone());
-        match decide(context, proven, &mut connection, answers, &request.id).await {
-            Ok(true) => {}
-            Ok(false) => return Ok(Exit::DONE),
-            // Taken back, decided elsewhere, a server that does not answer: the next one still waits.
-            Err(Stop::Failure(failure)) if failure.code != Code::DaemonLost => {
-                context.ui.failure_text(&failure);
-            }
-            Err(stop) => return Err(stop),
-        }
-    }
-}
-
-/// False: no more for now.
-async fn decide(
-    context: &Context,
-    proven: &Proven,
-    connection: &mut Connection,
-    answers: &Answers,
-    id: &str,
-) -> Result<bool, Stop> {
-    const CHOICES: [&str; 4] = ["skip it", "yes, give it", "no, refuse it", "stop here"];
-    let approval = Approval::look(context, proven, connection, id, answers).await?;
-    let decided = match prompt::choose(id, &CHOICES.map(str::to_owned)).await? {
-        0 => return Ok(true),
-        1 => approval.give(connection).await.map_err(|stop| still(stop, id))?,
-        2 => {
-            let deny = operator::Request::Deny { id: id.to_owned(), message: None };
-            connection.call(&deny).await?
-        }
-        _ => return Ok(false),
-    };
-    context.ui.line(&views::decided(&decided));
-    Ok(true)
 }

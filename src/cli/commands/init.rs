@@ -1,5 +1,7 @@
 //! `sgw init`: sets the passphrase, and with it the vault.
 
+use std::path::PathBuf;
+
 use serde_json::json;
 
 use crate::{
@@ -11,6 +13,7 @@ use crate::{
     client::Error,
     domain::{
         passphrase,
+        pin::{self, PinCheck},
         seal::{Cost, Header, HeaderSeed},
         secret::Secret,
     },
@@ -20,13 +23,18 @@ use crate::{
 
 /// Set up sgw: choose the passphrase that proves that you are the operator
 ///
-/// Makes the vault, once. The passphrase can't be recovered: without it the vault stays closed.
+/// Makes the vault, once. The passphrase can't be recovered: without it the vault stays closed. The PIN,
+/// if you want one, is what the desk asks for where somebody else could type; `sgw pin` sets it later too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sgw init
   sgw init --passphrase-file ~/.sgw-passphrase     # asks nothing")]
 pub struct Init {
+    /// Set the PIN in this file, which nobody else may read (-: standard input) [default: none where
+    /// the passphrase comes from a file, else asked for]
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
     #[command(flatten)]
     proof: Proof,
 }
@@ -36,16 +44,24 @@ impl Run for Init {
         person::not_under_an_agent(context.globals.i_am_the_operator)?;
         let place = context.place()?;
         refuse_a_second_time(&place)?;
-        let passphrase = match self.proof.given()? {
-            Some(passphrase) => checked(passphrase)?,
+        let pin = self.pin_file.as_deref().map(super::pin::read).transpose()?;
+        let (passphrase, pin) = match self.proof.given()? {
+            Some(passphrase) => (checked(passphrase)?, pin),
             None => {
                 self.proof.can_ask(context, "the passphrase")?;
-                context.interactive(choose(context))?
+                context.interactive(async {
+                    let passphrase = choose(context).await?;
+                    let pin = match pin {
+                        None => choose_pin(context).await?,
+                        given => given,
+                    };
+                    Ok((passphrase, pin))
+                })?
             }
         };
         let path = place.path();
         let home = Home::open_or_create(path).map_err(Error::Home)?;
-        create(&home, &passphrase)?;
+        create(&home, &passphrase, pin.as_ref())?;
         let next = ["sgw unlock", "sgw request USER@HOST --reason 'a first try'"];
         if !context.ui.json {
             context.ui.note(&format!("the vault is ready in {}", path.display()));
@@ -71,15 +87,21 @@ fn refuse_a_second_time(place: &crate::client::Place) -> Result<(), Failure> {
     }
 }
 
-fn create(home: &Home, passphrase: &Secret<String>) -> Result<(), Stop> {
+fn create(
+    home: &Home,
+    passphrase: &Secret<String>,
+    pin: Option<&Secret<String>>,
+) -> Result<(), Stop> {
     let drawn = || -> std::io::Result<_> {
         let seed = HeaderSeed { data_key: random()?, salt: random()?, nonce: random()? };
-        Ok((seed, random()?))
+        Ok((seed, random()?, random()?))
     };
-    let (seed, nonce) = drawn().map_err(Error::local("draw random bytes"))?;
+    let (seed, nonce, salt) = drawn().map_err(Error::local("draw random bytes"))?;
     let (header, data_key) = Header::create(passphrase, Cost::USUAL, seed)
         .map_err(crate::client::operator::cannot_open)?;
-    Ok(home.create_vault(&header, &data_key, nonce).map_err(Error::Home)?)
+    let key = pin::key(&data_key);
+    let pin = pin.map(|pin| PinCheck::new(&key, salt, pin.expose().as_bytes()));
+    Ok(home.create_vault(&header, &data_key, nonce, pin.as_ref()).map_err(Error::Home)?)
 }
 
 fn checked(passphrase: Secret<String>) -> Result<Secret<String>, Failure> {
@@ -101,6 +123,17 @@ async fn choose(context: &Context) -> Result<Secret<String>, Stop> {
             Ok(passphrase) => return Ok(passphrase),
             Err(weak) => ui.say(&format!("{}. Try: {}", weak.message, weak.hint)),
         }
+    }
+}
+
+async fn choose_pin(context: &Context) -> Result<Option<Secret<String>>, Stop> {
+    context.ui.say(
+        "A PIN is what the desk asks for after 15 minutes without a key, and under tmux and its like; \
+         without one it asks for the passphrase there.",
+    );
+    match prompt::confirm("Set a PIN?").await? {
+        true => super::pin::ask(context).await.map(Some),
+        false => Ok(None),
     }
 }
 

@@ -9,6 +9,7 @@ mod config;
 pub mod daemon;
 mod demo;
 mod deny;
+mod desk;
 pub mod exec;
 mod handoff;
 mod help;
@@ -20,6 +21,7 @@ mod lock;
 mod man;
 mod output;
 mod pause;
+mod pin;
 mod request;
 mod requests;
 mod resume;
@@ -55,6 +57,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<help::Help>("help", Who::Agent),
     entry::<init::Init>("init", Who::Operator),
     entry::<unlock::Unlock>("unlock", Who::Operator),
+    entry::<desk::Desk>("desk", Who::Operator),
     entry::<requests::Requests>("requests", Who::Operator),
     entry::<approve::Approve>("approve", Who::Operator),
     entry::<deny::Deny>("deny", Who::Operator),
@@ -67,6 +70,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<daemon::Daemon>("daemon", Who::Operator),
     entry::<audit::Audit>("audit", Who::Operator),
     entry::<config::Config>("config", Who::Operator),
+    entry::<pin::Pin>("pin", Who::Operator),
     entry::<demo::Demo>("demo", Who::Operator),
     entry::<completions::Completions>("completions", Who::Operator),
     entry::<man::Man>("man", Who::Operator),

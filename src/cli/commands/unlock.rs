@@ -9,12 +9,12 @@ use serde_json::json;
 
 use crate::{
     cli::{Context, Outcome, Run, Stop, person, proof::Proof, ui::exit::Exit, views},
-    client::{
-        Error,
-        launch::{self, Launched},
-    },
+    client::{Error, launch},
     domain::{escape::visible, seal::DataKey},
-    protocol::error::{Code, Failure},
+    protocol::{
+        error::{Code, Failure},
+        handover::Ready,
+    },
 };
 
 /// Start the daemon: from now on agents can ask
@@ -38,17 +38,31 @@ impl Run for Unlock {
             return already(context);
         }
         let data_key = context.interactive(self.proof.data_key(context))?;
-        let over = Instant::now() + ANOTHER;
-        loop {
-            match launch(context, &data_key) {
-                Err(Stop::Failure(failure))
-                    if failure.code == Code::HomeBusy && Instant::now() < over => {}
-                launched => return launched.map(|_| Exit::DONE),
+        match start(context, &data_key)? {
+            None => already(context),
+            Some(ready) => {
+                tell(context, &ready);
+                Ok(Exit::DONE)
             }
-            // Another unlock was faster, or a daemon is just ending: it will answer, or make room.
-            if comes_to_answer(context)? {
-                return already(context);
-            }
+        }
+    }
+}
+
+/// Sees to it that a daemon runs; what it is ready with, where it was started here.
+pub fn start(context: &Context, data_key: &DataKey) -> Result<Option<Ready>, Stop> {
+    let over = Instant::now() + ANOTHER;
+    if runs(context)? {
+        return Ok(None);
+    }
+    loop {
+        match launch::launch(&context.place()?, data_key).map_err(Stop::from) {
+            Err(Stop::Failure(failure))
+                if failure.code == Code::HomeBusy && Instant::now() < over => {}
+            launched => return launched.map(|launched| Some(launched.ready)),
+        }
+        // Another unlock was faster, or a daemon is just ending: it will answer, or make room.
+        if comes_to_answer(context)? {
+            return Ok(None);
         }
     }
 }
@@ -82,7 +96,8 @@ pub fn in_foreground(context: &Context, proof: &Proof) -> Outcome {
         return Err(Failure::new(Code::HomeBusy, message, "sgw daemon status").into());
     }
     let data_key = context.interactive(proof.data_key(context))?;
-    let launched = launch(context, &data_key)?;
+    let launched = launch::launch(&context.place()?, &data_key)?;
+    tell(context, &launched.ready);
     drop(data_key);
     let ended_well = context.block_on(launched.until_it_ends())?;
     Ok(if ended_well { Exit::DONE } else { Exit::FAILED })
@@ -103,13 +118,10 @@ fn runs(context: &Context) -> Result<bool, Stop> {
     Ok(runs?)
 }
 
-fn launch(context: &Context, data_key: &DataKey) -> Result<Launched, Stop> {
-    let launched = launch::launch(&context.place()?, data_key)?;
-    let ready = &launched.ready;
+fn tell(context: &Context, ready: &Ready) {
     if let Some(warning) = &ready.warning {
         context.ui.say(&format!("sgw: warning: {}", visible(warning, 400)));
     }
     let started = json!({ "running": true, "started": true, "daemon": ready });
     context.ui.result(&started, || views::ready(ready));
-    Ok(launched)
 }

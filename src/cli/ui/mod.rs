@@ -6,6 +6,7 @@
 //! object on stdout. Colour only where stderr is a terminal and `NO_COLOR` is not set. What came from
 //! an agent or a server goes through [`crate::domain::escape`] first.
 
+pub mod desk;
 pub mod exit;
 pub mod prompt;
 mod table;

@@ -27,12 +27,9 @@ const MAX_LINE: usize = 4096;
 /// A person does not notice that this lies between two looks at the keyboard.
 const LOOK_AGAIN: Duration = Duration::from_millis(30);
 
-/// Asks for a secret without showing it.
+/// Asks for a secret without showing it. It can be dropped like [`line`].
 pub async fn password(prompt: &str) -> Result<Secret<String>, Stop> {
-    let prompt = prompt.to_owned();
-    ask(move || Password::new().with_prompt(prompt).allow_empty_password(true).interact())
-        .await
-        .map(Secret::new)
+    line(&format!("{prompt}:"), false).await.map_err(|error| no_terminal(&error))
 }
 
 /// Asks for a new secret, twice.
@@ -80,12 +77,15 @@ async fn ask<T: Send + 'static>(
             Ok(answer)
         }
         Ok(Err(dialoguer::Error::IO(error))) if error.kind() != io::ErrorKind::Interrupted => {
-            let message = format!("the terminal can't be asked: {error}");
-            let hint = "give the answers as flags: see --help";
-            Err(Failure::new(Code::OperatorProof, message, hint).into())
+            Err(no_terminal(&error))
         }
         _ => Err(Stop::Exit(Exit::INTERRUPTED)),
     }
+}
+
+fn no_terminal(error: &io::Error) -> Stop {
+    let message = format!("the terminal can't be asked: {error}");
+    Failure::new(Code::OperatorProof, message, "give the answers as flags: see --help").into()
 }
 
 /// Asks for a line. It can be dropped at any moment: a question that the daemon withdraws leaves

@@ -14,7 +14,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use self::pause::Pauses;
 use self::queue::{Entry, Queue, Same, WAITING_ALL, WAITING_EACH};
@@ -78,6 +78,7 @@ pub struct Ground<'a> {
 pub struct Desk {
     queue: Mutex<Queue>,
     pub pauses: Pauses,
+    changes: watch::Sender<u64>,
     new_id: Box<dyn Fn() -> Result<Id, Failure> + Send + Sync>,
     now: fn() -> Timestamp,
 }
@@ -87,7 +88,18 @@ impl Desk {
         new_id: impl Fn() -> Result<Id, Failure> + Send + Sync + 'static,
         now: fn() -> Timestamp,
     ) -> Self {
-        Self { queue: Mutex::default(), pauses: Pauses::default(), new_id: Box::new(new_id), now }
+        Self {
+            queue: Mutex::default(),
+            pauses: Pauses::default(),
+            changes: watch::Sender::new(0),
+            new_id: Box::new(new_id),
+            now,
+        }
+    }
+
+    /// Wakes when a request came or was decided; what time alone changes wakes nobody.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -423,7 +435,23 @@ impl Desk {
         Ok(())
     }
 
+    /// Who decides on it now, in words for whoever looks on.
+    pub fn decides(&self, id: &Id, who: String) {
+        let _unknown = self.entry(id, None, |entry| entry.decided_by = Some(who));
+    }
+
+    /// Who decided on it, where somebody did.
+    pub fn decided_by(&self, id: &Id) -> Option<String> {
+        let now = (self.now)();
+        let by = self.entry(id, None, |entry| match entry.request.state(now) {
+            State::Pending | State::Expired => None,
+            _ => entry.decided_by.clone(),
+        });
+        by.ok().flatten()
+    }
+
     fn tell(&self, id: &Id) {
+        self.changes.send_modify(|count| *count += 1);
         if let Ok(changed) = self.entry(id, None, |entry| entry.changed.clone()) {
             Notify::notify_waiters(&changed);
         }

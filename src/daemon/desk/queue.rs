@@ -38,6 +38,8 @@ pub struct Entry {
     /// The operator's connection that decides on it now.
     pub claimed: Option<u64>,
     pub decided_at: Option<Timestamp>,
+    /// Whoever took the decision, in words for people.
+    pub decided_by: Option<String>,
     /// Woken at every change.
     pub changed: Arc<Notify>,
 }
@@ -97,6 +99,7 @@ impl Queue {
             returned: None,
             claimed: None,
             decided_at: None,
+            decided_by: None,
             changed: changed.clone(),
         };
         self.order.push(id.clone());

@@ -460,14 +460,6 @@ fn lives(seconds: Option<u64>) -> Result<jiff::SignedDuration, Failure> {
     }
 }
 
-pub fn not_offered() -> Failure {
-    Failure::new(
-        Code::UsageFrame,
-        "this daemon does not offer that yet",
-        "sgw --help lists what there is",
-    )
-}
-
 pub fn ending() -> Failure {
     Failure::new(Code::DaemonLost, "the daemon ends", "the operator starts it again: sgw unlock")
 }

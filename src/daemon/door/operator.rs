@@ -5,8 +5,10 @@ mod approve;
 mod ask;
 mod login;
 mod pause;
+mod pin;
 mod records;
 mod settings;
+mod subscribe;
 mod terminal;
 mod way;
 
@@ -26,10 +28,11 @@ use tokio::{
 
 use self::{
     ask::Questions,
-    terminal::{How, Key, Streams},
+    pin::Tries,
+    terminal::{How, Key, Open, Streams},
 };
 use super::{
-    agent::{ending, not_offered},
+    agent::ending,
     link::{self, Gone, Outbox, value},
     peer::Peer,
     socket::{Passed, PassingReader, SharedWriter},
@@ -65,11 +68,13 @@ struct Operator {
     secrets: Mutex<HashMap<u32, Secret<Vec<u8>>>>,
     passed: Passed,
     questions: Questions,
-    streams: Streams,
+    streams: Arc<Streams>,
+    pin_tries: Tries,
+    peer: Peer,
 }
 
 /// Serves one connection until it closes.
-pub async fn serve(parts: Arc<Parts>, stream: UnixStream, _peer: Peer) {
+pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer) {
     let stream = Arc::new(stream);
     let (mut from, passed) = PassingReader::new(stream.clone());
     let mut to = SharedWriter(stream);
@@ -83,14 +88,14 @@ pub async fn serve(parts: Arc<Parts>, stream: UnixStream, _peer: Peer) {
         return;
     }
     if !hello.proof {
-        return converse(parts, from, to, passed, false).await;
+        return converse(parts, from, to, passed, peer, false).await;
     }
     let prologue = [said.as_slice(), &welcome.body].concat();
     let deadline = noise::HANDSHAKE_DEADLINE;
     match noise::respond(from, to, &parts.operator_key, &prologue, deadline).await {
         Ok(session) => {
             passed.accept();
-            converse(parts, session.reader, session.writer, passed, true).await
+            converse(parts, session.reader, session.writer, passed, peer, true).await
         }
         // Whoever has no proof is told nothing.
         Err(error) => tracing::warn!(%error, "an operator's proof failed"),
@@ -108,6 +113,7 @@ async fn converse(
     mut from: impl AsyncRead + Unpin,
     to: impl AsyncWrite + Unpin + Send + 'static,
     passed: Passed,
+    peer: Peer,
     proven: bool,
 ) {
     let (outbox, writer) = link::writer(to);
@@ -119,7 +125,9 @@ async fn converse(
         secrets: Mutex::default(),
         passed,
         questions: Questions::new(outbox.clone()),
-        streams: Streams::default(),
+        streams: Arc::default(),
+        pin_tries: Tries::default(),
+        peer,
     });
     if let Err(failure) = operator.clone().listen(&mut from).await {
         let _gone = outbox.answer(0, Err(failure)).await;
@@ -199,10 +207,17 @@ impl Operator {
             let _gone = self.outbox.answer(number, Err(failure)).await;
             return Ok(());
         }
+        let stream = match self.streams.of(number, &request) {
+            Ok(stream) => stream,
+            Err(failure) => {
+                let _gone = self.outbox.answer(number, Err(failure)).await;
+                return Ok(());
+            }
+        };
         let operator = self.clone();
         calls.spawn(async move {
             // A client that is gone needs no answer.
-            let _gone = operator.perform(number, request).await;
+            let _gone = operator.perform(number, request, stream).await;
         });
         Ok(())
     }
@@ -214,7 +229,12 @@ impl Operator {
         Ok(())
     }
 
-    async fn perform(&self, number: u32, request: Request) -> Result<(), Gone> {
+    async fn perform(
+        &self,
+        number: u32,
+        request: Request,
+        stream: Option<Open>,
+    ) -> Result<(), Gone> {
         let parts = &self.parts;
         let answer = match request {
             Request::Requests {} => value(&view::Requests {
@@ -231,8 +251,9 @@ impl Operator {
             Request::Complete { what } => value(&parts.complete(what, None)),
             Request::Deny { id, message } => {
                 let (parts, number) = (parts.clone(), self.number);
-                let (who, proven) = (self.who(), self.proven);
-                link::to_its_end(deny(parts, number, who, proven, id, message)).await
+                let (who, proven, told) = (self.who(), self.proven, self.told());
+                let by = By { number, who, proven, told };
+                link::to_its_end(deny(parts, by, id, message)).await
             }
             Request::Close { id } => {
                 let parts = parts.clone();
@@ -257,25 +278,41 @@ impl Operator {
             Request::Pause { what } => self.pause(what).await,
             Request::Resume { what } => self.resume(what.as_deref()).await,
             Request::Return { session, message } => self.give_back(session, message).await,
-            Request::Watch { id } => self.watch(number, &id).await,
-            Request::Attach { session, fresh, rows, columns, private } => {
-                self.attach(number, &session, How { fresh, rows, columns, private }).await
-            }
-            Request::Subscribe {} | Request::Pin { .. } | Request::SetPin { .. } => {
-                Err(not_offered())
-            }
+            Request::Watch { id } => match &stream {
+                Some(stream) => self.watch(stream, &id).await,
+                None => return Ok(()),
+            },
+            Request::Attach { session, fresh, rows, columns, private } => match &stream {
+                Some(stream) => {
+                    self.attach(stream, &session, How { fresh, rows, columns, private }).await
+                }
+                None => return Ok(()),
+            },
+            Request::Subscribe {} => match &stream {
+                Some(stream) => self.subscribe(stream).await?,
+                None => return Ok(()),
+            },
+            Request::Pin { secret } => self.check_pin(secret).await,
+            Request::SetPin { secret } => self.set_pin(secret).await,
             Request::Answer(_)
             | Request::Ack { .. }
             | Request::Cancel {}
             | Request::Private { .. }
             | Request::Resize { .. } => return Ok(()),
         };
+        // The next stream may be asked for as soon as this one's end is told.
+        drop(stream);
         self.outbox.answer(number, answer).await
     }
 
     /// Who this is in a record.
     fn who(&self) -> &'static str {
         if self.proven { "operator" } else { "operator (unproven)" }
+    }
+
+    /// Who decides here, for whoever looks on from elsewhere.
+    fn told(&self) -> String {
+        format!("operator (pid {})", self.peer.pid)
     }
 
     /// Gives the keyboard back to the agent, attached or not.
@@ -329,23 +366,30 @@ impl Operator {
     }
 }
 
+/// Whose no it is.
+struct By {
+    number: u64,
+    who: &'static str,
+    proven: bool,
+    told: String,
+}
+
 /// Says no. It is claimed first, so that only what ends a request is recorded as its end.
 async fn deny(
     parts: Arc<Parts>,
-    by: u64,
-    who: &'static str,
-    proven: bool,
+    by: By,
     word: String,
     message: Option<String>,
 ) -> Result<serde_json::Value, Failure> {
     let id = parts.desk.find(&word, None)?;
     let shown = parts.desk.show(id.as_str(), None, |id| parts.session_shown(id))?;
-    parts.desk.claim(&id, by)?;
+    parts.desk.claim(&id, by.number)?;
+    parts.desk.decides(&id, by.told);
     let kind = RecordKind::RequestDenied;
-    audit::request_ended(&parts.evidence, kind, who, &id, message.as_deref()).await?;
+    audit::request_ended(&parts.evidence, kind, by.who, &id, message.as_deref()).await?;
     parts.desk.deny(&id, message)?;
     if let (view::Kind::Handoff, Some(session)) = (shown.kind, &shown.session) {
-        parts.handoff_refused(session, proven).await;
+        parts.handoff_refused(session, by.proven).await;
     }
     value(&Decided {
         id: id.to_string(),

@@ -20,7 +20,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::record::{evidence_failed, fields};
@@ -119,6 +119,7 @@ pub struct Sessions {
     now: fn() -> Timestamp,
     /// Woken when a session has ended.
     pub ended: Notify,
+    changes: watch::Sender<u64>,
 }
 
 impl Session {
@@ -251,7 +252,24 @@ impl Session {
 impl Sessions {
     pub fn new(spool_directory: PathBuf, evidence: Arc<Evidence>, now: fn() -> Timestamp) -> Self {
         let recent = Allowance::new(RECENT);
-        Self { all: Mutex::default(), spool_directory, recent, evidence, now, ended: Notify::new() }
+        Self {
+            all: Mutex::default(),
+            spool_directory,
+            recent,
+            evidence,
+            now,
+            ended: Notify::new(),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    /// Wakes when a session or a command begins or ends.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn tell(&self) {
+        self.changes.send_modify(|count| *count += 1);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Id, Arc<Session>>> {
@@ -309,6 +327,8 @@ impl Sessions {
             lease: CancellationToken::new(),
         });
         all.insert(id, session.clone());
+        drop(all);
+        self.tell();
         session
     }
 
@@ -369,6 +389,7 @@ impl Sessions {
         record::intent(&self.evidence, session, &action, request.as_ref()).await?;
         remember(session, exec.clone());
         session.live.started(&exec);
+        self.tell();
         // The last gate: behind it the bytes are on their way.
         let started = session.keyboard.write(&session.id, session.pool.exec(&action.wire)).await;
         let started = match started {
@@ -398,13 +419,14 @@ impl Sessions {
             lease: session.lease.clone(),
             why_over: why_over(session),
         };
-        let evidence = self.evidence.clone();
+        let (evidence, changes) = (self.evidence.clone(), self.changes.clone());
         let (session, running) = (session.clone(), exec.clone());
         tokio::spawn(async move {
             let end = actor.run(reader, writer).await;
             record::result(&evidence, &session, &end).await;
             running.output.finish(end);
             session.live.ended(&running);
+            changes.send_modify(|count| *count += 1);
         });
         Ok(exec)
     }
@@ -414,6 +436,7 @@ impl Sessions {
         if !session.end((self.now)(), why) {
             return;
         }
+        self.tell();
         let ends = session.execs().into_iter().filter(|exec| exec.is_running());
         for exec in ends.collect::<Vec<_>>() {
             wait_for_end(&exec).await;

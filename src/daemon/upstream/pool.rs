@@ -144,10 +144,10 @@ impl Pool {
 
     /// Goes on with a new connection, and with `plan` for further ones where its login can be
     /// repeated. A pool that was closed gives the connection back.
-    pub fn renew(&self, plan: Arc<Plan>, first: Connection) -> Result<(), Connection> {
+    pub fn renew(&self, plan: Arc<Plan>, first: Connection) -> Result<(), Box<Connection>> {
         let mut supply = self.lock();
         if supply.plan.is_none() {
-            return Err(first);
+            return Err(Box::new(first));
         }
         supply.log_in_by(plan, first.asked_at());
         self.add(&mut supply, first);

@@ -1,6 +1,7 @@
 //! The sealed state: settings, pinned host keys, numbers given out, and how far the audit went.
 //! Whole in memory, one small file on disk, written durably before a change counts.
 
+mod pin;
 mod settings;
 mod state;
 
@@ -18,6 +19,7 @@ use state::State;
 
 use crate::{
     domain::{
+        pin as domain_pin,
         record::Tip,
         seal::{DataKey, FileError, Key, open_file, seal_file},
     },
@@ -34,6 +36,7 @@ const MAX_PINS: usize = 16;
 pub struct Vault {
     home: Arc<Home>,
     key: Key,
+    pin_key: Key,
     inner: Mutex<Inner>,
 }
 
@@ -77,7 +80,7 @@ impl Vault {
             Err(error @ HomeError::TooLarge { .. }) => return Err(damaged(error.to_string())),
             Err(error) => return Err(error.into()),
         };
-        let key = data_key.derive("state");
+        let (key, pin_key) = (data_key.derive("state"), domain_pin::key(data_key));
         let content = open_file("state", &key, &file).map_err(|error| {
             damaged(match error {
                 FileError::NotAuthentic(_) => "it was changed, or is another vault's".into(),
@@ -89,7 +92,7 @@ impl Vault {
         })?;
         let inode =
             home.inode(STATE)?.ok_or_else(|| damaged("it went away while it was read".into()))?;
-        Ok(Self { home, key, inner: Mutex::new(Inner { state, inode }) })
+        Ok(Self { home, key, pin_key, inner: Mutex::new(Inner { state, inode }) })
     }
 
     pub fn summary(&self) -> Summary {

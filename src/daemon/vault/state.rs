@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Settings;
-use crate::domain::record::Tip;
+use crate::domain::{pin::PinCheck, record::Tip};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -16,6 +16,8 @@ pub struct State {
     pub revision: u64,
     pub changed_at: Option<Timestamp>,
     pub settings: Settings,
+    /// What the operator's PIN is compared with.
+    pub pin: Option<PinCheck>,
     /// `host:port` to the keys accepted for it.
     pub pins: BTreeMap<String, Vec<Pin>>,
     /// The first number that no id was made of yet.

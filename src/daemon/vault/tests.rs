@@ -29,7 +29,7 @@ impl Place {
         };
         let cheap = Cost { m_kib: 64, t: 1, p: 1 };
         let (header, key) = Header::create(&Secret::new("x".into()), cheap, seed).unwrap();
-        home.create_vault(&header, &key, random().unwrap()).unwrap();
+        home.create_vault(&header, &key, random().unwrap(), None).unwrap();
         Self { _outer: outer, home, key }
     }
 

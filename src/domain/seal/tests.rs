@@ -102,7 +102,7 @@ fn a_file_of_another_kind_or_version_is_told_apart() {
 #[test]
 fn the_first_state_is_empty() {
     let data_key = DataKey::new([7; 32]);
-    let file = first_state(&data_key, [1; 24]);
+    let file = first_state(&data_key, [1; 24], None);
     assert_eq!(open_file("state", &data_key.derive("state"), &file).unwrap().expose(), b"{}");
 }
 

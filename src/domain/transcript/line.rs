@@ -2,6 +2,8 @@
 //! and backspaces have done their work. Holds one line and a few bytes of an unfinished sequence,
 //! however long that gets.
 
+use std::num::NonZeroU16;
+
 use unicode_width::UnicodeWidthChar;
 
 /// A line is cut at so many columns …
@@ -38,6 +40,8 @@ pub struct Line {
     at: usize,
     returned: bool,
     raw: u64,
+    /// A terminal's width: there a return begins the last row over, not the line.
+    width: Option<NonZeroU16>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -57,8 +61,20 @@ enum State {
 }
 
 impl Line {
+    pub fn new(width: Option<NonZeroU16>) -> Self {
+        Self { width, ..Self::default() }
+    }
+
+    pub fn set_width(&mut self, width: NonZeroU16) {
+        self.width = Some(width);
+    }
+
     /// What a line has become at a [`Step`] that is not `Goes`; the next one begins empty.
     pub fn take(&mut self) -> String {
+        if self.is_filled_up() {
+            let end = self.columns.iter().rposition(|column| !matches!(*column, ' ' | ERASED));
+            self.columns.truncate(end.map_or(0, |end| end + 1));
+        }
         let text = self.text();
         self.restart();
         text
@@ -178,7 +194,7 @@ impl Line {
                 self.alternate = last == b'h';
             }
         } else if last == b'K' && !self.alternate {
-            let at = if self.returned { 0 } else { self.at };
+            let at = if self.returned { self.row_start() } else { self.at };
             match parameters.as_slice() {
                 b"" | b"0" => self.columns.truncate(at),
                 b"1" => self.columns.iter_mut().take(at + 1).for_each(|column| *column = ERASED),
@@ -230,7 +246,7 @@ impl Line {
             return Step::Goes;
         }
         let over_long = self.columns.len() >= LONGEST_LINE || self.raw >= LONGEST_RAW_LINE;
-        if over_long {
+        if over_long || self.is_filled_up() {
             return Step::Cut(before as u64);
         }
         self.raw += len;
@@ -260,9 +276,26 @@ impl Line {
     /// A carriage return that no line feed followed.
     fn start_over(&mut self) {
         if std::mem::take(&mut self.returned) {
-            self.columns.clear();
-            self.at = 0;
+            self.at = self.row_start();
+            self.columns.truncate(self.at);
         }
+    }
+
+    /// Where a return goes. Behind the last column of a row the cursor is still in it.
+    fn row_start(&self) -> usize {
+        let width = self.width.map_or(usize::MAX, |width| usize::from(width.get()));
+        self.at.saturating_sub(1) / width * width
+    }
+
+    /// zsh and fish fill up a row that did not end, behind a mark, so that their prompt gets one of its
+    /// own: then a return ends the line. (A line that they wrap has no blank at the edge.)
+    fn is_filled_up(&self) -> bool {
+        let start = self.row_start();
+        let blank = |column: &char| matches!(*column, ' ' | ERASED);
+        self.returned
+            && start > 0
+            && self.columns.len() > start
+            && self.columns[start - 1..].iter().all(blank)
     }
 
     fn put(&mut self, character: char) {

@@ -7,7 +7,7 @@ mod line;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, num::NonZeroU16};
 
 pub use line::{LONGEST_LINE, LONGEST_RAW_LINE};
 use line::{Line, Step};
@@ -26,6 +26,8 @@ pub struct Transcript {
     held: usize,
     end: u64,
     ended: bool,
+    /// Where these are a terminal's bytes.
+    width: Option<NonZeroU16>,
     /// The line that grows at the end: it says where lines begin.
     line: Line,
     begun: u64,
@@ -83,10 +85,18 @@ impl Transcript {
             held: 0,
             end: 0,
             ended: false,
+            width: None,
             line: Line::default(),
             begun: 0,
             apart: false,
         }
+    }
+
+    /// These are a terminal's bytes: lines that reach its edge go on in another row. To be set before
+    /// the first of them, and when the terminal's size changes.
+    pub fn set_width(&mut self, columns: NonZeroU16) {
+        self.width = Some(columns);
+        self.line.set_width(columns);
     }
 
     pub fn push(&mut self, mut bytes: &[u8]) {
@@ -129,7 +139,7 @@ impl Transcript {
     pub fn gap(&mut self, bytes: u64) {
         if bytes > 0 {
             self.end += bytes;
-            self.line = Line::default();
+            self.line = Line::new(self.width);
             self.begun = self.end;
         }
     }
@@ -137,7 +147,7 @@ impl Transcript {
     /// What comes from here on is another stream, though no byte lies between: what stands before is
     /// cut off, what follows begins a line.
     pub fn part(&mut self) {
-        self.line = Line::default();
+        self.line = Line::new(self.width);
         self.begun = self.end;
         self.apart = true;
         self.ended = false;
@@ -187,7 +197,7 @@ impl Transcript {
     /// Lines from `since` on that `keep` wants (it sees a line's text without its end).
     pub fn read(&self, since: u64, want: Want, keep: impl Fn(&str) -> bool) -> Page {
         let since = since.min(self.end);
-        let mut reader = Reader::new(since, want, keep);
+        let mut reader = Reader::new(since, want, self.width, keep);
         if want == Want::First(0) {
             return reader.finish(self.oldest());
         }
@@ -236,6 +246,7 @@ fn follow(line: &mut Line, offset: u64, byte: u8) -> Option<u64> {
 struct Reader<F> {
     keep: F,
     want: Want,
+    width: Option<NonZeroU16>,
     since: u64,
     line: Line,
     /// Where the line began, and the next byte that is expected.
@@ -250,12 +261,13 @@ struct Reader<F> {
 }
 
 impl<F: Fn(&str) -> bool> Reader<F> {
-    fn new(since: u64, want: Want, keep: F) -> Self {
+    fn new(since: u64, want: Want, width: Option<NonZeroU16>, keep: F) -> Self {
         Self {
             keep,
             want,
+            width,
             since,
-            line: Line::default(),
+            line: Line::new(width),
             begun: since,
             at: since,
             lines: VecDeque::new(),
@@ -281,7 +293,7 @@ impl<F: Fn(&str) -> bool> Reader<F> {
             if !self.cut_off() {
                 return false;
             }
-            self.line = Line::default();
+            self.line = Line::new(self.width);
             self.skip_to(block.start);
         }
         let inside = (self.at - block.start) as usize;
@@ -316,7 +328,7 @@ impl<F: Fn(&str) -> bool> Reader<F> {
             if !self.cut_off() {
                 return;
             }
-            self.line = Line::default();
+            self.line = Line::new(self.width);
             self.skip_to(end);
         }
         if self.at <= self.since {

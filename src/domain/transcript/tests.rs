@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod ring;
+mod rows;
 
 const ALL: Want = Want::First(usize::MAX);
 

@@ -130,6 +130,7 @@ fn a_closed_window_keeps_control_and_another_goes_on() {
     let refused = second.ends();
     assert_eq!((&refused["type"], &refused["code"]), (&json!("error"), &json!("control.operator")));
     seat.types("here=stays\r");
+    seat.shows("here=stays");
     drop(seat);
     // Neither the agent nor a no without proof takes it back.
     sgw.agent(["close", &r]).ok();

@@ -72,7 +72,7 @@ fn there_is_one_connection_and_commands_share_it() {
 #[test]
 fn on_the_one_connection_a_reader_that_is_too_slow_is_told_and_holds_nobody_up() {
     let me = Coded::new(&[]);
-    let mut flood = me.sgw.start(["exec", &me.session, "--", "head -c 200000000 /dev/zero"]);
+    let flood = me.sgw.start(["exec", &me.session, "--", "head -c 200000000 /dev/zero"]);
     eventually("it floods", || !flood.stdout().is_empty());
     flood.signal(rustix::process::Signal::STOP);
     me.sgw.agent(["exec", &me.session, "--", "echo", "beside"]).ok().prints("beside\n");

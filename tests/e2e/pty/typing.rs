@@ -59,7 +59,7 @@ fn patterns_and_keys_that_are_none_are_refused_before_anything_is_typed() {
 #[test]
 fn text_keys_and_standard_input_are_typed_as_they_are() {
     let me = Terminal::open();
-    me.types_until("cat", "^cat$|cat$");
+    me.types(&["cat"]);
     let typed = me.types(&["one two", "--no-enter"]);
     assert!(lines(&typed).iter().any(|line| line.ends_with("one two")), "{typed}");
     // Ctrl-d hands over what stands there, the second ends it.
@@ -125,10 +125,10 @@ fn shells_and_editors_that_ask_their_terminal_get_answers() {
     assert!(!typed.to_string().contains("Primary Device Attribute"), "{typed}");
     let script = me.sshd.directory().join("ask");
     let ask =
-        "printf '\\e[3;4H\\e[6n\\e[c'; read -rs -d c -t 20 x; echo; echo answer ${x//$'\\e'/ESC}";
+        "printf '\\e[40;4H\\e[6n\\e[c'; read -rs -d c -t 20 x; echo; echo answer ${x//$'\\e'/ESC}";
     std::fs::write(&script, ask).unwrap();
     let typed = me.types_until(&format!("bash {}", script.display()), "^answer ");
-    assert!(typed.to_string().contains("answer ESC[3;4RESC[?62;22"), "{typed}");
+    assert!(typed.to_string().contains("answer ESC[40;4RESC[?62;22"), "{typed}");
 }
 
 #[test]

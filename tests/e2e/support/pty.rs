@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{Read, Write},
     num::NonZeroU16,
+    os::unix::process::ExitStatusExt,
     process::{Child, Command},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
@@ -14,7 +15,7 @@ use regex::Regex;
 use rustix::{
     fs::{Mode, OFlags, open},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-    termios::{Winsize, tcgetattr, tcsetwinsize},
+    termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
 };
 
 use super::PATIENCE;
@@ -40,11 +41,16 @@ struct Seen {
 impl Pty {
     /// The terminal is the program's own: `setsid --ctty` makes it so.
     pub fn start(program: &Command) -> Self {
-        Self::start_with(program, (ROWS, COLUMNS))
+        Self::named("xterm-256color", program)
     }
 
-    /// In a window of so many rows and columns. `TERM` is the program's own where it has one.
-    pub fn start_with(program: &Command, (rows, columns): (u16, u16)) -> Self {
+    /// On a terminal that calls itself so.
+    pub fn named(term: &str, program: &Command) -> Self {
+        Self::of(term, (ROWS, COLUMNS), program)
+    }
+
+    /// In a window of so many rows and columns.
+    pub fn of(term: &str, (rows, columns): (u16, u16), program: &Command) -> Self {
         let master =
             openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
@@ -57,12 +63,11 @@ impl Pty {
         let mut command = Command::new("setsid");
         command.arg("--ctty").arg(program.get_program()).args(program.get_args()).env_clear();
         command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        if !program.get_envs().any(|(name, _)| name == "TERM") {
-            command.env("TERM", "xterm-256color");
-        }
+        command.env("TERM", term);
         command.stdin(terminal()).stdout(terminal()).stderr(terminal());
         let child = command.spawn().unwrap();
         let held = Some(terminal());
+        // The command holds the terminal's descriptors; the master hears of the end without them.
         drop(command);
         let (rows, columns) = (NonZeroU16::new(rows).unwrap(), NonZeroU16::new(columns).unwrap());
         let screen = vt100::Parser::new(rows, columns, 0);
@@ -70,10 +75,6 @@ impl Pty {
         let keyboard = File::from(master);
         let reader = watch(keyboard.try_clone().unwrap(), Arc::clone(&seen));
         Self { child, keyboard, held, reader, seen }
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// How the terminal treats what is typed and shown (termios(3)).
@@ -91,16 +92,6 @@ impl Pty {
             && !screen.bracketed_paste()
             && !screen.application_cursor()
             && screen.mouse_protocol_mode() == vt100::MouseProtocolMode::None
-    }
-
-    /// The window has another size now; the program is told.
-    pub fn resize(&mut self, rows: u16, columns: u16) {
-        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&self.keyboard, size).unwrap();
-        let (rows, columns) = (NonZeroU16::new(rows), NonZeroU16::new(columns));
-        if let (Some(rows), Some(columns)) = (rows, columns) {
-            self.seen().screen.screen_mut().set_size(rows, columns);
-        }
     }
 
     /// The window's last line.
@@ -148,6 +139,41 @@ impl Pty {
             let waited = start.elapsed();
             let over = waited > limit || (ended && waited > Duration::from_secs(2));
             assert!(!over, "the screen never showed {regex}\n--- screen\n{screen}");
+            thread::sleep(Duration::from_millis(15));
+        }
+    }
+
+    /// The window is made this large; the program hears of it.
+    pub fn resize(&mut self, rows: u16, columns: u16) {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let (model_rows, model_columns) = (NonZeroU16::new(rows), NonZeroU16::new(columns));
+        // The model first: what is drawn for the new size must not meet the old one.
+        if let (Some(rows), Some(columns)) = (model_rows, model_columns) {
+            self.seen().screen.screen_mut().set_size(rows, columns);
+        }
+        tcsetwinsize(&self.keyboard, size).unwrap();
+    }
+
+    /// The program's process: `setsid` becomes it.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lines are edited and echoed by the terminal, as a shell has it.
+    pub fn is_cooked(&self) -> bool {
+        let modes = tcgetattr(&self.keyboard).unwrap().local_modes;
+        modes.contains(LocalModes::ICANON | LocalModes::ECHO)
+    }
+
+    /// Waits for the end; the program's exit status, the signal that ended it as 128 and more.
+    #[track_caller]
+    pub fn waits_for_end(&mut self) -> i32 {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+            }
+            assert!(start.elapsed() < PATIENCE, "never ended\n--- screen\n{}", self.screen());
             thread::sleep(Duration::from_millis(15));
         }
     }

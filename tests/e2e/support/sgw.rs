@@ -258,6 +258,16 @@ impl Sgw {
         Pty::start(command.arg("--i-am-the-operator"))
     }
 
+    /// The same, on a terminal that calls itself so.
+    pub fn terminal_named<A: AsRef<OsStr>>(
+        &self,
+        term: &str,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Pty {
+        let mut command = self.command(arguments);
+        Pty::named(term, command.arg("--i-am-the-operator"))
+    }
+
     #[track_caller]
     pub fn init(&self) {
         self.operator(["init"]).ok();

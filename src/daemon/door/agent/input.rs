@@ -15,9 +15,17 @@ use crate::{
         desk::{Ground, Permit, Verdict},
         door::link::to_its_end,
         reading,
-        session::{Session, keyboard, pty::Pty, pty::Typing},
+        session::{Session, keyboard, pty::Typing},
     },
-    domain::{action, capability::Capability, escape, id::Id, keys, prompt, transcript::Want},
+    domain::{
+        action,
+        capability::Capability,
+        echo::{Seen, WaitFor},
+        escape,
+        id::Id,
+        keys, prompt,
+        transcript::Want,
+    },
     protocol::{
         agent::{self, Message},
         error::{Code, Failure},
@@ -34,8 +42,6 @@ const SETTLE: Duration = Duration::from_millis(300);
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long is read at the very most.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
-/// However fast a terminal scrolls, the pattern is tried this often at most.
-const BREATH: Duration = Duration::from_millis(10);
 
 /// Until when to read on.
 struct Until {
@@ -141,15 +147,15 @@ impl Caller {
         request: Option<Id>,
         until: &Until,
     ) -> Result<view::Typed, Failure> {
-        let Typing { pty, from, line, instead } =
-            self.parts.sessions.type_input(session, permit, request).await?;
-        if instead {
+        let typing = self.parts.sessions.type_input(session, permit, request).await?;
+        if typing.instead {
             let text = "the terminal had ended; this is a new one".to_owned();
             let _gone = self.outbox.json(number, &Message::Note { text }).await;
         }
-        let stopped = read_on(session, &pty, from, until).await?;
-        let page = pty.page(from, Want::First(usize::MAX), |_| true);
-        pty.has_read(line, page.cursor);
+        let stopped = read_on(session, &typing, until).await?;
+        let Typing { pty, before, .. } = typing;
+        let page = pty.page(before.from, Want::First(usize::MAX), |_| true);
+        pty.has_read(before.line, page.cursor);
         Ok(view::Typed {
             output: reading::of_pty(session, page, !pty.has_ended()),
             matched: until.pattern.is_some().then_some(stopped == Stopped::Matched),
@@ -251,55 +257,54 @@ fn read_input(asked: &agent::Input, session: &Session) -> Result<Vec<u8>, Failur
     Ok(bytes)
 }
 
-/// Reads until the pattern matches, or until it is quiet where there is none, or the time is over.
-async fn read_on(
-    session: &Session,
-    pty: &Pty,
-    from: u64,
-    until: &Until,
-) -> Result<Stopped, Failure> {
+/// Reads until what is waited for has come, or until it is quiet where there is none, or the time is
+/// over.
+async fn read_on(session: &Session, typing: &Typing, until: &Until) -> Result<Stopped, Failure> {
+    let Typing { pty, bytes, before, .. } = typing;
     let over = Instant::now() + until.timeout;
     let mut changes = pty.changes();
-    let mut seen = from;
-    let mut last = Instant::now();
+    let pattern = until.pattern.clone();
+    let mut waited = pattern.map(|pattern| WaitFor::new(pattern, bytes, before.place));
+    let mut seen = before.from;
+    // When what stands there has stood for long enough, or it was quiet for so long.
+    let mut enough = waited.is_none().then(|| Instant::now() + until.settle);
     loop {
         changes.borrow_and_update();
-        if let Some(pattern) = &until.pattern {
-            // What is finished is looked at once.
-            let matches = pty.page(seen, Want::First(usize::MAX), |line| pattern.is_match(line));
-            if !matches.lines.is_empty() {
-                return Ok(Stopped::Matched);
-            }
-            let more = matches.more;
-            seen = matches.cursor;
-            if more {
-                continue;
-            }
+        if let Some(waited) = &mut waited {
+            let (begin, new) = pty.raw(seen);
+            seen = begin + new.len() as u64;
+            enough = match waited.feed(&new) {
+                Seen::Yes => return Ok(Stopped::Matched),
+                Seen::No => None,
+                Seen::Stands(long) => {
+                    let stood = Instant::now() + long;
+                    Some(enough.map_or(stood, |enough| enough.min(stood)))
+                }
+            };
         }
-        let quiet = match until.pattern {
-            Some(_) => over,
-            None => over.min(last + until.settle),
-        };
+        let next = enough.map_or(over, |enough| enough.min(over));
+        // What comes is looked at first: it may be why there is not enough yet. However much comes, the
+        // time goes on.
+        let late = Instant::now() >= next;
         tokio::select! {
             biased;
             () = session.keyboard.taken() => {
                 return Err(keyboard::taken(&session.id).sent(true));
             }
-            changed = changes.changed() => {
+            changed = changes.changed(), if !late => {
                 if changed.is_err() {
                     return Ok(Stopped::Ended);
                 }
-                last = Instant::now();
-                if last >= over {
-                    return Ok(Stopped::TimedOut);
-                }
-                if until.pattern.is_some() {
-                    tokio::time::sleep(BREATH).await;
+                if waited.is_none() {
+                    enough = Some(Instant::now() + until.settle);
                 }
             }
-            () = sleep_until(quiet) => {
-                let timed_out = until.pattern.is_some() || Instant::now() >= over;
-                return Ok(if timed_out { Stopped::TimedOut } else { Stopped::Quiet });
+            () = sleep_until(next) => {
+                return Ok(match (enough.is_some_and(|enough| enough <= over), &waited) {
+                    (false, _) => Stopped::TimedOut,
+                    (true, Some(_)) => Stopped::Matched,
+                    (true, None) => Stopped::Quiet,
+                });
             }
         }
     }

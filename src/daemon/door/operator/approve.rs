@@ -65,6 +65,7 @@ impl Operator {
     async fn approve_command(&self, id: &Id, shown: &Digest) -> Result<(), Failure> {
         let parts = &self.parts;
         parts.desk.check_shown(id, shown, self.number)?;
+        parts.desk.decides(id, self.told());
         let kind = RecordKind::CommandApproved;
         audit::approved(&parts.evidence, kind, id, shown, None, &[], None).await?;
         parts.desk.approved(id, shown, None)
@@ -74,6 +75,7 @@ impl Operator {
         let shown = approve.digest;
         let terms = approve.terms.clone().ok_or_else(|| incomplete("what is given"))?;
         let permit = self.parts.desk.permit_access(id, &shown, &terms, self.number)?;
+        self.parts.desk.decides(id, self.told());
         let broken_off = BrokenOff::watch(&self.parts, id);
         let outcome = self.give(number, id, permit, approve).await;
         broken_off.no();

@@ -21,7 +21,7 @@ impl Operator {
         let usual = value(&crate::daemon::vault::Settings::default())?;
         let about = crate::daemon::vault::Settings::about;
         let of = |values: &Value, name: &str| values.get(name).cloned().unwrap_or_default();
-        let settings = crate::daemon::vault::Settings::NAMES
+        let mut settings: Vec<Setting> = crate::daemon::vault::Settings::NAMES
             .into_iter()
             .map(|name| Setting {
                 name: name.to_owned(),
@@ -31,6 +31,14 @@ impl Operator {
                 about: about(name).to_owned(),
             })
             .collect();
+        let set = |set: bool| Value::from(if set { "set" } else { "none" });
+        settings.push(Setting {
+            name: "pin".to_owned(),
+            kind: Kind::Setting,
+            value: set(self.parts.vault.has_pin()),
+            default: set(false),
+            about: "what the desk asks for where others could type: sgw pin sets it".to_owned(),
+        });
         Ok(Settings { settings })
     }
 
@@ -53,7 +61,7 @@ impl Operator {
     }
 }
 
-fn refused(error: &VaultError) -> Failure {
+pub(super) fn refused(error: &VaultError) -> Failure {
     match error {
         VaultError::Setting(_) => Failure::new(
             Code::UsageSetting,

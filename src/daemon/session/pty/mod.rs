@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::model::Model;
 pub use self::{
+    model::Before,
     open::{Slot, Typing},
     screen::Shown,
 };
@@ -86,18 +87,15 @@ impl Pty {
         self.stop.cancel();
     }
 
-    /// Types as the agent, as long as the agent has the keyboard: asked before each piece. Gives where
-    /// the transcript stood just before, and where that line begins.
+    /// Types as the agent, as long as the agent has the keyboard: asked before each piece. Gives what
+    /// stood there just before.
     ///
     /// # Errors
     /// The keyboard was taken, of which `sent` says whether something had been typed; the terminal
     /// ended.
-    async fn type_as_agent(&self, bytes: &[u8]) -> Result<(u64, u64), Failure> {
+    async fn type_as_agent(&self, bytes: &[u8]) -> Result<Before, Failure> {
         let _turn = self.turn.lock().await;
-        let from = {
-            let model = self.model();
-            (model.transcript.cursor(), model.transcript.line_start())
-        };
+        let before = self.model().before();
         let mut rest = bytes;
         while !rest.is_empty() {
             let begun = rest.len() < bytes.len();
@@ -106,7 +104,7 @@ impl Pty {
             let written = written.map_err(|taken| taken.sent(begun))?;
             rest = &rest[written.map_err(|error| self.gone(&error).sent(begun))?..];
         }
-        Ok(from)
+        Ok(before)
     }
 
     /// Types as the operator. What is not private is on record before.

@@ -2,7 +2,7 @@
 //! while the operator is private, the screen that only the operator sees.
 
 use super::screen::Screen;
-use crate::domain::{terminal::Size, transcript::Transcript};
+use crate::domain::{echo::Place, terminal::Size, transcript::Transcript};
 
 /// What is kept of the bytes that came; grows only as they come.
 const TRANSCRIPT: usize = 768 * 1024;
@@ -16,6 +16,15 @@ pub struct Model {
     screen: Screen,
     /// The live screen, while `screen` shows what stood there before.
     private: Option<Screen>,
+}
+
+/// Where a terminal stood before something was typed.
+#[derive(Clone, Copy, Debug)]
+pub struct Before {
+    /// The transcript's end, and where its last line began.
+    pub from: u64,
+    pub line: u64,
+    pub place: Place,
 }
 
 impl Model {
@@ -41,6 +50,11 @@ impl Model {
                 taken
             }
         }
+    }
+
+    pub fn before(&self) -> Before {
+        let (from, line) = (self.transcript.cursor(), self.transcript.line_start());
+        Before { from, line, place: self.live().place() }
     }
 
     pub fn is_private(&self) -> bool {
@@ -97,5 +111,77 @@ impl Model {
     pub fn fade(&mut self) {
         self.transcript.shrink(AFTERWARDS);
         self.screen = Screen::new(Size::LEAST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::transcript::Want;
+
+    fn feed(model: &mut Model, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            bytes = &bytes[model.feed(bytes)..];
+        }
+    }
+
+    fn lines(model: &Model) -> Vec<String> {
+        let page = model.transcript.read(0, Want::First(usize::MAX), |_| true);
+        page.lines.into_iter().map(|line| line.text).collect()
+    }
+
+    #[test]
+    fn what_is_private_is_kept_nowhere_and_moves_nothing() {
+        let mut model = Model::new(Size::USUAL);
+        feed(&mut model, b"$ su\r\n\x1b[31mPassw");
+        let before = model.before();
+        model.hide();
+        feed(&mut model, b"ord: secret\x1b]0;secret\x07\x1b[6n\r\n# \x1b[");
+        assert!(model.live().lines().concat().contains("secret"));
+        assert_eq!(model.open().lines(), ["$ su", "Passw"]);
+        assert_eq!(model.open().shown().title, None);
+        assert_eq!(model.before().from, before.from);
+        // The one who sees it also gets its programs answered.
+        assert_eq!(model.take_answers(), b"\x1b[2;17R");
+        model.resize(Size::new(10, 20).unwrap());
+        assert_eq!(model.size(), Size::new(10, 20).unwrap());
+        model.reveal();
+        // What was half of a sequence is none any more, and nothing of the screen is left.
+        feed(&mut model, b"Jafter\r\n");
+        assert_eq!(model.open().lines(), ["Jafter"]);
+        assert_eq!(lines(&model), ["$ su", "Passw", "Jafter"]);
+        assert_eq!(model.transcript.cursor(), before.from + 8);
+        assert!(!model.is_private());
+        model.reveal();
+        assert_eq!(model.open().lines(), ["Jafter"]);
+    }
+
+    #[test]
+    fn a_new_terminal_goes_on_where_the_ended_one_stopped() {
+        let mut first = Model::new(Size::USUAL);
+        feed(&mut first, b"one\r\nexit\x1b[");
+        first.end();
+        first.read_to = 5;
+        let mut second = Model::after(&mut first, Size::USUAL);
+        assert_eq!((second.transcript.cursor(), second.read_to), (11, 5));
+        feed(&mut second, b"two\r\n");
+        assert_eq!(lines(&second), ["one", "exit", "two"]);
+        assert_eq!(second.open().lines(), ["two"]);
+        assert!(lines(&first).is_empty());
+    }
+
+    #[test]
+    fn a_transcript_is_bounded_and_fades() {
+        let mut model = Model::new(Size::new(2, 10).unwrap());
+        for number in 0..200_000 {
+            feed(&mut model, format!("line {number}\r\n").as_bytes());
+        }
+        let (begin, kept) = model.transcript.raw(0);
+        assert!(begin > 0 && kept.len() <= TRANSCRIPT && kept.len() > TRANSCRIPT / 2);
+        assert!(kept.ends_with(b"line 199999\r\n"));
+        assert_eq!(begin + kept.len() as u64, model.transcript.cursor());
+        model.fade();
+        assert!(model.transcript.raw(0).1.len() <= AFTERWARDS);
+        assert_eq!(lines(&model).last().unwrap(), "line 199999");
     }
 }

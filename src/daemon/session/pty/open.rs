@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Pty, actor::Actor, model::Model};
+use super::{Before, Pty, actor::Actor, model::Model};
 use crate::{
     daemon::{
         desk::Permit,
@@ -71,11 +71,11 @@ enum Opener {
     Fresh,
 }
 
-/// What was typed, where the transcript stood before, and where that line began.
+/// What was typed, and what stood there before.
 pub struct Typing {
     pub pty: Arc<Pty>,
-    pub from: u64,
-    pub line: u64,
+    pub bytes: Vec<u8>,
+    pub before: Before,
     pub instead: bool,
 }
 
@@ -230,8 +230,8 @@ impl Sessions {
             // Nothing was typed, so it is not counted.
             session.lock().grant.used_commands -= 1;
         }
-        let (from, line) = typed?;
-        Ok(Typing { pty: opened.pty, from, line, instead: opened.instead })
+        let before = typed?;
+        Ok(Typing { pty: opened.pty, bytes: action.bytes, before, instead: opened.instead })
     }
 }
 

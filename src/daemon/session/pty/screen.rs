@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::sieve::{Model, Query, Sieve};
-use crate::domain::terminal::Size;
+use crate::domain::{echo::Place, terminal::Size};
 
 /// The longest title that is kept, in characters.
 const TITLE: usize = 100;
@@ -82,6 +82,13 @@ impl Screen {
     /// Whether programs want cursor keys in the application's form (DECCKM).
     pub fn application_cursor(&self) -> bool {
         self.drawing.parser.screen().application_cursor()
+    }
+
+    /// How large it is, and where its cursor stands.
+    pub fn place(&self) -> Place {
+        let (row, column) = self.drawing.parser.screen().cursor_position();
+        let Size { rows, columns } = self.drawing.size;
+        Place { rows: rows.get(), columns: columns.get(), row, column }
     }
 
     /// What stands before the cursor in its line.

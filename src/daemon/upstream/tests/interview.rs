@@ -231,7 +231,7 @@ async fn after_a_wrong_code_the_password_serves_again_three_times_in_all() {
     let (hop, server) = Server::start(ASKING, two_factors).await;
     let person = Ready::with(&["000000", "123456"]);
     let asked = login(&plan(&hop, vec![word("right")]), Some(&person)).await.unwrap();
-    assert_eq!(asked, [hop.clone()]);
+    assert_eq!(asked, std::slice::from_ref(&hop));
     assert_eq!(server.got(), ["right", "000000", "right", "123456"]);
     let person = Ready::with(&["1", "2", "3", "4"]);
     let fault = login(&plan(&hop, vec![word("right")]), Some(&person)).await.unwrap_err();
@@ -251,7 +251,7 @@ async fn a_key_and_then_a_code_with_what_was_remarked_before() {
     let key = || Credential::Key(Arc::new(new_key()));
     let person = Ready::with(&["42"]);
     let asked = login(&plan(&hop, vec![key()]), Some(&person)).await.unwrap();
-    assert_eq!(asked, [hop.clone()]);
+    assert_eq!(asked, std::slice::from_ref(&hop));
     assert_eq!(person.heard(), ["Your password expires in 3 days.\nCode: "]);
     let nobody = login(&plan(&hop, vec![key()]), None).await.unwrap_err();
     assert!(matches!(nobody, ConnectFault::LoginInteractive), "{nobody}");

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 use super::{
+    Open,
     draw::Canvas,
     keys::{Full, Key, Keys},
     shown_now,
@@ -55,16 +56,16 @@ impl Operator {
     /// Control stays with the operator but for the first.
     pub(in super::super) async fn attach(
         &self,
-        number: u32,
+        open: &Open,
         word: &str,
         how: How,
     ) -> Result<serde_json::Value, Failure> {
+        let number = open.stream.number;
         let size = read_size(how.rows, how.columns)?;
         let session = self.parts.sessions.to_see(word, None)?;
         if let Some(why) = session.over() {
             return Err(why.about(&session.id));
         }
-        let open = self.streams.open(number, Some(Keys::default()))?;
         let (parts, taken) = (self.parts.clone(), session.clone());
         let taking = async move { sit_down(&parts, &taken, &how, size).await };
         let (seat, pty, fresh) = to_its_end(taking).await?;
@@ -96,14 +97,14 @@ impl Operator {
         &self,
         number: u32,
         session: &Session,
-        pty: &Pty,
+        pty: &Arc<Pty>,
         keys: &Keys,
     ) -> Result<(), Gone> {
         loop {
             match keys.next().await {
                 Key::Typed(typed) => {
                     // A terminal that has ended is told by its end.
-                    if let Err(failure) = pty.type_as_operator(&typed).await
+                    if let Err(failure) = type_out(pty.clone(), session, typed).await
                         && failure.code != Code::SessionLost
                     {
                         let text = format!("nothing was typed: {}", failure.message);
@@ -157,6 +158,20 @@ impl Operator {
             )
         })
     }
+}
+
+/// What is on record is typed, also where the window is closed meanwhile, as long as the operator has
+/// the keyboard.
+async fn type_out(pty: Arc<Pty>, session: &Session, typed: Vec<u8>) -> Result<(), Failure> {
+    let keyboard = session.keyboard.clone();
+    to_its_end(async move {
+        tokio::select! {
+            biased;
+            () = keyboard.agents() => Ok(()),
+            done = pty.type_as_operator(&typed) => done,
+        }
+    })
+    .await
 }
 
 /// Takes the keyboard, opens the terminal, and makes it private where that is due. A keyboard that was

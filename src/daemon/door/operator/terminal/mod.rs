@@ -21,7 +21,7 @@ use crate::{
     domain::control::Control,
     protocol::{
         error::{Code, Failure},
-        operator::Event,
+        operator::{Event, Request},
         view,
     },
 };
@@ -30,22 +30,32 @@ use crate::{
 #[derive(Default)]
 pub struct Streams(Mutex<Option<Arc<Stream>>>);
 
-/// An `attach` or a `watch`, as the connection's reader sees it.
+/// An `attach`, a `watch` or a `subscribe`, as the connection's reader sees it.
 pub struct Stream {
     pub number: u32,
     pub cancel: CancellationToken,
-    /// Where what is typed goes; `watch` takes none.
+    /// Where what is typed goes; only `attach` takes any.
     pub keys: Option<Keys>,
 }
 
 /// Frees the connection for another stream.
-struct Open<'s> {
-    streams: &'s Streams,
-    stream: Arc<Stream>,
+pub struct Open {
+    streams: Arc<Streams>,
+    pub stream: Arc<Stream>,
 }
 
 impl Streams {
-    fn open(&self, number: u32, keys: Option<Keys>) -> Result<Open<'_>, Failure> {
+    /// The stream that a request asks for, if it asks for one: at once, so that keys that come behind
+    /// it have a place.
+    pub fn of(self: &Arc<Self>, number: u32, request: &Request) -> Result<Option<Open>, Failure> {
+        match request {
+            Request::Attach { .. } => self.open(number, Some(Keys::default())).map(Some),
+            Request::Watch { .. } | Request::Subscribe {} => self.open(number, None).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn open(self: &Arc<Self>, number: u32, keys: Option<Keys>) -> Result<Open, Failure> {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if current.is_some() {
             return Err(Failure::new(
@@ -56,7 +66,8 @@ impl Streams {
         }
         let stream = Arc::new(Stream { number, cancel: CancellationToken::new(), keys });
         *current = Some(stream.clone());
-        Ok(Open { streams: self, stream })
+        drop(current);
+        Ok(Open { streams: self.clone(), stream })
     }
 
     pub fn current(&self) -> Option<Arc<Stream>> {
@@ -71,7 +82,7 @@ impl Streams {
     }
 }
 
-impl Drop for Open<'_> {
+impl Drop for Open {
     fn drop(&mut self) {
         *self.streams.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

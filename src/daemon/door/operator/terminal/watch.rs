@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-use super::draw::Canvas;
+use super::{Open, draw::Canvas};
 use crate::{
     daemon::{
         door::{link::Gone, operator::Operator},
@@ -35,9 +35,10 @@ impl Operator {
     /// Shows what happens until it ends or the watcher leaves.
     pub(in super::super) async fn watch(
         &self,
-        number: u32,
+        open: &Open,
         word: &str,
     ) -> Result<serde_json::Value, Failure> {
+        let number = open.stream.number;
         let (session, exec) = match prefix_kind(word) {
             Some(Kind::Exec) => {
                 let (session, exec) = self.parts.sessions.exec(word, None)?;
@@ -45,7 +46,6 @@ impl Operator {
             }
             _ => (self.parts.sessions.to_see(word, None)?, None),
         };
-        let open = self.streams.open(number, None)?;
         // Before the first look, so that nothing falls between.
         let happens = session.live.watch();
         let only = exec.as_ref().map(|exec| exec.id.clone());
@@ -63,12 +63,12 @@ impl Operator {
             }
             watcher.follow(happens).await
         };
-        let drawing = self.draw_terminal(number, &session, exec.is_none());
+        let drawing = self.draw_terminal(number, &session);
         let left = tokio::select! {
             biased;
             () = open.stream.cancel.cancelled() => Ok(()),
             left = watching => left,
-            left = drawing => left,
+            left = drawing, if exec.is_none() => left,
             left = self.tell_control(number, &session, false) => left,
             () = session.ended() => Ok(()),
         };
@@ -78,15 +78,10 @@ impl Operator {
 
     /// Draws the session's terminal, and the next one where it ends. While the operator is private it
     /// stays as it was.
-    async fn draw_terminal(
-        &self,
-        number: u32,
-        session: &Session,
-        wanted: bool,
-    ) -> Result<(), Gone> {
+    async fn draw_terminal(&self, number: u32, session: &Session) -> Result<(), Gone> {
         let mut happens = session.live.watch();
         let mut canvas = Canvas::new(&self.outbox, number, &session.id);
-        while wanted {
+        loop {
             if let Some(pty) = session.open_pty().filter(|pty| !pty.has_ended()) {
                 canvas.follow(pty.drawn(), || pty.screen()).await?;
                 canvas.anew();
@@ -95,7 +90,6 @@ impl Operator {
             // One that was opened meanwhile is seen by the next look.
             while !matches!(happens.recv().await, Ok(Happened::Terminal) | Err(_)) {}
         }
-        std::future::pending().await
     }
 }
 

@@ -1,0 +1,167 @@
+//! The terminal while the desk has all of it: taken, given back on every way out, and taken again.
+
+use std::{
+    io::{self, BufWriter, Stderr, Write},
+    sync::{
+        Once,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use crossterm::{
+    cursor::Show,
+    event::{
+        DisableBracketedPaste, EnableBracketedPaste, Event, EventStream, KeyCode, KeyEvent,
+        KeyEventKind, KeyModifiers,
+    },
+    execute,
+    terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+};
+use futures::StreamExt;
+use ratatui::{Terminal, backend::CrosstermBackend};
+use rustix::{
+    process::{Signal, getpid, kill_process},
+    termios::{QueueSelector, tcflush},
+};
+
+use super::{
+    state::{Desk, Key, Now},
+    view,
+};
+
+/// One frame goes out in one write.
+const FRAME: usize = 64 * 1024;
+/// How long the reader of keys may take to let go of the terminal.
+const LET_GO: Duration = Duration::from_millis(50);
+
+/// Whether the terminal is ours: for a panic, which may come anywhere.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+static HOOK: Once = Once::new();
+
+/// The terminal, ours until this is dropped.
+pub struct Screen {
+    terminal: Terminal<CrosstermBackend<BufWriter<Stderr>>>,
+    keys: Option<EventStream>,
+}
+
+/// What the terminal says.
+pub enum Heard {
+    Key(Key),
+    Resized,
+}
+
+impl Screen {
+    pub fn take() -> io::Result<Self> {
+        HOOK.call_once(|| {
+            let before = std::panic::take_hook();
+            // Else the message would be drawn on a screen that is about to go.
+            std::panic::set_hook(Box::new(move |panic| {
+                give_back();
+                before(panic);
+            }));
+        });
+        let backend = CrosstermBackend::new(BufWriter::with_capacity(FRAME, io::stderr()));
+        let mut screen = Self { terminal: Terminal::new(backend)?, keys: None };
+        screen.again()?;
+        Ok(screen)
+    }
+
+    /// Takes the terminal, also where something else has changed it meanwhile.
+    pub fn again(&mut self) -> io::Result<()> {
+        enable_raw_mode()?;
+        TAKEN.store(true, Ordering::SeqCst);
+        execute!(io::stderr(), EnterAlternateScreen, EnableBracketedPaste)?;
+        // What was typed before was for something else.
+        let _ = tcflush(io::stdin(), QueueSelector::IFlush);
+        self.terminal.clear()?;
+        self.keys.get_or_insert_with(EventStream::new);
+        Ok(())
+    }
+
+    /// Gives the terminal back until [`Self::again`].
+    pub fn leave(&mut self) {
+        if self.keys.take().is_some() {
+            // Its thread reads until it notices; what it takes by then is nobody's.
+            let _ = crossterm::event::poll(LET_GO);
+        }
+        give_back();
+    }
+
+    /// Stops this process, as Ctrl-Z does; returns when it goes on.
+    pub fn suspend(&mut self) -> io::Result<()> {
+        self.leave();
+        kill_process(getpid(), Signal::STOP)?;
+        self.again()
+    }
+
+    pub fn redraw(&mut self) -> io::Result<()> {
+        self.terminal.clear()
+    }
+
+    pub fn size(&self) -> io::Result<(u16, u16)> {
+        self.terminal.size().map(|size| (size.width, size.height))
+    }
+
+    pub fn draw(&mut self, desk: &mut Desk, now: Now) -> io::Result<()> {
+        desk.size = self.size()?;
+        self.terminal.draw(|frame| view::draw(frame, desk, now))?;
+        Ok(())
+    }
+
+    pub fn bell(&self) {
+        let mut stderr = io::stderr().lock();
+        let _ = stderr.write_all(b"\x07").and_then(|()| stderr.flush());
+    }
+
+    /// The next that matters. Cancel-safe.
+    pub async fn heard(&mut self) -> io::Result<Heard> {
+        let Some(keys) = &mut self.keys else { return std::future::pending().await };
+        loop {
+            let event = keys.next().await.ok_or(io::ErrorKind::UnexpectedEof)??;
+            match event {
+                Event::Key(key) if key.kind != KeyEventKind::Release => {
+                    return Ok(Heard::Key(known(key)));
+                }
+                Event::Paste(text) => return Ok(Heard::Key(Key::Paste(text))),
+                Event::Resize(..) => return Ok(Heard::Resized),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+fn give_back() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    // Nobody is left to tell when the terminal is gone.
+    let _ = execute!(io::stderr(), DisableBracketedPaste, LeaveAlternateScreen, Show);
+    let _ = disable_raw_mode();
+    let _ = tcflush(io::stdin(), QueueSelector::IFlush);
+}
+
+fn known(key: KeyEvent) -> Key {
+    let modified = key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+    match key.code {
+        KeyCode::Char(char) if key.modifiers == KeyModifiers::CONTROL => Key::Ctrl(char),
+        KeyCode::Char(char) if !modified => Key::Char(char),
+        KeyCode::Up => Key::Up,
+        KeyCode::Down => Key::Down,
+        KeyCode::PageUp => Key::PageUp,
+        KeyCode::PageDown => Key::PageDown,
+        KeyCode::Home => Key::Home,
+        KeyCode::End => Key::End,
+        KeyCode::Tab => Key::Tab,
+        KeyCode::Enter => Key::Enter,
+        KeyCode::Esc => Key::Esc,
+        KeyCode::Backspace => Key::Backspace,
+        _ => Key::Other,
+    }
+}

@@ -1,0 +1,405 @@
+//! How the desk looks: a state becomes lines, and lines a frame. Pure: no terminal is asked anything.
+
+use ratatui::{
+    Frame,
+    layout::Rect,
+    style::{Modifier, Style},
+    text::{Line, Span},
+};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::{
+    detail,
+    fold::{Fold, folds},
+    guard::Proof,
+    state::{Desk, Mode, Now},
+};
+use crate::{
+    cli::{times, values::spoken, views},
+    domain::escape::{exact, visible},
+    protocol::view::{Control, Request, Run, Session, SessionStatus},
+};
+
+/// Smaller than this nothing can be decided on.
+const LEAST: (u16, u16) = (40, 12);
+/// Lines of the queue and of the strip, where there is no room for more.
+const QUEUE: usize = 4;
+const STRIP: usize = 3;
+/// Header, two rules, the word, two lines of keys.
+const FRAME: usize = 6;
+
+/// A line as it is drawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    pub text: String,
+    pub look: Look,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    Plain,
+    Strong,
+    Dim,
+    /// The mark.
+    Marked,
+}
+
+impl Drawn {
+    pub fn new(text: impl Into<String>, look: Look) -> Self {
+        Self { text: text.into(), look }
+    }
+}
+
+pub fn draw(frame: &mut Frame<'_>, desk: &Desk, now: Now) {
+    let area = frame.area();
+    for (row, line) in (0..area.height).zip(lines(desk, now, (area.width, area.height))) {
+        let modifier = match line.look {
+            Look::Plain => Modifier::empty(),
+            Look::Strong => Modifier::BOLD,
+            Look::Dim => Modifier::DIM,
+            Look::Marked => Modifier::REVERSED,
+        };
+        let text = clipped(&line.text, usize::from(area.width));
+        let line = Line::from(Span::styled(text, Style::new().add_modifier(modifier)));
+        frame
+            .render_widget(line, Rect { x: area.x, y: area.y + row, width: area.width, height: 1 });
+    }
+}
+
+pub fn fits((columns, rows): (u16, u16)) -> bool {
+    columns >= LEAST.0 && rows >= LEAST.1
+}
+
+/// How many lines each part has.
+struct Layout {
+    queue: usize,
+    detail: usize,
+    strip: usize,
+}
+
+impl Layout {
+    fn of(desk: &Desk, rows: u16) -> Self {
+        let room = usize::from(rows).saturating_sub(FRAME);
+        let queue = folds(desk).len().clamp(1, QUEUE.max(room / 4).min(room / 2).max(1));
+        let strip = desk.sessions.len().clamp(1, STRIP.max(room / 5).min(room / 4).max(1));
+        Self { queue, strip, detail: room.saturating_sub(queue + strip).max(1) }
+    }
+}
+
+/// Exactly as many lines as there are rows.
+pub fn lines(desk: &Desk, now: Now, size: (u16, u16)) -> Vec<Drawn> {
+    let (columns, rows) = (usize::from(size.0), usize::from(size.1));
+    let mut all = if !fits(size) {
+        vec![
+            Drawn::new("sgw desk", Look::Strong),
+            Drawn::new(format!("{}x{} is too small: 80x24 shows all", size.0, size.1), Look::Plain),
+            Drawn::new(format!("{} wait; q quits", desk.waiting.len()), Look::Plain),
+        ]
+    } else if desk.mode == Mode::Help {
+        help(rows)
+    } else {
+        let layout = Layout::of(desk, size.1);
+        let mut all = vec![header(desk, columns)];
+        let middle = match desk.mode {
+            Mode::All { from } => detail::all(desk, columns, rows - FRAME + 1, from),
+            _ => {
+                all.extend(padded(queue(desk, now, columns, layout.queue), layout.queue));
+                padded(detail::lines(desk, now, columns, layout.detail), layout.detail)
+            }
+        };
+        all.push(rule(&title(desk), columns));
+        all.extend(middle);
+        if !matches!(desk.mode, Mode::All { .. }) {
+            all.push(rule("live", columns));
+            all.extend(padded(strip(desk, now, columns, layout.strip), layout.strip));
+        }
+        all = padded(all, rows - 3);
+        all.push(Drawn::new(bottom(desk, columns), Look::Strong));
+        all.extend(keys(desk).map(|line| Drawn::new(line, Look::Dim)));
+        all
+    };
+    all.truncate(rows);
+    padded(all, rows)
+}
+
+fn padded(mut lines: Vec<Drawn>, to: usize) -> Vec<Drawn> {
+    lines.resize(to.max(lines.len()), Drawn::new("", Look::Plain));
+    lines
+}
+
+/// All of the marked request is on the screen.
+pub fn shows_all(desk: &Desk) -> bool {
+    let columns = usize::from(desk.size.0);
+    detail::is_whole(desk, columns, Layout::of(desk, desk.size.1).detail)
+}
+
+/// Of all bytes: the lines on a page, and where the last page begins.
+pub fn pages(desk: &Desk) -> (usize, usize) {
+    let page = usize::from(desk.size.1).saturating_sub(FRAME - 1).max(1);
+    let lines = detail::whole(desk, usize::from(desk.size.0)).len();
+    (page, lines.saturating_sub(page))
+}
+
+fn header(desk: &Desk, columns: usize) -> Drawn {
+    let running = desk.runs.values().filter(|(_, run)| run.running).count();
+    let (waiting, open) = (desk.waiting.len(), desk.sessions.len());
+    let left = format!("sgw desk: {waiting} waiting, {open} open, {running} running");
+    let right = match (desk.guard.shared, desk.guard.proof()) {
+        (Some(what), Proof::Pin) => format!("under {what}: a yes asks for the PIN"),
+        (Some(what), Proof::Passphrase) => format!("under {what}: a yes asks for the passphrase"),
+        (None, _) => String::new(),
+    };
+    Drawn::new(apart(&left, &right, columns), Look::Strong)
+}
+
+fn title(desk: &Desk) -> String {
+    let Some(request) = desk.marked() else { return "nothing is marked".to_owned() };
+    let all = if matches!(desk.mode, Mode::All { .. }) { ", all bytes" } else { "" };
+    format!("{} {}{all}", word(&request.id, 20), views::kind(request.kind))
+}
+
+fn queue(desk: &Desk, now: Now, columns: usize, room: usize) -> Vec<Drawn> {
+    let folds = folds(desk);
+    if folds.is_empty() {
+        return vec![Drawn::new("  nothing waits", Look::Dim)];
+    }
+    // The marked line stays in sight.
+    let marked = folds.iter().position(|fold| fold.marked).unwrap_or(0);
+    let shown = if folds.len() > room { room.saturating_sub(1).max(1) } else { room };
+    let first = (marked + 1).saturating_sub(shown);
+    let mut lines: Vec<Drawn> = folds[first..]
+        .iter()
+        .take(shown)
+        .map(|fold| {
+            let look = if fold.marked && desk.strip.is_none() { Look::Marked } else { Look::Plain };
+            Drawn::new(queue_line(fold, now, columns), look)
+        })
+        .collect();
+    if folds.len() > shown && room > 1 {
+        let (before, after) = (first, folds.len() - first - shown);
+        lines.push(Drawn::new(format!("  and {before} lines before, {after} behind"), Look::Dim));
+    }
+    lines
+}
+
+fn queue_line(fold: &Fold<'_>, now: Now, columns: usize) -> String {
+    let request = fold.shown;
+    let mark = if fold.marked { '>' } else { ' ' };
+    let many = match fold.members.len() {
+        1 => String::new(),
+        many if fold.marked => format!("{} of {many}  ", fold.place),
+        many => format!("x{many}  "),
+    };
+    let left = format!(
+        "{mark} {:<6} {:<7} {:<9} {:<22} {many}{}",
+        word(&request.id, 12),
+        views::kind(request.kind),
+        clipped(&word(&request.identity, 60), 16),
+        clipped(&word(&request.target, 60), 28),
+        what(request),
+    );
+    let age = (now.at.as_second() - request.created_at.as_second()).max(0);
+    let age = spoken(age.unsigned_abs());
+    // The age in its two units, apart from words of the agent.
+    let room = columns.saturating_sub(age.width() + 2);
+    apart(&clipped(&left, room), &age, columns)
+}
+
+fn what(request: &Request) -> String {
+    match (&request.command, &request.reason) {
+        (Some(command), _) => exact(command.as_slice(), 200),
+        (None, Some(reason)) => format!("\"{}\"", visible(reason, 200)),
+        (None, None) => String::new(),
+    }
+}
+
+fn strip(desk: &Desk, now: Now, columns: usize, room: usize) -> Vec<Drawn> {
+    if desk.sessions.is_empty() {
+        return vec![Drawn::new("  no session is open", Look::Dim)];
+    }
+    let marked = desk.sessions.iter().position(|one| desk.strip.as_ref() == Some(&one.id));
+    let shown = if desk.sessions.len() > room { room.saturating_sub(1).max(1) } else { room };
+    let first = (marked.unwrap_or(0) + 1).saturating_sub(shown);
+    let mut lines: Vec<Drawn> = desk.sessions[first..]
+        .iter()
+        .take(shown)
+        .map(|session| {
+            let is_marked = desk.strip.as_ref() == Some(&session.id);
+            let look = if is_marked { Look::Marked } else { Look::Plain };
+            Drawn::new(strip_line(desk, session, is_marked, now, columns), look)
+        })
+        .collect();
+    if desk.sessions.len() > shown && room > 1 {
+        let more = desk.sessions.len() - shown;
+        lines.push(Drawn::new(format!("  and {more} more: Tab, then the arrow keys"), Look::Dim));
+    }
+    lines
+}
+
+fn strip_line(desk: &Desk, session: &Session, marked: bool, now: Now, columns: usize) -> String {
+    let keyboard = match (session.control, session.status) {
+        (Control::Operator, _) => "YOU HAVE THE KEYBOARD",
+        (_, SessionStatus::Lost) => "lost",
+        (Control::Agent, _) => "",
+    };
+    let runs: Vec<&Run> = desk
+        .runs
+        .values()
+        .filter(|(of, run)| *of == session.id && run.running)
+        .map(|(_, run)| run)
+        .collect();
+    let last = desk.runs.values().find(|(of, run)| *of == session.id && !run.running);
+    let does = match (runs.as_slice(), last) {
+        ([], None) => String::new(),
+        ([], Some((_, run))) => format!("{} {}", ended(run), exact(run.command.as_slice(), 100)),
+        ([run], _) => running(run, now),
+        ([run, more @ ..], _) => format!("{} (+{})", running(run, now), more.len()),
+    };
+    let mark = if marked { '>' } else { ' ' };
+    let left = format!(
+        "{mark} {:<6} {:<9} {:<22} {}",
+        word(&session.id, 12),
+        clipped(&word(&session.identity, 60), 16),
+        clipped(&word(&session.target, 60), 28),
+        [keyboard, &does]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("  "),
+    );
+    let ends = times::between(session.expires_at, now.at);
+    apart(&clipped(&left, columns.saturating_sub(ends.width() + 2)), &ends, columns)
+}
+
+fn running(run: &Run, now: Now) -> String {
+    let since = (now.at.as_second() - run.started_at.as_second()).max(0).unsigned_abs();
+    let (id, command) = (word(&run.id, 20), exact(run.command.as_slice(), 100));
+    format!("{id} for {}: {command}", spoken(since))
+}
+
+fn ended(run: &Run) -> String {
+    match (&run.signal, run.exit_code) {
+        (Some(signal), _) => format!("ended by {}:", exact(signal.as_bytes(), 20)),
+        (None, Some(0)) => "done:".to_owned(),
+        (None, Some(code)) => format!("exit {code}:"),
+        (None, None) => "ended:".to_owned(),
+    }
+}
+
+/// The last word, or what is being typed.
+fn bottom(desk: &Desk, columns: usize) -> String {
+    // The end of what is typed stays in sight.
+    let typed = |prompt: String, text: &str| {
+        let room = columns.saturating_sub(prompt.width() + 1);
+        let skip = text.chars().count().saturating_sub(room);
+        format!("{prompt}{}_", text.chars().skip(skip).collect::<String>())
+    };
+    match &desk.mode {
+        Mode::Wording { typed: text, .. } => {
+            typed("no, with a word: ".to_owned(), &visible(text, usize::MAX / 8))
+        }
+        Mode::Proving { checking: true, .. } => "checking …".to_owned(),
+        Mode::Proving { typed: text, .. } => {
+            let what = match desk.guard.proof() {
+                Proof::Pin => "PIN",
+                Proof::Passphrase => "passphrase",
+            };
+            let before =
+                if desk.word.is_empty() { String::new() } else { format!("{}; ", desk.word) };
+            typed(format!("{before}your {what}: "), &"*".repeat(text.chars().count()))
+        }
+        Mode::Claiming(_) | Mode::Deciding { .. } => "a moment …".to_owned(),
+        Mode::Pausing => "pause".to_owned(),
+        _ => desk.word.clone(),
+    }
+}
+
+fn keys(desk: &Desk) -> [String; 2] {
+    let yes = desk.marked().and_then(|request| Desk::yes_key(request.kind));
+    let two = |one: &str, other: &str| [one.to_owned(), other.to_owned()];
+    match &desk.mode {
+        Mode::Wording { .. } => two("Enter says no; the word may be empty", "Esc decides nothing"),
+        Mode::Proving { .. } => two("Enter checks it", "Esc decides nothing"),
+        Mode::Claiming(_) | Mode::Deciding { .. } => two("", ""),
+        Mode::Pausing => two(
+            "a everyone  i this identity  h this target  o everything goes on again",
+            "Esc changes nothing",
+        ),
+        Mode::All { .. } => two("arrows, PageUp, PageDown, Home, End scroll", "b or Esc goes back"),
+        Mode::Help => two("", ""),
+        Mode::Queue if desk.strip.is_some() => {
+            two("w watch  t take the keyboard  arrows choose", "q quit  ? help  Tab back  p pause")
+        }
+        Mode::Queue => {
+            let first = match yes {
+                Some((key, what)) => format!("{key} {what}  d deny  s skip  b all bytes"),
+                None if desk.waiting.is_empty() => String::new(),
+                None => "d deny  s skip  b all bytes".to_owned(),
+            };
+            [
+                first,
+                "q quit  ? help  w watch  t take the keyboard  Tab sessions  p pause".to_owned(),
+            ]
+        }
+    }
+}
+
+fn help(rows: usize) -> Vec<Drawn> {
+    const TEXT: [&str; 18] = [
+        "The desk: what waits for you. Nothing has a default, and Enter decides nothing.",
+        "",
+        "g  give access: how to log in is asked next, and an unknown host key",
+        "r  run the command, as shown, once",
+        "t  take the keyboard: of a handoff, of a command's session, of a session below",
+        "l  log in: answer what the server asks",
+        "d  deny, with a word to the agent or without",
+        "s  skip: mark the next one; arrows or j k mark another line",
+        "b  all bytes of the marked request",
+        "w  watch the session; Tab goes to the sessions and back",
+        "p  pause everyone, an identity or a target; and let all go on",
+        "q  quit; Ctrl-C too. Ctrl-Z suspends, Ctrl-L draws anew",
+        "",
+        "A key that comes within 0.7 s after a request was marked decides nothing.",
+        "Like requests share a line: x3, and 1 of 3 while one of them is marked.",
+        "After 15 idle minutes, and under tmux and its like, a yes asks for your PIN.",
+        "",
+        "Any key goes back.",
+    ];
+    TEXT.into_iter().take(rows).map(|line| Drawn::new(line, Look::Plain)).collect()
+}
+
+fn rule(title: &str, columns: usize) -> Drawn {
+    let rest = columns.saturating_sub(title.width() + 4);
+    Drawn::new(format!("── {title} {}", "─".repeat(rest)), Look::Dim)
+}
+
+/// One at the left, the other at the right end.
+fn apart(left: &str, right: &str, columns: usize) -> String {
+    let room = columns.saturating_sub(right.width() + 1);
+    let left = clipped(left, room);
+    let between = columns.saturating_sub(left.width() + right.width());
+    format!("{left}{}{right}", " ".repeat(between))
+}
+
+/// As much as fits; an ellipsis where there was more.
+pub fn clipped(text: &str, columns: usize) -> String {
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let (mut kept, mut used) = (String::new(), 0);
+    for char in text.chars() {
+        used += char.width().unwrap_or(0);
+        if used >= columns {
+            break;
+        }
+        kept.push(char);
+    }
+    if columns > 0 { kept + "…" } else { kept }
+}
+
+fn word(text: &str, cap: usize) -> String {
+    exact(text.as_bytes(), cap)
+}
+
+#[cfg(test)]
+mod tests;
