@@ -223,7 +223,7 @@ fn approving_without_an_id_opens_the_desk() {
     desk.send(&format!("{PASSPHRASE}\r"));
     desk.wait_for(&format!("> {request}"));
     assert_eq!(me.waiting(), 1);
-    assert_eq!(me.sshd.directory().join("ran").exists(), false);
+    assert!(!me.sshd.directory().join("ran").exists());
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod host_keys;
 mod logins;
 mod odd_servers;
 mod operator_and_daemon;
+mod output;
 mod pause;
 mod pty;
 #[path = "../redteam/mod.rs"]

@@ -12,7 +12,8 @@
 //!    no echo; text between editing keys is looked for piece by piece.
 //! 3. Any other line counts at once when it ends. What has not ended (a prompt, a menu) counts when
 //!    it stands for a moment: a short one once all echo was seen, a longer one before, since the echo
-//!    or the rest of a redraw may be on its way, or may never come.
+//!    or the rest of a redraw may be on its way, or may never come. (A program that draws no line
+//!    shows a prompt for each of several typed lines, long after their echo: those can't be told apart.)
 
 mod paper;
 mod parse;

@@ -4,6 +4,7 @@ mod ends;
 mod hostile;
 mod leave;
 mod reading;
+mod shells;
 mod typing;
 
 use serde_json::Value;

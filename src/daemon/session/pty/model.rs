@@ -29,14 +29,16 @@ pub struct Before {
 
 impl Model {
     pub fn new(size: Size) -> Self {
-        let (transcript, screen) = (Transcript::new(TRANSCRIPT), Screen::new(size));
-        Self { transcript, read_to: 0, screen, private: None }
+        let mut transcript = Transcript::new(TRANSCRIPT);
+        transcript.set_width(size.columns);
+        Self { transcript, read_to: 0, screen: Screen::new(size), private: None }
     }
 
     /// A new terminal's, that goes on where an ended one's cursors stopped.
     pub fn after(earlier: &mut Self, size: Size) -> Self {
         let mut transcript = std::mem::replace(&mut earlier.transcript, Transcript::new(0));
         transcript.part();
+        transcript.set_width(size.columns);
         Self { transcript, read_to: earlier.read_to, ..Self::new(size) }
     }
 
@@ -97,6 +99,7 @@ impl Model {
 
     pub fn resize(&mut self, size: Size) {
         self.screen.resize(size);
+        self.transcript.set_width(size.columns);
         if let Some(private) = &mut self.private {
             private.resize(size);
         }
