@@ -161,9 +161,11 @@ fn what_a_server_prints_stays_off_the_status_line_and_sets_nothing_unknown() {
 fn without_a_terminal_nothing_is_attached() {
     let (sgw, _sshd, s) = ready();
     sgw.operator(["attach", &s]).fails(2, "usage.arguments").says("needs a terminal");
-    let command = sgw.command(["attach", &s, "--i-am-the-operator"]);
-    let screen = Pty::named("dumb", &command).wait_for("TERM=dumb");
+    let mut dumb = sgw.command(["attach", &s, "--i-am-the-operator"]);
+    let mut dumb = Pty::start_with(dumb.env("TERM", "dumb"), (24, 80));
+    let screen = dumb.wait_for("TERM=dumb");
     assert!(screen.contains("usage.arguments"), "{screen}");
-    Pty::of("xterm", (2, 80), &command).wait_for("make the window larger");
+    let small = sgw.command(["attach", &s, "--i-am-the-operator"]);
+    Pty::start_with(&small, (2, 80)).wait_for("make the window larger");
     assert_eq!(control(&sgw, &s), "agent");
 }

@@ -41,16 +41,22 @@ struct Seen {
 impl Pty {
     /// The terminal is the program's own: `setsid --ctty` makes it so.
     pub fn start(program: &Command) -> Self {
-        Self::named("xterm-256color", program)
+        Self::start_with(program, (ROWS, COLUMNS))
+    }
+
+    /// In a window of so many rows and columns. `TERM` is the program's own where it has one.
+    pub fn start_with(program: &Command, size: (u16, u16)) -> Self {
+        let own = program.get_envs().find(|(name, _)| *name == "TERM");
+        let own = own.and_then(|(_, value)| value?.to_str());
+        Self::open(own.unwrap_or("xterm-256color"), program, size)
     }
 
     /// On a terminal that calls itself so.
     pub fn named(term: &str, program: &Command) -> Self {
-        Self::of(term, (ROWS, COLUMNS), program)
+        Self::open(term, program, (ROWS, COLUMNS))
     }
 
-    /// In a window of so many rows and columns.
-    pub fn of(term: &str, (rows, columns): (u16, u16), program: &Command) -> Self {
+    fn open(term: &str, program: &Command, (rows, columns): (u16, u16)) -> Self {
         let master =
             openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
@@ -67,7 +73,6 @@ impl Pty {
         command.stdin(terminal()).stdout(terminal()).stderr(terminal());
         let child = command.spawn().unwrap();
         let held = Some(terminal());
-        // The command holds the terminal's descriptors; the master hears of the end without them.
         drop(command);
         let (rows, columns) = (NonZeroU16::new(rows).unwrap(), NonZeroU16::new(columns).unwrap());
         let screen = vt100::Parser::new(rows, columns, 0);
@@ -75,6 +80,11 @@ impl Pty {
         let keyboard = File::from(master);
         let reader = watch(keyboard.try_clone().unwrap(), Arc::clone(&seen));
         Self { child, keyboard, held, reader, seen }
+    }
+
+    /// The program's process: `setsid` becomes it.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// How the terminal treats what is typed and shown (termios(3)).
@@ -92,6 +102,16 @@ impl Pty {
             && !screen.bracketed_paste()
             && !screen.application_cursor()
             && screen.mouse_protocol_mode() == vt100::MouseProtocolMode::None
+    }
+
+    /// The window has another size now; the program is told.
+    pub fn resize(&mut self, rows: u16, columns: u16) {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        // The model first: what is drawn for the new size must not meet the old one.
+        if let (Some(rows), Some(columns)) = (NonZeroU16::new(rows), NonZeroU16::new(columns)) {
+            self.seen().screen.screen_mut().set_size(rows, columns);
+        }
+        tcsetwinsize(&self.keyboard, size).unwrap();
     }
 
     /// The window's last line.
@@ -141,22 +161,6 @@ impl Pty {
             assert!(!over, "the screen never showed {regex}\n--- screen\n{screen}");
             thread::sleep(Duration::from_millis(15));
         }
-    }
-
-    /// The window is made this large; the program hears of it.
-    pub fn resize(&mut self, rows: u16, columns: u16) {
-        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        let (model_rows, model_columns) = (NonZeroU16::new(rows), NonZeroU16::new(columns));
-        // The model first: what is drawn for the new size must not meet the old one.
-        if let (Some(rows), Some(columns)) = (model_rows, model_columns) {
-            self.seen().screen.screen_mut().set_size(rows, columns);
-        }
-        tcsetwinsize(&self.keyboard, size).unwrap();
-    }
-
-    /// The program's process: `setsid` becomes it.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// Lines are edited and echoed by the terminal, as a shell has it.

@@ -156,6 +156,7 @@ pub fn session(id: &str) -> Session {
         identity: "uid:1000".into(),
         status: SessionStatus::Active,
         control: Control::Agent,
+        paused: false,
         mode: Mode::Guarded,
         granted: Grant {
             capabilities: Capability::usual(),
