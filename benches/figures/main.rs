@@ -20,6 +20,7 @@ mod start;
 #[allow(dead_code, unused_imports, reason = "the tests use the rest")]
 #[path = "../../tests/e2e/support/mod.rs"]
 mod support;
+mod terminal;
 
 type Figure = (&'static str, fn());
 
@@ -31,6 +32,7 @@ const FIGURES: &[Figure] = &[
     ("many", many::figure),
     ("memory", memory::figure),
     ("flood", flood::figure),
+    ("terminal", terminal::figure),
 ];
 
 /// `cargo bench --bench figures -- [NAME]…`: those, or all.

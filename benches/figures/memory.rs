@@ -12,9 +12,9 @@ const SESSIONS: usize = 10;
 const AT_ONCE: usize = 40;
 
 /// Resident, in KiB: all of it, and what is not backed by a file.
-#[derive(Clone, Copy)]
-struct Resident {
-    all: i64,
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Resident {
+    pub all: i64,
     anonymous: i64,
 }
 
@@ -49,7 +49,7 @@ pub fn figure() {
     eventually("the session's connections are closed", || connections(&sgw) < had);
 }
 
-fn resident(pid: u32) -> Resident {
+pub fn resident(pid: u32) -> Resident {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let field = |name: &str| -> i64 {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
@@ -59,7 +59,7 @@ fn resident(pid: u32) -> Resident {
 }
 
 impl Resident {
-    fn to(self, later: Self) -> Self {
+    pub fn to(self, later: Self) -> Self {
         Self { all: later.all - self.all, anonymous: later.anonymous - self.anonymous }
     }
 }
@@ -69,7 +69,7 @@ fn connections(sgw: &Sgw) -> usize {
     usize::try_from(status["connections"].as_u64().unwrap()).unwrap()
 }
 
-fn row(what: &str, resident: Resident, parts: usize) {
+pub fn row(what: &str, resident: Resident, parts: usize) {
     let parts = i64::try_from(parts.max(1)).unwrap();
     println!("| {what} | {} KiB | {} KiB |", resident.all / parts, resident.anonymous / parts);
 }

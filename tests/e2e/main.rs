@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and says why"
 )]
 
+mod attach;
 mod bad_frames;
 mod bad_input;
 mod command_approval;
@@ -35,3 +36,4 @@ mod remote_processes_end;
 mod request_and_approval;
 mod sessions_end;
 mod support;
+mod watch;

@@ -158,7 +158,8 @@ impl Attached<'_> {
     }
 
     fn is_over(&self) -> bool {
-        let awaited = self.asked.values().any(|asked| matches!(asked, Asked::Return));
+        let awaited =
+            self.asked.values().any(|asked| matches!(asked, Asked::Return | Asked::Close));
         self.end.window_gone
             || (self.end.attached.is_some() && !awaited)
             || self.leave_by.is_some_and(|by| by <= Instant::now())

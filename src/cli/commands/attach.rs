@@ -100,11 +100,12 @@ fn tell(context: &Context, id: &str, end: &End) -> Exit {
         Some(attached) if attached.control == view::Control::Agent => {
             ui.note(&format!("the agent has the keyboard of {id}"));
         }
-        Some(attached) => {
-            if attached.ended {
-                ui.note(&format!("the terminal of {id} has ended"));
-            }
-            ui.note(&format!("you have the keyboard of {id}; go on: sgw attach {id}"));
+        Some(attached) if attached.ended => {
+            ui.note(&format!("the terminal of {id} has ended; you keep the keyboard"));
+            ui.note(&format!("give it back: sgw return {id}"));
+        }
+        Some(_) => {
+            ui.note(&format!("you keep the keyboard of {id}; go on: sgw attach {id}"));
             ui.note(&format!("give it back: sgw return {id}"));
         }
         None => ui.note(&format!("the daemon has not said how it ended: sgw show {id}")),

@@ -206,6 +206,22 @@ fn an_attachment_ends_with_its_terminal_and_with_its_session() {
 }
 
 #[test]
+fn a_lock_ends_what_is_attached_and_watched() {
+    let (sgw, _sshd, s) = ready();
+    let mut seat = Live::attach(&sgw, &s, None);
+    let mut watcher = Live::watch(&sgw, &s);
+    seat.control_is("operator", false);
+    watcher.control_is("operator", false);
+    seat.types("echo on\r");
+    seat.shows("(?s)on.*on");
+    let lock = sgw.agent(["lock"]).ok();
+    assert!(lock.took() < Duration::from_secs(30), "{lock:?}");
+    for live in [&mut seat, &mut watcher] {
+        eventually("its connection ends", || !live.read());
+    }
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let (sgw, _sshd, s) = ready();
     let attach = |rows: u16, columns: u16| {

@@ -53,16 +53,15 @@ fn after_three_wrong_pins_the_passphrase_is_asked_for() {
     let mut desk = under_tmux(&me);
     desk.wait_for(&format!("(?s)> {request}.*runs"));
     decides(&mut desk, "r", "your PIN: _");
-    for _ in 0..2 {
+    for count in 1..=3 {
         desk.send("1111\r");
-        desk.wait_for("that is not the PIN.*your PIN: _");
+        crate::support::eventually("it is on record", || failures(&me) == count);
+        desk.wait_for("that is not the PIN.*your (PIN|passphrase): _");
     }
-    desk.send("1111\r");
-    desk.wait_for("your passphrase: _");
-    assert_eq!(failures(&me), 3);
     // The PIN helps no more.
+    desk.wait_for("your passphrase: _");
     desk.send("7314\r");
-    desk.wait_for("operator.proof.*your passphrase: _");
+    desk.wait_for("passphrase.*your passphrase: _");
     assert_eq!(me.waiting(), 1);
     desk.send(&format!("{PASSPHRASE}\r"));
     desk.wait_for(&format!("{request} approved"));

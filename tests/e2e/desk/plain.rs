@@ -44,9 +44,11 @@ fn nothing_but_the_whole_word_is_a_yes() {
     desk.wait_for("Type yes to run it");
     desk.send("\r");
     desk.wait_for(&format!("{request} still waits"));
+    desk.wait_for("(?s)still waits.*desk> $");
     desk.send("yes\r");
-    desk.wait_for("whole id");
+    desk.wait_for("(?s)whole id.*desk> $");
     desk.send(&format!("yes {}\r", &request[..request.len() - 1]));
+    desk.wait_for("(?s)whole id.*whole id.*desk> $");
     desk.send("sudo\r");
     desk.wait_for("not a word of the desk");
     assert_eq!((me.waiting(), me.times_run()), (1, 0));

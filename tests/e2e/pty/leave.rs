@@ -13,6 +13,8 @@ fn queue(me: &Terminal) -> Vec<Value> {
 fn typing_needs_the_capability_and_counts_as_a_command() {
     let me = Terminal::with(&["--only", "exec"]);
     me.input(&["ls"]).fails(77, "grant.missing");
+    me.sgw.agent(["output", &me.session]).fails(77, "grant.missing");
+    me.sgw.agent(["signal", &me.session, "INT"]).fails(77, "grant.missing");
     let me = Terminal::with(&["--max-commands", "2"]);
     me.types(&["echo one"]);
     me.sgw.agent(["exec", &me.session, "--", "true"]).ok();

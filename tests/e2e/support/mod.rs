@@ -21,7 +21,8 @@ pub use live::Live;
 pub use odd::{OddServer, PASSWORD, round};
 pub use outcome::Outcome;
 pub use process::{
-    Running, eventually, is_alive, processes_naming, processes_with_files_under, signal,
+    Running, eventually, eventually_within, is_alive, processes_naming, processes_with_files_under,
+    signal,
 };
 pub use pty::Pty;
 pub use sgw::{Destination, PASSPHRASE, Sgw};

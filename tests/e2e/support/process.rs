@@ -14,10 +14,16 @@ use super::{Outcome, PATIENCE};
 
 /// Waits until `claim` holds; fails with `what` when it does not in time.
 #[track_caller]
-pub fn eventually(what: &str, mut claim: impl FnMut() -> bool) {
+pub fn eventually(what: &str, claim: impl FnMut() -> bool) {
+    eventually_within(PATIENCE, what, claim);
+}
+
+/// [`eventually`], for what takes longer.
+#[track_caller]
+pub fn eventually_within(limit: Duration, what: &str, mut claim: impl FnMut() -> bool) {
     let start = Instant::now();
     while !claim() {
-        assert!(start.elapsed() < PATIENCE, "never came true: {what}");
+        assert!(start.elapsed() < limit, "never came true: {what}");
         thread::sleep(Duration::from_millis(15));
     }
 }

@@ -7,7 +7,7 @@ use std::{
     os::unix::process::ExitStatusExt,
     process::{Child, Command},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -27,6 +27,9 @@ const COLUMNS: u16 = 120;
 pub struct Pty {
     child: Child,
     keyboard: File,
+    /// The program's side, held so that its modes outlive the program.
+    held: Option<File>,
+    reader: JoinHandle<()>,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -38,16 +41,27 @@ struct Seen {
 impl Pty {
     /// The terminal is the program's own: `setsid --ctty` makes it so.
     pub fn start(program: &Command) -> Self {
-        Self::named("xterm-256color", program)
+        Self::start_with(program, (ROWS, COLUMNS))
+    }
+
+    /// In a window of so many rows and columns. `TERM` is the program's own where it has one.
+    pub fn start_with(program: &Command, size: (u16, u16)) -> Self {
+        let own = program.get_envs().find(|(name, _)| *name == "TERM");
+        let own = own.and_then(|(_, value)| value?.to_str());
+        Self::open(own.unwrap_or("xterm-256color"), program, size)
     }
 
     /// On a terminal that calls itself so.
     pub fn named(term: &str, program: &Command) -> Self {
+        Self::open(term, program, (ROWS, COLUMNS))
+    }
+
+    fn open(term: &str, program: &Command, (rows, columns): (u16, u16)) -> Self {
         let master =
             openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
-        let size = Winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&master, size).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap();
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -58,14 +72,54 @@ impl Pty {
         command.env("TERM", term);
         command.stdin(terminal()).stdout(terminal()).stderr(terminal());
         let child = command.spawn().unwrap();
-        // The command holds the terminal's descriptors; the master hears of the end without them.
+        let held = Some(terminal());
         drop(command);
-        let (rows, columns) = (NonZeroU16::new(ROWS).unwrap(), NonZeroU16::new(COLUMNS).unwrap());
+        let (rows, columns) = (NonZeroU16::new(rows).unwrap(), NonZeroU16::new(columns).unwrap());
         let screen = vt100::Parser::new(rows, columns, 0);
         let seen = Arc::new(Mutex::new(Seen { screen, raw: Vec::new() }));
         let keyboard = File::from(master);
-        watch(keyboard.try_clone().unwrap(), Arc::clone(&seen));
-        Self { child, keyboard, seen }
+        let reader = watch(keyboard.try_clone().unwrap(), Arc::clone(&seen));
+        Self { child, keyboard, held, reader, seen }
+    }
+
+    /// The program's process: `setsid` becomes it.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How the terminal treats what is typed and shown (termios(3)).
+    pub fn modes(&self) -> String {
+        format!("{:?}", tcgetattr(self.held.as_ref().unwrap()).unwrap())
+    }
+
+    /// Whether the program has left the alternate screen, and what it set is as a terminal has it by
+    /// itself.
+    pub fn is_plain(&self) -> bool {
+        let seen = self.seen();
+        let screen = seen.screen.screen();
+        !screen.alternate_screen()
+            && !screen.hide_cursor()
+            && !screen.bracketed_paste()
+            && !screen.application_cursor()
+            && screen.mouse_protocol_mode() == vt100::MouseProtocolMode::None
+    }
+
+    /// The window has another size now; the program is told.
+    pub fn resize(&mut self, rows: u16, columns: u16) {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        // The model first: what is drawn for the new size must not meet the old one.
+        if let (Some(rows), Some(columns)) = (NonZeroU16::new(rows), NonZeroU16::new(columns)) {
+            self.seen().screen.screen_mut().set_size(rows, columns);
+        }
+        tcsetwinsize(&self.keyboard, size).unwrap();
+    }
+
+    /// The window's last line.
+    pub fn last_line(&self) -> String {
+        let seen = self.seen();
+        let screen = seen.screen.screen();
+        let last = screen.rows(0, screen.size().1.get()).last();
+        last.unwrap_or_default()
     }
 
     /// Types: `\r` is Enter, `\x03` Ctrl-C.
@@ -107,23 +161,6 @@ impl Pty {
             assert!(!over, "the screen never showed {regex}\n--- screen\n{screen}");
             thread::sleep(Duration::from_millis(15));
         }
-    }
-
-    /// The window is made this large; the program hears of it.
-    pub fn resize(&mut self, rows: u16, columns: u16) {
-        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        let (model_rows, model_columns) = (NonZeroU16::new(rows), NonZeroU16::new(columns));
-        let (Some(model_rows), Some(model_columns)) = (model_rows, model_columns) else {
-            panic!("a window has a size")
-        };
-        // The model first: what is drawn for the new size must not meet the old one.
-        self.seen().screen.screen_mut().set_size(model_rows, model_columns);
-        tcsetwinsize(&self.keyboard, size).unwrap();
-    }
-
-    /// The program's process: `setsid` becomes it.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// Lines are edited and echoed by the terminal, as a shell has it.
@@ -169,8 +206,13 @@ impl Pty {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                let screen = self.screen();
-                return (status.code().unwrap_or(-1), screen);
+                // With nobody left on the terminal its last bytes are followed by its end.
+                self.held = None;
+                let ended = Instant::now();
+                while !self.reader.is_finished() && ended.elapsed() < Duration::from_secs(5) {
+                    thread::sleep(Duration::from_millis(5));
+                }
+                return (status.code().unwrap_or(-1), self.screen());
             }
             assert!(start.elapsed() < PATIENCE, "never ended\n--- screen\n{}", self.screen());
             thread::sleep(Duration::from_millis(15));
@@ -178,7 +220,7 @@ impl Pty {
     }
 }
 
-fn watch(mut master: File, seen: Arc<Mutex<Seen>>) {
+fn watch(mut master: File, seen: Arc<Mutex<Seen>>) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut chunk = [0; 16 * 1024];
         // EIO is the end: nobody holds the terminal any more.
@@ -187,7 +229,7 @@ fn watch(mut master: File, seen: Arc<Mutex<Seen>>) {
             seen.screen.process(&chunk[..length]);
             seen.raw.extend_from_slice(&chunk[..length]);
         }
-    });
+    })
 }
 
 impl Drop for Pty {

@@ -35,15 +35,15 @@ pub fn lines(desk: &Desk, now: Now, columns: usize, room: usize) -> Vec<Drawn> {
             if let Some(why) = &shown.failed {
                 lines.push(Drawn::new(format!("  it can't be given: {why}"), Look::Strong));
             }
-            let all = laid_out(&shown.rows, columns);
-            if all.len() > rest {
-                let kept = rest.saturating_sub(1);
-                let cut = all.len() - kept;
-                lines.extend(all.into_iter().take(kept));
-                lines.push(Drawn::new(format!("  … {cut} more lines: b shows all"), Look::Strong));
-            } else {
-                lines.extend(all);
+            let mut all = laid_out(&shown.rows, columns);
+            let in_all = laid_out(&shown.whole, columns).len();
+            // Cut for the room here, or for the length of a text.
+            if all.len() > rest || shown.rows != shown.whole {
+                all.truncate(rest.saturating_sub(1));
+                let cut = in_all.saturating_sub(all.len());
+                all.push(Drawn::new(format!("  … {cut} more lines: b shows all"), Look::Strong));
             }
+            lines.extend(all);
         }
     }
     lines

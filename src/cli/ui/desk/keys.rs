@@ -45,6 +45,7 @@ impl Desk {
             }
             Mode::Queue => {
                 self.strip = None;
+                self.word.clear();
                 Vec::new()
             }
             Mode::Help | Mode::All { .. } | Mode::Pausing => Vec::new(),

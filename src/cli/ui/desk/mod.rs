@@ -133,7 +133,7 @@ pub async fn run(context: &Context, proven: Proven, answers: &Answers, word: Str
     let signals = Signals::watch().map_err(Error::local("watch for signals"))?;
     let screen = Screen::take().map_err(terminal)?;
     let clock = Clock(Instant::now());
-    let size = screen.size().map_err(terminal)?;
+    let size = screen::size().map_err(terminal)?;
     let mut desk = Desk::new(clock.now(), size, guard(has_pin));
     desk.word = word;
     let proven = Rc::new(proven);
@@ -210,15 +210,15 @@ impl<'a> Driver<'a> {
                     Err(exit) => return Ok(Some(exit)),
                 },
                 Effect::Attach(session) => {
-                    let work = outside::attach(self.context, self.proven.clone(), session);
-                    match self.outside(work).await? {
+                    let work = outside::attach(self.proven.clone(), session);
+                    match self.outside(work, Stops::ByItself).await? {
                         Ok(told) => self.come_back(told),
                         Err(exit) => return Ok(Some(exit)),
                     }
                 }
                 Effect::Watch(session) => {
-                    let work = outside::watch(self.context, self.proven.clone(), session);
-                    match self.outside(work).await? {
+                    let work = outside::watch(self.proven.clone(), session);
+                    match self.outside(work, Stops::ByItself).await? {
                         Ok(told) => self.come_back(told),
                         Err(exit) => return Ok(Some(exit)),
                     }
@@ -259,7 +259,7 @@ impl<'a> Driver<'a> {
                 calls::tell(proven, Request::Pause { what }, told).boxed_local()
             }
             Effect::Resume => {
-                let told = "everything goes on".to_owned();
+                let told = "resumed: everything goes on".to_owned();
                 calls::tell(proven, Request::Resume { what: None }, told).boxed_local()
             }
             Effect::Release => return self.decision = None,
@@ -340,7 +340,7 @@ impl<'a> Driver<'a> {
             return Ok(Ok(Vec::new()));
         };
         let work = outside::give(self.context, approval, on);
-        Ok(match self.outside(work).await? {
+        Ok(match self.outside(work, Stops::Here).await? {
             Ok(decided) => {
                 let decided = decided.unwrap_or_else(|| Err(broken_off(&id)));
                 Ok(self.decided(&id, decided))
@@ -353,6 +353,7 @@ impl<'a> Driver<'a> {
     async fn outside<T>(
         &mut self,
         work: impl Future<Output = T>,
+        stops: Stops,
     ) -> Result<Result<Option<T>, Exit>, Stop> {
         self.screen.leave();
         let done = {
@@ -363,11 +364,8 @@ impl<'a> Driver<'a> {
                     signal = self.signals.next() => match signal {
                         Signalled::Interrupt => break None,
                         Signalled::End(exit) => return Ok(Err(exit)),
-                        Signalled::Suspend => {
-                            use rustix::process::{Signal, getpid, kill_process};
-                            kill_process(getpid(), Signal::STOP).map_err(|e| terminal(e.into()))?;
-                        }
-                        Signalled::GoOn => {}
+                        Signalled::Suspend if stops == Stops::Here => stop_here()?,
+                        Signalled::Suspend | Signalled::GoOn => {}
                     },
                     done = &mut work => break Some(done),
                 }
@@ -382,6 +380,19 @@ impl<'a> Driver<'a> {
         self.desk.word = told.unwrap_or_default();
         Vec::new()
     }
+}
+
+/// Who stops this process at Ctrl-Z while the desk's screen is left.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stops {
+    Here,
+    /// What was begun holds the terminal, and puts it back first.
+    ByItself,
+}
+
+fn stop_here() -> Result<(), Stop> {
+    use rustix::process::{Signal, getpid, kill_process};
+    kill_process(getpid(), Signal::STOP).map_err(|error| terminal(error.into()))
 }
 
 async fn not_shown<'a>(id: String) -> Answer<'a> {

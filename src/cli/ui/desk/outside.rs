@@ -3,12 +3,24 @@
 
 use std::rc::Rc;
 
+use super::{calls::told, words};
 use crate::{
-    cli::{Context, Stop, approval::Approval, ui::prompt, views},
+    cli::{
+        Context, Stop,
+        approval::Approval,
+        attach::{self, How},
+        ui::{
+            prompt,
+            terminal::{Tty, escape::Escape},
+        },
+        views, watch,
+    },
     client::{Connection, operator::Proven},
+    domain::escape::exact,
     protocol::{
         error::{Code, Failure},
-        view::Decided,
+        operator::Request,
+        view::{Control, Decided, Session, Thing},
     },
 };
 
@@ -26,7 +38,7 @@ pub async fn give(
         }
         Err(stop) => {
             let broken_off = matches!(stop, Stop::Exit(_));
-            let failure = super::calls::told(stop);
+            let failure = told(stop);
             if !broken_off {
                 stay(context, &failure).await;
             }
@@ -42,17 +54,53 @@ async fn stay(context: &Context, failure: &Failure) {
     let _ = prompt::line("Enter goes back to the desk", true).await;
 }
 
-/// The keyboard of a session, until it is given back.
-pub async fn attach(_context: &Context, _proven: Rc<Proven>, session: String) -> String {
-    not_yet(&session)
+/// The keyboard of a session, until it is given back or left.
+pub async fn attach(proven: Rc<Proven>, session: String) -> String {
+    let attached = async {
+        let tty = Tty::find("attach")?;
+        let (connection, session) = find(&proven, session).await?;
+        let how = How { fresh: false, private: None, escape: Escape::default() };
+        let end = attach::run(connection, tty, &session, how).await?;
+        Ok((session.id, end))
+    };
+    let (id, end) = match attached.await {
+        Ok(attached) => attached,
+        Err(stop) => return words::failure(&told(stop)),
+    };
+    let id = exact(id.as_bytes(), 20);
+    let agents = end.attached.is_some_and(|attached| attached.control == Control::Agent);
+    match end.returned {
+        Some(_) => format!("{id} is the agent's again"),
+        None if end.closed => format!("{id} is closed"),
+        None if agents => format!("{id} is the agent's"),
+        None => format!("you have the keyboard of {id}; sgw return {id} gives it back"),
+    }
 }
 
 /// A session as it goes on, without its keyboard.
-pub async fn watch(_context: &Context, _proven: Rc<Proven>, session: String) -> String {
-    not_yet(&session)
+pub async fn watch(proven: Rc<Proven>, session: String) -> String {
+    let watched = async {
+        let tty = Tty::find("watch")?;
+        let (connection, session) = find(&proven, session).await?;
+        let id = session.id.clone();
+        let thing = Thing::Session(Box::new(session));
+        let end = watch::in_window(connection, tty, &thing, &id).await?;
+        Ok((id, end))
+    };
+    match watched.await {
+        Ok((id, watch::End::Over)) => format!("{} has ended", exact(id.as_bytes(), 20)),
+        Ok(_) => String::new(),
+        Err(stop) => words::failure(&told(stop)),
+    }
 }
 
-fn not_yet(session: &str) -> String {
-    let failure = Failure::new(Code::UsageFrame, format!("{session}: not offered yet"), "sgw");
-    super::words::failure(&failure)
+async fn find(proven: &Proven, id: String) -> Result<(Connection, Session), Stop> {
+    let mut connection = proven.connect().await?;
+    match connection.call(&Request::Show { id }).await? {
+        Thing::Session(session) => Ok((connection, *session)),
+        Thing::Exec(_) | Thing::Request(_) => {
+            let message = "only a session has a keyboard";
+            Err(Failure::new(Code::UsageId, message, "sgw sessions --all").into())
+        }
+    }
 }

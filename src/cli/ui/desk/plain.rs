@@ -14,7 +14,7 @@ use super::{
     guard::{Guard, Proof},
     signals::{Signalled, Signals},
     state::Desk,
-    words,
+    stop_here, words,
 };
 use crate::{
     cli::{
@@ -83,7 +83,7 @@ pub async fn run(context: &Context, proven: Proven, answers: &Answers, word: Str
                     signal = signals.next() => match signal {
                         Signalled::Interrupt => return Ok(Exit::INTERRUPTED),
                         Signalled::End(exit) => return Ok(exit),
-                        Signalled::Suspend => stop()?,
+                        Signalled::Suspend => stop_here()?,
                         Signalled::GoOn => {}
                     },
                     event = events.next() => plain.event(event?),
@@ -105,7 +105,7 @@ pub async fn run(context: &Context, proven: Proven, answers: &Answers, word: Str
                     signal = signals.next() => match signal {
                         Signalled::Interrupt => break Err(Stop::Exit(Exit::INTERRUPTED)),
                         Signalled::End(exit) => return Ok(exit),
-                        Signalled::Suspend => stop()?,
+                        Signalled::Suspend => stop_here()?,
                         Signalled::GoOn => {}
                     },
                     answered = &mut answer => break answered,
@@ -122,11 +122,6 @@ pub async fn run(context: &Context, proven: Proven, answers: &Answers, word: Str
             Err(Stop::Failure(failure)) => context.ui.failure_text(&failure),
         }
     }
-}
-
-fn stop() -> Result<(), Stop> {
-    use rustix::process::{Signal, getpid, kill_process};
-    kill_process(getpid(), Signal::STOP).map_err(|error| super::terminal(error.into()))
 }
 
 impl Plain<'_> {

@@ -10,19 +10,22 @@ use std::{
 };
 
 use crossterm::{
-    cursor::Show,
+    cursor::{Hide, Show},
     event::{
         DisableBracketedPaste, EnableBracketedPaste, Event, EventStream, KeyCode, KeyEvent,
         KeyEventKind, KeyModifiers,
     },
     execute,
-    terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+    terminal::{
+        Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+        enable_raw_mode,
+    },
 };
 use futures::StreamExt;
-use ratatui::{Terminal, backend::CrosstermBackend};
+use ratatui::{Terminal, TerminalOptions, Viewport, backend::CrosstermBackend, layout::Rect};
 use rustix::{
     process::{Signal, getpid, kill_process},
-    termios::{QueueSelector, tcflush},
+    termios::{QueueSelector, tcflush, tcgetwinsize},
 };
 
 use super::{
@@ -39,9 +42,13 @@ const LET_GO: Duration = Duration::from_millis(50);
 static TAKEN: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
 
+type Frames = Terminal<CrosstermBackend<BufWriter<Stderr>>>;
+
 /// The terminal, ours until this is dropped.
 pub struct Screen {
-    terminal: Terminal<CrosstermBackend<BufWriter<Stderr>>>,
+    terminal: Frames,
+    /// Columns and rows of the last frame.
+    size: (u16, u16),
     keys: Option<EventStream>,
 }
 
@@ -61,8 +68,7 @@ impl Screen {
                 before(panic);
             }));
         });
-        let backend = CrosstermBackend::new(BufWriter::with_capacity(FRAME, io::stderr()));
-        let mut screen = Self { terminal: Terminal::new(backend)?, keys: None };
+        let mut screen = Self { terminal: blank(size()?)?, size: size()?, keys: None };
         screen.again()?;
         Ok(screen)
     }
@@ -74,7 +80,7 @@ impl Screen {
         execute!(io::stderr(), EnterAlternateScreen, EnableBracketedPaste)?;
         // What was typed before was for something else.
         let _ = tcflush(io::stdin(), QueueSelector::IFlush);
-        self.terminal.clear()?;
+        self.redraw()?;
         self.keys.get_or_insert_with(EventStream::new);
         Ok(())
     }
@@ -95,16 +101,19 @@ impl Screen {
         self.again()
     }
 
+    /// From nothing: the whole next frame goes out.
     pub fn redraw(&mut self) -> io::Result<()> {
-        self.terminal.clear()
-    }
-
-    pub fn size(&self) -> io::Result<(u16, u16)> {
-        self.terminal.size().map(|size| (size.width, size.height))
+        self.size = size()?;
+        execute!(io::stderr(), Clear(ClearType::All), Hide)?;
+        self.terminal = blank(self.size)?;
+        Ok(())
     }
 
     pub fn draw(&mut self, desk: &mut Desk, now: Now) -> io::Result<()> {
-        desk.size = self.size()?;
+        if size()? != self.size {
+            self.redraw()?;
+        }
+        desk.size = self.size;
         self.terminal.draw(|frame| view::draw(frame, desk, now))?;
         Ok(())
     }
@@ -135,6 +144,20 @@ impl Drop for Screen {
     fn drop(&mut self) {
         self.leave();
     }
+}
+
+/// Columns and rows. A terminal that does not know counts as 80x24.
+pub fn size() -> io::Result<(u16, u16)> {
+    let size = tcgetwinsize(io::stderr())?;
+    Ok(if size.ws_col == 0 || size.ws_row == 0 { (80, 24) } else { (size.ws_col, size.ws_row) })
+}
+
+/// A fixed area: with any other ratatui asks the terminal where its cursor is, and waits for an answer
+/// that a slow line or a person's typing can spoil.
+fn blank((width, height): (u16, u16)) -> io::Result<Frames> {
+    let backend = CrosstermBackend::new(BufWriter::with_capacity(FRAME, io::stderr()));
+    let viewport = Viewport::Fixed(Rect { x: 0, y: 0, width, height });
+    Terminal::with_options(backend, TerminalOptions { viewport })
 }
 
 fn give_back() {

@@ -365,6 +365,7 @@ impl Desk {
         if is_no || !self.guard.asks(now.since) {
             return self.act(wish);
         }
+        self.word.clear();
         self.mode = Mode::Proving { wish, typed: Zeroizing::default(), checking: false };
         Vec::new()
     }

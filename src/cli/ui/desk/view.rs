@@ -143,7 +143,9 @@ pub fn pages(desk: &Desk) -> (usize, usize) {
 fn header(desk: &Desk, columns: usize) -> Drawn {
     let running = desk.runs.values().filter(|(_, run)| run.running).count();
     let (waiting, open) = (desk.waiting.len(), desk.sessions.len());
-    let left = format!("sgw desk: {waiting} waiting, {open} open, {running} running");
+    let held = desk.sessions.iter().filter(|session| session.control == Control::Operator).count();
+    let held = if held > 0 { format!(", {held} in your hands") } else { String::new() };
+    let left = format!("sgw desk: {waiting} waiting, {open} open, {running} running{held}");
     let right = match (desk.guard.shared, desk.guard.proof()) {
         (Some(what), Proof::Pin) => format!("under {what}: a yes asks for the PIN"),
         (Some(what), Proof::Passphrase) => format!("under {what}: a yes asks for the passphrase"),
@@ -240,6 +242,7 @@ fn strip_line(desk: &Desk, session: &Session, marked: bool, now: Now, columns: u
     let keyboard = match (session.control, session.status) {
         (Control::Operator, _) => "YOU HAVE THE KEYBOARD",
         (_, SessionStatus::Lost) => "lost",
+        (Control::Agent, _) if session.paused => "paused",
         (Control::Agent, _) => "",
     };
     let runs: Vec<&Run> = desk
@@ -344,28 +347,11 @@ fn keys(desk: &Desk) -> [String; 2] {
     }
 }
 
+/// The text of `sgw help desk`.
 fn help(rows: usize) -> Vec<Drawn> {
-    const TEXT: [&str; 18] = [
-        "The desk: what waits for you. Nothing has a default, and Enter decides nothing.",
-        "",
-        "g  give access: how to log in is asked next, and an unknown host key",
-        "r  run the command, as shown, once",
-        "t  take the keyboard: of a handoff, of a command's session, of a session below",
-        "l  log in: answer what the server asks",
-        "d  deny, with a word to the agent or without",
-        "s  skip: mark the next one; arrows or j k mark another line",
-        "b  all bytes of the marked request",
-        "w  watch the session; Tab goes to the sessions and back",
-        "p  pause everyone, an identity or a target; and let all go on",
-        "q  quit; Ctrl-C too. Ctrl-Z suspends, Ctrl-L draws anew",
-        "",
-        "A key that comes within 0.7 s after a request was marked decides nothing.",
-        "Like requests share a line: x3, and 1 of 3 while one of them is marked.",
-        "After 15 idle minutes, and under tmux and its like, a yes asks for your PIN.",
-        "",
-        "Any key goes back.",
-    ];
-    TEXT.into_iter().take(rows).map(|line| Drawn::new(line, Look::Plain)).collect()
+    const TEXT: &str = include_str!("../../commands/help/desk.txt");
+    let lines = TEXT.lines().chain(["", "Any key goes back."]);
+    lines.take(rows).map(|line| Drawn::new(line, Look::Plain)).collect()
 }
 
 fn rule(title: &str, columns: usize) -> Drawn {

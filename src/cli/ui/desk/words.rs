@@ -23,6 +23,9 @@ pub fn over(request: &Request, by: Option<&str>) -> String {
     let id = exact(request.id.as_bytes(), 20);
     let who = by.map_or(String::new(), |by| format!(" by {}", visible(by, 60)));
     match request.status {
+        RequestStatus::Approved | RequestStatus::Used if request.kind == Kind::Handoff => {
+            format!("{id}: the keyboard was given back{who}")
+        }
         RequestStatus::Approved | RequestStatus::Used => format!("{id} was approved{who}"),
         RequestStatus::Denied => format!("{id} was denied{who}"),
         RequestStatus::Expired => format!("{id} has expired: nothing was decided"),

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     Caller,
     exec::{still_held, stopped_until},
+    look::terminal,
     value, view,
 };
 use crate::{
@@ -171,7 +172,8 @@ impl Caller {
         name: &str,
     ) -> Result<serde_json::Value, Failure> {
         let session = self.parts.sessions.to_use(word, self.identity())?;
-        let pty = session.open_pty().filter(|pty| !pty.has_ended()).ok_or_else(|| {
+        self.check_stopped(&session)?;
+        let pty = terminal(&session)?.filter(|pty| !pty.has_ended()).ok_or_else(|| {
             let message = format!("{} has no terminal that runs", session.id);
             Failure::new(Code::OutputGone, message, format!("sgw show {}", session.id))
                 .about(&session.id)

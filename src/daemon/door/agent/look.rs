@@ -1,15 +1,17 @@
 //! Looking at what is the caller's own, and closing it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::Caller;
 use crate::{
     daemon::{
         door::link::{Gone, to_its_end, value},
         reading,
+        session::{Session, pty::Pty},
     },
     domain::{
-        capability::Capabilities,
+        authorize::Denied,
+        capability::{Capabilities, Capability},
         id::{Kind, prefix_kind},
     },
     protocol::{
@@ -110,12 +112,20 @@ impl Caller {
         asked: &agent::Output,
     ) -> Result<view::Output, Failure> {
         let session = self.parts.sessions.to_see(&asked.id, Some(self.identity()))?;
-        let pty = session.open_pty().ok_or_else(|| {
+        let pty = terminal(&session)?.ok_or_else(|| {
             let message = format!("nothing was typed into {} yet: it has no terminal", session.id);
             let hint = format!("sgw input {} TEXT opens it; sgw exec needs none", session.id);
             Failure::new(Code::OutputGone, message, hint).about(&session.id)
         })?;
         reading::read_pty(&session, &pty, asked, &self.outbox, number).await
+    }
+}
+
+/// The session's terminal, for an agent that may use one: the operator may have opened it.
+pub(super) fn terminal(session: &Session) -> Result<Option<Arc<Pty>>, Failure> {
+    match session.grant().capabilities.contains(&Capability::Pty) {
+        true => Ok(session.open_pty()),
+        false => Err(Failure::from(Denied::Capability(Capability::Pty)).about(&session.id)),
     }
 }
 

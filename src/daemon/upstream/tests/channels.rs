@@ -165,7 +165,7 @@ async fn a_signal_goes_to_the_foreground_of_the_marked_terminal_alone() {
     let sshd = Sshd::start("");
     let pool = sshd.pool().await;
     let (marker, another) = ("s-2-0123456789abcdef", "s-3-0123456789abcdef");
-    let job = "sh -c 'echo on; exec sleep 600'; echo status $?";
+    let job = "sh -c 'echo on; exec sleep 600'; echo status \\$?";
     let command = format!("export SGW_EXEC={marker}; exec bash --norc -ic \"{job}\"");
     let (mut reader, _writer) = pool.terminal(Size::USUAL, command.as_bytes()).await.unwrap();
     let command = format!("export SGW_EXEC={another}; sleep 601");

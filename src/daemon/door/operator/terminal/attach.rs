@@ -54,7 +54,7 @@ struct Fresh(Option<Arc<Pty>>);
 impl Operator {
     /// Takes the keyboard and stays at it until it is returned, the terminal ends, or the client goes.
     /// Control stays with the operator but for the first.
-    pub(in super::super) async fn attach(
+    pub(in crate::daemon::door::operator) async fn attach(
         &self,
         open: &Open,
         word: &str,
@@ -127,7 +127,7 @@ impl Operator {
     }
 
     /// A frame of keys: to whoever is attached on this connection.
-    pub(in super::super) async fn typed(&self, request: u32, typed: Vec<u8>) {
+    pub(in crate::daemon::door::operator) async fn typed(&self, request: u32, typed: Vec<u8>) {
         let Some(stream) = self.streams.current().filter(|stream| stream.number == request) else {
             // It has just ended.
             return;
@@ -140,7 +140,10 @@ impl Operator {
     }
 
     /// A word for the attached terminal, after what was typed before it. It is answered there.
-    pub(in super::super) fn say_at_keyboard(&self, word: Key) -> Result<(), Failure> {
+    pub(in crate::daemon::door::operator) fn say_at_keyboard(
+        &self,
+        word: Key,
+    ) -> Result<(), Failure> {
         let stream = self.streams.current();
         let keys = stream.as_ref().and_then(|stream| stream.keys.as_ref());
         let keys = keys.ok_or_else(|| {

@@ -33,7 +33,7 @@ struct Watcher<'o> {
 
 impl Operator {
     /// Shows what happens until it ends or the watcher leaves.
-    pub(in super::super) async fn watch(
+    pub(in crate::daemon::door::operator) async fn watch(
         &self,
         open: &Open,
         word: &str,
