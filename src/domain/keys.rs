@@ -262,7 +262,7 @@ mod tests {
             ("ctrl-lefft", Some("ctrl-left")),
             ("f13", Some("f1")),
             ("", None),
-            ("ctrl-", None),
+            ("ctrl-", Some("ctrl-a")),
             ("\n", None),
             ("ls -l", None),
             ("ctrl-ctrl-a", None),
