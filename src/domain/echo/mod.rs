@@ -35,6 +35,11 @@ pub const STANDS: Duration = Duration::from_millis(30);
 /// The same, while echo may still come.
 pub const STANDS_BEFORE_ECHO: Duration = Duration::from_millis(300);
 
+/// How much may be looked at, in columns, for each byte that came; looking again at what hardly
+/// changes is put off beyond that. It is a lot at first, and whoever means well never comes so far.
+const LOOKS: usize = 16;
+const MOST_LOOKS: usize = 1 << 20;
+
 /// Where waiting stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
@@ -65,6 +70,7 @@ struct Page {
     /// The row where the cursor stood when the lines were last looked at.
     cursor_row: usize,
     come: bool,
+    looks: usize,
 }
 
 impl WaitFor {
@@ -86,6 +92,7 @@ impl WaitFor {
             open,
             cursor_row: row,
             come: false,
+            looks: MOST_LOOKS,
         };
         Self { pattern, parser: Parser::default(), page }
     }
@@ -93,6 +100,7 @@ impl WaitFor {
     /// What came next, cut anywhere. Takes time in proportion to it, and bounded memory.
     pub fn feed(&mut self, bytes: &[u8]) -> Seen {
         let (page, pattern) = (&mut self.page, &self.pattern);
+        page.looks = (page.looks + (bytes.len() + 1) * LOOKS).min(MOST_LOOKS);
         self.parser.advance(bytes, &mut |event| page.event(event, pattern));
         if page.come {
             return Seen::Yes;
@@ -109,7 +117,11 @@ impl Page {
         if matches!(event, Event::Control(b'\n') | Event::Escape(b'D' | b'E')) {
             self.line_ends(pattern);
         }
+        let top = self.paper.top();
         self.paper.draw(event);
+        if self.paper.top() == top {
+            return;
+        }
         while let Some((line, cut)) = self.paper.leaving() {
             let end = line.end;
             self.line_leaves(line, cut, pattern);
@@ -124,15 +136,29 @@ impl Page {
             return;
         }
         let line = self.paper.line(row);
-        let shown = self.paper.text_to_cursor(line.clone());
-        if self.is_echo(&line, &shown) {
+        if !self.may_look_at(&line) {
+            return;
+        }
+        if self.echo_may_come() && self.is_echo(&line) {
             self.mark(line, |row| row.old = true);
         } else if self.paper.feeds_a_new_row() {
             self.come |= self.counts(line, pattern);
         }
     }
 
-    fn is_echo(&mut self, line: &Range<usize>, shown: &str) -> bool {
+    fn may_look_at(&mut self, line: &Range<usize>) -> bool {
+        let left = self.looks.checked_sub(self.paper.cells(line.clone()));
+        self.looks = left.unwrap_or(self.looks);
+        left.is_some()
+    }
+
+    fn echo_may_come(&self) -> bool {
+        !(self.expected.is_empty() && self.ahead.is_empty() && self.open_seen)
+    }
+
+    fn is_echo(&mut self, line: &Range<usize>) -> bool {
+        let shown = self.paper.text_to_cursor(line.clone());
+        let shown = shown.as_str();
         let Some(at) = self.expected.front().and_then(|typed| typed.begins_in(shown)) else {
             self.look_for_open(line, shown);
             return self.is_echo_again(shown).is_some_and(|at| {
@@ -210,20 +236,20 @@ impl Page {
             let line = self.paper.line(at);
             at = line.end;
             let changed = line.clone().any(|row| self.paper.row_mut(row).changed);
-            if line == cursor {
-                let matched = self.unfinished_counts(line.clone(), pattern);
-                self.mark(line.clone(), |row| row.matched = matched);
-            } else if changed {
-                let matched = self.counts(line.clone(), pattern);
+            if line == cursor || changed {
+                let matched = self.may_look_at(&line)
+                    && match line == cursor {
+                        true => self.unfinished_counts(line.clone(), pattern),
+                        false => self.counts(line.clone(), pattern),
+                    };
                 self.mark(line.clone(), |row| row.matched = matched);
             }
             stands |= line.clone().any(|row| self.paper.row_mut(row).matched);
         }
-        let all_echoed = self.expected.is_empty() && self.ahead.is_empty() && self.open_seen;
-        match (stands, all_echoed) {
+        match (stands, self.echo_may_come()) {
             (false, _) => Seen::No,
-            (true, true) => Seen::Stands(STANDS),
-            (true, false) => Seen::Stands(STANDS_BEFORE_ECHO),
+            (true, false) => Seen::Stands(STANDS),
+            (true, true) => Seen::Stands(STANDS_BEFORE_ECHO),
         }
     }
 

@@ -99,6 +99,17 @@ impl Paper {
         self.first..self.first + self.rows.len()
     }
 
+    /// About what it takes to look at these rows.
+    pub fn cells(&self, rows: Range<usize>) -> usize {
+        let held = rows.filter_map(|row| self.rows.get(row.checked_sub(self.first)?));
+        held.map(|row| row.cells.len() + 8).sum()
+    }
+
+    /// The first row of the screen.
+    pub fn top(&self) -> usize {
+        self.top
+    }
+
     pub fn cursor_row(&self) -> usize {
         self.row
     }

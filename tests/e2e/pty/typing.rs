@@ -65,11 +65,10 @@ fn text_keys_and_standard_input_are_typed_as_they_are() {
     // Ctrl-d hands over what stands there, the second ends it.
     let typed = me.types(&["--key", "ctrl-d", "--key", "ctrl-d"]);
     assert!(lines(&typed)[0].starts_with("one two"), "{typed}");
-    let mut input = me.sgw.command(["input", &me.session, "--stdin", "--wait-for", "^6 x$"]);
-    let file = me.sshd.directory().join("typed");
-    std::fs::write(&file, "echo $((2 * 3)) \\\n x\n").unwrap();
-    input.stdin(std::fs::File::open(&file).unwrap());
-    me.sgw.run(&mut input).ok();
+    let mut input = me.sgw.start(["input", &me.session, "--stdin", "--wait-for", "^6 x$"]);
+    input.write(b"echo $((2 * 3)) \\\n x\n");
+    input.close_stdin();
+    input.ends().ok();
     // Up brings back the last line.
     me.types_until("echo again-$((1 + 1))", "^again-2$");
     let typed = me.types(&["--key", "up", "--key", "enter", "--wait-for", "^again-2$"]);
