@@ -3,7 +3,7 @@
 
 mod over;
 mod question;
-mod shown;
+pub mod shown;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -388,6 +388,10 @@ impl Attached<'_> {
             escape: self.escape,
             password: self.status.password(),
         };
+        let hint = match &self.question {
+            Some(_) => String::new(),
+            None => Status::hint(self.escape),
+        };
         let mut panel = Vec::new();
         let (status, typing) = match &self.question {
             Some(question) => {
@@ -395,11 +399,7 @@ impl Attached<'_> {
                 question.status(&about, columns, &mut panel)
             }
             None if self.detector.waits() => (self.status.offer(self.escape), None),
-            None => (self.status.line(columns), None),
-        };
-        let hint = match &self.question {
-            Some(_) => String::new(),
-            None => Status::hint(self.escape),
+            None => (self.status.line(columns, &hint), None),
         };
         let picture = Picture {
             screen: self.model.as_ref().map(Model::screen),
