@@ -358,11 +358,13 @@ impl Attached<'_> {
         Ok(())
     }
 
-    /// What runs in the sessions that this keyboard stands for.
+    /// What runs in the sessions that this keyboard stands for: a machine may have many names, so they
+    /// are those of the account that the agent can't use now.
     fn look_into(&mut self, all: &view::Sessions) -> Result<(), Error> {
         let ours = |other: &&view::Session| {
             other.identity == self.session.identity
-                && other.target == self.session.target
+                && other.user == self.session.user
+                && other.control == view::Control::Operator
                 && !other.running.is_empty()
         };
         let ids: Vec<_> =

@@ -24,7 +24,7 @@ use crate::{
         echo::{Seen, WaitFor},
         escape,
         id::Id,
-        keys, prompt,
+        keys,
         transcript::Want,
     },
     protocol::{
@@ -155,13 +155,18 @@ impl Caller {
         }
         let stopped = read_on(session, &typing, until).await?;
         let Typing { pty, before, .. } = typing;
+        if pty.is_hidden() {
+            let text = "what the operator began in private still prints: it is kept from you until it \
+                        is quiet";
+            let _gone = self.outbox.json(number, &Message::Note { text: text.to_owned() }).await;
+        }
         let page = pty.page(before.from, Want::First(usize::MAX), |_| true);
         pty.has_read(before.line, page.cursor);
         Ok(view::Typed {
             output: reading::of_pty(session, page, !pty.has_ended()),
             matched: until.pattern.is_some().then_some(stopped == Stopped::Matched),
             timed_out: stopped == Stopped::TimedOut,
-            asks_for_secret: prompt::asks_for_secret(&pty.before_cursor()),
+            asks_for_secret: pty.asks_for_secret(),
         })
     }
 
@@ -173,6 +178,7 @@ impl Caller {
     ) -> Result<serde_json::Value, Failure> {
         let session = self.parts.sessions.to_use(word, self.identity())?;
         self.check_stopped(&session)?;
+        self.may_type_unasked(&session)?;
         let pty = terminal(&session)?.filter(|pty| !pty.has_ended()).ok_or_else(|| {
             let message = format!("{} has no terminal that runs", session.id);
             Failure::new(Code::OutputGone, message, format!("sgw show {}", session.id))
@@ -181,6 +187,24 @@ impl Caller {
         let name = name.to_owned();
         to_its_end(async move { pty.signal(&name).await }).await?;
         value(&self.parts.shown(&session))
+    }
+
+    /// A signal is judged as what is typed, and asks nobody: where typing asks, it is refused.
+    fn may_type_unasked(&self, session: &Session) -> Result<(), Failure> {
+        let none = action::Input { session: session.id.clone(), bytes: Vec::new() };
+        let (grant, place) = (session.grant(), session.place());
+        let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
+        match self.parts.desk.judge_input(&self.asker, &ground, none, true) {
+            Ok(_permit) => Ok(()),
+            Err(failure) if failure.code == Code::ApprovalRequired => Err(Failure::new(
+                Code::ApprovalRequired,
+                "what is typed there needs the operator's yes, and a signal asks for none",
+                format!("ask with a key: sgw input {} --key ctrl-c", session.id),
+            )
+            .about(&session.id)
+            .sent(false)),
+            Err(failure) => Err(failure.about(&session.id)),
+        }
     }
 }
 
@@ -205,7 +229,7 @@ impl Until {
 fn check_prompt(session: &Session, text: bool) -> Result<(), Failure> {
     let at_prompt = || {
         let pty = session.open_pty().filter(|pty| !pty.has_ended());
-        pty.is_some_and(|pty| prompt::asks_for_secret(&pty.before_cursor()))
+        pty.is_some_and(|pty| pty.asks_for_secret())
     };
     if text && at_prompt() {
         let hint = format!(

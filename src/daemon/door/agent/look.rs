@@ -7,7 +7,7 @@ use crate::{
     daemon::{
         door::link::{Gone, to_its_end, value},
         reading,
-        session::{Session, pty::Pty},
+        session::{Session, keyboard, pty::Pty},
     },
     domain::{
         authorize::Denied,
@@ -102,8 +102,13 @@ impl Caller {
         number: u32,
         asked: &agent::Output,
     ) -> Result<view::Output, Failure> {
-        let (_, exec) = self.parts.sessions.exec(&asked.id, Some(self.identity()))?;
-        reading::read_exec(&exec, asked, &self.outbox, number).await
+        let (session, exec) = self.parts.sessions.exec(&asked.id, Some(self.identity()))?;
+        // What runs meanwhile may print what the operator does.
+        tokio::select! {
+            biased;
+            () = session.keyboard.private() => Err(keyboard::taken(&session.id)),
+            page = reading::read_exec(&exec, asked, &self.outbox, number) => page,
+        }
     }
 
     async fn output_of_session(
