@@ -7,6 +7,7 @@ mod context;
 mod follow;
 mod kept;
 mod person;
+mod pages;
 mod play;
 mod proof;
 pub mod resolve;

@@ -54,7 +54,8 @@ pub async fn read_exec(
         ));
     }
     let grep = asked.grep.as_deref().map(pattern).transpose()?;
-    let since = if asked.new { exec.read_to(None) } else { asked.since.unwrap_or(0) };
+    let last = || if asked.new { exec.read_to(None) } else { 0 };
+    let since = asked.since.unwrap_or_else(last);
     let mut looked_at = None;
     loop {
         // Nothing new: what was printed needs not be read again to know that.
@@ -97,7 +98,8 @@ pub async fn read_pty(
     number: u32,
 ) -> Result<view::Output, Failure> {
     let grep = asked.grep.as_deref().map(pattern).transpose()?;
-    let since = if asked.new { pty.read_to() } else { asked.since.unwrap_or(0) };
+    let last = || if asked.new { pty.read_to() } else { 0 };
+    let since = asked.since.unwrap_or_else(last);
     let mut changes = pty.changes();
     loop {
         changes.borrow_and_update();
@@ -149,6 +151,7 @@ fn shown(id: String, page: Page, control: Control, running: bool) -> view::Outpu
         oldest: page.oldest,
         missed: page.missed,
         partial: page.partial,
+        more: page.more,
         control,
         status: if running { OutputStatus::Running } else { OutputStatus::Ended },
     }
@@ -157,7 +160,7 @@ fn shown(id: String, page: Page, control: Control, running: bool) -> view::Outpu
 /// A terminal's lines as a person sees them now.
 fn screen(pty: &Pty) -> Page {
     let cursor = pty.end();
-    Page { lines: pty.screen_lines(), cursor, oldest: cursor, missed: 0, partial: false }
+    Page { lines: pty.screen_lines(), cursor, oldest: cursor, missed: 0, partial: false, more: false }
 }
 
 async fn raw_pty(pty: &Pty, since: u64, outbox: &Outbox, number: u32) -> Result<Page, Failure> {
@@ -169,7 +172,7 @@ async fn raw_pty(pty: &Pty, since: u64, outbox: &Outbox, number: u32) -> Result<
         cursor += chunk.len() as u64;
     }
     let missed = begin.saturating_sub(since);
-    Ok(Page { lines: Vec::new(), cursor, oldest: begin, missed, partial: false })
+    Ok(Page { lines: Vec::new(), cursor, oldest: begin, missed, partial: false, more: false })
 }
 
 fn want(asked: &agent::Output) -> Want {
@@ -188,6 +191,7 @@ pub struct Page {
     oldest: u64,
     missed: u64,
     partial: bool,
+    more: bool,
 }
 
 impl From<transcript::Page> for Page {
@@ -198,6 +202,7 @@ impl From<transcript::Page> for Page {
             oldest: page.oldest,
             missed: page.missed,
             partial: page.partial,
+            more: page.more,
         }
     }
 }
@@ -213,7 +218,9 @@ async fn lines(
     let running = exec.is_running();
     let cap = HISTORY_HEAD + HISTORY_TAIL + (1 << 20);
     let mut transcript = Transcript::new(usize::try_from(cap).unwrap_or(usize::MAX));
-    let mut history = exec.output.history(0);
+    let from = line_start(exec, since).await?;
+    transcript.gap(from);
+    let mut history = exec.output.history(from);
     while let Some(piece) = history.next().await.map_err(unreadable)? {
         transcript.gap(piece.position.saturating_sub(transcript.cursor()));
         transcript.push(&piece.bytes);
@@ -222,7 +229,18 @@ async fn lines(
         transcript.end();
     }
     let keep = |line: &str| grep.is_none_or(|pattern| pattern.is_match(line));
-    Ok(transcript.read(since, want(asked), keep).into())
+    let page = transcript.read(since, want(asked), keep);
+    // The beginning of what a command printed is kept.
+    Ok(Page { oldest: 0, ..page.into() })
+}
+
+/// The cursor, where a line begins there: then nothing before it needs to be read. Else the beginning.
+async fn line_start(exec: &Exec, cursor: u64) -> Result<u64, Failure> {
+    let Some(before) = cursor.checked_sub(1) else { return Ok(0) };
+    let piece = exec.output.history(before).next().await.map_err(unreadable)?;
+    let begins = piece
+        .is_some_and(|piece| piece.position == before && piece.bytes.first() == Some(&b'\n'));
+    Ok(if begins { cursor } else { 0 })
 }
 
 async fn raw(exec: &Exec, since: u64, outbox: &Outbox, number: u32) -> Result<Page, Failure> {
@@ -241,7 +259,7 @@ async fn raw(exec: &Exec, since: u64, outbox: &Outbox, number: u32) -> Result<Pa
             cursor += chunk.len() as u64;
         }
     }
-    Ok(Page { lines: Vec::new(), cursor, oldest: 0, missed, partial: false })
+    Ok(Page { lines: Vec::new(), cursor, oldest: 0, missed, partial: false, more: false })
 }
 
 /// Linear in time (the regex crate), bounded in size.

@@ -135,3 +135,26 @@ fn what_can_not_be_combined_is_refused() {
         assert!(code.starts_with("usage."), "{wrong:?}: {outcome:?}");
     }
 }
+
+#[test]
+fn all_of_a_long_output_comes_page_after_page() {
+    let me = Scene::open();
+    let id = me.ran("seq 300000");
+    let all: String = (1..=300_000).map(|number| format!("{number}\n")).collect();
+    let shown = me.sgw.agent(["output", &id]).ok();
+    assert!(shown.bytes() == all.as_bytes(), "{} bytes", shown.bytes().len());
+    let first: String = all.split_inclusive('\n').take(100_000).collect();
+    let shown = me.sgw.agent(["output", &id, "--limit", "100000"]).ok();
+    assert!(shown.bytes() == first.as_bytes(), "{} bytes", shown.bytes().len());
+    me.sgw.agent(["output", &id, "--grep", "^300000$"]).ok().prints("300000\n");
+    let page = me.sgw.agent(["output", &id, "--new", "--limit", "50000", "--json"]).ok().json();
+    assert_eq!(page["lines"].as_array().unwrap().len(), 50_000);
+    let page = me.sgw.agent(["output", &id, "--new", "--json"]).ok().json();
+    assert_eq!(page["lines"][0], "50001");
+    // More than one object holds.
+    assert_eq!(page["more"], true);
+    let page = me.sgw.agent(["output", &id, "--new", "--json"]).ok().json();
+    assert_eq!((&page["more"], page["missed"].as_u64()), (&false.into(), Some(0)));
+    let lines = page["lines"].as_array().unwrap();
+    assert_eq!(lines.last().unwrap(), "300000");
+}
