@@ -25,7 +25,7 @@ use crate::{
 ///
 /// Of a command also while it runs, and for a day afterwards. Lines, without escape sequences. --new goes on from your last read, --since from a cursor that an
 /// earlier answer gave (--json): every line comes exactly once. Of a very long output the first and the
-/// last 5 MB are kept, and what is missing is told.
+/// last 5 MB are kept, of a session's terminal the last 768 KiB, and what is missing is told.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -158,7 +158,8 @@ impl Output {
                 return Ok(());
             }
             // The tail was of the first page alone.
-            request = agent::Output { since: Some(page.cursor), tail: None, limit: left, ..request };
+            request =
+                agent::Output { since: Some(page.cursor), tail: None, limit: left, ..request };
         }
     }
 
