@@ -1,7 +1,10 @@
 //! `output`: a page of what a command or a terminal printed, as lines with cursors, as bytes, or as a
 //! screen.
 
-use std::time::Duration;
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use regex::{Regex, RegexBuilder};
 use tokio::sync::Semaphore;
@@ -29,12 +32,16 @@ use crate::{
 
 /// What a compiled pattern may take, in bytes.
 const PATTERN: usize = 256 * 1024;
+/// How long a pattern may be looked for in one page.
+const SEARCH: Duration = Duration::from_secs(2);
 /// How often a follower looks for more.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A page goes through all that is kept, ten megabytes at most: one at a time, so that however many
 /// are asked for, the daemon answers others.
 static TURN: Semaphore = Semaphore::const_new(1);
+/// A pattern may take all of a processor: one at a time, and never where others are answered.
+static SEARCHES: Semaphore = Semaphore::const_new(1);
 
 /// Reads a page of what a command printed; bytes go out as frames before it.
 ///
@@ -110,8 +117,13 @@ pub async fn read_pty(
         } else if asked.raw {
             raw_pty(pty, since, outbox, number).await?
         } else {
-            let keep = |line: &str| grep.as_ref().is_none_or(|grep| grep.is_match(line));
-            pty.page(since, want(asked), keep).into()
+            match &grep {
+                None => pty.page(since, want(asked), |_| true).into(),
+                Some(grep) => {
+                    let _search = SEARCHES.acquire().await;
+                    search(pty.transcript(), since, want(asked), grep.clone()).await?
+                }
+            }
         };
         if asked.follow && running && !asked.screen && page.cursor <= since {
             tokio::select! {
@@ -160,7 +172,14 @@ fn shown(id: String, page: Page, control: Control, running: bool) -> view::Outpu
 /// A terminal's lines as a person sees them now.
 fn screen(pty: &Pty) -> Page {
     let cursor = pty.end();
-    Page { lines: pty.screen_lines(), cursor, oldest: cursor, missed: 0, partial: false, more: false }
+    Page {
+        lines: pty.screen_lines(),
+        cursor,
+        oldest: cursor,
+        missed: 0,
+        partial: false,
+        more: false,
+    }
 }
 
 async fn raw_pty(pty: &Pty, since: u64, outbox: &Outbox, number: u32) -> Result<Page, Failure> {
@@ -213,8 +232,11 @@ async fn lines(
     asked: &agent::Output,
     grep: Option<&Regex>,
 ) -> Result<Page, Failure> {
-    // It never closes.
-    let _turn = TURN.acquire().await;
+    // They never close. Whoever searches has all it needs before others wait for it.
+    let _turn = match grep {
+        Some(_) => SEARCHES.acquire().await,
+        None => TURN.acquire().await,
+    };
     let running = exec.is_running();
     let cap = HISTORY_HEAD + HISTORY_TAIL + (1 << 20);
     let mut transcript = Transcript::new(usize::try_from(cap).unwrap_or(usize::MAX));
@@ -228,18 +250,46 @@ async fn lines(
     if !running {
         transcript.end();
     }
-    let keep = |line: &str| grep.is_none_or(|pattern| pattern.is_match(line));
-    let page = transcript.read(since, want(asked), keep);
+    let page = match grep {
+        None => transcript.read(since, want(asked), |_| true).into(),
+        Some(grep) => search(transcript, since, want(asked), grep.clone()).await?,
+    };
     // The beginning of what a command printed is kept.
-    Ok(Page { oldest: 0, ..page.into() })
+    Ok(Page { oldest: 0, ..page })
+}
+
+/// Lines with the pattern, looked for on a thread of its own.
+async fn search(
+    transcript: Transcript,
+    since: u64,
+    want: Want,
+    grep: Regex,
+) -> Result<Page, Failure> {
+    let searching = tokio::task::spawn_blocking(move || {
+        let over = Instant::now() + SEARCH;
+        let late = Cell::new(false);
+        let page = transcript.read(since, want, |line| {
+            late.set(late.get() || Instant::now() >= over);
+            !late.get() && grep.is_match(line)
+        });
+        (!late.get()).then_some(page)
+    });
+    let found = searching.await.map_err(|_panic| gone("its output could not be searched"))?;
+    found.map(Page::from).ok_or_else(|| {
+        Failure::new(
+            Code::InputRegex,
+            "the pattern takes too long",
+            "give a simpler one, without large repetitions; or search fewer lines: --since, --tail",
+        )
+    })
 }
 
 /// The cursor, where a line begins there: then nothing before it needs to be read. Else the beginning.
 async fn line_start(exec: &Exec, cursor: u64) -> Result<u64, Failure> {
     let Some(before) = cursor.checked_sub(1) else { return Ok(0) };
     let piece = exec.output.history(before).next().await.map_err(unreadable)?;
-    let begins = piece
-        .is_some_and(|piece| piece.position == before && piece.bytes.first() == Some(&b'\n'));
+    let begins =
+        piece.is_some_and(|piece| piece.position == before && piece.bytes.first() == Some(&b'\n'));
     Ok(if begins { cursor } else { 0 })
 }
 

@@ -158,3 +158,17 @@ fn all_of_a_long_output_comes_page_after_page() {
     let lines = page["lines"].as_array().unwrap();
     assert_eq!(lines.last().unwrap(), "300000");
 }
+
+#[test]
+fn a_costly_pattern_holds_up_nobody_and_comes_to_an_end() {
+    let me = Scene::open();
+    let id = me.ran("yes 01101001110001011010011100 | tr -d '\\n' | head -c 768000 | fold -w 8000");
+    let pattern = "[01]*1[01]{1000}x";
+    let search = me.sgw.start(["output", &id, "--grep", pattern]);
+    me.sgw.agent(["exec", &me.session, "--", "echo here"]).ok().prints("here\n");
+    let searched = search.ends();
+    assert!(searched.code() == 0 || searched.code() == 2, "{searched:?}");
+    for ordinary in [r"\w+\s+\w+", r"\d{4}-\d{2}-\d{2}", "error|warn"] {
+        me.sgw.agent(["output", &id, "--grep", ordinary]).ok().prints("");
+    }
+}
