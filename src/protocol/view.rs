@@ -205,6 +205,8 @@ pub struct Output {
     /// Bytes between the asked place and the first line that are gone.
     pub missed: u64,
     pub partial: bool,
+    /// The page was full: what follows can be read at once, from the cursor on.
+    pub more: bool,
     pub control: Control,
     pub status: OutputStatus,
 }

@@ -25,8 +25,10 @@ impl Caller {
     pub(super) fn status(&self) -> view::Status {
         let sessions = self.sessions().sessions;
         let requests = self.requests().requests;
+        let paused = self.parts.desk.pauses.check::<&str>(self.identity(), &[]).is_err();
         let hint = match (requests.first(), sessions.first()) {
             (Some(request), _) => format!("sgw wait {}", request.id),
+            (None, Some(session)) if paused || session.paused => format!("sgw wait {}", session.id),
             (None, Some(session)) => format!("sgw exec {} -- COMMAND", session.id),
             (None, None) => "sgw request [USER@]HOST --reason 'what and why'".to_owned(),
         };
@@ -36,7 +38,7 @@ impl Caller {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             sessions,
             requests,
-            paused: self.parts.desk.pauses.check::<&str>(self.identity(), &[]).is_err(),
+            paused,
             hint,
         }
     }

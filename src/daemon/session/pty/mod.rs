@@ -30,7 +30,7 @@ use crate::{
         id::Id,
         prompt,
         terminal::Size,
-        transcript::{Page, Want},
+        transcript::{Page, Transcript, Want},
     },
     protocol::{
         error::{Code, Failure},
@@ -233,6 +233,11 @@ impl Pty {
     /// Lines from `since` on.
     pub fn page(&self, since: u64, want: Want, keep: impl Fn(&str) -> bool) -> Page {
         self.model().transcript.read(since, want, keep)
+    }
+
+    /// What is kept, to be searched while the terminal goes on.
+    pub fn transcript(&self) -> Transcript {
+        self.model().transcript.clone()
     }
 
     /// The bytes from `since` on that are kept, and where they begin.
