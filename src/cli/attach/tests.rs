@@ -221,7 +221,7 @@ fn a_return_that_fails_is_told_and_nobody_leaves() {
         person.types("\r");
         let (number, _) = daemon.hears().await;
         daemon.refuses(number).await;
-        person.sees("it is gone \\x1b[2J").await;
+        person.sees("it is gone \\x1").await;
         person.types("x");
         daemon.reads("x").await;
         daemon.ends(view::Control::Operator, true).await;
