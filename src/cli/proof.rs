@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+
 use super::{
     Context, Stop, person,
     ui::{self, prompt},
@@ -82,9 +84,27 @@ impl Proof {
     }
 
     pub fn given(&self) -> Result<Option<Secret<String>>, Failure> {
+        close_to_others()?;
         let Some(path) = &self.passphrase_file else { return Ok(None) };
         read(path).map(Some)
     }
+}
+
+/// A process that learns the passphrase, or shows what is private, is nobody's to look into: not
+/// through ptrace(2) or /proc/PID/mem, nor in a core file (PR_SET_DUMPABLE, RLIMIT_CORE). Before it
+/// learns anything.
+fn close_to_others() -> Result<(), Failure> {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .and_then(|()| setrlimit(Resource::Core, none))
+        .map_err(|error| {
+            let message = format!("this process can't be closed to others: {error}");
+            Failure::new(
+                Code::OperatorProof,
+                message,
+                "look at the limits of this shell: ulimit -a",
+            )
+        })
 }
 
 /// One line from a file that nobody else may read.

@@ -73,11 +73,7 @@ pub struct UnknownKey {
 /// There is no such key, or no terminal can send it.
 pub fn bytes(key: &str, application: bool) -> Result<Vec<u8>, UnknownKey> {
     let (modifiers, name) = modifiers(key);
-    sent(modifiers, name, application).ok_or_else(|| {
-        // A modifier alone is near to every key.
-        let near = if key.ends_with('-') { None } else { nearest(key, words()) };
-        UnknownKey { nearest: near }
-    })
+    sent(modifiers, name, application).ok_or_else(|| UnknownKey { nearest: nearest(key, words()) })
 }
 
 /// `ctrl-alt-x` is `x` with two of them, in any order; `ctrl--` and `-` have the dash as their key.

@@ -44,10 +44,6 @@ pub fn open(context: &Context, proof: &Proof, answers: &Answers, plain: bool) ->
     at_a_terminal(context, proof)?;
     // The passphrase is sgw's own first question, before anything is drawn.
     let data_key = context.interactive(proof.data_key(context))?;
-    // A desk stands open for hours, and holds the key: nobody of this uid looks into it.
-    let undumpable = rustix::process::DumpableBehavior::NotDumpable;
-    rustix::process::set_dumpable_behavior(undumpable)
-        .map_err(|error| Error::local("close this process to others")(error.into()))?;
     let word = match super::unlock::start(context, &data_key)? {
         None => String::new(),
         Some(ready) => {

@@ -20,7 +20,7 @@ fn a_handoff_is_taken_at_the_desk_and_given_back_to_the_agent() {
     desk.send("h");
     desk.send("it is done\r");
     desk.wait_for("(?s)sgw desk: 0 waiting.*(agent's again|was given back)");
-    sgw.agent(["wait", &request]).ok().prints("it is done\n");
+    assert_eq!(sgw.agent(["wait", &request, "--json"]).ok().json()["word"], "it is done");
     desk.send("q");
     assert_eq!(desk.ends().0, 0);
 }

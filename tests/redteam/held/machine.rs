@@ -37,6 +37,30 @@ fn an_agent_starts_no_daemon_not_even_under_its_tracer() {
     assert_eq!(sgw.daemon(), None);
 }
 
+/// Whether a process of this person's can read a file of another.
+fn can_read(person: &Person, pid: u32, file: &str) -> bool {
+    let mut dd = Command::new("dd");
+    let from = format!("if=/proc/{pid}/{file}");
+    person.runs(&mut dd);
+    dd.args([&from, "of=/dev/null", "count=1"]).env_clear().env("PATH", "/usr/bin:/bin");
+    dd.output().unwrap().status.success()
+}
+
+#[test]
+fn the_memory_of_an_operators_client_is_closed_to_its_own_user() {
+    let person = Rc::new(Person::ordinary());
+    let sgw = Sgw::of(&person);
+    sgw.init();
+    sgw.unlock();
+    let mut asking = sgw.terminal(["audit", "list"]);
+    asking.wait_for("Passphrase");
+    for file in ["mem", "environ", "maps"] {
+        assert!(!can_read(&person, asking.pid(), file), "/proc/PID/{file} can be read");
+    }
+    asking.send("\x03");
+    asking.waits_for_end();
+}
+
 #[test]
 fn the_memory_of_a_daemon_is_closed_to_its_own_user() {
     let person = Rc::new(Person::ordinary());
@@ -44,13 +68,7 @@ fn the_memory_of_a_daemon_is_closed_to_its_own_user() {
     sgw.init();
     let pid = sgw.unlock();
     let mut innocent = Running::start(person.runs(Command::new("cat").env("SEEN", "yes")));
-    let read = |pid: u32, file: &str| {
-        let mut dd = Command::new("dd");
-        let from = format!("if=/proc/{pid}/{file}");
-        person.runs(&mut dd);
-        dd.args([&from, "of=/dev/null", "count=1"]).env_clear().env("PATH", "/usr/bin:/bin");
-        dd.output().unwrap().status.success()
-    };
+    let read = |pid: u32, file: &str| can_read(&person, pid, file);
     // A process like any other can be read by its user: the attack is a real one.
     eventually("it runs", || read(innocent.pid(), "environ"));
     for file in ["mem", "environ", "maps", "auxv"] {

@@ -25,6 +25,10 @@ impl Wire {
         // A writer may stand anywhere when the keyboard is taken.
         for _ in 0..3 {
             tokio::task::yield_now().await;
+            // Between its last look and the byte: here it can't be stopped.
+            for _ in 0..2000 {
+                std::hint::spin_loop();
+            }
             self.0.fetch_add(1, Ordering::SeqCst);
         }
     }
@@ -39,7 +43,9 @@ async fn not_a_byte_of_a_thousand_writers_comes_after_a_takeover() {
             let (keyboard, wire) = (keyboard.clone(), wire.clone());
             writers.spawn(async move { keyboard.write(&session(), wire.write()).await.is_ok() });
         }
-        tokio::task::yield_now().await;
+        while wire.count() < 20 {
+            std::hint::spin_loop();
+        }
         keyboard.take().await.unwrap();
         let then = wire.count();
         let written = writers.join_all().await.into_iter().filter(|written| *written).count();
