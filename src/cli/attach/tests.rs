@@ -275,7 +275,10 @@ fn the_agents_commands_are_listed_and_ended() {
         assert_eq!(request, Request::Sessions {});
         let mut other = session("s-oth", &["x-oth"]);
         other.identity = "uid:7".into();
-        let sessions = vec![session("s-4fk", &[]), session("s-2nd", &["x-7k3"]), other];
+        let mut second = session("s-2nd", &["x-7k3"]);
+        (second.control, other.control) = (view::Control::Operator, view::Control::Operator);
+        let free = session("s-3rd", &["x-free"]);
+        let sessions = vec![session("s-4fk", &[]), second, other, free];
         daemon.answers(number, &view::Sessions { sessions }).await;
         let (number, request) = daemon.hears().await;
         assert_eq!(request, Request::History { session: "s-2nd".into() });
