@@ -72,6 +72,8 @@ fn init_on_a_terminal_offers_six_words() {
     terminal.send("six other words than those above\r");
     terminal.wait_for("(?s)not the words.*Type them once");
     terminal.send(&format!("{words}\r"));
+    terminal.wait_for(r"Set a PIN\?");
+    terminal.send("n");
     let (code, screen) = terminal.ends();
     assert_eq!(code, 0, "{screen}");
     assert_eq!(screen.matches(&words).count(), 1, "what was typed was echoed\n{screen}");
@@ -90,6 +92,14 @@ fn init_on_a_terminal_asks_twice_for_a_passphrase_of_ones_own() {
     terminal.send(&format!("{}\r", crate::support::PASSPHRASE));
     terminal.wait_for("Once more");
     terminal.send(&format!("{}\r", crate::support::PASSPHRASE));
+    terminal.wait_for(r"Set a PIN\?");
+    terminal.send("y");
+    for (pin, asked) in [("1234", "(?s)PIN:"), ("7314", "(?s)counted up or down.*PIN:")] {
+        terminal.wait_for(asked);
+        terminal.send(&format!("{pin}\r"));
+        terminal.wait_for(&format!("{asked}.*Once more:"));
+        terminal.send(&format!("{pin}\r"));
+    }
     let (code, screen) = terminal.ends();
     assert_eq!(code, 0, "{screen}");
     assert!(!screen.contains(crate::support::PASSPHRASE), "the passphrase was echoed\n{screen}");
