@@ -6,6 +6,7 @@ mod commands;
 mod context;
 mod follow;
 mod kept;
+mod pages;
 mod person;
 mod play;
 mod proof;

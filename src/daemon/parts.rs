@@ -122,6 +122,25 @@ impl Parts {
         }
     }
 
+    /// Refuses an end without proof of what the operator has under their hands: it would take the
+    /// terminal away, and what they type next would go elsewhere.
+    pub fn check_unproven_close(&self, word: &str) -> Result<(), Failure> {
+        let session = match prefix_kind(word) {
+            Some(Kind::Request) => return Ok(()),
+            Some(Kind::Exec) => self.sessions.exec(word, None)?.0,
+            _ => self.sessions.to_see(word, None)?,
+        };
+        if session.over().is_some() || session.keyboard.control().is_agents() {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Code::OperatorProof,
+            "the operator has the keyboard there, and ends it with proof",
+            format!("give it back first: sgw return {}; or sgw lock ends everything", session.id),
+        )
+        .about(&session.id))
+    }
+
     /// Closes a session, ends a command, takes a request back.
     pub async fn close(&self, word: &str, of: Option<&Identity>) -> Result<Thing, Failure> {
         match prefix_kind(word) {

@@ -1,7 +1,10 @@
 //! `output`: a page of what a command or a terminal printed, as lines with cursors, as bytes, or as a
 //! screen.
 
-use std::time::Duration;
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use regex::{Regex, RegexBuilder};
 use tokio::sync::Semaphore;
@@ -29,12 +32,16 @@ use crate::{
 
 /// What a compiled pattern may take, in bytes.
 const PATTERN: usize = 256 * 1024;
+/// How long a pattern may be looked for in one page.
+const SEARCH: Duration = Duration::from_secs(2);
 /// How often a follower looks for more.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A page goes through all that is kept, ten megabytes at most: one at a time, so that however many
 /// are asked for, the daemon answers others.
 static TURN: Semaphore = Semaphore::const_new(1);
+/// A pattern may take all of a processor: one at a time, and never where others are answered.
+static SEARCHES: Semaphore = Semaphore::const_new(1);
 
 /// Reads a page of what a command printed; bytes go out as frames before it.
 ///
@@ -54,7 +61,8 @@ pub async fn read_exec(
         ));
     }
     let grep = asked.grep.as_deref().map(pattern).transpose()?;
-    let since = if asked.new { exec.read_to(None) } else { asked.since.unwrap_or(0) };
+    let last = || if asked.new { exec.read_to(None) } else { 0 };
+    let since = asked.since.unwrap_or_else(last);
     let mut looked_at = None;
     loop {
         // Nothing new: what was printed needs not be read again to know that.
@@ -97,7 +105,8 @@ pub async fn read_pty(
     number: u32,
 ) -> Result<view::Output, Failure> {
     let grep = asked.grep.as_deref().map(pattern).transpose()?;
-    let since = if asked.new { pty.read_to() } else { asked.since.unwrap_or(0) };
+    let last = || if asked.new { pty.read_to() } else { 0 };
+    let since = asked.since.unwrap_or_else(last);
     let mut changes = pty.changes();
     loop {
         changes.borrow_and_update();
@@ -108,8 +117,13 @@ pub async fn read_pty(
         } else if asked.raw {
             raw_pty(pty, since, outbox, number).await?
         } else {
-            let keep = |line: &str| grep.as_ref().is_none_or(|grep| grep.is_match(line));
-            pty.page(since, want(asked), keep).into()
+            match &grep {
+                None => pty.page(since, want(asked), |_| true).into(),
+                Some(grep) => {
+                    let _search = SEARCHES.acquire().await;
+                    search(pty.transcript(), since, want(asked), grep.clone()).await?
+                }
+            }
         };
         if asked.follow && running && !asked.screen && page.cursor <= since {
             tokio::select! {
@@ -149,6 +163,7 @@ fn shown(id: String, page: Page, control: Control, running: bool) -> view::Outpu
         oldest: page.oldest,
         missed: page.missed,
         partial: page.partial,
+        more: page.more,
         control,
         status: if running { OutputStatus::Running } else { OutputStatus::Ended },
     }
@@ -157,7 +172,14 @@ fn shown(id: String, page: Page, control: Control, running: bool) -> view::Outpu
 /// A terminal's lines as a person sees them now.
 fn screen(pty: &Pty) -> Page {
     let cursor = pty.end();
-    Page { lines: pty.screen_lines(), cursor, oldest: cursor, missed: 0, partial: false }
+    Page {
+        lines: pty.screen_lines(),
+        cursor,
+        oldest: cursor,
+        missed: 0,
+        partial: false,
+        more: false,
+    }
 }
 
 async fn raw_pty(pty: &Pty, since: u64, outbox: &Outbox, number: u32) -> Result<Page, Failure> {
@@ -169,7 +191,7 @@ async fn raw_pty(pty: &Pty, since: u64, outbox: &Outbox, number: u32) -> Result<
         cursor += chunk.len() as u64;
     }
     let missed = begin.saturating_sub(since);
-    Ok(Page { lines: Vec::new(), cursor, oldest: begin, missed, partial: false })
+    Ok(Page { lines: Vec::new(), cursor, oldest: begin, missed, partial: false, more: false })
 }
 
 fn want(asked: &agent::Output) -> Want {
@@ -188,6 +210,7 @@ pub struct Page {
     oldest: u64,
     missed: u64,
     partial: bool,
+    more: bool,
 }
 
 impl From<transcript::Page> for Page {
@@ -198,6 +221,7 @@ impl From<transcript::Page> for Page {
             oldest: page.oldest,
             missed: page.missed,
             partial: page.partial,
+            more: page.more,
         }
     }
 }
@@ -208,12 +232,17 @@ async fn lines(
     asked: &agent::Output,
     grep: Option<&Regex>,
 ) -> Result<Page, Failure> {
-    // It never closes.
-    let _turn = TURN.acquire().await;
+    // They never close. Whoever searches has all it needs before others wait for it.
+    let _turn = match grep {
+        Some(_) => SEARCHES.acquire().await,
+        None => TURN.acquire().await,
+    };
     let running = exec.is_running();
     let cap = HISTORY_HEAD + HISTORY_TAIL + (1 << 20);
     let mut transcript = Transcript::new(usize::try_from(cap).unwrap_or(usize::MAX));
-    let mut history = exec.output.history(0);
+    let from = line_start(exec, since).await?;
+    transcript.gap(from);
+    let mut history = exec.output.history(from);
     while let Some(piece) = history.next().await.map_err(unreadable)? {
         transcript.gap(piece.position.saturating_sub(transcript.cursor()));
         transcript.push(&piece.bytes);
@@ -221,8 +250,47 @@ async fn lines(
     if !running {
         transcript.end();
     }
-    let keep = |line: &str| grep.is_none_or(|pattern| pattern.is_match(line));
-    Ok(transcript.read(since, want(asked), keep).into())
+    let page = match grep {
+        None => transcript.read(since, want(asked), |_| true).into(),
+        Some(grep) => search(transcript, since, want(asked), grep.clone()).await?,
+    };
+    // The beginning of what a command printed is kept.
+    Ok(Page { oldest: 0, ..page })
+}
+
+/// Lines with the pattern, looked for on a thread of its own.
+async fn search(
+    transcript: Transcript,
+    since: u64,
+    want: Want,
+    grep: Regex,
+) -> Result<Page, Failure> {
+    let searching = tokio::task::spawn_blocking(move || {
+        let over = Instant::now() + SEARCH;
+        let late = Cell::new(false);
+        let page = transcript.read(since, want, |line| {
+            late.set(late.get() || Instant::now() >= over);
+            !late.get() && grep.is_match(line)
+        });
+        (!late.get()).then_some(page)
+    });
+    let found = searching.await.map_err(|_panic| gone("its output could not be searched"))?;
+    found.map(Page::from).ok_or_else(|| {
+        Failure::new(
+            Code::InputRegex,
+            "the pattern takes too long",
+            "give a simpler one, without large repetitions; or search fewer lines: --since, --tail",
+        )
+    })
+}
+
+/// The cursor, where a line begins there: then nothing before it needs to be read. Else the beginning.
+async fn line_start(exec: &Exec, cursor: u64) -> Result<u64, Failure> {
+    let Some(before) = cursor.checked_sub(1) else { return Ok(0) };
+    let piece = exec.output.history(before).next().await.map_err(unreadable)?;
+    let begins =
+        piece.is_some_and(|piece| piece.position == before && piece.bytes.first() == Some(&b'\n'));
+    Ok(if begins { cursor } else { 0 })
 }
 
 async fn raw(exec: &Exec, since: u64, outbox: &Outbox, number: u32) -> Result<Page, Failure> {
@@ -241,7 +309,7 @@ async fn raw(exec: &Exec, since: u64, outbox: &Outbox, number: u32) -> Result<Pa
             cursor += chunk.len() as u64;
         }
     }
-    Ok(Page { lines: Vec::new(), cursor, oldest: 0, missed, partial: false })
+    Ok(Page { lines: Vec::new(), cursor, oldest: 0, missed, partial: false, more: false })
 }
 
 /// Linear in time (the regex crate), bounded in size.

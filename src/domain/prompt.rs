@@ -6,15 +6,20 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// The end of a question, from the word that names a secret on. "Password" begins with either case;
-/// "code" and "pin" must be words, since much else contains them.
+/// "code", "pin" and "otp" must be words, since much else contains them; "token" is also what parsers
+/// complain of, so it must be the last.
 static ASKS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?:(?i:passphrase|\bcode|\bpin)|[Pp]assword|PASSWORD)\b.*[:?]\s*$").ok()
+    let words = concat!(
+        r"(?i:passphrase|passwort|kennwort|mot de passe|contraseña|contrasena",
+        r"|\bcode|\bpin|\botp)|[Pp]assword|PASSWORD"
+    );
+    Regex::new(&format!(r"(?:(?:{words})\b.*|(?i:\btoken)\s*)[:?]\s*$")).ok()
 });
 /// A question is short; of an overlong line the end is looked at.
 const QUESTION: usize = 512;
 
-/// The unfinished line at the cursor ends in `assword`, `passphrase`, `code` or `PIN`, any more
-/// words, and `:` or `?`.
+/// The unfinished line at the cursor ends in a word for a password, `code`, `PIN` or `OTP`, any more
+/// words, and `:` or `?`; or in `token` and one of these.
 pub fn asks_for_secret(unfinished_line: &str) -> bool {
     let start = unfinished_line.floor_char_boundary(unfinished_line.len().saturating_sub(QUESTION));
     ASKS.as_ref().is_some_and(|asks| asks.is_match(&unfinished_line[start..]))
@@ -46,6 +51,13 @@ mod tests {
             "Enter PIN for 'PIV Card': ",
             "Enter PIN: ",
             "Passphrase:\t",
+            "[sudo] Passwort für me: ",
+            "Kennwort:",
+            "[sudo] Mot de passe de me\u{a0}: ",
+            "[sudo] contraseña para me: ",
+            "OTP: ",
+            "Enter OTP for me:",
+            "Security token: ",
             "host$ sudo -k ls; [sudo] password for me: ",
         ] {
             assert!(asks_for_secret(line), "{line}");
@@ -65,6 +77,12 @@ mod tests {
             "Decode? no",
             "Encoder: ",
             "pins and needles",
+            "syntax error near unexpected token 5: ",
+            "tokens: ",
+            "laptop: ",
+            "hotpatch? ",
+            "passworttresor: ",
+            "kein Kennwort",
             "barcode: ",
             "mapping: ",
             "Continue? [y/N] ",

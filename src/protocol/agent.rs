@@ -129,7 +129,7 @@ pub struct Output {
     pub id: String,
     /// From this offset on.
     pub since: Option<u64>,
-    /// From my last read on.
+    /// From my last read on; with `since` from there, and it counts as my last read.
     pub new: bool,
     /// At most the first so many lines.
     pub limit: Option<u64>,

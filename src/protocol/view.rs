@@ -134,6 +134,9 @@ pub struct Question {
     pub prolongs: Option<String>,
     /// Standard input is open: what comes there is not known now.
     pub stdin: bool,
+    /// The command is typed into the session's terminal: whatever runs there gets it.
+    #[serde(default)]
+    pub terminal: bool,
     pub seen: Seen,
     /// How often this identity was given and refused access to this destination since the start.
     pub past: Past,
@@ -202,6 +205,8 @@ pub struct Output {
     /// Bytes between the asked place and the first line that are gone.
     pub missed: u64,
     pub partial: bool,
+    /// The page was full: what follows can be read at once, from the cursor on.
+    pub more: bool,
     pub control: Control,
     pub status: OutputStatus,
 }

@@ -135,3 +135,40 @@ fn what_can_not_be_combined_is_refused() {
         assert!(code.starts_with("usage."), "{wrong:?}: {outcome:?}");
     }
 }
+
+#[test]
+fn all_of_a_long_output_comes_page_after_page() {
+    let me = Scene::open();
+    let id = me.ran("seq 300000");
+    let all: String = (1..=300_000).map(|number| format!("{number}\n")).collect();
+    let shown = me.sgw.agent(["output", &id]).ok();
+    assert!(shown.bytes() == all.as_bytes(), "{} bytes", shown.bytes().len());
+    let first: String = all.split_inclusive('\n').take(100_000).collect();
+    let shown = me.sgw.agent(["output", &id, "--limit", "100000"]).ok();
+    assert!(shown.bytes() == first.as_bytes(), "{} bytes", shown.bytes().len());
+    me.sgw.agent(["output", &id, "--grep", "^300000$"]).ok().prints("300000\n");
+    let page = me.sgw.agent(["output", &id, "--new", "--limit", "50000", "--json"]).ok().json();
+    assert_eq!(page["lines"].as_array().unwrap().len(), 50_000);
+    let page = me.sgw.agent(["output", &id, "--new", "--json"]).ok().json();
+    assert_eq!(page["lines"][0], "50001");
+    // More than one object holds.
+    assert_eq!(page["more"], true);
+    let page = me.sgw.agent(["output", &id, "--new", "--json"]).ok().json();
+    assert_eq!((&page["more"], page["missed"].as_u64()), (&false.into(), Some(0)));
+    let lines = page["lines"].as_array().unwrap();
+    assert_eq!(lines.last().unwrap(), "300000");
+}
+
+#[test]
+fn a_costly_pattern_holds_up_nobody_and_comes_to_an_end() {
+    let me = Scene::open();
+    let id = me.ran("yes 01101001110001011010011100 | tr -d '\\n' | head -c 768000 | fold -w 8000");
+    let pattern = "[01]*1[01]{1000}x";
+    let search = me.sgw.start(["output", &id, "--grep", pattern]);
+    me.sgw.agent(["exec", &me.session, "--", "echo here"]).ok().prints("here\n");
+    let searched = search.ends();
+    assert!(searched.code() == 0 || searched.code() == 2, "{searched:?}");
+    for ordinary in [r"\w+\s+\w+", r"\d{4}-\d{2}-\d{2}", "error|warn"] {
+        me.sgw.agent(["output", &id, "--grep", ordinary]).ok().prints("");
+    }
+}

@@ -14,7 +14,7 @@ use crate::{
     cli::{
         Context, Stop,
         resolve::{
-            keys::{self, LoadedKey},
+            keys::{self, EncryptedKey, LoadedKey},
             password,
             route::{Proposal, Resolved},
             ssh_agent::Agent,
@@ -32,6 +32,9 @@ use crate::{
         operator::Credential,
     },
 };
+
+/// How often a passphrase or a file is asked for.
+const TRIES: usize = 3;
 
 /// Everything that goes with the yes.
 #[derive(Default)]
@@ -167,8 +170,7 @@ impl Choice<'_> {
                 self.key(&key)?
             }
             Way::OtherFile => {
-                let path = prompt::line("Which file:", true).await.map_err(no_answer)?;
-                let key = self.load(&expand(path.expose())).await?;
+                let key = self.other_file().await?;
                 self.key(&key)?
             }
             Way::Password => {
@@ -230,10 +232,37 @@ impl Choice<'_> {
                 let hint = "add --identity-passphrase-file FILE";
                 return Err(Failure::new(Code::RequestCredential, message, hint).into());
             }
-            None => prompt::password(&format!("Passphrase of {}", shown(path))).await?,
+            None => return self.unlocked(path, &encrypted).await,
         };
         let message = |error: keys::KeyError| unusable(format!("{}: {error}", shown(path)));
         Ok(encrypted.decrypt(&passphrase).map_err(message)?)
+    }
+
+    /// Asks for a key's passphrase until it fits. No other question comes in between: what is typed
+    /// once more would answer that one.
+    async fn unlocked(&self, path: &Path, encrypted: &EncryptedKey) -> Result<PrivateKey, Stop> {
+        for _ in 0..TRIES {
+            let passphrase = prompt::password(&format!("Passphrase of {}", shown(path))).await?;
+            match encrypted.decrypt(&passphrase) {
+                Ok(key) => return Ok(key),
+                Err(error) => self.context.ui.say(&format!("{}: {error}", shown(path))),
+            }
+        }
+        Err(tried_enough(format!("{TRIES} passphrases of {} were wrong", shown(path))))
+    }
+
+    /// Asks for a key file until there is one.
+    async fn other_file(&self) -> Result<PrivateKey, Stop> {
+        for _ in 0..TRIES {
+            let path = prompt::line("Which file:", true).await.map_err(no_answer)?;
+            match self.load(&expand(path.expose())).await {
+                Err(Stop::Failure(failure)) if failure.code == Code::RequestCredential => {
+                    self.context.ui.say(&failure.message);
+                }
+                loaded => return loaded,
+            }
+        }
+        Err(tried_enough(format!("{TRIES} files were no keys")))
     }
 
     fn key(&mut self, key: &PrivateKey) -> Result<Credential, Failure> {
@@ -260,6 +289,11 @@ impl Choice<'_> {
         }
         Ok(chosen)
     }
+}
+
+/// Ends it, rather than that another question reads the next passphrase.
+fn tried_enough(message: String) -> Stop {
+    Failure::new(Code::OperatorProof, message, "sgw approve ID").into()
 }
 
 enum Way {

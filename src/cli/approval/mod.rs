@@ -121,11 +121,27 @@ impl<'a> Approval<'a> {
 
     /// Chooses how to log in, and says yes.
     pub async fn give(self, connection: &mut Connection) -> Result<view::Decided, Stop> {
+        let id = self.question.request.id.clone();
+        self.decide(connection).await.map_err(|stop| still(stop, &id))
+    }
+
+    async fn decide(self, connection: &mut Connection) -> Result<view::Decided, Stop> {
         let chosen = match &self.way {
             Some(way) => credentials::choose(&self, &way.resolved).await?,
             None => Chosen::default(),
         };
         send::approve(self, chosen, connection).await
+    }
+}
+
+/// What goes wrong on the way leaves the request open: the next line to type names it.
+fn still(stop: Stop, id: &str) -> Stop {
+    match stop {
+        Stop::Failure(failure) => {
+            let hint = failure.hint.replace("sgw approve ID", &format!("sgw approve {id}"));
+            Stop::Failure(Failure { hint, ..failure })
+        }
+        other => other,
     }
 }
 

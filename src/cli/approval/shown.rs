@@ -74,10 +74,9 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
         _ => row("reason", "none given".to_owned()),
     }
     if let Some(command) = &request.command {
-        add("runs", exact(command.as_slice(), extent.cap(COMMAND)), true);
-        let stdin =
-            if question.stdin { "open: what comes there is not known now" } else { "empty" };
-        add("stdin", stdin.to_owned(), false);
+        let (does, to) = effect(question.terminal, question.stdin);
+        add(does, exact(command.as_slice(), extent.cap(COMMAND)), true);
+        add(to.0, to.1.to_owned(), false);
     }
     let mut row = |name, text| add(name, text, false);
     if let Some(rule) = &request.rule {
@@ -117,6 +116,15 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
         add("before", format!("given {approved}×, refused {denied}× since unlock"), false);
     }
     rows
+}
+
+/// What a yes to these bytes does, and what goes with them.
+fn effect(terminal: bool, stdin: bool) -> (&'static str, (&'static str, &'static str)) {
+    match (terminal, stdin) {
+        (true, _) => ("types", ("into", "the session's terminal, to whatever runs there then")),
+        (false, true) => ("runs", ("stdin", "open: what comes there is not known now")),
+        (false, false) => ("runs", ("stdin", "empty")),
+    }
 }
 
 fn because(rule: &str) -> String {
@@ -286,6 +294,14 @@ fn word(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_typed_is_not_said_to_run() {
+        let (does, (to, what)) = effect(true, false);
+        assert_eq!((does, to), ("types", "into"));
+        assert!(what.contains("the session's terminal"), "{what}");
+        assert_eq!(effect(false, false), ("runs", ("stdin", "empty")));
+    }
 
     #[test]
     fn a_rows_text_stays_in_its_column_whatever_it_says() {

@@ -1,8 +1,9 @@
 //! The operator at a session's terminal: keys go to the server, the daemon's model of its screen is
 //! drawn, and the last line is sgw's own.
 
+mod over;
 mod question;
-mod shown;
+pub mod shown;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -94,11 +95,17 @@ pub async fn run(
         question: None,
         asked: HashMap::new(),
         leave_by: None,
+        typed_at: None,
         end: End::default(),
     };
-    attached.arrived(first)?;
-    attached.stay().await?;
-    Ok(attached.end)
+    let outcome = match attached.arrived(first) {
+        Ok(()) => attached.stay().await,
+        refused => refused,
+    };
+    if let Some(why) = attached.unasked(&outcome) {
+        over::swallow(&mut attached, &why).await;
+    }
+    outcome.map(|()| attached.end)
 }
 
 /// What was asked beside the stream.
@@ -128,6 +135,8 @@ struct Attached<'s> {
     asked: HashMap<u32, Asked>,
     /// The operator leaves: keys count no more, and this is how long the daemon's word is waited for.
     leave_by: Option<Instant>,
+    /// The last key.
+    typed_at: Option<Instant>,
     end: End,
 }
 
@@ -165,6 +174,25 @@ impl Attached<'_> {
             || self.leave_by.is_some_and(|by| by <= Instant::now())
     }
 
+    /// Why it is over, where the operator neither asked for it nor is gone.
+    fn unasked(&self, outcome: &Result<(), Stop>) -> Option<String> {
+        if self.leave_by.is_some() || self.end.window_gone {
+            return None;
+        }
+        Some(match outcome {
+            Err(Stop::Failure(failure)) => crate::domain::escape::visible(&failure.message, 200),
+            Err(Stop::Exit(_)) => return None,
+            Ok(()) => match &self.end.attached {
+                Some(attached) if attached.control == view::Control::Agent => {
+                    "the agent has the keyboard"
+                }
+                Some(attached) if attached.ended => "the session's terminal has ended",
+                _ => "the daemon has ended it",
+            }
+            .to_owned(),
+        })
+    }
+
     fn resized(&mut self) -> Result<(), Error> {
         let size = self.window.size().above_the_status_line();
         if self.told != size {
@@ -175,6 +203,7 @@ impl Attached<'_> {
     }
 
     fn typed(&mut self, keys: &[u8]) -> Result<(), Error> {
+        self.typed_at = Some(Instant::now());
         if self.leave_by.is_some() {
             return Ok(());
         }
@@ -329,11 +358,13 @@ impl Attached<'_> {
         Ok(())
     }
 
-    /// What runs in the sessions that this keyboard stands for.
+    /// What runs in the sessions that this keyboard stands for: a machine may have many names, so they
+    /// are those of the account that the agent can't use now.
     fn look_into(&mut self, all: &view::Sessions) -> Result<(), Error> {
         let ours = |other: &&view::Session| {
             other.identity == self.session.identity
-                && other.target == self.session.target
+                && other.user == self.session.user
+                && other.control == view::Control::Operator
                 && !other.running.is_empty()
         };
         let ids: Vec<_> =
@@ -359,6 +390,10 @@ impl Attached<'_> {
             escape: self.escape,
             password: self.status.password(),
         };
+        let hint = match &self.question {
+            Some(_) => String::new(),
+            None => Status::hint(self.escape),
+        };
         let mut panel = Vec::new();
         let (status, typing) = match &self.question {
             Some(question) => {
@@ -366,11 +401,7 @@ impl Attached<'_> {
                 question.status(&about, columns, &mut panel)
             }
             None if self.detector.waits() => (self.status.offer(self.escape), None),
-            None => (self.status.line(columns), None),
-        };
-        let hint = match &self.question {
-            Some(_) => String::new(),
-            None => Status::hint(self.escape),
+            None => (self.status.line(columns, &hint), None),
         };
         let picture = Picture {
             screen: self.model.as_ref().map(Model::screen),

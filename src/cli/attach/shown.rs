@@ -1,6 +1,10 @@
 //! The status line of an attached terminal: who sees what, where one is, what the agent asked for.
 
-use crate::{cli::ui::terminal::escape::Escape, domain::escape::visible, protocol::view};
+use crate::{
+    cli::ui::terminal::{escape::Escape, text},
+    domain::escape::visible,
+    protocol::view,
+};
 
 /// A narrow window has room for the word alone.
 const NARROW: usize = 60;
@@ -25,7 +29,7 @@ pub struct Status {
 
 impl Status {
     pub fn of(session: &view::Session) -> Self {
-        let place = format!("{}@{}", session.user, session.target);
+        let place = place(session);
         let message =
             session.waiting.as_ref().filter(|waiting| waiting.kind == view::Kind::Handoff);
         let mut status = Self {
@@ -82,8 +86,17 @@ impl Status {
         format!(" {}  {escape} . leave  p private  k commands  ? help", self.mode(0))
     }
 
-    /// The words of the status line, without its right end.
-    pub fn line(&self, columns: usize) -> String {
+    /// The words of the status line, without its right end, which keeps its room: what an agent asks
+    /// may be long.
+    pub fn line(&self, columns: usize, hint: &str) -> String {
+        let room = match columns < NARROW || hint.is_empty() {
+            true => columns,
+            false => columns.saturating_sub(text::width(hint) + 2),
+        };
+        text::clipped(&self.words(columns), room)
+    }
+
+    fn words(&self, columns: usize) -> String {
         let mode = self.mode(columns);
         let mut line = format!(" {mode}  {} {}", self.place, self.session);
         if let Some(note) = &self.note {
@@ -98,6 +111,14 @@ impl Status {
     /// Its right end.
     pub fn hint(escape: Escape) -> String {
         if escape.is_off() { String::new() } else { format!("Enter {escape} ? help ") }
+    }
+}
+
+/// `user@target`; a target that names its user says it once.
+pub fn place(session: &view::Session) -> String {
+    match session.target.contains('@') {
+        true => session.target.clone(),
+        false => format!("{}@{}", session.user, session.target),
     }
 }
 
@@ -120,16 +141,25 @@ mod tests {
     #[test]
     fn it_says_first_who_sees_what_is_typed() {
         let mut status = status();
-        assert!(status.line(80).starts_with(" attaching"));
+        assert!(status.words(80).starts_with(" attaching"));
         status.take(view::Control::Operator, true, Some("log in to \x1b[7mdb"));
         assert_eq!(
-            status.line(80),
+            status.words(80),
             " PRIVATE - the agent sees nothing  deploy@web1 s-4fk  the agent asks: \u{201c}log in to \\x1b[7mdb\u{201d}"
         );
-        assert!(status.line(30).starts_with(" PRIVATE  deploy"));
+        assert!(status.words(30).starts_with(" PRIVATE  deploy"));
         status.take(view::Control::Operator, false, None);
-        assert!(status.line(80).starts_with(" SHARED  "), "{}", status.line(80));
-        assert!(status.line(80).contains("log in"), "what was asked stays");
+        assert!(status.words(80).starts_with(" SHARED  "), "{}", status.words(80));
+        assert!(status.words(80).contains("log in"), "what was asked stays");
+    }
+
+    #[test]
+    fn what_an_agent_asks_pushes_the_help_nowhere() {
+        let mut status = status();
+        status.take(view::Control::Operator, false, Some(&"please ".repeat(40)));
+        let hint = Status::hint(Escape::default());
+        let line = text::line(&status.line(80, &hint), &hint, 80);
+        assert!(line.ends_with(&hint) && line.contains("please \u{2026}"), "{line}");
     }
 
     #[test]

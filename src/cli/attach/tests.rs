@@ -87,6 +87,12 @@ impl Daemon {
     }
 }
 
+/// What ends while the operator types ends when they have seen it.
+async fn acknowledges(person: &mut Person) {
+    person.sees("ENDED - press Enter").await;
+    person.types("\r");
+}
+
 fn session(id: &str, running: &[&str]) -> view::Session {
     view::Session {
         id: id.into(),
@@ -171,6 +177,7 @@ fn keys_go_to_the_server_and_the_last_line_is_sgws() {
             person.last_line()
         );
         daemon.ends(view::Control::Operator, true).await;
+        acknowledges(person).await;
     });
     assert!(end.unwrap().attached.unwrap().ended);
 }
@@ -218,6 +225,7 @@ fn a_return_that_fails_is_told_and_nobody_leaves() {
         person.types("x");
         daemon.reads("x").await;
         daemon.ends(view::Control::Operator, true).await;
+        acknowledges(person).await;
     });
     assert!(end.unwrap().returned.is_none());
 }
@@ -295,6 +303,7 @@ fn the_agents_commands_are_listed_and_ended() {
         daemon.reads("x").await;
         person.sees_no_more("is ended").await;
         daemon.ends(view::Control::Operator, true).await;
+        acknowledges(person).await;
     });
     end.unwrap();
 }
@@ -322,6 +331,31 @@ fn a_daemon_that_goes_away_leaves_the_terminal_as_it_was() {
         there.draws("\x1b[?1003h\x1b[?2004h\x1b[?1hhere").await;
         person.sees("here").await;
         person.is_taken().await;
+    });
+    let Err(Stop::Failure(failure)) = end else { panic!("{end:?}") };
+    assert_eq!(failure.code, Code::DaemonLost);
+}
+
+#[test]
+fn what_is_typed_on_reaches_no_shell_after_an_end_that_nobody_asked_for() {
+    let end = scene(async |daemon, person| {
+        let mut there = daemon.take().unwrap();
+        there.controls(true, None).await;
+        there.announces(9, 60).await;
+        there.draws("[sudo] password: ").await;
+        person.sees("[sudo]").await;
+        person.types("hun");
+        there.reads("hun").await;
+        drop(there);
+        person.sees("ENDED - your keys go nowhere").await;
+        assert!(person.modes().raw);
+        person.types("ter2\r");
+        person.sees("ENDED - press Enter").await;
+        // An Enter at the end of something is none that answers.
+        person.types("typed on\r");
+        person.sees("ENDED - your keys go nowhere").await;
+        assert!(person.modes().raw, "{}", person.screen());
+        acknowledges(person).await;
     });
     let Err(Stop::Failure(failure)) = end else { panic!("{end:?}") };
     assert_eq!(failure.code, Code::DaemonLost);

@@ -134,18 +134,7 @@ async fn one(
         context.ui.note(&format!("{id} still waits; to refuse it: sgw deny {id}"));
         return Ok(Exit::FAILED);
     }
-    let decided = approval.give(&mut connection).await.map_err(|stop| still(stop, id))?;
+    let decided = approval.give(&mut connection).await?;
     context.ui.result(&decided, || views::decided(&decided));
     Ok(Exit::DONE)
-}
-
-/// What goes wrong on the way leaves the request open: the next line to type names it.
-fn still(stop: Stop, id: &str) -> Stop {
-    match stop {
-        Stop::Failure(failure) => {
-            let hint = failure.hint.replace("sgw approve ID", &format!("sgw approve {id}"));
-            Stop::Failure(Failure { hint, ..failure })
-        }
-        other => other,
-    }
 }

@@ -117,13 +117,10 @@ async fn choose(context: &Context) -> Result<Secret<String>, Stop> {
     if prompt::choose("Which passphrase", &ways.map(str::to_owned)).await? == 0 {
         return draw(context).await;
     }
-    loop {
-        let chosen = checked(prompt::new_password("Passphrase", "Once more").await?);
-        match chosen {
-            Ok(passphrase) => return Ok(passphrase),
-            Err(weak) => ui.say(&format!("{}. Try: {}", weak.message, weak.hint)),
-        }
-    }
+    let judge = |chosen: &Secret<String>| {
+        passphrase::judge(chosen).map_err(|weak| format!("{weak}. Try: {}", weak.help))
+    };
+    prompt::new_password(ui, "Passphrase", "Once more", judge).await
 }
 
 async fn choose_pin(context: &Context) -> Result<Option<Secret<String>>, Stop> {

@@ -8,11 +8,11 @@ use crate::{
     cli::{
         Context, Outcome, Run,
         context::{Asking, Patience, millis, session_or_default},
-        follow,
+        follow, pages,
         ui::exit::{self, Exit, Owner},
         values,
     },
-    client::{Error, connection},
+    client::{Connection, Error, connection},
     domain::bytes::Bytes,
     protocol::{
         agent::{self, Message},
@@ -81,8 +81,11 @@ pub struct Input {
 impl Run for Input {
     fn run(self, context: &Context) -> Outcome {
         let request = agent::Request::Input(self.request()?);
-        let typed = context.block_on(async { ask(context, &request).await })?;
-        Ok(show(context, &typed))
+        Ok(context.block_on(async {
+            let mut connection = context.agent().await?;
+            let typed = ask(context, &mut connection, &request).await?;
+            show_all(context, connection, typed).await
+        })?)
     }
 }
 
@@ -122,8 +125,11 @@ fn standard_input() -> Result<Bytes, Failure> {
     Ok(Bytes(bytes))
 }
 
-async fn ask(context: &Context, request: &agent::Request) -> Result<view::Typed, Error> {
-    let mut connection = context.agent().await?;
+async fn ask(
+    context: &Context,
+    connection: &mut Connection,
+    request: &agent::Request,
+) -> Result<view::Typed, Error> {
     let number = connection.begin(request).await?;
     loop {
         let frame = connection.read().await?;
@@ -140,15 +146,45 @@ async fn ask(context: &Context, request: &agent::Request) -> Result<view::Typed,
     }
 }
 
-/// What came, and the status.
+/// What came, however much, and the status.
+async fn show_all(
+    context: &Context,
+    mut connection: Connection,
+    mut typed: view::Typed,
+) -> Result<Exit, Error> {
+    let asked = further(&typed.output.id);
+    let first = typed.output;
+    typed.output = if context.ui.json {
+        pages::all(&mut connection, asked, first, None).await?
+    } else {
+        let mut show = |page: &view::Output| lines(context, page);
+        pages::all(&mut connection, asked, first, Some(&mut show)).await?
+    };
+    connection.close().await;
+    Ok(end(context, &typed))
+}
+
+/// As much of what came as one answer holds, and the status.
 pub fn show(context: &Context, typed: &view::Typed) -> Exit {
+    if !context.ui.json {
+        lines(context, &typed.output);
+    }
+    end(context, typed)
+}
+
+fn lines(context: &Context, page: &view::Output) {
+    super::output::missed(context, page.missed);
+    page.lines.iter().for_each(|line| context.ui.line(line));
+}
+
+/// With `--json` all of it, else what is said below the lines.
+fn end(context: &Context, typed: &view::Typed) -> Exit {
     let (ui, output) = (context.ui, &typed.output);
     let over = typed.timed_out && typed.matched.is_some();
     if ui.json {
         ui.object(typed);
     } else {
-        super::output::missed(context, output.missed);
-        output.lines.iter().for_each(|line| ui.line(line));
+        super::output::more(context, output);
         if output.status == view::OutputStatus::Ended {
             ui.note("the terminal has ended; the next input opens a new one");
         }
@@ -165,6 +201,21 @@ pub fn show(context: &Context, typed: &view::Typed) -> Exit {
     match over {
         true => exit::of(Code::InputTimeout.class(), Owner::Sgw),
         false => Exit::DONE,
+    }
+}
+
+/// What did not fit into the answer.
+fn further(session: &str) -> agent::Output {
+    agent::Output {
+        id: session.to_owned(),
+        since: None,
+        new: true,
+        limit: None,
+        tail: None,
+        grep: None,
+        raw: false,
+        screen: false,
+        follow: false,
     }
 }
 

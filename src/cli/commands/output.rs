@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     cli::{
-        Context, Outcome, Run, follow,
+        Context, Outcome, Run, follow, pages,
         ui::{Stream, exit::Exit},
     },
     client::{
@@ -25,7 +25,7 @@ use crate::{
 ///
 /// Of a command also while it runs, and for a day afterwards. Lines, without escape sequences. --new goes on from your last read, --since from a cursor that an
 /// earlier answer gave (--json): every line comes exactly once. Of a very long output the first and the
-/// last 5 MB are kept, and what is missing is told.
+/// last 5 MB are kept, of a session's terminal the last 768 KiB, and what is missing is told.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -71,7 +71,8 @@ impl Run for Output {
     fn run(self, context: &Context) -> Outcome {
         self.check()?;
         let headers = self.ids.len() > 1;
-        let shown = Shown { context, headers, following: self.follow, last: Cell::new(None) };
+        let (following, tail) = (self.follow, self.tail.is_some());
+        let shown = Shown { context, headers, following, tail, last: Cell::new(None) };
         let mut failed = None;
         // Several can be followed at once; what is there already is shown one after the other.
         let together = if self.follow { self.ids.len() } else { 1 };
@@ -111,7 +112,7 @@ impl Output {
         agent::Output {
             id,
             since,
-            new: self.new && since.is_none(),
+            new: self.new,
             limit: self.limit,
             tail: self.tail,
             grep: self.grep.clone(),
@@ -121,15 +122,30 @@ impl Output {
         }
     }
 
-    /// One page, or with `--follow` page after page until the end.
+    /// All there is, or with `--follow` page after page until the end.
     async fn lines(&self, shown: &Shown<'_>, id: String) -> Result<(), Error> {
         let mut connection = shown.context.agent().await?;
         let mut request = self.request(id, self.since);
+        if !self.follow {
+            let first = connection.call(&agent::Request::Output(request.clone())).await?;
+            let limit = self.limit;
+            if shown.context.ui.json {
+                shown.page(&pages::all(&mut connection, request, first, None).await?);
+            } else {
+                let mut show = |page: &view::Output| shown.page(page);
+                let last = pages::all(&mut connection, request, first, Some(&mut show)).await?;
+                if limit.is_none() {
+                    more(shown.context, &last);
+                }
+            }
+            connection.close().await;
+            return Ok(());
+        }
         loop {
             let mut page: view::Output =
                 connection.call(&agent::Request::Output(request.clone())).await?;
             // It comes again when it is whole; one that says so with JSON leaves that to the reader.
-            let unfinished = page.partial && self.follow && !shown.context.ui.json;
+            let unfinished = page.partial && !shown.context.ui.json;
             if unfinished {
                 page.lines.pop();
             }
@@ -137,13 +153,13 @@ impl Output {
             let over = page.status == view::OutputStatus::Ended && page.lines.is_empty();
             let whole = page.lines.len() - usize::from(page.partial && !unfinished);
             let left = request.limit.map(|limit| limit.saturating_sub(whole as u64));
-            if !self.follow || over || left == Some(0) {
+            if over && !page.more || left == Some(0) {
                 connection.close().await;
                 return Ok(());
             }
             // The tail was of the first page alone.
-            let since = Some(page.cursor);
-            request = agent::Output { since, new: false, tail: None, limit: left, ..request };
+            request =
+                agent::Output { since: Some(page.cursor), tail: None, limit: left, ..request };
         }
     }
 
@@ -177,6 +193,7 @@ struct Shown<'a> {
     headers: bool,
     /// Then a page may be empty, and is not worth a name.
     following: bool,
+    tail: bool,
     last: Cell<Option<String>>,
 }
 
@@ -189,7 +206,10 @@ impl Shown<'_> {
         if self.headers && (!page.lines.is_empty() || !self.following) {
             self.header(&page.id);
         }
-        missed(self.context, page.missed);
+        // A tail is not all there is, by nature.
+        if !self.tail {
+            missed(self.context, page.missed);
+        }
         page.lines.iter().for_each(|line| ui.line(line));
     }
 
@@ -200,6 +220,13 @@ impl Shown<'_> {
             self.context.ui.line(&format!("{space}==> {id} <=="));
         }
         self.last.set(Some(id.to_owned()));
+    }
+}
+
+/// Where a bound was reached.
+pub fn more(context: &Context, page: &view::Output) {
+    if page.more {
+        context.ui.note(&format!("there is more: sgw output {} --since {}", page.id, page.cursor));
     }
 }
 

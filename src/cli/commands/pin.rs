@@ -69,12 +69,10 @@ pub fn read(path: &std::path::Path) -> Result<Secret<String>, Failure> {
 
 /// Asks for a new PIN, twice.
 pub async fn ask(context: &Context) -> Result<Secret<String>, Stop> {
-    loop {
-        match checked(prompt::new_password("PIN", "Once more").await?) {
-            Ok(pin) => return Ok(pin),
-            Err(weak) => context.ui.say(&format!("{}.", weak.message)),
-        }
-    }
+    let judge = |chosen: &Secret<String>| {
+        pin::judge(chosen.expose().as_bytes()).map_err(|weak| format!("{weak}."))
+    };
+    prompt::new_password(context.ui, "PIN", "Once more", judge).await
 }
 
 fn checked(pin: Secret<String>) -> Result<Secret<String>, Failure> {

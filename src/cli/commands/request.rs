@@ -55,7 +55,7 @@ pub struct Request {
     /// reads asked for (read) [default: guarded]
     #[arg(long)]
     mode: Option<Mode>,
-    /// How many commands at most [default: no limit]
+    /// How many commands at most; each input into the terminal is one [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_commands: Option<u32>,
     /// How long the request waits in the operator's queue [default: 24h]

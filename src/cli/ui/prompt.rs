@@ -4,7 +4,7 @@
 
 use std::{io, time::Duration};
 
-use dialoguer::{Confirm, Password, Select, theme::SimpleTheme};
+use dialoguer::{Confirm, Select, theme::SimpleTheme};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr},
@@ -15,7 +15,7 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-use super::exit::Exit;
+use super::{Ui, exit::Exit};
 use crate::{
     cli::Stop,
     domain::secret::Secret,
@@ -32,17 +32,25 @@ pub async fn password(prompt: &str) -> Result<Secret<String>, Stop> {
     line(&format!("{prompt}:"), false).await.map_err(|error| no_terminal(&error))
 }
 
-/// Asks for a new secret, twice.
-pub async fn new_password(prompt: &str, again: &str) -> Result<Secret<String>, Stop> {
-    let (prompt, again) = (prompt.to_owned(), again.to_owned());
-    ask(move || {
-        Password::new()
-            .with_prompt(prompt)
-            .with_confirmation(again, "The two differ: once more from the start.")
-            .interact()
-    })
-    .await
-    .map(Secret::new)
+/// Asks for a new secret, twice. One that will not do is refused, in the words of `judge`, before it
+/// is asked for again.
+pub async fn new_password(
+    ui: Ui,
+    prompt: &str,
+    again: &str,
+    judge: impl Fn(&Secret<String>) -> Result<(), String>,
+) -> Result<Secret<String>, Stop> {
+    loop {
+        let chosen = password(prompt).await?;
+        if let Err(why) = judge(&chosen) {
+            ui.say(&why);
+            continue;
+        }
+        if password(again).await?.expose() == chosen.expose() {
+            return Ok(chosen);
+        }
+        ui.say("The two differ: once more from the start.");
+    }
 }
 
 /// Asks for one of several with the arrow keys; Enter takes the marked one, Esc ends everything.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::strip::{Lines, Strip};
 use super::{
-    Context, Stop,
+    Context, Stop, attach,
     ui::{
         self,
         exit::Exit,
@@ -328,7 +328,7 @@ fn lines_of(lines: &mut Lines, event: &Event) -> Vec<String> {
 /// What is watched, escaped.
 fn place(thing: &Thing) -> String {
     let place = match thing {
-        Thing::Session(session) => format!("{}@{} {}", session.user, session.target, session.id),
+        Thing::Session(session) => format!("{} {}", attach::shown::place(session), session.id),
         Thing::Exec(exec) => format!("{} in {}", exec.run.id, exec.session),
         Thing::Request(request) => request.id.clone(),
     };

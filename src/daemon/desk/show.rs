@@ -115,6 +115,7 @@ impl Desk {
                     .and_then(|access| access.prolongs.as_ref())
                     .map(ToString::to_string),
                 stdin: matches!(action, Action::Exec(exec) if exec.stdin),
+                terminal: matches!(action, Action::Input(_)),
                 seen,
                 past,
                 place: place.unwrap_or_default(),

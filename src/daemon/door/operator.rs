@@ -256,8 +256,13 @@ impl Operator {
                 link::to_its_end(deny(parts, by, id, message)).await
             }
             Request::Close { id } => {
-                let parts = parts.clone();
-                let closing = async move { parts.close(&id, None).await };
+                let (parts, proven) = (parts.clone(), self.proven);
+                let closing = async move {
+                    if !proven {
+                        parts.check_unproven_close(&id)?;
+                    }
+                    parts.close(&id, None).await
+                };
                 link::to_its_end(closing).await.and_then(|thing| value(&thing))
             }
             Request::Lock {} => {

@@ -29,10 +29,14 @@ impl Parts {
         if session.keyboard.held().is_none() {
             return Err(agents_already(&session.id));
         }
-        // Seen before: a handoff that comes later takes the keyboard later.
-        let waiting = self.handoffs_at(session);
         let changed = self.tidy_up(session).await;
-        let given = self.sessions.give_back(session, OPERATOR, word.clone(), |_| true).await?;
+        // Seen while control changes hands: one that comes later takes the keyboard later.
+        let mut waiting = Vec::new();
+        let given = self.sessions.give_back(session, OPERATOR, word.clone(), |_| {
+            waiting = self.handoffs_at(session);
+            true
+        });
+        let given = given.await?;
         let GivenBack { lasted, was_private } = given.unwrap_or_default();
         let about = waiting.first().unwrap_or(&session.id);
         let returned = Returned {

@@ -64,7 +64,10 @@ impl Sessions {
             ("sessions", serde_json::to_value(self.at_keyboard(&session.keyboard))),
         ]);
         record::write(&self.evidence, record).await?;
-        session.keyboard.take().await
+        match taker {
+            Taker::Handoff { .. } => session.keyboard.take().await,
+            Taker::Operator { .. } => session.keyboard.take_in_person().await,
+        }
     }
 
     /// Private on or off, on record.

@@ -81,6 +81,12 @@ impl Keyboard {
         let _there = changes.wait_for(|control| !control.is_agents()).await;
     }
 
+    /// Comes when the operator has it and is private.
+    pub async fn private(&self) {
+        let mut changes = self.changes();
+        let _there = changes.wait_for(|control| control.is_private()).await;
+    }
+
     /// Comes when the agent has it.
     pub async fn agents(&self) {
         let mut changes = self.changes();

@@ -79,7 +79,7 @@ pub struct Session {
     pub host_keys: Vec<String>,
     pub created_at: Timestamp,
     pub pool: Arc<Pool>,
-    /// Shared with the owner's other sessions on this target.
+    /// Shared with the owner's other sessions on this machine's account.
     pub keyboard: Arc<Keyboard>,
     terminal: pty::Slot,
     pub live: Live,
@@ -309,7 +309,7 @@ impl Sessions {
             ended: None,
         };
         let mut all = self.lock();
-        let keyboard = shared_keyboard(all.values(), &owner, route.target());
+        let keyboard = shared_keyboard(all.values(), &owner, route.target(), &host_keys);
         let session = Arc::new(Session {
             id: id.clone(),
             name,
@@ -501,13 +501,19 @@ impl Sessions {
     }
 }
 
-/// The keyboard of an owner's open sessions on a target, or a new one.
+/// The keyboard of an owner's open sessions on an account of a machine, or a new one. A machine is
+/// its host key: it may have many names.
 fn shared_keyboard<'s>(
     all: impl Iterator<Item = &'s Arc<Session>>,
     owner: &Identity,
     target: &Hop,
+    host_keys: &[String],
 ) -> Arc<Keyboard> {
-    let mut alike = all.filter(|one| one.owner == *owner && one.route.target() == target);
+    let mut alike = all.filter(|one| {
+        one.owner == *owner
+            && one.route.target().user == target.user
+            && one.host_keys.last() == host_keys.last()
+    });
     let open = alike.find(|one| one.over().is_none());
     open.map(|session| session.keyboard.clone()).unwrap_or_default()
 }

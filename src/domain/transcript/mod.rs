@@ -20,6 +20,7 @@ const LINE_COST: usize = 32;
 const BLOCK: usize = 16 * 1024;
 
 /// Raw bytes as they came, up to a cap; the oldest go first.
+#[derive(Clone)]
 pub struct Transcript {
     cap: usize,
     blocks: VecDeque<Block>,
@@ -35,6 +36,7 @@ pub struct Transcript {
     apart: bool,
 }
 
+#[derive(Clone)]
 struct Block {
     start: u64,
     bytes: Vec<u8>,

@@ -81,6 +81,9 @@ fn nothing_of_what_is_private_is_kept_anywhere() {
     let answer = seat.says(&json!({"type": "private", "on": false}));
     assert_eq!(answer["type"], "done");
     seat.control_is("operator", false);
+    // What was begun in private ends first.
+    let screen = || sgw.agent(["output", &s, "--screen"]).ok().stdout();
+    eventually("it is quiet", || !screen().contains("before-it"));
     seat.types("echo shared-again\r");
     seat.shows("shared-again");
     let after = || sgw.agent(["output", &s, "--json"]).ok().json();

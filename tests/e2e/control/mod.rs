@@ -3,6 +3,7 @@
 
 mod attach;
 mod handoff;
+mod private;
 mod watch;
 
 use serde_json::Value;

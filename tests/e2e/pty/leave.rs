@@ -28,9 +28,21 @@ fn a_pause_holds_for_typing_too() {
     me.types(&["echo one"]);
     me.sgw.agent(["pause"]).ok();
     me.input(&["echo two"]).fails(75, "control.paused").says(&format!("sgw wait {}", me.session));
+    me.sgw.agent(["signal", &me.session, "INT"]).fails(75, "control.paused");
     me.sgw.operator(["resume"]).ok();
     me.types_until("echo th''ree", "^three$");
     assert!(!me.output(&[]).to_string().contains("two"));
+}
+
+#[test]
+fn where_typing_asks_a_signal_is_refused() {
+    for mode in ["each", "read"] {
+        let me = Terminal::with(&["--mode", mode]);
+        for signal in ["INT", "KILL"] {
+            let refused = me.sgw.agent(["signal", &me.session, signal]);
+            refused.fails(77, "approval.required").says("--key ctrl-c");
+        }
+    }
 }
 
 #[test]

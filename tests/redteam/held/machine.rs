@@ -52,7 +52,7 @@ fn the_memory_of_an_operators_client_is_closed_to_its_own_user() {
     let sgw = Sgw::of(&person);
     sgw.init();
     sgw.unlock();
-    let mut asking = sgw.terminal(["audit", "list", "--i-am-the-operator"]);
+    let mut asking = sgw.terminal(["audit", "list"]);
     asking.wait_for("Passphrase");
     for file in ["mem", "environ", "maps"] {
         assert!(!can_read(&person, asking.pid(), file), "/proc/PID/{file} can be read");

@@ -13,9 +13,14 @@ pub struct Fold<'d> {
     pub marked: bool,
 }
 
-/// The same kind of thing, by the same identity, for the same target.
+/// The same thing in the same words, by the same identity, in the same place.
 pub fn alike(one: &Request, other: &Request) -> bool {
-    one.kind == other.kind && one.identity == other.identity && one.target == other.target
+    let place = |request: &Request| (request.target.clone(), request.session.clone());
+    one.kind == other.kind
+        && one.identity == other.identity
+        && place(one) == place(other)
+        && one.command == other.command
+        && one.reason == other.reason
 }
 
 /// The lines of the queue, oldest first.

@@ -43,6 +43,8 @@ pause [NAME]     stop everyone, an identity or a target
 resume           let everything go on
 quit";
 
+const PROMPT: &str = "desk>";
+
 struct Plain<'a> {
     context: &'a Context,
     answers: &'a Answers,
@@ -75,7 +77,7 @@ pub async fn run(context: &Context, proven: Proven, answers: &Answers, word: Str
     context.ui.say("desk: requests come as lines; `help` tells what to type");
     loop {
         let line = {
-            let line = prompt::line("desk>", true);
+            let line = prompt::line(PROMPT, true);
             tokio::pin!(line);
             loop {
                 tokio::select! {
@@ -86,8 +88,9 @@ pub async fn run(context: &Context, proven: Proven, answers: &Answers, word: Str
                         Signalled::Suspend => stop_here()?,
                         Signalled::GoOn => {}
                     },
-                    event = events.next() => plain.event(event?),
+                    // Stands first: what comes is told below the prompt, and the prompt again.
                     line = &mut line => break line,
+                    event = events.next() => plain.event(event?),
                 }
             }
         };
@@ -138,15 +141,21 @@ impl Plain<'_> {
                 if request.created_at >= self.began {
                     ui.bell();
                 }
-                ui.say(&line(&request));
+                self.told(&line(&request));
                 self.waiting.push(request);
             }
             (false, Some(at)) => {
                 self.waiting.remove(at);
-                ui.say(&words::over(&request, by.as_deref()));
+                self.told(&words::over(&request, by.as_deref()));
             }
             _ => {}
         }
+    }
+
+    /// Below the prompt that stands there, and the prompt once more.
+    fn told(&self, line: &str) {
+        self.context.ui.say(&format!("\n{line}"));
+        prompt(PROMPT);
     }
 
     /// False: no more.

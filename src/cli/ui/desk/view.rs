@@ -302,14 +302,14 @@ fn bottom(desk: &Desk, columns: usize) -> String {
             typed("no, with a word: ".to_owned(), &visible(text, usize::MAX / 8))
         }
         Mode::Proving { checking: true, .. } => "checking …".to_owned(),
-        Mode::Proving { typed: text, .. } => {
+        Mode::Proving { wish, typed: text, .. } => {
             let what = match desk.guard.proof() {
                 Proof::Pin => "PIN",
                 Proof::Passphrase => "passphrase",
             };
-            let before =
-                if desk.word.is_empty() { String::new() } else { format!("{}; ", desk.word) };
-            typed(format!("{before}your {what}: "), &"*".repeat(text.chars().count()))
+            let about = wish.request().map(|id| format!(" for {}", word(id, 20)));
+            let prompt = format!("your {what}{}: ", about.unwrap_or_default());
+            typed(prompt, &"*".repeat(text.chars().count()))
         }
         Mode::Claiming(_) | Mode::Deciding { .. } => "a moment …".to_owned(),
         Mode::Pausing => "pause".to_owned(),
@@ -322,6 +322,10 @@ fn keys(desk: &Desk) -> [String; 2] {
     let two = |one: &str, other: &str| [one.to_owned(), other.to_owned()];
     match &desk.mode {
         Mode::Wording { .. } => two("Enter says no; the word may be empty", "Esc decides nothing"),
+        // The question has a line of its own, whatever there is to tell.
+        Mode::Proving { .. } if !desk.word.is_empty() => {
+            two(&desk.word, "Enter checks it; Esc decides nothing")
+        }
         Mode::Proving { .. } => two("Enter checks it", "Esc decides nothing"),
         Mode::Claiming(_) | Mode::Deciding { .. } => two("", ""),
         Mode::Pausing => two(

@@ -113,6 +113,8 @@ impl Before {
         self.write(GIVE_BACK);
         let _ =
             rustix::io::retry_on_intr(|| tcsetattr(&self.tty, OptionalActions::Now, &self.modes));
+        // Nor what came while this was done.
+        let _ = tcflush(&self.tty, QueueSelector::IFlush);
     }
 
     /// As much as the terminal takes: nobody is held up by one that takes nothing.

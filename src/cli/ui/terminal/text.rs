@@ -12,6 +12,15 @@ pub fn cut(text: &str, columns: usize) -> String {
     text.chars().filter(|char| !char.is_control()).take_while(fits).collect()
 }
 
+/// The same, with an ellipsis where there was more.
+pub fn clipped(text: &str, columns: usize) -> String {
+    match width(text) <= columns {
+        true => cut(text, columns),
+        false if columns == 0 => String::new(),
+        false => cut(text, columns - 1) + "\u{2026}",
+    }
+}
+
 /// How many columns it takes.
 pub fn width(text: &str) -> usize {
     text.chars().filter_map(UnicodeWidthChar::width).sum()
@@ -22,7 +31,7 @@ pub fn line(text: &str, right: &str, columns: usize) -> String {
     let (taken, wanted) = (width(text), width(right));
     let room = columns.saturating_sub(taken);
     if wanted == 0 || room < wanted + 2 {
-        let text = cut(text, columns);
+        let text = clipped(text, columns);
         let fill = columns.saturating_sub(width(&text));
         return text + &" ".repeat(fill);
     }
@@ -58,8 +67,8 @@ mod tests {
     fn the_right_end_gives_way_first() {
         assert_eq!(line("left", "help", 12), "left    help");
         assert_eq!(line("left", "help", 9), "left     ");
-        assert_eq!(line("東京 and more", "", 5), "東京 ");
-        assert_eq!(line("a東京", "", 4), "a東 ");
+        assert_eq!(line("東京 and more", "", 5), "東京…");
+        assert_eq!(line("a東京", "", 4), "a東…");
     }
 
     proptest! {

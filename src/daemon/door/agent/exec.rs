@@ -199,7 +199,7 @@ impl Caller {
         let exec = match self.parts.desk.action(&id, self.identity())? {
             Action::Exec(exec) => exec,
             Action::Input(input) => {
-                let typed = self.wait_for_input(number, &id, &input.session, over).await?;
+                let typed = self.wait_for_input(number, &id, &input, over).await?;
                 return Ok(self.outbox.answer(number, value(&typed)).await);
             }
             Action::Handoff(_) => {

@@ -65,6 +65,8 @@ impl Caller {
                 }
                 return Err(failure.about(&id));
             }
+            // The keyboard may have been given back just before, with this answered.
+            parts.settle_keyboards().await;
             Ok(id)
         };
         to_its_end(taking).await

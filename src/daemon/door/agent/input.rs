@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use regex::Regex;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     Caller,
@@ -24,7 +27,7 @@ use crate::{
         echo::{Seen, WaitFor},
         escape,
         id::Id,
-        keys, prompt,
+        keys,
         transcript::Want,
     },
     protocol::{
@@ -43,6 +46,13 @@ const SETTLE: Duration = Duration::from_millis(300);
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long is read at the very most.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// What a pattern is matched against at once, in bytes, …
+const SLICE: usize = 4 * 1024;
+/// … and for how long, before others have their turn.
+const TURN: Duration = Duration::from_millis(100);
+/// A pattern may take all of a processor: one at a time, and never where others are answered.
+static MATCHING: Semaphore = Semaphore::const_new(1);
 
 /// Until when to read on.
 struct Until {
@@ -71,9 +81,9 @@ impl Caller {
         session.collected();
         self.check_stopped(&session)?;
         let until = Until::read(&asked)?;
-        let text = asked.text.is_some();
-        check_prompt(&session, text)?;
         let bytes = read_input(&asked, &session)?;
+        let text = asked.text.is_some() || is_text(&bytes);
+        check_prompt(&session, text)?;
         let wait = asked.wait_ms.map(Duration::from_millis);
         let over = wait.map(|wait| Instant::now() + wait);
         self.logged_in(number, &session, Capability::Pty, asked.no_ask, over).await?;
@@ -107,9 +117,10 @@ impl Caller {
         &self,
         number: u32,
         id: &Id,
-        session: &Id,
+        input: &action::Input,
         over: Option<Instant>,
     ) -> Result<view::Typed, Failure> {
+        let action::Input { session, bytes } = input;
         let left = over.map(|over| over.saturating_duration_since(Instant::now()));
         let waiting = self.parts.desk.wait(self.identity(), id, left);
         let session = self.parts.sessions.to_use(session.as_str(), self.identity());
@@ -122,7 +133,8 @@ impl Caller {
         self.goes_on(&session, over).await.map_err(held)?;
         let logged_in = self.logged_in(number, &session, Capability::Pty, false, over);
         logged_in.await.map_err(held)?;
-        let permit = self.permit_input(id, &session, true)?;
+        let text = is_text(bytes);
+        let permit = self.permit_input(id, &session, text)?;
         let until = Until { pattern: None, settle: SETTLE, timeout: TIMEOUT };
         self.type_and_read(number, &session, permit, Some(id.clone()), &until).await
     }
@@ -155,13 +167,18 @@ impl Caller {
         }
         let stopped = read_on(session, &typing, until).await?;
         let Typing { pty, before, .. } = typing;
+        if pty.is_hidden() {
+            let text = "what the operator began in private still prints: it is kept from you until it \
+                        is quiet";
+            let _gone = self.outbox.json(number, &Message::Note { text: text.to_owned() }).await;
+        }
         let page = pty.page(before.from, Want::First(usize::MAX), |_| true);
         pty.has_read(before.line, page.cursor);
         Ok(view::Typed {
             output: reading::of_pty(session, page, !pty.has_ended()),
             matched: until.pattern.is_some().then_some(stopped == Stopped::Matched),
             timed_out: stopped == Stopped::TimedOut,
-            asks_for_secret: prompt::asks_for_secret(&pty.before_cursor()),
+            asks_for_secret: pty.asks_for_secret(),
         })
     }
 
@@ -173,6 +190,7 @@ impl Caller {
     ) -> Result<serde_json::Value, Failure> {
         let session = self.parts.sessions.to_use(word, self.identity())?;
         self.check_stopped(&session)?;
+        self.may_type_unasked(&session)?;
         let pty = terminal(&session)?.filter(|pty| !pty.has_ended()).ok_or_else(|| {
             let message = format!("{} has no terminal that runs", session.id);
             Failure::new(Code::OutputGone, message, format!("sgw show {}", session.id))
@@ -181,6 +199,24 @@ impl Caller {
         let name = name.to_owned();
         to_its_end(async move { pty.signal(&name).await }).await?;
         value(&self.parts.shown(&session))
+    }
+
+    /// A signal is judged as what is typed, and asks nobody: where typing asks, it is refused.
+    fn may_type_unasked(&self, session: &Session) -> Result<(), Failure> {
+        let none = action::Input { session: session.id.clone(), bytes: Vec::new() };
+        let (grant, place) = (session.grant(), session.place());
+        let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
+        match self.parts.desk.judge_input(&self.asker, &ground, none, true) {
+            Ok(_permit) => Ok(()),
+            Err(failure) if failure.code == Code::ApprovalRequired => Err(Failure::new(
+                Code::ApprovalRequired,
+                "what is typed there needs the operator's yes, and a signal asks for none",
+                format!("ask with a key: sgw input {} --key ctrl-c", session.id),
+            )
+            .about(&session.id)
+            .sent(false)),
+            Err(failure) => Err(failure.about(&session.id)),
+        }
     }
 }
 
@@ -200,12 +236,17 @@ impl Until {
     }
 }
 
+/// Whether it is more than control keys, like Enter or Ctrl-C.
+fn is_text(bytes: &[u8]) -> bool {
+    bytes.iter().any(|byte| !byte.is_ascii_control())
+}
+
 /// Where a password is asked for, no text is typed: what an agent knows is no secret, and what it
 /// does not know is the operator's to type.
 fn check_prompt(session: &Session, text: bool) -> Result<(), Failure> {
     let at_prompt = || {
         let pty = session.open_pty().filter(|pty| !pty.has_ended());
-        pty.is_some_and(|pty| prompt::asks_for_secret(&pty.before_cursor()))
+        pty.is_some_and(|pty| pty.asks_for_secret())
     };
     if text && at_prompt() {
         let hint = format!(
@@ -266,16 +307,32 @@ async fn read_on(session: &Session, typing: &Typing, until: &Until) -> Result<St
     let over = Instant::now() + until.timeout;
     let mut changes = pty.changes();
     let pattern = until.pattern.clone();
+    let awaited = pattern.is_some();
     let mut waited = pattern.map(|pattern| WaitFor::new(pattern, bytes, before.place));
+    let mut left = Vec::new();
     let mut seen = before.from;
     // When what stands there has stood for long enough, or it was quiet for so long.
     let mut enough = waited.is_none().then(|| Instant::now() + until.settle);
     loop {
         changes.borrow_and_update();
-        if let Some(waited) = &mut waited {
-            let (begin, new) = pty.raw(seen);
-            seen = begin + new.len() as u64;
-            enough = match waited.feed(&new) {
+        if let Some(mut matcher) = waited.take() {
+            if left.is_empty() {
+                let (begin, new) = pty.raw(seen);
+                seen = begin + new.len() as u64;
+                left = new;
+            }
+            let matching = tokio::select! {
+                biased;
+                () = session.keyboard.taken() => {
+                    return Err(keyboard::taken(&session.id).sent(true));
+                }
+                () = sleep_until(over) => return Ok(Stopped::TimedOut),
+                matching = match_some(matcher, left) => matching,
+            };
+            let Some(matched) = matching else { return Ok(Stopped::TimedOut) };
+            (matcher, left) = (matched.waited, matched.left);
+            waited = Some(matcher);
+            enough = match matched.seen {
                 Seen::Yes => return Ok(Stopped::Matched),
                 Seen::No => None,
                 Seen::Stands(long) => {
@@ -283,6 +340,10 @@ async fn read_on(session: &Session, typing: &Typing, until: &Until) -> Result<St
                     Some(enough.map_or(stood, |enough| enough.min(stood)))
                 }
             };
+            if !left.is_empty() {
+                enough = None;
+                continue;
+            }
         }
         let next = enough.map_or(over, |enough| enough.min(over));
         // What comes is looked at first: it may be why there is not enough yet. However much comes, the
@@ -297,17 +358,46 @@ async fn read_on(session: &Session, typing: &Typing, until: &Until) -> Result<St
                 if changed.is_err() {
                     return Ok(Stopped::Ended);
                 }
-                if waited.is_none() {
+                if !awaited {
                     enough = Some(Instant::now() + until.settle);
                 }
             }
             () = sleep_until(next) => {
-                return Ok(match (enough.is_some_and(|enough| enough <= over), &waited) {
+                return Ok(match (enough.is_some_and(|enough| enough <= over), awaited) {
                     (false, _) => Stopped::TimedOut,
-                    (true, Some(_)) => Stopped::Matched,
-                    (true, None) => Stopped::Quiet,
+                    (true, true) => Stopped::Matched,
+                    (true, false) => Stopped::Quiet,
                 });
             }
         }
     }
+}
+
+/// What came of matching for a while.
+struct Matched {
+    waited: WaitFor,
+    seen: Seen,
+    /// What was not looked at yet.
+    left: Vec<u8>,
+}
+
+/// Matches on a thread of its own, for one turn. None where that thread failed.
+async fn match_some(mut waited: WaitFor, mut new: Vec<u8>) -> Option<Matched> {
+    let turn = MATCHING.acquire().await;
+    let matching = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        let over = Instant::now() + TURN;
+        let mut at = 0;
+        let mut seen;
+        loop {
+            let end = new.len().min(at + SLICE);
+            seen = waited.feed(&new[at..end]);
+            at = end;
+            if at == new.len() || seen == Seen::Yes || Instant::now() >= over {
+                break;
+            }
+        }
+        Matched { waited, seen, left: new.split_off(at) }
+    });
+    matching.await.ok()
 }

@@ -7,7 +7,7 @@ use crate::{
     daemon::{
         door::link::{Gone, to_its_end, value},
         reading,
-        session::{Session, pty::Pty},
+        session::{Session, keyboard, pty::Pty},
     },
     domain::{
         authorize::Denied,
@@ -25,8 +25,10 @@ impl Caller {
     pub(super) fn status(&self) -> view::Status {
         let sessions = self.sessions().sessions;
         let requests = self.requests().requests;
+        let paused = self.parts.desk.pauses.check::<&str>(self.identity(), &[]).is_err();
         let hint = match (requests.first(), sessions.first()) {
             (Some(request), _) => format!("sgw wait {}", request.id),
+            (None, Some(session)) if paused || session.paused => format!("sgw wait {}", session.id),
             (None, Some(session)) => format!("sgw exec {} -- COMMAND", session.id),
             (None, None) => "sgw request [USER@]HOST --reason 'what and why'".to_owned(),
         };
@@ -36,7 +38,7 @@ impl Caller {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             sessions,
             requests,
-            paused: self.parts.desk.pauses.check::<&str>(self.identity(), &[]).is_err(),
+            paused,
             hint,
         }
     }
@@ -102,8 +104,13 @@ impl Caller {
         number: u32,
         asked: &agent::Output,
     ) -> Result<view::Output, Failure> {
-        let (_, exec) = self.parts.sessions.exec(&asked.id, Some(self.identity()))?;
-        reading::read_exec(&exec, asked, &self.outbox, number).await
+        let (session, exec) = self.parts.sessions.exec(&asked.id, Some(self.identity()))?;
+        // What runs meanwhile may print what the operator does.
+        tokio::select! {
+            biased;
+            () = session.keyboard.private() => Err(keyboard::taken(&session.id)),
+            page = reading::read_exec(&exec, asked, &self.outbox, number) => page,
+        }
     }
 
     async fn output_of_session(

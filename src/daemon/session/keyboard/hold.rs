@@ -41,21 +41,27 @@ impl Keyboard {
     /// # Errors
     /// A write did not stop in time. The keyboard is taken all the same.
     pub async fn take(&self) -> Result<(), Failure> {
-        {
-            let mut state = self.lock();
-            if state.hold.is_none() {
-                state.hold = Some(Hold {
-                    since: Instant::now(),
-                    private: false,
-                    was_private: false,
-                    came: false,
-                    seat: None,
-                });
-                state.word = None;
-                self.control.send_replace(Control::Operator { private: false });
-            }
-        }
+        self.hold(false);
         self.idle().await
+    }
+
+    /// The same for the operator, who has come for it: also where a write does not stop in time, only
+    /// they give it back.
+    pub async fn take_in_person(&self) -> Result<(), Failure> {
+        self.hold(true);
+        self.idle().await
+    }
+
+    fn hold(&self, came: bool) {
+        let mut state = self.lock();
+        if let Some(hold) = &mut state.hold {
+            hold.came |= came;
+            return;
+        }
+        let (since, seat) = (Instant::now(), None);
+        state.hold = Some(Hold { since, private: false, was_private: false, came, seat });
+        state.word = None;
+        self.control.send_replace(Control::Operator { private: false });
     }
 
     /// The operator sits down at a keyboard that is theirs; one at a time.

@@ -120,3 +120,17 @@ async fn what_was_private_is_remembered_until_it_is_given_back() {
     keyboard.take().await.unwrap();
     assert!(!keyboard.held().unwrap().was_private);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_who_came_keeps_it_though_a_write_goes_on() {
+    let keyboard = Keyboard::default();
+    let turn = keyboard.turn(&session()).unwrap();
+    assert!(keyboard.take_in_person().await.is_err(), "the write has not stopped");
+    assert!(!keyboard.control().is_agents() && !keyboard.only_handed_over());
+    drop(turn);
+    keyboard.give_back(None);
+    keyboard.take().await.unwrap();
+    assert!(keyboard.only_handed_over());
+    keyboard.take_in_person().await.unwrap();
+    assert!(!keyboard.only_handed_over());
+}

@@ -1,10 +1,13 @@
 //! Reads a terminal's channel, always, so that what the server sends is never in anybody's way, and
 //! brings the terminal to its end.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use futures::FutureExt;
-use tokio::{sync::watch, task::yield_now};
+use tokio::{
+    sync::watch,
+    task::yield_now,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{Pty, answers::Answers};
@@ -13,8 +16,16 @@ use crate::{
     protocol::error::{Code, Failure},
 };
 
-/// What is taken at once of what came while the operator was private.
-const LEFT: usize = 256;
+/// What was begun in private has come to its end when the terminal was silent for so long …
+const QUIET: Duration = Duration::from_millis(300);
+/// … or, if it goes on, after this.
+const GOES_ON: Duration = Duration::from_secs(60);
+
+/// The operator is not private any more, but what they began then may go on.
+struct Opening {
+    quiet: Instant,
+    over: Instant,
+}
 
 pub struct Actor {
     pub pty: Arc<Pty>,
@@ -25,16 +36,45 @@ pub struct Actor {
     pub drawn: watch::Sender<u64>,
 }
 
+impl Opening {
+    fn begin() -> Self {
+        let now = Instant::now();
+        Self { quiet: now + QUIET, over: now + GOES_ON }
+    }
+
+    /// Something came.
+    fn goes_on(&mut self) {
+        self.quiet = (Instant::now() + QUIET).min(self.over);
+    }
+}
+
 impl Actor {
     /// Runs to the end.
     pub async fn run(mut self) {
         let answers = Answers::start(self.pty.clone());
         let mut control = self.pty.keyboard.changes();
         let mut exit_code = None;
+        let mut opening: Option<Opening> = None;
         let stopped = loop {
+            let quiet = opening.as_ref().map(|opening| opening.quiet);
+            let over = opening.as_ref().is_some_and(|opening| opening.over <= Instant::now());
+            if over {
+                self.reveal();
+                opening = None;
+            }
             tokio::select! {
+                // What has come already is no silence.
+                biased;
+                () = self.pty.stop.cancelled() => break true,
+                () = self.lease.cancelled() => break true,
+                _ = control.changed() => opening = self.follow_control(),
                 event = self.reader.next() => match event {
-                    Event::Stdout(bytes) | Event::Stderr(bytes) => self.take(&bytes, &answers).await,
+                    Event::Stdout(bytes) | Event::Stderr(bytes) => {
+                        self.take(&bytes, &answers).await;
+                        if let Some(opening) = &mut opening {
+                            opening.goes_on();
+                        }
+                    }
                     Event::ExitStatus(status) => exit_code = Some(status),
                     Event::ExitSignal { .. } => {}
                     Event::Refused => {
@@ -47,9 +87,10 @@ impl Actor {
                     }
                     Event::Closed => break false,
                 },
-                _ = control.changed() => self.follow_control(&answers).await,
-                () = self.pty.stop.cancelled() => break true,
-                () = self.lease.cancelled() => break true,
+                () = sleep_until(quiet.unwrap_or_else(Instant::now)), if opening.is_some() => {
+                    self.reveal();
+                    opening = None;
+                }
             }
         };
         let Self { pty, reader, changes, drawn, .. } = self;
@@ -95,28 +136,26 @@ impl Actor {
         }
     }
 
-    async fn follow_control(&mut self, answers: &Answers) {
+    /// What is private is hidden at once, and opened when what was begun meanwhile is quiet: the agent
+    /// may have the keyboard before.
+    fn follow_control(&self) -> Option<Opening> {
+        let mut model = self.pty.model();
         if self.pty.keyboard.control().is_private() {
-            self.pty.model().hide();
-            return;
+            model.hide();
+            return None;
         }
-        if !self.pty.model().is_private() {
-            return;
-        }
-        // What has come already came while it was private.
-        for _ in 0..LEFT {
-            match self.reader.next().now_or_never() {
-                Some(Event::Stdout(bytes) | Event::Stderr(bytes)) => {
-                    self.take(&bytes, answers).await;
-                }
-                // The last event is repeated.
-                _ => break,
+        model.is_private().then(Opening::begin)
+    }
+
+    fn reveal(&self) {
+        {
+            let mut model = self.pty.model();
+            if self.pty.keyboard.control().is_private() {
+                return;
             }
+            model.reveal();
         }
-        if !self.pty.keyboard.control().is_private() {
-            self.pty.model().reveal();
-            self.drawn.send_modify(|count| *count += 1);
-        }
+        self.drawn.send_modify(|count| *count += 1);
     }
 
     fn failed(&self, why: Failure) {

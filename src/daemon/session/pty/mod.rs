@@ -8,7 +8,10 @@ mod open;
 mod screen;
 mod sieve;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::{Mutex as Turn, watch};
 use tokio_util::sync::CancellationToken;
@@ -25,8 +28,9 @@ use crate::{
     domain::{
         bytes::Bytes,
         id::Id,
+        prompt,
         terminal::Size,
-        transcript::{Page, Want},
+        transcript::{Page, Transcript, Want},
     },
     protocol::{
         error::{Code, Failure},
@@ -36,6 +40,8 @@ use crate::{
 
 /// Before each piece of this size, in bytes, the agent is asked whether it still has the keyboard.
 const PIECE: usize = 256;
+/// So long the agent's keys wait for what was begun in private to come to its end.
+const OPENS: Duration = Duration::from_secs(5);
 
 /// A terminal, open or ended. Shared by its actor and whoever types, reads or looks.
 pub struct Pty {
@@ -95,6 +101,8 @@ impl Pty {
     /// ended.
     async fn type_as_agent(&self, bytes: &[u8]) -> Result<Before, Failure> {
         let _turn = self.turn.lock().await;
+        let opens = self.keyboard.write(&self.session, self.opens()).await;
+        opens.map_err(|taken| taken.sent(false))?;
         let before = self.model().before();
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -179,9 +187,26 @@ impl Pty {
         self.model().live().shown()
     }
 
-    /// What stands before the cursor in its line, as far as everyone may see it.
-    pub fn before_cursor(&self) -> String {
-        self.model().open().before_cursor()
+    /// Whether what stands before the cursor seems to ask for a secret: a guess. While the operator is
+    /// private, of what was shown before.
+    pub fn asks_for_secret(&self) -> bool {
+        let private = self.keyboard.control().is_private();
+        let model = self.model();
+        let screen = if private { model.open() } else { model.live() };
+        prompt::asks_for_secret(&screen.before_cursor())
+    }
+
+    /// Whether what comes is kept from everyone but the operator. It is for a while after they were
+    /// private: what they began then has to come to its end.
+    pub fn is_hidden(&self) -> bool {
+        self.model().is_private()
+    }
+
+    /// Comes when what was begun in private is quiet, or after [`OPENS`].
+    async fn opens(&self) {
+        let mut drawn = self.drawn();
+        let opens = async { while self.is_hidden() && drawn.changed().await.is_ok() {} };
+        let _late = tokio::time::timeout(OPENS, opens).await;
     }
 
     /// Whether programs want cursor keys in the application's form.
@@ -208,6 +233,11 @@ impl Pty {
     /// Lines from `since` on.
     pub fn page(&self, since: u64, want: Want, keep: impl Fn(&str) -> bool) -> Page {
         self.model().transcript.read(since, want, keep)
+    }
+
+    /// What is kept, to be searched while the terminal goes on.
+    pub fn transcript(&self) -> Transcript {
+        self.model().transcript.clone()
     }
 
     /// The bytes from `since` on that are kept, and where they begin.

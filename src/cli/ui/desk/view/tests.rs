@@ -25,7 +25,7 @@ fn screen(desk: &Desk, now: Now, (columns, rows): (u16, u16)) -> String {
 /// A busy desk, with this request marked.
 fn busy(request: crate::protocol::view::Request) -> Desk {
     let mut desk = showing(request);
-    let others = [command("r-8uv", "apt-get upgrade -y"), command("r-8uw", "reboot")];
+    let others = [command("r-8uv", "apt-get upgrade -y"), command("r-8uw", "apt-get upgrade -y")];
     for other in others {
         desk.event(came(Request { target: "root@db1".into(), ..other }), at(60_000));
     }
@@ -83,6 +83,18 @@ fn a_no_with_a_word_and_a_pin_look_as_documented() {
     let shown = screen(&desk, at(125_000), SIZE);
     is_documented("The PIN", &shown);
     assert!(!shown.contains('7') || !shown.contains("PIN: 7"), "{shown}");
+    desk.word = "what was told before ".repeat(20);
+    let shown = screen(&desk, at(125_000), SIZE);
+    assert!(shown.contains("\nyour PIN for r-9mq: *_\nwhat was told"), "{shown}");
+}
+
+#[test]
+fn requests_that_differ_in_their_words_have_a_line_each() {
+    let mut desk = showing(command("r-9mq", "id"));
+    desk.event(came(command("r-9mr", "reboot")), at(0));
+    desk.event(came(command("r-9ms", "id")), at(0));
+    let shown = screen(&desk, at(125_000), SIZE);
+    assert!(shown.contains("1 of 2  id") && shown.contains("reboot"), "{shown}");
 }
 
 #[test]

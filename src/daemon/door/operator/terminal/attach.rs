@@ -19,7 +19,7 @@ use crate::{
         },
         session::{Session, keyboard::Seat, pty::Pty},
     },
-    domain::{prompt, terminal::Size},
+    domain::terminal::Size,
     protocol::{
         agent::Message,
         error::{Code, Failure},
@@ -103,8 +103,17 @@ impl Operator {
         loop {
             match keys.next().await {
                 Key::Typed(typed) => {
-                    // A terminal that has ended is told by its end.
-                    if let Err(failure) = type_out(pty.clone(), session, typed).await
+                    // What is typed where a password is asked for is kept nowhere, whoever has said
+                    // so. A terminal that has ended is told by its end.
+                    let set = match pty.asks_for_secret() {
+                        true => self.parts.sessions.set_private(session, true).await,
+                        false => Ok(()),
+                    };
+                    let done = match set {
+                        Ok(()) => type_out(pty.clone(), session, typed).await,
+                        Err(failure) => Err(failure),
+                    };
+                    if let Err(failure) = done
                         && failure.code != Code::SessionLost
                     {
                         let text = format!("nothing was typed: {}", failure.message);
@@ -204,7 +213,7 @@ async fn sit_down(
     };
     let fresh = Fresh(how.fresh.then(|| pty.clone()));
     // Echo can't be seen from here: a guess.
-    let secret = || prompt::asks_for_secret(&pty.before_cursor());
+    let secret = || pty.asks_for_secret();
     let private = how.private.unwrap_or_else(|| {
         how.fresh || handed_over || session.keyboard.control().is_private() || secret()
     });
