@@ -121,7 +121,7 @@ async fn what_was_private_is_remembered_until_it_is_given_back() {
     assert!(!keyboard.held().unwrap().was_private);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn an_operator_who_came_keeps_it_though_a_write_goes_on() {
     let keyboard = Keyboard::default();
     let turn = keyboard.turn(&session()).unwrap();
