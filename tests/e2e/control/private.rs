@@ -60,7 +60,7 @@ fn what_the_operator_sits_at_is_ended_with_proof_alone() {
     // What nobody sits at is ended without.
     assert!(wire.send(JSON, 2, close.as_bytes()));
     assert_eq!(code(&wire.receive().unwrap().2), "");
-    sgw.agent(["exec", &s, "--", "true"]).fails(77, "session.unknown");
+    sgw.agent(["exec", &s, "--", "true"]).fails(125, "session.unknown");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn what_was_begun_in_private_is_not_shown_when_it_goes_on() {
     seat.says(&json!({"type": "return", "session": s, "message": null}));
     // What is typed next waits until it is quiet; every answer is searched for the canary.
     let typed = sgw.agent(["input", &s, "echo af''ter", "--wait-for", "(?m)^after"]);
-    typed.ok().says("after");
+    assert!(typed.ok().stdout().contains("after"));
     let raw = sgw.agent(["output", &s, "--raw"]).ok().stdout();
     assert!(raw.contains("before") && raw.contains("after") && !raw.contains(canary), "{raw}");
 }
@@ -123,7 +123,7 @@ fn what_runs_beside_a_private_operator_is_read_afterwards() {
     sgw.agent(["output", &x]).fails(75, "control.operator");
     follows.ends().fails(75, "control.operator");
     seat.says(&json!({"type": "return", "session": s, "message": null}));
-    sgw.agent(["output", &x]).ok().says("one");
+    assert!(sgw.agent(["output", &x]).ok().stdout().contains("one"));
     fs::write(go, "").unwrap();
     drop(runs);
 }

@@ -69,7 +69,7 @@ fn echo_is_told_from_answers(shell: &str, prompt: &'static str, second: &str) {
     me.answers("sleep 0.4; echo o\"n\"e\nsleep 0.4; echo t\"w\"o", "t\"?w\"?o", "two");
     me.comes_back(&format!("echo thr\"e\"e\n{second}echo fo\"u\"r"), "four");
     me.answers("printf 'no new'line; sleep 0.4", "no new", "no newline");
-    me.asks("", prompt);
+    me.asks("echo ba\"c\"k", "back$");
     // Text that waits for its Enter.
     let typed = me.me.input(&["xyzzy", "--no-enter", "--wait-for", "xyzzy", "--timeout", "1s"]);
     typed.fails(124, "input.timeout");
