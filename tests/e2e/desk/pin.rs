@@ -30,7 +30,7 @@ fn under_a_multiplexer_a_yes_takes_the_pin() {
     let request = me.asks("once");
     let mut desk = under_tmux(&me);
     desk.wait_for(&format!("(?s)> {request}.*runs"));
-    decides(&mut desk, "r", "your PIN: _");
+    decides(&mut desk, "r", "your PIN for r-[a-z0-9]+: _");
     desk.send("1111\r");
     desk.wait_for("that is not the PIN");
     assert_eq!((me.waiting(), failures(&me)), (1, 1));
@@ -52,7 +52,7 @@ fn after_three_wrong_pins_the_passphrase_is_asked_for() {
     let request = me.asks("once");
     let mut desk = under_tmux(&me);
     desk.wait_for(&format!("(?s)> {request}.*runs"));
-    decides(&mut desk, "r", "your PIN: _");
+    decides(&mut desk, "r", "your PIN for r-[a-z0-9]+: _");
     for count in 1..=3 {
         desk.send("1111\r");
         crate::support::eventually("it is on record", || failures(&me) == count);
@@ -68,7 +68,7 @@ fn after_three_wrong_pins_the_passphrase_is_asked_for() {
     // A new proof has three new tries.
     let request = me.asks("twice");
     desk.wait_for(&format!("(?s)> {request}.*runs"));
-    decides(&mut desk, "r", "your PIN: _");
+    decides(&mut desk, "r", "your PIN for r-[a-z0-9]+: _");
     desk.send("7314\r");
     desk.wait_for(&format!("{request} approved"));
 }

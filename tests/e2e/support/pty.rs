@@ -175,6 +175,16 @@ impl Pty {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                // What it wrote last is read in a moment: as long as there is more, there is more.
+                let mut written = self.raw().len();
+                loop {
+                    thread::sleep(Duration::from_millis(200));
+                    let now = self.raw().len();
+                    if now == written {
+                        break;
+                    }
+                    written = now;
+                }
                 return status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
             }
             assert!(start.elapsed() < PATIENCE, "never ended\n--- screen\n{}", self.screen());

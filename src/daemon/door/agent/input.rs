@@ -48,7 +48,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// What a pattern is matched against at once, in bytes, …
-const SLICE: usize = 4 * 1024;
+const SLICE: usize = 64 * 1024;
 /// … and for how long, before others have their turn.
 const TURN: Duration = Duration::from_millis(100);
 /// A pattern may take all of a processor: one at a time, and never where others are answered.
