@@ -56,12 +56,12 @@ fn after_three_wrong_pins_the_passphrase_is_asked_for() {
     for count in 1..=3 {
         desk.send("1111\r");
         crate::support::eventually("it is on record", || failures(&me) == count);
-        desk.wait_for("that is not the PIN.*your (PIN|passphrase): _");
+        desk.wait_for("(?s)your (PIN|passphrase) for r-[a-z0-9]+: _.*that is not the PIN");
     }
     // The PIN helps no more.
-    desk.wait_for("your passphrase: _");
+    desk.wait_for("your passphrase for r-[a-z0-9]+: _");
     desk.send("7314\r");
-    desk.wait_for("passphrase.*your passphrase: _");
+    desk.wait_for("(?s)your passphrase for .*: _.*wrong passphrase");
     assert_eq!(me.waiting(), 1);
     desk.send(&format!("{PASSPHRASE}\r"));
     desk.wait_for(&format!("{request} approved"));
@@ -79,7 +79,7 @@ fn without_a_pin_the_passphrase_is_asked_for() {
     let request = me.asks("once");
     let mut desk = under_tmux(&me);
     desk.wait_for(&format!("(?s)> {request}.*runs"));
-    decides(&mut desk, "r", "your passphrase: _");
+    decides(&mut desk, "r", "your passphrase for r-[a-z0-9]+: _");
     desk.send(&format!("{PASSPHRASE}\r"));
     desk.wait_for(&format!("{request} approved"));
 }
