@@ -43,7 +43,9 @@ pub async fn all(
         if !on {
             return Ok(page);
         }
-        let next = connection.call(&agent::Request::Output(asked.clone())).await?;
+        let next: view::Output = connection.call(&agent::Request::Output(asked.clone())).await?;
+        // A page that leads nowhere is the last.
+        let next = view::Output { more: next.more && next.cursor > page.cursor, ..next };
         joined = Some(std::mem::replace(&mut page, next));
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     cli::{
         Context, Outcome, Run,
         context::{Asking, Patience, millis, session_or_default},
-        follow, pages,
+        follow,
         ui::exit::{self, Exit, Owner},
         values,
     },
@@ -84,7 +84,8 @@ impl Run for Input {
         Ok(context.block_on(async {
             let mut connection = context.agent().await?;
             let typed = ask(context, &mut connection, &request).await?;
-            show_all(context, connection, typed).await
+            connection.close().await;
+            Ok(show(context, &typed))
         })?)
     }
 }
@@ -146,24 +147,6 @@ async fn ask(
     }
 }
 
-/// What came, however much, and the status.
-async fn show_all(
-    context: &Context,
-    mut connection: Connection,
-    mut typed: view::Typed,
-) -> Result<Exit, Error> {
-    let asked = further(&typed.output.id);
-    let first = typed.output;
-    typed.output = if context.ui.json {
-        pages::all(&mut connection, asked, first, None).await?
-    } else {
-        let mut show = |page: &view::Output| lines(context, page);
-        pages::all(&mut connection, asked, first, Some(&mut show)).await?
-    };
-    connection.close().await;
-    Ok(end(context, &typed))
-}
-
 /// As much of what came as one answer holds, and the status.
 pub fn show(context: &Context, typed: &view::Typed) -> Exit {
     if !context.ui.json {
@@ -201,21 +184,6 @@ fn end(context: &Context, typed: &view::Typed) -> Exit {
     match over {
         true => exit::of(Code::InputTimeout.class(), Owner::Sgw),
         false => Exit::DONE,
-    }
-}
-
-/// What did not fit into the answer.
-fn further(session: &str) -> agent::Output {
-    agent::Output {
-        id: session.to_owned(),
-        since: None,
-        new: true,
-        limit: None,
-        tail: None,
-        grep: None,
-        raw: false,
-        screen: false,
-        follow: false,
     }
 }
 

