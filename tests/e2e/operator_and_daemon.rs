@@ -72,8 +72,8 @@ fn init_on_a_terminal_offers_six_words() {
     terminal.send("six other words than those above\r");
     terminal.wait_for("(?s)not the words.*Type them once");
     terminal.send(&format!("{words}\r"));
-    terminal.wait_for("Set a PIN");
-    terminal.send("n\r");
+    terminal.wait_for(r"Set a PIN\?");
+    terminal.send("n");
     let (code, screen) = terminal.ends();
     assert_eq!(code, 0, "{screen}");
     assert_eq!(screen.matches(&words).count(), 1, "what was typed was echoed\n{screen}");
@@ -93,7 +93,13 @@ fn init_on_a_terminal_asks_twice_for_a_passphrase_of_ones_own() {
     terminal.wait_for("Once more");
     terminal.send(&format!("{}\r", crate::support::PASSPHRASE));
     terminal.wait_for("Set a PIN");
-    terminal.send("n\r");
+    terminal.send("y");
+    terminal.wait_for("PIN: ?$");
+    terminal.send("1234\r");
+    terminal.wait_for("(?s)counted up or down.*PIN: ?$");
+    terminal.send("7314\r");
+    terminal.wait_for("(?s)PIN:.*Once more: ?$");
+    terminal.send("7314\r");
     let (code, screen) = terminal.ends();
     assert_eq!(code, 0, "{screen}");
     assert!(!screen.contains(crate::support::PASSPHRASE), "the passphrase was echoed\n{screen}");

@@ -8,12 +8,21 @@ use crate::support::{PASSPHRASE, Pty, Sgw, signal};
 /// The alternate screen was left, the cursor is there, and lines are lines again.
 #[track_caller]
 fn is_put_back(desk: &Pty) {
-    let raw = desk.raw();
-    let last = |bytes: &[u8]| raw.windows(bytes.len()).rposition(|window| window == bytes);
-    assert!(last(b"\x1b[?1049l") > last(b"\x1b[?1049h"), "the alternate screen is still on");
-    assert!(last(b"\x1b[?25h") > last(b"\x1b[?25l"), "the cursor is still hidden");
-    assert!(last(b"\x1b[?2004l") > last(b"\x1b[?2004h"), "pastes are still marked");
-    assert!(desk.is_cooked(), "the terminal is still raw");
+    let last_of =
+        |raw: &[u8], bytes: &[u8]| raw.windows(bytes.len()).rposition(|window| window == bytes);
+    // Its last bytes may be on their way when it has ended already.
+    for (what, on, off) in [
+        ("the alternate screen is left", &b"\x1b[?1049h"[..], &b"\x1b[?1049l"[..]),
+        ("the cursor shows", b"\x1b[?25l", b"\x1b[?25h"),
+        ("pastes are marked no more", b"\x1b[?2004h", b"\x1b[?2004l"),
+    ] {
+        let is_off = || {
+            let raw = desk.raw();
+            last_of(&raw, off) > last_of(&raw, on)
+        };
+        crate::support::eventually(what, is_off);
+    }
+    crate::support::eventually("lines are lines again", || desk.is_cooked());
 }
 
 #[test]
@@ -48,7 +57,7 @@ fn the_daemons_end_is_told_with_its_status() {
     sgw.lock();
     assert_eq!(desk.waits_for_end(), 69);
     is_put_back(&desk);
-    assert!(desk.screen().contains("daemon.unreachable"), "{}", desk.screen());
+    desk.wait_for("daemon.unreachable");
 }
 
 #[test]
