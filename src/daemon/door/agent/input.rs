@@ -314,7 +314,9 @@ async fn read_on(session: &Session, typing: &Typing, until: &Until) -> Result<St
     // When what stands there has stood for long enough, or it was quiet for so long.
     let mut enough = waited.is_none().then(|| Instant::now() + until.settle);
     loop {
-        changes.borrow_and_update();
+        if left.is_empty() {
+            changes.borrow_and_update();
+        }
         if let Some(mut matcher) = waited.take() {
             if left.is_empty() {
                 let (begin, new) = pty.raw(seen);
