@@ -71,6 +71,7 @@ impl Caller {
         let session = self.parts.sessions.to_use(&asked.session, self.identity())?;
         session.collected();
         self.check_stopped(&session)?;
+        self.tell_news(number, &session).await;
         let until = read_until(&asked)?;
         let bytes = read_input(&asked, &session)?;
         let text = asked.text.is_some() || is_text(&bytes);

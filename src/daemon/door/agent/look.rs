@@ -28,7 +28,11 @@ impl Caller {
         let paused = self.parts.desk.pauses.check::<&str>(self.identity(), &[]).is_err();
         let hint = match (requests.first(), sessions.first()) {
             (Some(request), _) => format!("sgw wait {}", request.id),
-            (None, Some(session)) if paused || session.paused => format!("sgw wait {}", session.id),
+            (None, Some(session))
+                if paused || session.paused || session.control == view::Control::Operator =>
+            {
+                format!("sgw wait {}", session.id)
+            }
             (None, Some(session)) => format!("sgw exec {} -- COMMAND", session.id),
             (None, None) => "sgw request [USER@]HOST --reason 'what and why'".to_owned(),
         };
