@@ -9,6 +9,6 @@ mod socket;
 
 pub use self::{
     agent::exec_shown,
-    link::Outbox,
+    link::{Outbox, Room},
     socket::{Listeners, accept},
 };

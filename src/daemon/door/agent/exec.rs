@@ -200,8 +200,8 @@ impl Caller {
         let exec = match self.parts.desk.action(&id, self.identity())? {
             Action::Exec(exec) => exec,
             Action::Input(input) => {
-                let typed = self.wait_for_input(number, &id, &input, over).await?;
-                return Ok(self.outbox.answer(number, value(&typed)).await);
+                let (typed, room) = self.wait_for_input(number, &id, &input, over).await?;
+                return Ok(self.outbox.answer_in(room, number, value(&typed)).await);
             }
             Action::Handoff(_) => {
                 let returned = self.handed_back(&id, limit).await?;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::Caller;
 use crate::{
     daemon::{
-        door::link::{Gone, to_its_end, value},
+        door::link::{Gone, Room, to_its_end, value},
         reading,
         session::{Session, keyboard, pty::Pty},
     },
@@ -100,14 +100,17 @@ impl Caller {
             Some(Kind::Exec) => self.output_of_exec(number, &asked).await,
             _ => self.output_of_session(number, &asked).await,
         };
-        self.outbox.answer(number, answer.and_then(|page| value(&page))).await
+        match answer {
+            Ok((page, room)) => self.outbox.answer_in(room, number, value(&page)).await,
+            Err(failure) => self.outbox.answer(number, Err(failure)).await,
+        }
     }
 
     async fn output_of_exec(
         &self,
         number: u32,
         asked: &agent::Output,
-    ) -> Result<view::Output, Failure> {
+    ) -> Result<(view::Output, Room), Failure> {
         let (session, exec) = self.parts.sessions.exec(&asked.id, Some(self.identity()))?;
         // What runs meanwhile may print what the operator does.
         tokio::select! {
@@ -121,7 +124,7 @@ impl Caller {
         &self,
         number: u32,
         asked: &agent::Output,
-    ) -> Result<view::Output, Failure> {
+    ) -> Result<(view::Output, Room), Failure> {
         let session = self.parts.sessions.to_see(&asked.id, Some(self.identity()))?;
         let pty = terminal(&session)?.ok_or_else(|| {
             let message = format!("nothing was typed into {} yet: it has no terminal", session.id);
