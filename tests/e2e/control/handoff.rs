@@ -243,7 +243,7 @@ fn what_ended_while_the_operator_had_the_keyboard_is_had_afterwards() {
     // It waits for the keyboard, however short the command was.
     let waits = sgw.start(["wait", &x, "--wait", "1m"]);
     // The operator closes the session under their hands: its results stay its owner's.
-    let closed = seat.says(&json!({"type": "close", "id": s}));
+    let closed = seat.says(&serde_json::json!({"type": "close", "id": s}));
     assert_eq!(closed["type"], "done", "{closed}");
     drop(seat);
     let outcome = waits.ends().exits(3);
