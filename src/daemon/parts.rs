@@ -1,6 +1,11 @@
 //! The parts list: what the doors are handed, and what both doors answer alike.
 
 mod keyboard;
+mod open;
+mod reach;
+
+pub use open::{Opening, Way};
+pub use reach::{Lent, Reached};
 
 use std::sync::Arc;
 

@@ -47,6 +47,10 @@ pub enum Kind {
     HostkeyPinned,
     HostkeyRefused,
     SettingsChanged,
+    /// A named target was added, changed or removed.
+    TargetChanged,
+    /// A named secret was added, replaced or removed.
+    SecretChanged,
     /// Records are missing or changed before this one; written when that was found.
     ChainBroken,
     /// The end of a record that a crash left was cut off.
@@ -84,6 +88,8 @@ impl Kind {
             Kind::HostkeyPinned => "hostkey.pinned",
             Kind::HostkeyRefused => "hostkey.refused",
             Kind::SettingsChanged => "settings.changed",
+            Kind::TargetChanged => "target.changed",
+            Kind::SecretChanged => "secret.changed",
             Kind::ChainBroken => "chain.broken",
             Kind::ChainTorn => "chain.torn",
         }
@@ -99,6 +105,8 @@ impl Kind {
                 | Kind::LoginApproved
                 | Kind::HostkeyPinned
                 | Kind::SettingsChanged
+                | Kind::TargetChanged
+                | Kind::SecretChanged
                 | Kind::ChainBroken
                 | Kind::ChainTorn
         )

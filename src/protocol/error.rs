@@ -99,6 +99,8 @@ codes! {
     TargetWay = "target.way" is Failed,
     /// Others are reached through it.
     TargetUsed = "target.used" is Failed,
+    /// What logs in there can't be kept or used.
+    TargetCredential = "target.credential" is Failed,
     /// Its credential is borrowed or asked for: the operator has to be there.
     TargetBorrowed = "target.borrowed" is No,
     /// Its password is bound to other host keys than the machine shows.

@@ -7,8 +7,10 @@ mod login;
 mod pause;
 mod pin;
 mod records;
+mod secret;
 mod settings;
 mod subscribe;
+mod target;
 mod terminal;
 mod way;
 
@@ -243,6 +245,7 @@ impl Operator {
             Request::Question { id } => parts
                 .desk
                 .question(&id, |id| parts.session_shown(id))
+                .and_then(|question| self.with_its_way(question))
                 .and_then(|question| value(&question)),
             Request::Sessions {} => value(&parts.sessions_shown(None)),
             Request::Show { id } => parts.thing(&id, None).and_then(|thing| value(&thing)),
@@ -299,6 +302,8 @@ impl Operator {
             },
             Request::Pin { secret } => self.check_pin(secret).await,
             Request::SetPin { secret } => self.set_pin(secret).await,
+            Request::Target(request) => self.target(request).await,
+            Request::Secret(request) => self.secret(request).await,
             Request::Answer(_)
             | Request::Ack { .. }
             | Request::Cancel {}

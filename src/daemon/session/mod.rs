@@ -46,7 +46,7 @@ use crate::{
         identity::Identity,
         record::{Kind as RecordKind, Record},
         request::COLLECTED_WITHIN,
-        target::{Destination, Hop, Route},
+        target::{Destination, Hop, Route, named::Surroundings},
     },
     protocol::{
         error::{Code, Failure},
@@ -77,6 +77,8 @@ pub struct Session {
     pub route: Route,
     /// For each hop the fingerprint of its host key.
     pub host_keys: Vec<String>,
+    /// What commands find there unless they say otherwise.
+    pub surroundings: Surroundings,
     pub created_at: Timestamp,
     pub pool: Arc<Pool>,
     /// Shared with the owner's other sessions on this machine's account.
@@ -105,6 +107,7 @@ pub struct Parts {
     pub asked: Destination,
     pub route: Route,
     pub host_keys: Vec<String>,
+    pub surroundings: Surroundings,
     pub grant: Grant,
     pub pool: Arc<Pool>,
     pub created_at: Timestamp,
@@ -301,7 +304,18 @@ impl Sessions {
     }
 
     pub fn add(&self, parts: Parts) -> Arc<Session> {
-        let Parts { id, name, owner, asked, route, host_keys, grant, pool, created_at } = parts;
+        let Parts {
+            id,
+            name,
+            owner,
+            asked,
+            route,
+            host_keys,
+            surroundings,
+            grant,
+            pool,
+            created_at,
+        } = parts;
         let state = State {
             grant,
             execs: VecDeque::new(),
@@ -317,6 +331,7 @@ impl Sessions {
             asked,
             route,
             host_keys,
+            surroundings,
             created_at,
             pool,
             keyboard,

@@ -210,7 +210,8 @@ impl Hosts {
     fn bind(&self, target: &Name, vouches: &str) -> Result<Vec<String>, VaultError> {
         for _ in 0..TRIES {
             let Some(stored) = self.vault.get::<Target>(target.as_str()) else {
-                return Err(VaultError::Missing);
+                let id = target.to_string();
+                return Err(VaultError::Missing { table: "target", id });
             };
             let mut record = stored.record.clone();
             match &mut record.credential {
@@ -224,11 +225,11 @@ impl Hosts {
             let version = stored.version;
             match tokio::task::block_in_place(|| self.vault.edit(version, record)) {
                 Ok(()) => return Ok(vec![vouches.to_owned()]),
-                Err(VaultError::Changed) => {}
+                Err(VaultError::Changed { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        Err(VaultError::Changed)
+        Err(VaultError::Changed { table: "target", id: target.to_string() })
     }
 
     /// By what is pinned for the address, what known_hosts says, and the operator's answer.
