@@ -59,6 +59,12 @@ pub async fn choose(approval: &Approval<'_>, way: &Way) -> Result<Chosen, Stop> 
         let target = at + 1 == resolved.hops.len();
         let kept = way.named.as_ref().map(|named| &named.hops[at].target.credential);
         if let Some(kept) = kept.filter(|kept| **kept != named::Credential::Asked) {
+            if said {
+                context.ui.note(&format!(
+                    "the target says what logs in at {}: what flags say is not used there",
+                    exact_hop(hop)
+                ));
+            }
             let lent = choice.lend(kept, hop).await?;
             choice.chosen.credentials.push(lent);
             continue;
@@ -104,7 +110,9 @@ impl Choice<'_> {
             named::Credential::Agent { fingerprint } => {
                 let Some(at) = self.connect(hop).await? else {
                     let hint = "start one: eval $(ssh-agent); ssh-add";
-                    return Err(Failure::new(Code::RequestCredential, "no ssh-agent runs", hint).into());
+                    return Err(
+                        Failure::new(Code::RequestCredential, "no ssh-agent runs", hint).into()
+                    );
                 };
                 let agent = &self.agents[at].1;
                 let keys: Vec<Credential> = match fingerprint {

@@ -78,8 +78,7 @@ impl Parts {
         let id = self.ids.next(IdKind::Session)?;
         let (evidence, whose) = (&self.evidence, opening.owner.to_string());
         let request = opening.request.as_ref();
-        let said =
-            audit::session_opened(evidence, request, &id, &whose, &route, &host_keys).await;
+        let said = audit::session_opened(evidence, request, &id, &whose, &route, &host_keys).await;
         if let Err(failure) = said {
             pool.close().await;
             return Err(failure);

@@ -160,7 +160,8 @@ impl Parts {
             VaultError::Missing { .. } => broken("the vault has no value for it".to_owned()),
             other => broken(other.to_string()),
         })?;
-        let private = || key::parse(&value).map(Arc::new).map_err(|error| broken(error.to_string()));
+        let private =
+            || key::parse(&value).map(Arc::new).map_err(|error| broken(error.to_string()));
         let credential = match &target.credential {
             Credential::Key { .. } => upstream::Credential::Key(private()?),
             Credential::Certificate { certificate, .. } => {

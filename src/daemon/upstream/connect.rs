@@ -157,7 +157,10 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// A stream through a jump host. It is cut when the jump is lost.
-pub(super) async fn tunnel(jump: &Leg, hop: &Hop) -> Result<(Wire, CancellationToken), ConnectFault> {
+pub(super) async fn tunnel(
+    jump: &Leg,
+    hop: &Hop,
+) -> Result<(Wire, CancellationToken), ConnectFault> {
     let asked = jump.handle.channel_open_direct_tcpip(&hop.host, hop.port.into(), "127.0.0.1", 0);
     match timeout(PATIENCE, asked).await {
         Err(_) => Err(ConnectFault::TimedOut(Step::Connecting, PATIENCE)),

@@ -120,7 +120,8 @@ impl Walk {
             (None, None) => {
                 let deadline = started + PATIENCE;
                 let late = || ConnectFault::TimedOut(Step::Connecting, PATIENCE);
-                let found = timeout_at(deadline, look_up(&next.hop)).await.unwrap_or_else(|_| Err(late()));
+                let found =
+                    timeout_at(deadline, look_up(&next.hop)).await.unwrap_or_else(|_| Err(late()));
                 let found = found.map(|all| {
                     let said: Vec<_> = all.iter().map(|one| one.ip().to_string()).collect();
                     (all, Some(said.join(", ")))

@@ -11,9 +11,7 @@ use crate::{
         session::{self, Session},
         upstream::{self, Hosts},
     },
-    domain::{
-        action::Access, digest::Digest, grant::Grant, id::Id, record::Kind as RecordKind,
-    },
+    domain::{action::Access, digest::Digest, grant::Grant, id::Id, record::Kind as RecordKind},
     protocol::{
         error::{Code, Failure},
         operator::Approve,

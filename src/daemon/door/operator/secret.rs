@@ -25,7 +25,8 @@ impl Operator {
         match request {
             Request::List { search } => {
                 let all = self.parts.vault.all::<Named>();
-                let wanted = |named: &Named| search.as_ref().is_none_or(|text| named.is_about(text));
+                let wanted =
+                    |named: &Named| search.as_ref().is_none_or(|text| named.is_about(text));
                 let wanted = all.iter().filter(|stored| wanted(&stored.record));
                 value(&Secrets { secrets: wanted.map(|stored| shown(&stored.record)).collect() })
             }
@@ -60,7 +61,10 @@ impl Operator {
             let message = format!("`{}`: {error}", visible(&name, 80));
             Failure::new(Code::UsageName, message, "choose another name")
         })?;
-        if about.as_ref().is_some_and(|about| about.len() > ABOUT || about.contains(char::is_control)) {
+        if about
+            .as_ref()
+            .is_some_and(|about| about.len() > ABOUT || about.contains(char::is_control))
+        {
             let message = format!("--about is one line of at most {ABOUT} bytes");
             return Err(Failure::new(Code::UsageArguments, message, "say it in fewer words"));
         }

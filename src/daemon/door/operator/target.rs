@@ -23,7 +23,7 @@ use crate::{
     },
     protocol::{
         error::{Code, Failure},
-        operator::target::{Accepted, Draft, Kind, Request, Shown, Targets},
+        operator::target::{Accepted, Draft, Kind, Request, Shown, Targets, Way},
         view,
     },
 };
@@ -47,15 +47,28 @@ impl Operator {
     }
 
     /// A question with the way of the named target that it is about, for an operator with proof.
-    pub(super) fn with_its_way(&self, mut question: view::Question) -> Result<view::Question, Failure> {
-        let new_access =
-            question.request.kind == view::Kind::Access && question.prolongs.is_none();
-        if !self.proven || !new_access {
-            return Ok(question);
-        }
+    pub(super) fn with_its_way(
+        &self,
+        mut question: view::Question,
+    ) -> Result<view::Question, Failure> {
         let asked = question.request.target.parse().ok();
-        if let Some(name) = asked.and_then(|asked| self.parts.target_named(&asked)) {
-            question.named = Some(self.parts.way_shown(&name)?);
+        let Some(name) = asked.and_then(|asked| self.parts.target_named(&asked)) else {
+            return Ok(question);
+        };
+        match question.request.kind {
+            _ if !self.proven => {}
+            view::Kind::Access if question.prolongs.is_none() => {
+                question.named = Some(self.parts.way_shown(&name)?);
+            }
+            // The session goes on where it is; a target that leads elsewhere by now has no say in it.
+            view::Kind::Login => {
+                let way = self.parts.way_shown(&name).ok();
+                let hops =
+                    |way: &Way| way.hops.iter().map(|hop| hop.hop.clone()).collect::<Vec<_>>();
+                let place: Vec<_> = question.place.iter().map(|place| place.hop.clone()).collect();
+                question.named = way.filter(|way| hops(way) == place);
+            }
+            _ => {}
         }
         Ok(question)
     }
@@ -272,12 +285,21 @@ fn unusable(why: &str) -> Failure {
 
 fn exists(name: &Name) -> Failure {
     let message = format!("there is a target {name} already");
-    Failure::new(Code::TargetExists, message, format!("sgw target show {name}; sgw target edit {name}"))
+    Failure::new(
+        Code::TargetExists,
+        message,
+        format!("sgw target show {name}; sgw target edit {name}"),
+    )
 }
 
 fn changed_meanwhile(name: &Name) -> Failure {
-    let message = format!("{name} was changed by somebody else meanwhile; nothing of yours was kept");
-    Failure::new(Code::TargetChanged, message, format!("look at it, and say it again: sgw target show {name}"))
+    let message =
+        format!("{name} was changed by somebody else meanwhile; nothing of yours was kept");
+    Failure::new(
+        Code::TargetChanged,
+        message,
+        format!("look at it, and say it again: sgw target show {name}"),
+    )
 }
 
 /// Why the vault did not take a change of a target or a secret.

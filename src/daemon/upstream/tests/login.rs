@@ -55,7 +55,9 @@ async fn a_jump_host_that_does_not_forward_is_named_apart() {
     let hops = [&jump, &target]
         .map(|sshd| HopPlan { hop: sshd.hop(&me), credentials: vec![sshd.key()] })
         .into();
-    let Err(error) = connect(&Plan { hops, ..Plan::default() }, Judge::trusting()).await else { panic!() };
+    let Err(error) = connect(&Plan { hops, ..Plan::default() }, Judge::trusting()).await else {
+        panic!()
+    };
     assert_eq!(error.hop, target.hop(&me));
     assert!(matches!(&error.cause, ConnectFault::JumpRefused(_)), "{error}");
 }

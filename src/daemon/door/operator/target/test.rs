@@ -6,10 +6,7 @@ use serde_json::Value;
 
 use crate::{
     daemon::{
-        door::{
-            link::value,
-            operator::Operator,
-        },
+        door::{link::value, operator::Operator},
         parts::Lent,
         upstream::{self, ConnectError, ConnectFault, HostKeyRefusal, Hosts, Stage, probe},
     },
@@ -82,7 +79,9 @@ impl Operator {
             let key = Some(&keys[probed.hop]).filter(|key| !key.is_empty());
             let step = step(probed.stage);
             let (found, error) = match probed.outcome {
-                Ok(found) => (found.or_else(|| key.filter(|_| step == Step::HostKey).cloned()), None),
+                Ok(found) => {
+                    (found.or_else(|| key.filter(|_| step == Step::HostKey).cloned()), None)
+                }
                 Err(fault) => {
                     let shown = shown(&fault).filter(|_| host_key_only && step == Step::HostKey);
                     (shown, Some(told(target, ConnectError { hop: hop.clone(), cause: fault })))
