@@ -1,5 +1,8 @@
 //! What an approval allows: capabilities, mode, time and budget.
 
+pub mod pattern;
+pub mod standing;
+
 use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;
@@ -34,6 +37,11 @@ impl Mode {
             Mode::Read => 1,
             Mode::Each => 2,
         }
+    }
+
+    /// The one of two that lets less pass.
+    pub fn stricter(self, other: Mode) -> Mode {
+        if other.strictness() > self.strictness() { other } else { self }
     }
 }
 

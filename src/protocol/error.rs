@@ -175,6 +175,26 @@ impl From<Denied> for Failure {
                 "the session's commands are used up",
                 "sgw request DEST --reason … --new asks for a new one",
             ),
+            Denied::StandingCapability(capability) => Failure::new(
+                Code::GrantMissing,
+                format!("the standing grant does not hold {capability}"),
+                format!("ask for it: sgw request DEST --only {capability} --reason …"),
+            ),
+            Denied::StandingRemoved => Failure::new(
+                Code::GrantMissing,
+                "the operator took the standing grant back",
+                "ask for a session: sgw request DEST --reason …",
+            ),
+            Denied::StandingExpired => Failure::new(
+                Code::GrantExpired,
+                "the standing grant's time is over",
+                "ask for a session: sgw request DEST --reason …",
+            ),
+            Denied::StandingExhausted => Failure::new(
+                Code::GrantExhausted,
+                "the standing grant's budget is used up",
+                "ask for a session: sgw request DEST --reason …; or ask your user for a new grant",
+            ),
         }
     }
 }
