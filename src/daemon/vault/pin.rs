@@ -9,12 +9,12 @@ use crate::{
 
 impl Vault {
     pub fn has_pin(&self) -> bool {
-        self.lock().state.pin.is_some()
+        self.memory().state.pin.is_some()
     }
 
     /// Whether this is the PIN; `None` where none is set.
     pub fn is_pin(&self, pin: &Secret<Vec<u8>>) -> Option<bool> {
-        let check = self.lock().state.pin.clone()?;
+        let check = self.memory().state.pin.clone()?;
         Some(check.fits(&self.pin_key, pin.expose()))
     }
 
@@ -24,7 +24,7 @@ impl Vault {
             None => None,
             Some(pin) => Some(PinCheck::new(&self.pin_key, random()?, pin.expose())),
         };
-        self.change(|state| {
+        self.change_state(|state| {
             state.pin = check;
             Ok(())
         })

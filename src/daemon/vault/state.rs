@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Settings;
-use crate::domain::{pin::PinCheck, record::Tip};
+use crate::domain::{bytes::Bytes, pin::PinCheck, record::Tip};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -23,6 +23,16 @@ pub struct State {
     /// The first number that no id was made of yet.
     pub next_id: u64,
     pub anchor: Tip,
+    /// Table and id to what is kept there.
+    pub records: BTreeMap<String, BTreeMap<String, Kept>>,
+}
+
+/// A record as it is written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    pub version: u64,
+    pub sealed: Bytes,
 }
 
 /// A host key that the operator accepted.

@@ -12,6 +12,26 @@ use crate::domain::{
     secret::Secret,
 };
 
+/// A record of the tests' own.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Note {
+    id: String,
+    text: String,
+}
+
+impl Record for Note {
+    const TABLE: &'static str = "note";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+fn note(id: &str, text: &str) -> Note {
+    Note { id: id.into(), text: text.into() }
+}
+
 struct Place {
     _outer: TempDir,
     home: Arc<Home>,
@@ -173,6 +193,90 @@ fn ids_are_given_out_once_whoever_asks_at_once() {
     });
     all.sort_unstable();
     assert_eq!(all, (0..24).collect::<Vec<_>>());
+}
+
+#[test]
+fn records_are_added_edited_and_removed_and_survive() {
+    let place = Place::new();
+    let vault = place.open().unwrap();
+    vault.add(note("b", "two")).unwrap();
+    vault.add(note("a", "one")).unwrap();
+    let texts = |vault: &Vault| -> Vec<String> {
+        vault.all::<Note>().iter().map(|stored| stored.record.text.clone()).collect()
+    };
+    assert_eq!(texts(&vault), ["one", "two"]);
+    let read = vault.get::<Note>("a").unwrap();
+    vault.edit(read.version, note("a", "uno")).unwrap();
+    let again = vault.edit(read.version, note("a", "eins")).unwrap_err();
+    assert!(matches!(again, VaultError::Changed { table: "note", .. }), "{again}");
+    let taken = vault.add(note("a", "one")).unwrap_err();
+    assert!(matches!(taken, VaultError::Exists { .. }), "{taken}");
+    let missing = vault.edit(1, note("c", "three")).unwrap_err();
+    assert!(matches!(missing, VaultError::Missing { .. }), "{missing}");
+    assert!(matches!(
+        vault.remove::<Note>("a", Some(read.version)).unwrap_err(),
+        VaultError::Changed { .. }
+    ));
+    drop(vault);
+    let vault = place.open().unwrap();
+    assert_eq!(texts(&vault), ["uno", "two"]);
+    vault.remove::<Note>("a", None).unwrap();
+    vault.remove::<Note>("b", Some(vault.get::<Note>("b").unwrap().version)).unwrap();
+    assert!(vault.remove::<Note>("b", None).is_err());
+    assert!(place.open().unwrap().all::<Note>().is_empty());
+}
+
+#[test]
+fn an_id_that_is_taken_again_has_another_version() {
+    let place = Place::new();
+    let vault = place.open().unwrap();
+    vault.add(note("a", "one")).unwrap();
+    let first = vault.get::<Note>("a").unwrap().version;
+    vault.remove::<Note>("a", None).unwrap();
+    vault.add(note("a", "one")).unwrap();
+    assert!(vault.get::<Note>("a").unwrap().version > first);
+    assert_eq!(vault.changed::<Note>(), vault.revision());
+}
+
+#[test]
+fn several_changes_are_one_or_none() {
+    let place = Place::new();
+    let vault = place.open().unwrap();
+    let secret = Secret::new(b"hunter2".to_vec());
+    let refused = vault.change(|change| {
+        change.add(note("a", "one"))?;
+        change.keep_secret("a", &secret)?;
+        assert_eq!(change.all::<Note>().len(), 1);
+        assert_eq!(change.open_secret("a")?.expose(), b"hunter2");
+        change.add(note("a", "again"))
+    });
+    assert!(matches!(refused, Err(VaultError::Exists { .. })));
+    assert!(vault.get::<Note>("a").is_none() && vault.open_secret("a").is_err());
+    assert_eq!(vault.revision(), 0);
+    vault
+        .change(|change| {
+            change.add(note("a", "one"))?;
+            change.keep_secret("a", &secret)
+        })
+        .unwrap();
+    let vault = place.open().unwrap();
+    assert_eq!(vault.get::<Note>("a").unwrap().record.text, "one");
+    assert_eq!(vault.open_secret("a").unwrap().expose(), b"hunter2");
+    assert_eq!(vault.revision(), 1);
+    vault.remove_secret("a").unwrap();
+    assert!(vault.open_secret("a").is_err() && vault.remove_secret("a").is_err());
+}
+
+#[test]
+fn what_is_too_large_is_refused() {
+    let vault = Place::new().open().unwrap();
+    let long = "x".repeat(tables::MAX_RECORD_BYTES);
+    for record in [note("a", &long), note("", "x"), note(&"a".repeat(256), "x")] {
+        assert!(matches!(vault.add(record).unwrap_err(), VaultError::Limit(_)));
+    }
+    let value = Secret::new(vec![0; tables::MAX_RECORD_BYTES + 1]);
+    assert!(vault.keep_secret("a", &value).is_err());
+    assert_eq!(vault.revision(), 0);
 }
 
 proptest! {
