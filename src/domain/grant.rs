@@ -38,11 +38,6 @@ impl Mode {
             Mode::Each => 2,
         }
     }
-
-    /// The one of two that lets less pass.
-    pub fn stricter(self, other: Mode) -> Mode {
-        if other.strictness() > self.strictness() { other } else { self }
-    }
 }
 
 impl fmt::Display for Mode {

@@ -84,6 +84,9 @@ codes! {
     GrantMissing = "grant.missing" is No,
     GrantExhausted = "grant.exhausted" is No,
     GrantExpired = "grant.expired" is No,
+    GrantUnknown = "grant.unknown" is Failed,
+    /// Somebody else changed a token or a grant first.
+    GrantChanged = "grant.changed" is Failed,
     ControlOperator = "control.operator" is NotYet,
     ControlPaused = "control.paused" is NotYet,
     SessionUnknown = "session.unknown" is Failed,
@@ -106,6 +109,8 @@ codes! {
     InputRegex = "input.regex" is Usage,
     InputEchoOff = "input.echo_off" is No,
     TokenInvalid = "token.invalid" is No,
+    TokenExists = "token.exists" is Failed,
+    TokenUnknown = "token.unknown" is Failed,
     EvidenceFailed = "evidence.failed" is Failed,
     LimitCommand = "limit.command" is Usage,
     LimitReason = "limit.reason" is Usage,
@@ -113,6 +118,7 @@ codes! {
     LimitStreams = "limit.streams" is Failed,
     LimitConnections = "limit.connections" is Failed,
     LimitRequests = "limit.requests" is NotYet,
+    LimitGrants = "limit.grants" is Failed,
     LimitSessions = "limit.sessions" is Failed,
     LimitSpool = "limit.spool" is Failed,
 }

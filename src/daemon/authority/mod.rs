@@ -342,6 +342,37 @@ pub fn invalid() -> Failure {
     )
 }
 
+/// A token as records show it: without its hashes.
+pub fn told(token: &Token) -> serde_json::Value {
+    serde_json::json!({
+        "id": token.id,
+        "name": token.name,
+        "expires_at": token.expires_at,
+        "revoked_at": token.revoked_at,
+        "overlap_until": token.previous.as_ref().map(|previous| previous.until),
+        "limits": token.limits,
+    })
+}
+
+/// A change that the vault did not take.
+pub fn not_kept(error: &VaultError) -> Failure {
+    match error {
+        VaultError::Damaged { .. } => Failure::new(
+            Code::VaultDamaged,
+            error.to_string(),
+            "nothing was changed; put back a copy of the file that you trust",
+        ),
+        VaultError::Changed { .. } | VaultError::Missing { .. } | VaultError::Exists { .. } => {
+            Failure::new(Code::GrantChanged, error.to_string(), "look at it again: sgw grant list")
+        }
+        _ => Failure::new(
+            Code::DaemonFailed,
+            error.to_string(),
+            "nothing was changed; look at the disk that holds sgw's home",
+        ),
+    }
+}
+
 fn kept<R: crate::daemon::vault::Record>(
     change: &Change<'_>,
     id: &Id,

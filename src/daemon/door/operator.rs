@@ -9,6 +9,8 @@ mod pin;
 mod records;
 mod settings;
 mod subscribe;
+mod grant;
+mod token;
 mod terminal;
 mod way;
 
@@ -78,7 +80,7 @@ pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer) {
     let stream = Arc::new(stream);
     let (mut from, passed) = PassingReader::new(stream.clone());
     let mut to = SharedWriter(stream);
-    let (hello, said) = match link::hello(&mut from).await {
+    let link::Begun { hello, raw, .. } = match link::hello(&mut from).await {
         Ok(hello) => hello,
         Err(Some(failure)) => return refuse(to, failure).await,
         Err(None) => return,
@@ -90,7 +92,7 @@ pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer) {
     if !hello.proof {
         return converse(parts, from, to, passed, peer, false).await;
     }
-    let prologue = [said.as_slice(), &welcome.body].concat();
+    let prologue = [raw.as_slice(), &welcome.body].concat();
     let deadline = noise::HANDSHAKE_DEADLINE;
     match noise::respond(from, to, &parts.operator_key, &prologue, deadline).await {
         Ok(session) => {

@@ -34,6 +34,7 @@ use self::{
 };
 use crate::{
     daemon::{
+        authority::Under,
         desk::Permit,
         evidence::Evidence,
         upstream::{self, OpenError, Pool},
@@ -79,6 +80,8 @@ pub struct Session {
     pub host_keys: Vec<String>,
     pub created_at: Timestamp,
     pub pool: Arc<Pool>,
+    /// The standing grant that it lives under, where it does.
+    under: Option<Arc<Under>>,
     /// Shared with the owner's other sessions on this machine's account.
     pub keyboard: Arc<Keyboard>,
     terminal: pty::Slot,
@@ -106,6 +109,7 @@ pub struct Parts {
     pub route: Route,
     pub host_keys: Vec<String>,
     pub grant: Grant,
+    pub under: Option<Arc<Under>>,
     pub pool: Arc<Pool>,
     pub created_at: Timestamp,
 }
@@ -129,6 +133,10 @@ impl Session {
 
     pub fn grant(&self) -> Grant {
         self.lock().grant.clone()
+    }
+
+    pub fn under(&self) -> Option<&Under> {
+        self.under.as_deref()
     }
 
     /// Where it leads, in words that a digest binds.
@@ -166,6 +174,28 @@ impl Session {
     /// The one who asked has it.
     pub fn collected(&self) {
         self.lock().collect_until = None;
+    }
+
+    /// Counts a command before it is sent. It was judged before: of two at once one may come too late.
+    fn count_command(&self) -> Result<(), Failure> {
+        if let Some(under) = &self.under {
+            under.take_command().map_err(|failure| failure.about(&self.id).sent(false))?;
+        }
+        let mut state = self.lock();
+        if !state.grant.has_commands_left() {
+            drop(state);
+            self.under.iter().for_each(|under| under.give_back_command());
+            return Err(Failure::from(Denied::Exhausted).sent(false));
+        }
+        state.grant.used_commands += 1;
+        state.collect_until = None;
+        Ok(())
+    }
+
+    /// It was not sent.
+    fn uncount_command(&self) {
+        self.lock().grant.used_commands -= 1;
+        self.under.iter().for_each(|under| under.give_back_command());
     }
 
     pub fn prolong(&self, terms: &Terms, until: Timestamp) {
@@ -301,7 +331,8 @@ impl Sessions {
     }
 
     pub fn add(&self, parts: Parts) -> Arc<Session> {
-        let Parts { id, name, owner, asked, route, host_keys, grant, pool, created_at } = parts;
+        let Parts { id, name, owner, asked, route, host_keys, grant, .. } = parts;
+        let Parts { under, pool, created_at, .. } = parts;
         let state = State {
             grant,
             execs: VecDeque::new(),
@@ -319,6 +350,7 @@ impl Sessions {
             host_keys,
             created_at,
             pool,
+            under,
             keyboard,
             terminal: pty::Slot::default(),
             live: Live::default(),
@@ -365,15 +397,7 @@ impl Sessions {
             return Err(why.sent(false));
         }
         session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
-        {
-            let mut state = session.lock();
-            // Judged before, and counted only now: of two at once one may come too late.
-            if !state.grant.has_commands_left() {
-                return Err(Failure::from(Denied::Exhausted).sent(false));
-            }
-            state.grant.used_commands += 1;
-            state.collect_until = None;
-        }
+        session.count_command()?;
         let exec = Exec::new(exec::Parts {
             id: action.id.clone(),
             session: session.id.clone(),
@@ -385,6 +409,7 @@ impl Sessions {
             orphan,
             keyboard: session.keyboard.clone(),
             live: session.live.clone(),
+            under: session.under.clone(),
         });
         record::intent(&self.evidence, session, &action, request.as_ref()).await?;
         remember(session, exec.clone());
@@ -396,7 +421,7 @@ impl Sessions {
             Ok(started) => started.map_err(|error| no_channel(&error).about(&action.id)),
             Err(taken) => {
                 // It was not run, so it is not counted.
-                session.lock().grant.used_commands -= 1;
+                session.uncount_command();
                 Err(taken)
             }
         };

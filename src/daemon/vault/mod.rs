@@ -1,6 +1,7 @@
 //! The sealed state: settings, pinned host keys, numbers given out, and how far the audit went.
 //! Whole in memory, one small file on disk, written durably before a change counts.
 
+mod authority;
 mod pin;
 #[allow(dead_code, reason = "named targets, tokens and grants come next")]
 mod records;
@@ -17,11 +18,9 @@ use std::{
 
 use jiff::Timestamp;
 
-#[allow(unused_imports, reason = "the same")]
 pub use records::Change;
 pub use settings::{SettingError, Settings};
 pub use state::Pin;
-#[allow(unused_imports, reason = "the same")]
 pub use tables::{Record, Stored};
 
 use records::{Row, Rows, Value, Write, Writes, open_row};

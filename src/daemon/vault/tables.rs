@@ -58,4 +58,7 @@ impl Table {
 const TABLES: &[Table] = &[
     #[cfg(test)]
     Table::of::<super::tests::Note>(),
+    Table::of::<crate::domain::token::Token>(),
+    Table::of::<crate::domain::grant::standing::Standing>(),
+    Table::of::<crate::domain::grant::standing::Usage>(),
 ];

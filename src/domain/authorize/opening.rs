@@ -133,7 +133,7 @@ pub fn authorize_opening<'g>(
         name: wanted.name,
         grant: standing.id.clone(),
         capabilities,
-        mode: standing.effective_mode().stricter(wanted.mode.unwrap_or(Mode::Guarded)),
+        mode: standing.effective_mode().at_least(wanted.mode),
         expires_at: standing.expires_at.map_or(until, |at| at.min(until)),
         max_commands: wanted.max_commands,
         reason: wanted.reason,

@@ -70,7 +70,7 @@ impl Caller {
         view::Whoami {
             identity: identity.to_string(),
             uid: identity.uid,
-            token: identity.token.as_ref().map(ToString::to_string),
+            token: identity.token.as_ref().map(|token| token.name.to_string()),
             targets: reach.into_iter().map(reached).collect(),
         }
     }

@@ -167,6 +167,7 @@ impl Operator {
             route,
             host_keys,
             grant,
+            under: None,
             pool,
             created_at,
         }))

@@ -191,13 +191,13 @@ proptest! {
                     && standing.approval != Approval::EachSession
                     && opening.capabilities.is_subset(&standing.capabilities)
                     && needs.is_subset(&standing.capabilities)
-                    && opening.mode == opening.mode.stricter(standing.effective_mode())
+                    && opening.mode == opening.mode.at_least(Some(standing.effective_mode()))
                     && standing.budget.is_left(&one.used)
                     && no_longer
             };
             prop_assert!(lives.iter().any(|one| given(&one)));
             prop_assert!(only.is_none_or(|only| opening.capabilities.is_subset(&only)));
-            prop_assert!(wanted_mode.is_none_or(|mode| opening.mode.stricter(mode) == opening.mode));
+            prop_assert!(wanted_mode.is_none_or(|mode| opening.mode.at_least(Some(mode)) == opening.mode));
             prop_assert!(opening.expires_at > at(now));
             let most = duration.map_or(LONGEST, |seconds| SignedDuration::from_secs(seconds as i64));
             prop_assert!(opening.expires_at <= at(now) + most);
