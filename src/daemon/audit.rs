@@ -12,7 +12,7 @@ use crate::{
         grant::Terms,
         id::Id,
         record::{Kind, Record},
-        target::Route,
+        target::{Route, named::Target},
     },
     protocol::{error::Failure, view},
 };
@@ -79,16 +79,22 @@ pub async fn approved(
     write(evidence, record).await
 }
 
+/// `grant` is the standing grant that it lives under, where it does.
 pub async fn session_opened(
     evidence: &Evidence,
-    request: &Id,
+    request: Option<&Id>,
+    grant: Option<&Id>,
     session: &Id,
     owner: &str,
     route: &Route,
     host_keys: &[String],
 ) -> Result<(), Failure> {
     let kind = Kind::SessionOpened;
-    write(evidence, of_session(kind, request, session, owner, route, host_keys)).await
+    let mut record = of_session(kind, request, session, owner, route, host_keys);
+    if let Some(grant) = grant {
+        record.action.extend(fields([("grant", serde_json::to_value(grant))]));
+    }
+    write(evidence, record).await
 }
 
 /// A session that was lost is logged in again.
@@ -101,12 +107,12 @@ pub async fn session_resumed(
     host_keys: &[String],
 ) -> Result<(), Failure> {
     let kind = Kind::SessionResumed;
-    write(evidence, of_session(kind, request, session, owner, route, host_keys)).await
+    write(evidence, of_session(kind, Some(request), session, owner, route, host_keys)).await
 }
 
 fn of_session(
     kind: Kind,
-    request: &Id,
+    request: Option<&Id>,
     session: &Id,
     owner: &str,
     route: &Route,
@@ -114,7 +120,7 @@ fn of_session(
 ) -> Record {
     let mut record = Record::new(kind, owner);
     record.target = Some(route.target().to_string());
-    record.request = Some(request.clone());
+    record.request = request.cloned();
     record.session = Some(session.clone());
     record.action = fields([
         ("route", serde_json::to_value(route)),
@@ -202,27 +208,6 @@ pub async fn session_opening(
     write(evidence, record).await
 }
 
-/// It has a connection, and is the agent's to use.
-pub async fn session_opened_under(
-    evidence: &Evidence,
-    grant: &Id,
-    session: &Id,
-    owner: &str,
-    target: &str,
-    route: &Route,
-    host_keys: &[String],
-) -> Result<(), Failure> {
-    let mut record = Record::new(Kind::SessionOpened, owner);
-    record.target = Some(target.to_owned());
-    record.session = Some(session.clone());
-    record.action = fields([
-        ("grant", serde_json::to_value(grant)),
-        ("route", serde_json::to_value(route)),
-        ("host_keys", serde_json::to_value(host_keys)),
-    ]);
-    write(evidence, record).await
-}
-
 /// It could not be reached.
 pub async fn opening_failed(evidence: &Evidence, owner: &str, target: &str, failure: &Failure) {
     let kind = match failure.code {
@@ -250,6 +235,32 @@ pub async fn settings_changed(
         ("before", serde_json::to_value(before)),
         ("after", serde_json::to_value(after)),
     ]);
+    write(evidence, record).await
+}
+
+/// A named target was added, changed or removed; what is absent was not there. Holds no value.
+pub async fn target_changed(
+    evidence: &Evidence,
+    name: &str,
+    before: Option<&Target>,
+    after: Option<&Target>,
+    new_value: bool,
+) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::TargetChanged, OPERATOR);
+    record.target = Some(name.to_owned());
+    record.action = fields([
+        ("before", serde_json::to_value(before)),
+        ("after", serde_json::to_value(after)),
+        ("new_value", serde_json::to_value(new_value)),
+    ]);
+    write(evidence, record).await
+}
+
+/// A named secret was added, given another value, or removed.
+pub async fn secret_changed(evidence: &Evidence, name: &str, what: &str) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::SecretChanged, OPERATOR);
+    record.action =
+        fields([("name", serde_json::to_value(name)), ("what", serde_json::to_value(what))]);
     write(evidence, record).await
 }
 

@@ -137,11 +137,7 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
     let authority = Arc::new(Authority::load(vault.clone(), now));
     let for_desk = ids.clone();
     let parts = Arc::new(Parts {
-        desk: Arc::new(Desk::new(
-            move || for_desk.next(IdKind::Request),
-            authority.clone(),
-            now,
-        )),
+        desk: Arc::new(Desk::new(move || for_desk.next(IdKind::Request), authority.clone(), now)),
         sessions: Arc::new(Sessions::new(home.path().to_owned(), evidence.clone(), now)),
         left_running: LeftRunning::new(&found.unfinished),
         operator_key: noise::session_key(&data_key),

@@ -2,6 +2,12 @@
 
 mod authority;
 mod keyboard;
+mod open;
+mod reach;
+mod standing;
+
+pub use open::{Opening, Way};
+pub use reach::{Lent, Reached};
 
 use std::sync::Arc;
 

@@ -208,11 +208,7 @@ fn may(
 }
 
 /// What holds for whatever is done in a session.
-fn may_use(
-    identity: &Identity,
-    leave: Leave<'_>,
-    now: Timestamp,
-) -> Result<(), Denied> {
+fn may_use(identity: &Identity, leave: Leave<'_>, now: Timestamp) -> Result<(), Denied> {
     if identity != leave.owner {
         return Err(Denied::NotYours);
     }
@@ -286,7 +282,8 @@ mod tests {
         let owner = Identity { uid: 1, token: None };
         for mode in [Mode::Each, Mode::Read] {
             let grant = Grant { mode, ..grant() };
-            let decision = authorize_exec(&owner, leave(&owner, &grant), exec(), Timestamp::UNIX_EPOCH);
+            let decision =
+                authorize_exec(&owner, leave(&owner, &grant), exec(), Timestamp::UNIX_EPOCH);
             assert!(matches!(decision, Decision::Ask { .. }));
         }
     }
@@ -296,8 +293,9 @@ mod tests {
         let owner = Identity { uid: 1, token: None };
         let input =
             || Input { session: Id::from_number(Kind::Session, 1), bytes: b"ls\r".to_vec() };
-        let judged =
-            |grant: &Grant| authorize_input(&owner, leave(&owner, grant), input(), Timestamp::UNIX_EPOCH);
+        let judged = |grant: &Grant| {
+            authorize_input(&owner, leave(&owner, grant), input(), Timestamp::UNIX_EPOCH)
+        };
         let with_pty = Grant { capabilities: Capabilities::from([Capability::Pty]), ..grant() };
         assert!(matches!(judged(&with_pty), Decision::Allowed(_)));
         let without = judged(&grant());

@@ -31,6 +31,11 @@ impl Mode {
         }
     }
 
+    /// The stricter of the two.
+    pub fn at_least(self, least: Option<Mode>) -> Mode {
+        least.filter(|least| least.strictness() > self.strictness()).unwrap_or(self)
+    }
+
     fn strictness(self) -> u8 {
         match self {
             Mode::Guarded => 0,

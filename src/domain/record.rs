@@ -56,6 +56,10 @@ pub enum Kind {
     GrantRemoved,
     /// A session is about to open by itself, under a standing grant.
     SessionOpening,
+    /// A named target was added, changed or removed.
+    TargetChanged,
+    /// A named secret was added, replaced or removed.
+    SecretChanged,
     /// Records are missing or changed before this one; written when that was found.
     ChainBroken,
     /// The end of a record that a crash left was cut off.
@@ -100,6 +104,8 @@ impl Kind {
             Kind::GrantAdded => "grant.added",
             Kind::GrantRemoved => "grant.removed",
             Kind::SessionOpening => "session.opening",
+            Kind::TargetChanged => "target.changed",
+            Kind::SecretChanged => "secret.changed",
             Kind::ChainBroken => "chain.broken",
             Kind::ChainTorn => "chain.torn",
         }
@@ -120,6 +126,8 @@ impl Kind {
                 | Kind::TokenRevoked
                 | Kind::GrantAdded
                 | Kind::GrantRemoved
+                | Kind::TargetChanged
+                | Kind::SecretChanged
                 | Kind::ChainBroken
                 | Kind::ChainTorn
         )

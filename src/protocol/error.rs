@@ -92,6 +92,26 @@ codes! {
     SessionUnknown = "session.unknown" is Failed,
     SessionLost = "session.lost" is Unreachable,
     SessionAmbiguous = "session.ambiguous" is Failed,
+    TargetUnknown = "target.unknown" is Failed,
+    TargetExists = "target.exists" is Failed,
+    /// Somebody else changed it first.
+    TargetChanged = "target.changed" is Failed,
+    /// What was said of it can't be.
+    TargetUnfit = "target.unfit" is Usage,
+    /// It leads nowhere: a jump host that is not there, a circle.
+    TargetWay = "target.way" is Failed,
+    /// Others are reached through it.
+    TargetUsed = "target.used" is Failed,
+    /// What logs in there can't be kept or used.
+    TargetCredential = "target.credential" is Failed,
+    /// Its credential is borrowed or asked for: the operator has to be there.
+    TargetBorrowed = "target.borrowed" is No,
+    /// Its password is bound to other host keys than the machine shows.
+    TargetBound = "target.bound" is No,
+    SecretExists = "secret.exists" is Failed,
+    SecretUnknown = "secret.unknown" is Failed,
+    /// Too easy to guess to be used by name.
+    SecretWeak = "secret.weak" is Usage,
     TargetUnreachable = "target.unreachable" is Unreachable,
     TargetAuth = "target.auth" is No,
     TargetConfig = "target.config" is No,

@@ -99,9 +99,9 @@ impl Grants {
     }
 
     pub fn of(&self, identity: &Identity) -> Vec<Arc<Under>> {
-        let lists = Key::all_of(identity).filter_map(|key| self.by_holder.get(&key)).flat_map(
-            |by_target| by_target.names.values().chain(by_target.globs.values()),
-        );
+        let lists = Key::all_of(identity)
+            .filter_map(|key| self.by_holder.get(&key))
+            .flat_map(|by_target| by_target.names.values().chain(by_target.globs.values()));
         lists.flatten().cloned().collect()
     }
 

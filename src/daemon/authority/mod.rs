@@ -161,6 +161,10 @@ impl Authority {
         self.read().grants.of(identity)
     }
 
+    pub fn grants_of_token(&self, token: &Id) -> Vec<Arc<Under>> {
+        self.read().grants.of_token(token)
+    }
+
     pub fn grants(&self) -> Vec<Arc<Under>> {
         self.read().grants.all()
     }

@@ -137,9 +137,8 @@ impl Tokens {
     }
 
     pub fn all(&self) -> Vec<(Token, Activity, bool)> {
-        let one = |held: &Arc<Held>| {
-            (held.token.clone(), held.activity().clone(), held.with_program)
-        };
+        let one =
+            |held: &Arc<Held>| (held.token.clone(), held.activity().clone(), held.with_program);
         self.by_id.values().map(one).collect()
     }
 
@@ -153,9 +152,10 @@ impl Tokens {
 
     /// Revoked ones that are too many, beside the `kept` that were revoked last.
     pub fn revoked_before_the_last(&self, kept: usize) -> Vec<Id> {
-        let revoked = self.by_id.values().filter_map(|held| {
-            held.token.revoked_at.map(|at| (at, held.token.id.clone()))
-        });
+        let revoked = self
+            .by_id
+            .values()
+            .filter_map(|held| held.token.revoked_at.map(|at| (at, held.token.id.clone())));
         let mut revoked: Vec<_> = revoked.collect();
         revoked.sort();
         let surplus = revoked.len().saturating_sub(kept);

@@ -145,8 +145,7 @@ impl Under {
             && reserved != meter.reserved
         {
             let usage = Usage { id: self.standing.id.clone(), used: reserved, last_used: None };
-            let written =
-                tokio::task::block_in_place(|| vault.change(|change| put(change, usage)));
+            let written = tokio::task::block_in_place(|| vault.change(|change| put(change, usage)));
             written.map_err(|error| {
                 Failure::new(
                     Code::DaemonFailed,

@@ -119,12 +119,13 @@ impl Desk {
         &self,
         asker: &Asker,
         access: Access,
+        rule: Option<&'static str>,
         lives: SignedDuration,
     ) -> Result<(Id, bool), Failure> {
         let sameness = access.sameness(&asker.identity);
         let digest = |id: &Id, until| access.digest(&asker.identity, id, until);
         let action = Action::Access(access.clone());
-        self.ask(asker, action, None, lives, sameness, digest)
+        self.ask(asker, action, rule, lives, sameness, digest)
     }
 
     /// Judges a command: a permit, a question for the operator, or a refusal.
@@ -136,8 +137,7 @@ impl Desk {
         no_ask: bool,
     ) -> Result<Verdict<Exec>, Failure> {
         let now = (self.now)();
-        let decision =
-            authorize::authorize_exec(&asker.identity, ground.leave(), exec, now);
+        let decision = authorize::authorize_exec(&asker.identity, ground.leave(), exec, now);
         Self::verdict(decision, no_ask, |exec, rule| {
             let sameness = exec.sameness(&asker.identity);
             let copy = exec.clone();
@@ -155,8 +155,7 @@ impl Desk {
         no_ask: bool,
     ) -> Result<Verdict<Input>, Failure> {
         let now = (self.now)();
-        let decision =
-            authorize::authorize_input(&asker.identity, ground.leave(), input, now);
+        let decision = authorize::authorize_input(&asker.identity, ground.leave(), input, now);
         Self::verdict(decision, no_ask, |input, rule| {
             let sameness = input.sameness(&asker.identity);
             let copy = input.clone();
@@ -308,7 +307,8 @@ impl Desk {
     ) -> Result<Permit<Exec>, Failure> {
         let now = (self.now)();
         self.entry(id, Some(identity), |entry| {
-            let allowed = authorize::authorize_approved_exec(&mut entry.request, ground.leave(), now);
+            let allowed =
+                authorize::authorize_approved_exec(&mut entry.request, ground.leave(), now);
             if let (Ok(_), Action::Exec(exec)) = (&allowed, &entry.request.action) {
                 entry.exec = Some(exec.id.clone());
             }

@@ -62,12 +62,7 @@ impl Queue {
     }
 
     /// An asking that this one would repeat.
-    pub fn same(
-        &mut self,
-        identity: &Identity,
-        sameness: &Digest,
-        now: Timestamp,
-    ) -> Option<Same> {
+    pub fn same(&mut self, identity: &Identity, sameness: &Digest, now: Timestamp) -> Option<Same> {
         for id in self.order.iter().rev() {
             let Some(entry) = self.entries.get_mut(id) else { continue };
             // A token may have the name of an earlier one.

@@ -22,11 +22,7 @@ impl<'a> Ground<'a> {
 impl Desk {
     /// Judges a session that nobody is to be asked for: the standing grants of the asker decide. It
     /// counts as a request of its token.
-    pub fn judge_opening(
-        &self,
-        asker: &Asker,
-        wanted: Wanted,
-    ) -> Result<Permit<Opening>, Failure> {
+    pub fn judge_opening(&self, asker: &Asker, wanted: Wanted) -> Result<Permit<Opening>, Failure> {
         let (now, target) = ((self.now)(), wanted.target.clone());
         let grants = self.authority.grants_for(&asker.identity, target.as_str());
         let lives = grants.iter().map(|under| under.live());

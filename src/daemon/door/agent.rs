@@ -5,6 +5,7 @@ mod handoff;
 mod input;
 mod login;
 mod look;
+mod standing;
 
 pub use look::exec_shown;
 
@@ -294,7 +295,7 @@ impl Caller {
 
     /// Asks for a session, or for more time in one; waits for the operator.
     async fn access(&self, number: u32, asked: agent::Access) -> Result<view::Session, Failure> {
-        let (new, no_ask) = (asked.new, asked.no_ask);
+        let (new, no_ask, said_only) = (asked.new, asked.no_ask, asked.only.is_some());
         let wait = asked.wait_ms.map(Duration::from_millis);
         let lives = lives(asked.expires_s)?;
         let access = self.read_access(asked)?;
@@ -308,6 +309,11 @@ impl Caller {
                 return Ok(self.parts.shown(&session));
             }
         }
+        if access.prolongs.is_none()
+            && let Some(session) = self.opens_for_request(&access, said_only).await?
+        {
+            return Ok(self.parts.shown(&session));
+        }
         if no_ask {
             return Err(Failure::new(
                 Code::ApprovalRequired,
@@ -317,8 +323,11 @@ impl Caller {
         }
         let target = access.destination.to_string();
         self.parts.desk.pauses.check(self.identity(), &[&target, &access.destination.host])?;
-        self.parts.sessions.has_room()?;
-        let (id, is_new) = self.parts.desk.ask_access(&self.asker, access, lives)?;
+        drop(self.parts.room(self.identity())?);
+        let usual = &access.terms.capabilities;
+        let under = self.parts.each_session(self.identity(), &access.destination, usual);
+        let rule = under.map(|_| "grant.each-session");
+        let (id, is_new) = self.parts.desk.ask_access(&self.asker, access, rule, lives)?;
         if is_new {
             self.announce(&id).await?;
         }

@@ -140,7 +140,8 @@ pub async fn hello(from: &mut (impl AsyncRead + Unpin)) -> Result<Begun, Option<
         match frame::read(from).await? {
             // A token comes before the hello that names it.
             Some(frame) if frame.kind == Kind::Secret => {
-                shown = frame.as_secret().map(|(number, text)| (number, Secret::new(text.to_vec())));
+                shown =
+                    frame.as_secret().map(|(number, text)| (number, Secret::new(text.to_vec())));
                 frame::read(from).await
             }
             other => Ok(other),

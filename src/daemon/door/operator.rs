@@ -3,15 +3,17 @@
 
 mod approve;
 mod ask;
+mod grant;
 mod login;
 mod pause;
 mod pin;
 mod records;
+mod secret;
 mod settings;
 mod subscribe;
-mod grant;
-mod token;
+mod target;
 mod terminal;
+mod token;
 mod way;
 
 use std::{
@@ -32,6 +34,7 @@ use self::{
     ask::Questions,
     pin::Tries,
     terminal::{How, Key, Open, Streams},
+    token::Held,
 };
 use super::{
     agent::ending,
@@ -72,6 +75,8 @@ struct Operator {
     questions: Questions,
     streams: Arc<Streams>,
     pin_tries: Tries,
+    /// Programs' tokens, which end with this connection.
+    held: Held,
     peer: Peer,
 }
 
@@ -129,11 +134,13 @@ async fn converse(
         questions: Questions::new(outbox.clone()),
         streams: Arc::default(),
         pin_tries: Tries::default(),
+        held: Held::default(),
         peer,
     });
     if let Err(failure) = operator.clone().listen(&mut from).await {
         let _gone = outbox.answer(0, Err(failure)).await;
     }
+    operator.end_held().await;
     operator.parts.desk.release(operator.number);
     let the_daemon_ends = operator.parts.end.is_cancelled();
     drop(operator);
@@ -245,6 +252,7 @@ impl Operator {
             Request::Question { id } => parts
                 .desk
                 .question(&id, |id| parts.session_shown(id))
+                .and_then(|question| self.with_its_way(question))
                 .and_then(|question| value(&question)),
             Request::Sessions {} => value(&parts.sessions_shown(None)),
             Request::Show { id } => parts.thing(&id, None).and_then(|thing| value(&thing)),
@@ -301,6 +309,10 @@ impl Operator {
             },
             Request::Pin { secret } => self.check_pin(secret).await,
             Request::SetPin { secret } => self.set_pin(secret).await,
+            Request::Target(request) => self.target(request).await,
+            Request::Secret(request) => self.secret(request).await,
+            Request::Token(request) => self.token(request).await,
+            Request::Grant(request) => self.grant(request).await,
             Request::Answer(_)
             | Request::Ack { .. }
             | Request::Cancel {}

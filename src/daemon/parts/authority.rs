@@ -9,7 +9,9 @@ use crate::{
         authority::{self, Known, NotKnown},
         session::Session,
     },
-    domain::{id::Id, identity::Identity, record::Kind as RecordKind, secret::Secret, token::Token},
+    domain::{
+        id::Id, identity::Identity, record::Kind as RecordKind, secret::Secret, token::Token,
+    },
     protocol::error::Failure,
 };
 
@@ -94,9 +96,8 @@ impl Parts {
     }
 
     async fn withdraw_unfounded(&self) {
-        let gone = |identity: &Identity| {
-            identity.token.is_some() && !self.authority.is_live(identity)
-        };
+        let gone =
+            |identity: &Identity| identity.token.is_some() && !self.authority.is_live(identity);
         for id in self.desk.waiting_of(gone) {
             if self.desk.withdraw(&id).is_err() {
                 continue;

@@ -9,6 +9,7 @@ pub mod live;
 pub mod output;
 pub mod pty;
 mod record;
+mod room;
 pub mod spool;
 pub mod stdin;
 
@@ -23,14 +24,18 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use self::record::{evidence_failed, fields};
 use self::{
     exec::{Actor, Exec, Stop},
     keyboard::Keyboard,
     live::Live,
     output::Output,
     pty::Pty,
+    room::Rooms,
     spool::{Allowance, SESSION_BUDGET, Spool},
+};
+pub use self::{
+    record::{evidence_failed, fields},
+    room::Room,
 };
 use crate::{
     daemon::{
@@ -47,7 +52,7 @@ use crate::{
         identity::Identity,
         record::{Kind as RecordKind, Record},
         request::COLLECTED_WITHIN,
-        target::{Destination, Hop, Route},
+        target::{Destination, Hop, Route, named::Surroundings},
     },
     protocol::{
         error::{Code, Failure},
@@ -55,8 +60,6 @@ use crate::{
     },
 };
 
-/// The most sessions that are open at once.
-const MOST_OPEN: usize = 2000;
 /// The most ended sessions that are remembered, and for how long.
 const REMEMBERED: usize = 1000;
 const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(24);
@@ -78,6 +81,8 @@ pub struct Session {
     pub route: Route,
     /// For each hop the fingerprint of its host key.
     pub host_keys: Vec<String>,
+    /// What commands find there unless they say otherwise.
+    pub surroundings: Surroundings,
     pub created_at: Timestamp,
     pub pool: Arc<Pool>,
     /// The standing grant that it lives under, where it does.
@@ -108,6 +113,7 @@ pub struct Parts {
     pub asked: Destination,
     pub route: Route,
     pub host_keys: Vec<String>,
+    pub surroundings: Surroundings,
     pub grant: Grant,
     pub under: Option<Arc<Under>>,
     pub pool: Arc<Pool>,
@@ -121,6 +127,7 @@ pub struct Sessions {
     recent: Allowance,
     evidence: Arc<Evidence>,
     now: fn() -> Timestamp,
+    rooms: Rooms,
     /// Woken when a session has ended.
     pub ended: Notify,
     changes: watch::Sender<u64>,
@@ -288,6 +295,7 @@ impl Sessions {
             recent,
             evidence,
             now,
+            rooms: Rooms::default(),
             ended: Notify::new(),
             changes: watch::Sender::new(0),
         }
@@ -318,20 +326,8 @@ impl Sessions {
         self.lock().values().map(|session| session.pool.connections()).sum()
     }
 
-    /// Refuses early what `add` would refuse.
-    pub fn has_room(&self) -> Result<(), Failure> {
-        if self.open_count() < MOST_OPEN {
-            return Ok(());
-        }
-        Err(Failure::new(
-            Code::LimitSessions,
-            "too many sessions are open",
-            "close one: sgw sessions, then sgw close s-…",
-        ))
-    }
-
     pub fn add(&self, parts: Parts) -> Arc<Session> {
-        let Parts { id, name, owner, asked, route, host_keys, grant, .. } = parts;
+        let Parts { id, name, owner, asked, route, host_keys, surroundings, grant, .. } = parts;
         let Parts { under, pool, created_at, .. } = parts;
         let state = State {
             grant,
@@ -348,6 +344,7 @@ impl Sessions {
             asked,
             route,
             host_keys,
+            surroundings,
             created_at,
             pool,
             under,

@@ -9,6 +9,7 @@ mod settings;
 mod state;
 #[allow(dead_code, reason = "the same")]
 mod tables;
+mod targets;
 
 use std::{
     collections::BTreeMap,

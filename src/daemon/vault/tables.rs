@@ -56,6 +56,8 @@ impl Table {
 
 /// Every table. A vault with another one was written by a newer sgw, and is not opened by this one.
 const TABLES: &[Table] = &[
+    Table::of::<crate::domain::target::named::Target>(),
+    Table::of::<crate::domain::secret::named::Named>(),
     #[cfg(test)]
     Table::of::<super::tests::Note>(),
     Table::of::<crate::domain::token::Token>(),

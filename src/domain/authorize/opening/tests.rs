@@ -79,10 +79,7 @@ fn each_limit_of_a_standing_grant_holds_and_is_told() {
         Some(NotOpened::Capability(Capability::Exec))
     );
     let used = Used { commands: 2, bytes: 0 };
-    assert_eq!(
-        why_not(|s| s.budget.max_commands = Some(2), used, 0),
-        Some(NotOpened::Exhausted)
-    );
+    assert_eq!(why_not(|s| s.budget.max_commands = Some(2), used, 0), Some(NotOpened::Exhausted));
     let one = standing(1);
     let removed = Live { removed: true, ..live(&one) };
     assert_eq!(opened(&[removed], wanted(), 0), Err(NotOpened::Missing));
