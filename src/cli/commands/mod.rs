@@ -26,10 +26,12 @@ mod request;
 mod requests;
 mod resume;
 mod return_;
+mod secret;
 mod sessions;
 mod show;
 mod signal;
 pub mod status;
+mod target;
 mod unlock;
 mod wait;
 mod watch;
@@ -69,6 +71,8 @@ pub const ENTRIES: &[Entry] = &[
     entry::<resume::Resume>("resume", Who::Operator),
     entry::<daemon::Daemon>("daemon", Who::Operator),
     entry::<audit::Audit>("audit", Who::Operator),
+    entry::<target::Target>("target", Who::Operator),
+    entry::<secret::Secret>("secret", Who::Operator),
     entry::<config::Config>("config", Who::Operator),
     entry::<pin::Pin>("pin", Who::Operator),
     entry::<demo::Demo>("demo", Who::Operator),

@@ -3,6 +3,7 @@
 
 mod chain;
 mod check;
+mod surroundings;
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 

@@ -341,8 +341,8 @@ impl Caller {
         let env: Vec<(String, Vec<u8>)> =
             asked.env.into_iter().map(|(name, value)| (name, value.0)).collect();
         let cwd = asked.cwd.map(|cwd| cwd.0);
-        let wire = shell::wrap(&marker, &env, cwd.as_deref(), &line)
-            .map_err(|error| not_a_command(&error))?;
+        let wire = session.surroundings.wire(&marker, env, cwd, &line);
+        let wire = wire.map_err(|error| not_a_command(&error))?;
         Ok(action::Exec {
             id,
             session: session.id.clone(),

@@ -137,7 +137,12 @@ impl Sessions {
         })?;
         let marker = format!("{}-{}", session.id, hex::encode(secret));
         let wire = match opener {
-            Opener::Agent | Opener::Operator => shell::login(&marker),
+            Opener::Agent | Opener::Operator => {
+                session.surroundings.terminal(&marker).map_err(|error| {
+                    let hint = "the operator mends it: sgw target show NAME";
+                    Failure::new(Code::TargetUnfit, error.to_string(), hint)
+                })?
+            }
             Opener::Fresh => shell::fresh(&marker),
         };
         let who = match opener {
