@@ -24,7 +24,9 @@ pub enum ShellError {
     Reserved,
     #[error("the directory is empty")]
     NoDirectory,
-    #[error("the target has no shell that reads as sh does: a directory or variables can't be set there")]
+    #[error(
+        "the target has no shell that reads as sh does: a directory or variables can't be set there"
+    )]
     NoShell,
 }
 

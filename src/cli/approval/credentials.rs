@@ -104,7 +104,9 @@ impl Choice<'_> {
             named::Credential::Agent { fingerprint } => {
                 let Some(at) = self.connect(hop).await? else {
                     let hint = "start one: eval $(ssh-agent); ssh-add";
-                    return Err(Failure::new(Code::RequestCredential, "no ssh-agent runs", hint).into());
+                    return Err(
+                        Failure::new(Code::RequestCredential, "no ssh-agent runs", hint).into()
+                    );
                 };
                 let agent = &self.agents[at].1;
                 let keys: Vec<Credential> = match fingerprint {

@@ -13,7 +13,10 @@ use crate::{
     client::Connection,
     domain::{
         escape::{exact, visible},
-        secret::{Secret as Value, named::{self, MIN_BYTES}},
+        secret::{
+            Secret as Value,
+            named::{self, MIN_BYTES},
+        },
     },
     protocol::{
         error::{Code, Failure},

@@ -98,13 +98,6 @@ impl Grants {
         found
     }
 
-    pub fn of(&self, identity: &Identity) -> Vec<Arc<Under>> {
-        let lists = Key::all_of(identity)
-            .filter_map(|key| self.by_holder.get(&key))
-            .flat_map(|by_target| by_target.names.values().chain(by_target.globs.values()));
-        lists.flatten().cloned().collect()
-    }
-
     pub fn of_token(&self, token: &Id) -> Vec<Arc<Under>> {
         let mut all = self.all();
         all.retain(|under| is_of(&under.standing.holder, token));

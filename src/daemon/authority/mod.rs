@@ -156,11 +156,6 @@ impl Authority {
         self.read().grants.candidates(identity, target)
     }
 
-    /// All standing grants that an identity has, on any target.
-    pub fn grants_of(&self, identity: &Identity) -> Vec<Arc<Under>> {
-        self.read().grants.of(identity)
-    }
-
     pub fn grants_of_token(&self, token: &Id) -> Vec<Arc<Under>> {
         self.read().grants.of_token(token)
     }

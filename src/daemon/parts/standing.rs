@@ -12,10 +12,10 @@ use crate::{
     },
     domain::{
         action,
-        capability::Capabilities,
+        capability::{Capabilities, Capability},
         grant::{Grant, standing::Approval},
         identity::Identity,
-        target::Destination,
+        target::{Destination, named::Target},
     },
     protocol::error::{Code, Failure},
 };
@@ -69,6 +69,28 @@ impl Parts {
                 Err(failure.sent(false))
             }
         }
+    }
+
+    /// What an identity has on which target without having asked: each with whether a session opens by
+    /// itself.
+    pub fn standing_for(&self, identity: &Identity) -> Vec<(String, Capabilities, bool)> {
+        let now = self.now();
+        let mut all = Vec::new();
+        for target in self.vault.all::<Target>() {
+            let name = target.record.name.as_str();
+            for under in self.authority.grants_for(identity, name) {
+                let (standing, used) = (&under.standing, under.live().used);
+                let over = standing.is_over(now) || !standing.budget.is_left(&used);
+                if over || !standing.target.matches(name) {
+                    continue;
+                }
+                let mut capabilities = standing.capabilities.clone();
+                capabilities.retain(|one| target.record.pty || *one != Capability::Pty);
+                let alone = standing.approval != Approval::EachSession;
+                all.push((name.to_owned(), capabilities, alone));
+            }
+        }
+        all
     }
 
     /// A new session, unless what it rests on has gone while it was opened.

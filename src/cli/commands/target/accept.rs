@@ -47,7 +47,9 @@ pub async fn accept(
             return Err(Failure::new(code, message, hint).into());
         }
         context.ui.say(&format!("{name} shows  {}\nknown is  {known}", word(&shows)));
-        if !prompt::confirm("Is it the right machine? Take this key from now on, and no other?").await? {
+        if !prompt::confirm("Is it the right machine? Take this key from now on, and no other?")
+            .await?
+        {
             return Ok(Exit::FAILED);
         }
         fingerprints = vec![shows];

@@ -79,9 +79,9 @@ pub async fn edit(context: &Context, edit: Edit) -> Outcome {
 }
 
 fn check(target: &Target) -> Result<(), Failure> {
-    target
-        .check()
-        .map_err(|error| Failure::new(Code::TargetUnfit, error.to_string(), "sgw target add --help"))
+    target.check().map_err(|error| {
+        Failure::new(Code::TargetUnfit, error.to_string(), "sgw target add --help")
+    })
 }
 
 async fn draft(

@@ -49,12 +49,7 @@ struct LeftOut {
     why: String,
 }
 
-pub async fn import(
-    context: &Context,
-    proof: &Proof,
-    file: Option<PathBuf>,
-    yes: bool,
-) -> Outcome {
+pub async fn import(context: &Context, proof: &Proof, file: Option<PathBuf>, yes: bool) -> Outcome {
     let sources = file.map_or(Sources::Usual, Sources::File);
     let resolver = Resolver::new(sources, Account::current()).map_err(|error| {
         Failure::new(Code::TargetConfig, error.to_string(), "give another FILE, or add it by hand")
@@ -187,7 +182,8 @@ fn target(name: Name, proposal: &Proposal, jump: Option<Name>) -> Target {
 /// The first key file that ssh would try; else the ssh-agent; else the operator chooses.
 fn credential(proposal: &Proposal) -> Credential {
     let files = proposal.identities.iter().filter(|identity| identity.file);
-    let usable = files.filter_map(|identity| Some((path(&identity.path)?, keys::load(&identity.path).ok()?)));
+    let usable = files
+        .filter_map(|identity| Some((path(&identity.path)?, keys::load(&identity.path).ok()?)));
     for (path, loaded) in usable {
         let fingerprint = match loaded {
             LoadedKey::Ready(key) => {

@@ -168,7 +168,8 @@ impl Run for Target {
                 What::Edit(edit) => add::edit(context, *edit).await,
                 What::List { proof } => {
                     let mut connection = proof.open(context).await?.connect().await?;
-                    let list: target::Targets = call(&mut connection, target::Request::List {}).await?;
+                    let list: target::Targets =
+                        call(&mut connection, target::Request::List {}).await?;
                     context.ui.result(&list, || shown::list(&list.targets));
                     Ok(Exit::DONE)
                 }
@@ -180,7 +181,8 @@ impl Run for Target {
                 }
                 What::Rm { name, proof } => {
                     let mut connection = proof.open(context).await?.connect().await?;
-                    let one: Shown = call(&mut connection, target::Request::Remove { name }).await?;
+                    let one: Shown =
+                        call(&mut connection, target::Request::Remove { name }).await?;
                     context.ui.result(&one, || format!("{} is removed", one.target.name));
                     Ok(Exit::DONE)
                 }

@@ -196,7 +196,9 @@ impl Said {
             let fingerprint = key.public_key().fingerprint(HashAlg::Sha256).to_string();
             let value = key::to_wire(&key).map_err(|error| unusable(error.to_string()))?;
             let credential = match &self.certificate {
-                Some(path) => Credential::Certificate { fingerprint, certificate: certificate(path)? },
+                Some(path) => {
+                    Credential::Certificate { fingerprint, certificate: certificate(path)? }
+                }
                 None => Credential::Key { fingerprint },
             };
             return Ok(Some((credential, Some(value))));
@@ -266,20 +268,20 @@ async fn asked(context: &Context, target: &Target) -> Result<Secret<String>, Sto
 fn authority(path: &Path) -> Result<Authority, Failure> {
     let text = public(path)?;
     let words: Vec<&str> = text.split_whitespace().collect();
-    let read = (0..words.len().saturating_sub(1)).find_map(|at| {
-        PublicKey::from_openssh(&format!("{} {}", words[at], words[at + 1])).ok()
-    });
-    read.map(Authority).ok_or_else(|| {
-        unusable(format!("{}: it is no public key of an authority", shown(path)))
-    })
+    let read = (0..words.len().saturating_sub(1))
+        .find_map(|at| PublicKey::from_openssh(&format!("{} {}", words[at], words[at + 1])).ok());
+    read.map(Authority)
+        .ok_or_else(|| unusable(format!("{}: it is no public key of an authority", shown(path))))
 }
 
 fn certificate(path: &Path) -> Result<String, Failure> {
     let text = public(path)?;
     let read = Certificate::from_openssh(text.trim());
-    let certificate = read.map_err(|_| unusable(format!("{}: it is no certificate", shown(path))))?;
+    let certificate =
+        read.map_err(|_| unusable(format!("{}: it is no certificate", shown(path))))?;
     if certificate.algorithm().is_rsa() {
-        let message = "sgw does not log in with certificates of RSA keys; make it for an ed25519 key";
+        let message =
+            "sgw does not log in with certificates of RSA keys; make it for an ed25519 key";
         return Err(unusable(message.to_owned()));
     }
     certificate.to_openssh().map_err(|error| unusable(error.to_string()))
@@ -288,7 +290,8 @@ fn certificate(path: &Path) -> Result<String, Failure> {
 fn public(path: &Path) -> Result<String, Failure> {
     let read = file::read(path, MAX_PUBLIC);
     let bytes = read.map_err(|error| unusable(format!("{}: {error}", shown(path))))?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| unusable(format!("{}: not text", shown(path))))?;
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| unusable(format!("{}: not text", shown(path))))?;
     Ok(text.to_owned())
 }
 

@@ -2,7 +2,10 @@
 
 use super::{call, lend::lend, shown};
 use crate::{
-    cli::{Context, Outcome, ui::exit::{self, Exit}},
+    cli::{
+        Context, Outcome,
+        ui::exit::{self, Exit},
+    },
     client::Connection,
     protocol::operator::target::{Request, Tested},
 };

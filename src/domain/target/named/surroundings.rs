@@ -57,7 +57,11 @@ mod tests {
         }
     }
 
-    fn wire(of: &Surroundings, env: &[(&str, &str)], cwd: Option<&str>) -> Result<String, ShellError> {
+    fn wire(
+        of: &Surroundings,
+        env: &[(&str, &str)],
+        cwd: Option<&str>,
+    ) -> Result<String, ShellError> {
         let env = env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let wire = of.wire("x-1-aa", env, cwd.map(|cwd| cwd.into()), b"ls")?;
         Ok(String::from_utf8(wire).unwrap())
