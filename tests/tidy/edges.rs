@@ -30,12 +30,14 @@ const FLOORS: Edges = &[
 const ROOMS: Edges = &[
     ("life", &[EVERYTHING]),
     ("parts", &[EVERYTHING]),
-    ("door", &["Parts", "audit", "desk", "notify", "reading", "session"]),
-    ("door::operator", &["Parts", "audit", "desk", "evidence", "session", "upstream", "vault"]),
+    ("door", &["Parts", "audit", "authority", "desk", "notify", "reading", "session"]),
+    ("door::operator", &["Parts", "audit", "authority", "desk", "evidence", "session", "upstream", "vault"]),
     ("reading", &["door::Outbox", "session"]),
     ("audit", &["desk::Asker", "evidence", "session"]),
-    ("desk", &[]),
-    ("session", &["desk::Permit", "evidence", "upstream"]),
+    // Standing grants, and what a token may ask for: judged where everything is.
+    ("desk", &["authority"]),
+    ("authority", &["vault"]),
+    ("session", &["authority::Under", "desk::Permit", "evidence", "upstream"]),
     ("upstream", &["vault"]),
     ("ids", &["vault"]),
     ("left", &[]),
