@@ -123,8 +123,8 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
     let vault = Vault::open(home.clone(), &data_key).map_err(|error| no_vault(&error))?;
     let vault = Arc::new(vault);
     let summary = vault.summary();
-    let (evidence, found) =
-        Evidence::open(home.clone(), &data_key, summary.anchor).map_err(|error| failed(&error))?;
+    let (evidence, found) = Evidence::open(home.clone(), vault.audit_keys(), summary.anchor)
+        .map_err(|error| failed(&error))?;
     let evidence = Arc::new(evidence);
     audit::daemon(&evidence, RecordKind::DaemonStarted, summary.revision).await?;
     home.make_run().map_err(|error| not_home(&error))?;

@@ -42,7 +42,7 @@ const ROOMS: Edges = &[
     ("ids", &["vault"]),
     ("left", &[]),
     ("notify", &[]),
-    ("vault", &[]),
+    ("vault", &["store"]),
     ("evidence", &[]),
     ("store", &[]),
 ];
@@ -163,7 +163,7 @@ mod tests {
         refused("daemon::session", "use crate::daemon::{desk::{Desk, Permit}, evidence};");
         refused("daemon::session", "use crate::daemon::desk;");
         refused("daemon::desk", "super::session::Session::begin()");
-        refused("daemon::vault", "use super::store;");
+        refused("daemon::vault", "use super::evidence;");
         allowed("daemon::vault", "use super::vault::x; use self::state::State;");
         refused("daemon::new_room", "use super::desk;");
         allowed("daemon::life", "use super::{Parts, desk::Desk, vault};");
