@@ -1,5 +1,8 @@
 //! What an approval allows: capabilities, mode, time and budget.
 
+pub mod pattern;
+pub mod standing;
+
 use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;

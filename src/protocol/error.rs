@@ -84,6 +84,9 @@ codes! {
     GrantMissing = "grant.missing" is No,
     GrantExhausted = "grant.exhausted" is No,
     GrantExpired = "grant.expired" is No,
+    GrantUnknown = "grant.unknown" is Failed,
+    /// Somebody else changed a token or a grant first.
+    GrantChanged = "grant.changed" is Failed,
     ControlOperator = "control.operator" is NotYet,
     ControlPaused = "control.paused" is NotYet,
     SessionUnknown = "session.unknown" is Failed,
@@ -126,6 +129,8 @@ codes! {
     InputRegex = "input.regex" is Usage,
     InputEchoOff = "input.echo_off" is No,
     TokenInvalid = "token.invalid" is No,
+    TokenExists = "token.exists" is Failed,
+    TokenUnknown = "token.unknown" is Failed,
     EvidenceFailed = "evidence.failed" is Failed,
     LimitCommand = "limit.command" is Usage,
     LimitReason = "limit.reason" is Usage,
@@ -133,6 +138,7 @@ codes! {
     LimitStreams = "limit.streams" is Failed,
     LimitConnections = "limit.connections" is Failed,
     LimitRequests = "limit.requests" is NotYet,
+    LimitGrants = "limit.grants" is Failed,
     LimitSessions = "limit.sessions" is Failed,
     LimitSpool = "limit.spool" is Failed,
 }
@@ -194,6 +200,26 @@ impl From<Denied> for Failure {
                 Code::GrantExhausted,
                 "the session's commands are used up",
                 "sgw request DEST --reason … --new asks for a new one",
+            ),
+            Denied::StandingCapability(capability) => Failure::new(
+                Code::GrantMissing,
+                format!("the standing grant does not hold {capability}"),
+                format!("ask for it: sgw request DEST --only {capability} --reason …"),
+            ),
+            Denied::StandingRemoved => Failure::new(
+                Code::GrantMissing,
+                "the operator took the standing grant back",
+                "ask for a session: sgw request DEST --reason …",
+            ),
+            Denied::StandingExpired => Failure::new(
+                Code::GrantExpired,
+                "the standing grant's time is over",
+                "ask for a session: sgw request DEST --reason …",
+            ),
+            Denied::StandingExhausted => Failure::new(
+                Code::GrantExhausted,
+                "the standing grant's budget is used up",
+                "ask for a session: sgw request DEST --reason …; or ask your user for a new grant",
             ),
         }
     }

@@ -1,8 +1,10 @@
 //! What the operator can say. Without proof only what narrows is taken; the rest needs the Noise
 //! session that the data key opens.
 
+pub mod grant;
 pub mod secret;
 pub mod target;
+pub mod token;
 
 use serde::{Deserialize, Serialize};
 
@@ -127,6 +129,10 @@ pub enum Request {
     Target(target::Request),
     /// Named secrets.
     Secret(secret::Request),
+    /// Tokens.
+    Token(token::Request),
+    /// Standing grants.
+    Grant(grant::Request),
 
     Ack {
         stdout: u64,
@@ -169,6 +175,8 @@ impl Request {
             | Request::SetPin { .. }
             | Request::Target(_)
             | Request::Secret(_)
+            | Request::Token(_)
+            | Request::Grant(_)
             | Request::Ack { .. }
             | Request::Cancel {} => true,
         }

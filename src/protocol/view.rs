@@ -28,6 +28,8 @@ pub enum Kind {
     Transfer,
     Forward,
     Setting,
+    Token,
+    Grant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 
 mod approve;
 mod ask;
+mod grant;
 mod login;
 mod pause;
 mod pin;
@@ -12,6 +13,7 @@ mod settings;
 mod subscribe;
 mod target;
 mod terminal;
+mod token;
 mod way;
 
 use std::{
@@ -32,6 +34,7 @@ use self::{
     ask::Questions,
     pin::Tries,
     terminal::{How, Key, Open, Streams},
+    token::Held,
 };
 use super::{
     agent::ending,
@@ -72,6 +75,8 @@ struct Operator {
     questions: Questions,
     streams: Arc<Streams>,
     pin_tries: Tries,
+    /// Programs' tokens, which end with this connection.
+    held: Held,
     peer: Peer,
 }
 
@@ -80,7 +85,7 @@ pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer) {
     let stream = Arc::new(stream);
     let (mut from, passed) = PassingReader::new(stream.clone());
     let mut to = SharedWriter(stream);
-    let (hello, said) = match link::hello(&mut from).await {
+    let link::Begun { hello, raw, .. } = match link::hello(&mut from).await {
         Ok(hello) => hello,
         Err(Some(failure)) => return refuse(to, failure).await,
         Err(None) => return,
@@ -92,7 +97,7 @@ pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer) {
     if !hello.proof {
         return converse(parts, from, to, passed, peer, false).await;
     }
-    let prologue = [said.as_slice(), &welcome.body].concat();
+    let prologue = [raw.as_slice(), &welcome.body].concat();
     let deadline = noise::HANDSHAKE_DEADLINE;
     match noise::respond(from, to, &parts.operator_key, &prologue, deadline).await {
         Ok(session) => {
@@ -129,11 +134,13 @@ async fn converse(
         questions: Questions::new(outbox.clone()),
         streams: Arc::default(),
         pin_tries: Tries::default(),
+        held: Held::default(),
         peer,
     });
     if let Err(failure) = operator.clone().listen(&mut from).await {
         let _gone = outbox.answer(0, Err(failure)).await;
     }
+    operator.end_held().await;
     operator.parts.desk.release(operator.number);
     let the_daemon_ends = operator.parts.end.is_cancelled();
     drop(operator);
@@ -304,6 +311,8 @@ impl Operator {
             Request::SetPin { secret } => self.set_pin(secret).await,
             Request::Target(request) => self.target(request).await,
             Request::Secret(request) => self.secret(request).await,
+            Request::Token(request) => self.token(request).await,
+            Request::Grant(request) => self.grant(request).await,
             Request::Answer(_)
             | Request::Ack { .. }
             | Request::Cancel {}

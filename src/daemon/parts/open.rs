@@ -8,6 +8,7 @@ use super::{Parts, reach::Reached};
 use crate::{
     daemon::{
         audit,
+        authority::Under,
         door::to_its_end,
         session::{self, Session},
         upstream::{self, Connection, Hosts, Plan, Pool, PoolOptions, RemoteEnd},
@@ -32,6 +33,8 @@ pub struct Opening {
     pub name: Option<Name>,
     pub asked: Destination,
     pub grant: Grant,
+    /// The standing grant that it lives under, where it does.
+    pub under: Option<Arc<Under>>,
     pub created_at: Timestamp,
 }
 
@@ -57,7 +60,6 @@ impl Parts {
         reached: Reached,
         mut opening: Opening,
     ) -> Result<Arc<Session>, Failure> {
-        self.sessions.has_room()?;
         reached.narrow(&mut opening.grant);
         let hosts = Hosts::pinned(self.vault.clone()).vouched(reached.vouched);
         let judged = Arc::new(hosts);
@@ -78,7 +80,9 @@ impl Parts {
         let id = self.ids.next(IdKind::Session)?;
         let (evidence, whose) = (&self.evidence, opening.owner.to_string());
         let request = opening.request.as_ref();
-        let said = audit::session_opened(evidence, request, &id, &whose, &route, &host_keys).await;
+        let grant = opening.under.as_ref().map(|under| &under.standing.id);
+        let said =
+            audit::session_opened(evidence, request, grant, &id, &whose, &route, &host_keys).await;
         if let Err(failure) = said {
             pool.close().await;
             return Err(failure);
@@ -92,6 +96,7 @@ impl Parts {
             host_keys,
             surroundings,
             grant: opening.grant,
+            under: opening.under,
             pool,
             created_at: opening.created_at,
         }))

@@ -1,6 +1,10 @@
-//! The sealed state: settings, pinned host keys, numbers given out, and how far the audit went.
-//! Whole in memory, one small file on disk, written durably before a change counts.
+//! The vault: settings, pinned host keys, records, secrets, numbers given out, and how far the audit
+//! went. All of it in memory (secrets sealed there too), and durably on the disk before it counts.
 
+mod at_rest;
+mod authority;
+mod lasting;
+mod move_in;
 mod pin;
 #[allow(dead_code, reason = "named targets, tokens and grants come next")]
 mod records;
@@ -13,33 +17,30 @@ mod targets;
 use std::{
     collections::BTreeMap,
     ops::Range,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use jiff::Timestamp;
 
-#[allow(unused_imports, reason = "the same")]
 pub use records::Change;
 pub use settings::{SettingError, Settings};
 pub use state::Pin;
-#[allow(unused_imports, reason = "the same")]
 pub use tables::{Record, Stored};
 
-use records::{Row, Rows, Value, Write, Writes, open_row};
-use state::{Kept, State};
-use tables::{SECRETS, Table};
+use lasting::Lasting;
+use records::{Rows, Write, Writes};
+use state::State;
 
 use crate::{
+    daemon::store::database::{Batch, Database, StoreError},
     domain::{
-        pin as domain_pin,
         record::Tip,
-        seal::{DataKey, FileError, Key, open_file, seal_file},
+        seal::{DataKey, Key},
     },
-    home::{Home, HomeError, STATE, random},
+    home::{Home, HomeError, VAULT},
 };
 
-/// The largest state that is read or written.
-const MAX_STATE_BYTES: u64 = 16 * 1024 * 1024;
 /// The most keys pinned for one address.
 const MAX_PINS: usize = 16;
 
@@ -47,15 +48,17 @@ const MAX_PINS: usize = 16;
 /// wait for it (milliseconds): from async code call them on a blocking thread.
 pub struct Vault {
     home: Arc<Home>,
-    key: Key,
-    pin_key: Key,
-    /// Held by whoever changes it; what the file was when we last read or wrote it.
-    changing: Mutex<(u64, u64)>,
+    lasting: Lasting,
+    /// Held by whoever changes it. `None` after a failure that leaves the disk ahead of the memory:
+    /// from then on nothing changes until the next unlock.
+    changing: Mutex<Option<Database>>,
     memory: RwLock<Memory>,
 }
 
 /// What is read without the disk.
 struct Memory {
+    /// What root and rows are sealed under.
+    key: Arc<Key>,
     state: State,
     rows: Rows,
     /// Table to the revision that changed it last.
@@ -66,7 +69,10 @@ struct Memory {
 pub enum VaultError {
     /// `vault.damaged`: never mended by itself.
     #[error("{} is damaged: {why}", .path.display())]
-    Damaged { path: std::path::PathBuf, why: String },
+    Damaged { path: PathBuf, why: String },
+    /// Nothing was changed.
+    #[error("{} can't be written: {why}", .path.display())]
+    Unwritten { path: PathBuf, why: String },
     #[error(transparent)]
     Home(#[from] HomeError),
     #[error(transparent)]
@@ -93,31 +99,18 @@ pub struct Summary {
 }
 
 impl Vault {
-    /// Opens the state of a home that `init` has set up. A missing state is damage: `init` made one.
+    /// Opens the vault of a home that `init` has set up, and finishes what a crash interrupted: the
+    /// first start, a rotation. A missing one is damage: `init` made one.
     pub fn open(home: Arc<Home>, data_key: &DataKey) -> Result<Self, VaultError> {
-        let path = home.path_of(STATE);
-        let damaged = |why: String| VaultError::Damaged { path: path.clone(), why };
-        let file = match home.read(STATE, MAX_STATE_BYTES) {
-            Ok(Some(file)) => file,
-            Ok(None) => return Err(damaged("it is missing".into())),
-            Err(error @ HomeError::TooLarge { .. }) => return Err(damaged(error.to_string())),
-            Err(error) => return Err(error.into()),
-        };
-        let (key, pin_key) = (data_key.derive("state"), domain_pin::key(data_key));
-        let content = open_file("state", &key, &file).map_err(|error| {
-            damaged(match error {
-                FileError::NotAuthentic(_) => "it was changed, or is another vault's".into(),
-                other => other.to_string(),
-            })
-        })?;
-        let state: State = serde_json::from_slice(content.expose()).map_err(|_| {
-            damaged("it has a field that this sgw does not know (written by a newer one?)".into())
-        })?;
-        let inode =
-            home.inode(STATE)?.ok_or_else(|| damaged("it went away while it was read".into()))?;
-        let rows = rows(&key, &state).map_err(damaged)?;
-        let memory = RwLock::new(Memory { state, rows, changed: BTreeMap::new() });
-        Ok(Self { home, key, pin_key, changing: Mutex::new(inode), memory })
+        let key = at_rest::key(data_key);
+        move_in::settle(&home, data_key, &key)?;
+        let (database, state, rows) =
+            at_rest::read(&home, &key).map_err(|error| in_file(&home, error))?;
+        move_in::clear(&home)?;
+        let lasting = Lasting::of(data_key, &key, &rows);
+        let key = Arc::new(key);
+        let memory = RwLock::new(Memory { key, state, rows, changed: BTreeMap::new() });
+        Ok(Self { home, lasting, changing: Mutex::new(Some(database)), memory })
     }
 
     pub fn summary(&self) -> Summary {
@@ -211,80 +204,63 @@ impl Vault {
         &self,
         edit: impl FnOnce(&mut Change) -> Result<T, VaultError>,
     ) -> Result<T, VaultError> {
-        let mut inode = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = changing.as_ref().ok_or_else(|| self.ahead())?;
+        // Readers go on meanwhile: it is a copy that is changed and written, and then put in its place.
         let memory = self.memory();
-        let mut change = Change::new(&memory, &self.key);
+        let (key, was) = (memory.key.clone(), memory.state.revision);
+        let mut change = Change::new(&memory, &key);
         let result = edit(&mut change)?;
-        let (mut state, writes) = change.finish();
+        let (state, writes) = change.finish();
+        let mut rows = memory.rows.clone();
+        let on_disk = at_rest::writes(&rows, &writes);
         drop(memory);
-        for ((table, id), write) in &writes {
-            let rows = state.records.entry((*table).to_owned()).or_default();
-            match write {
-                Write::Put { row, sealed } => {
-                    let sealed = sealed.to_vec().into();
-                    rows.insert(id.clone(), Kept { version: row.version, sealed });
-                }
-                Write::Remove => _ = rows.remove(id),
-            }
-        }
-        let content =
-            zeroize::Zeroizing::new(serde_json::to_vec(&state).map_err(std::io::Error::from)?);
-        if content.len() as u64 > MAX_STATE_BYTES / 2 {
-            return Err(VaultError::Limit("the vault is full"));
-        }
-        if self.home.inode(STATE)? != Some(*inode) {
-            let why = "it was replaced while the daemon ran".into();
-            return Err(VaultError::Damaged { path: self.home.path_of(STATE), why });
-        }
-        let file = seal_file("state", &self.key, random()?, &content);
-        self.home.replace(STATE, &file)?;
-        *inode = self.home.inode(STATE)?.unwrap_or_default();
-        self.memory.write().unwrap_or_else(PoisonError::into_inner).apply(state, writes);
+        let touched: Vec<&str> = writes.keys().map(|(table, _)| *table).collect();
+        let touched: Vec<String> = touched.into_iter().map(str::to_owned).collect();
+        apply(&mut rows, writes);
+        let root = at_rest::seal_root(&key, &state, &rows)?;
+        database
+            .write(Batch { was, root, writes: on_disk })
+            .map_err(|error| in_file(&self.home, error))?;
+        let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = touched.into_iter().map(|table| (table, state.revision));
+        memory.changed.extend(changed);
+        (memory.state, memory.rows) = (state, rows);
         Ok(result)
     }
 
     fn memory(&self) -> RwLockReadGuard<'_, Memory> {
-        // Whoever panicked here left it as it was: nothing of a change can fail while it is applied.
+        // Whoever panicked here left it as it was: what is assigned is whole.
         self.memory.read().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl Memory {
-    fn apply(&mut self, state: State, writes: Writes) {
-        for ((table, id), write) in writes {
-            self.changed.insert(table.to_owned(), state.revision);
-            let rows = self.rows.entry(table.to_owned()).or_default();
-            match write {
-                Write::Put { row, .. } => _ = rows.insert(id, row),
-                Write::Remove => _ = rows.remove(&id),
-            }
-        }
-        self.state = state;
+    fn ahead(&self) -> VaultError {
+        let why =
+            "a change reached the disk and could not be read back; sgw lock and sgw unlock read it";
+        VaultError::Damaged { path: self.home.path_of(VAULT), why: why.into() }
     }
 }
 
-/// Every record decoded; secrets are only seen to open.
-fn rows(key: &Key, state: &State) -> Result<Rows, String> {
-    let mut rows = Rows::new();
-    for (table, kept) in &state.records {
-        for (id, Kept { version, sealed }) in kept {
-            let wrong = |why: &str| format!("{table} {id}: {why}");
-            let content = open_row(key, table, id, *version, sealed.as_slice())
-                .map_err(|_| wrong("it was changed"))?;
-            let value = match Table::named(table) {
-                _ if table == SECRETS => Value::Sealed(sealed.as_slice().into()),
-                None => return Err(wrong("a kind of record that this sgw does not know")),
-                Some(known) => match (known.decode)(*version, content.expose()) {
-                    Ok((named, record)) if named == *id => Value::Record(record),
-                    Ok(_) => return Err(wrong("it calls itself otherwise")),
-                    Err(_) => return Err(wrong("a field that this sgw does not know")),
-                },
-            };
-            let row = Row { version: *version, value };
-            rows.entry(table.clone()).or_default().insert(id.clone(), row);
+fn apply(rows: &mut Rows, writes: Writes) {
+    for ((table, id), write) in writes {
+        let table = Arc::make_mut(rows.entry(table.to_owned()).or_default());
+        match write {
+            Write::Put { row, .. } => _ = table.insert(id.into(), row),
+            Write::Remove => _ = table.remove(&*id),
         }
     }
-    Ok(rows)
+}
+
+/// What a store's failure is for the vault.
+fn in_file(home: &Home, error: StoreError) -> VaultError {
+    let path = home.path_of(VAULT);
+    match error {
+        StoreError::Home(error) => VaultError::Home(error),
+        StoreError::Write(why) => VaultError::Unwritten { path, why },
+        StoreError::Damaged(_) | StoreError::Replaced | StoreError::Ended => {
+            VaultError::Damaged { path, why: error.to_string() }
+        }
+    }
 }
 
 #[cfg(test)]

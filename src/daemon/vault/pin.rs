@@ -3,7 +3,10 @@
 
 use super::{Vault, VaultError};
 use crate::{
-    domain::{pin::PinCheck, secret::Secret},
+    domain::{
+        pin::{PURPOSE, PinCheck},
+        secret::Secret,
+    },
     home::random,
 };
 
@@ -15,14 +18,14 @@ impl Vault {
     /// Whether this is the PIN; `None` where none is set.
     pub fn is_pin(&self, pin: &Secret<Vec<u8>>) -> Option<bool> {
         let check = self.memory().state.pin.clone()?;
-        Some(check.fits(&self.pin_key, pin.expose()))
+        Some(check.fits(&self.lasting.get(PURPOSE), pin.expose()))
     }
 
     /// Sets the PIN, or takes it away.
     pub fn set_pin(&self, pin: Option<&Secret<Vec<u8>>>) -> Result<(), VaultError> {
         let check = match pin {
             None => None,
-            Some(pin) => Some(PinCheck::new(&self.pin_key, random()?, pin.expose())),
+            Some(pin) => Some(PinCheck::new(&self.lasting.get(PURPOSE), random()?, pin.expose())),
         };
         self.change_state(|state| {
             state.pin = check;

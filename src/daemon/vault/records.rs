@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 
 use super::{
     Memory, State, Vault, VaultError,
@@ -24,6 +25,8 @@ const MAX_ID_BYTES: usize = 255;
 #[derive(Clone)]
 pub struct Row {
     pub version: u64,
+    /// Of what is on the disk.
+    pub hash: [u8; 32],
     pub value: Value,
 }
 
@@ -34,8 +37,8 @@ pub enum Value {
     Sealed(Arc<[u8]>),
 }
 
-/// Table and id to the row.
-pub type Rows = BTreeMap<String, BTreeMap<String, Row>>;
+/// Table and id to the row. A copy shares every table that is not changed in it.
+pub type Rows = BTreeMap<String, Arc<BTreeMap<Arc<str>, Row>>>;
 
 /// One change in the making: what it reads is what it has written so far. Nothing of it is there before
 /// all of it is on the disk.
@@ -60,7 +63,7 @@ impl Vault {
     pub fn all<R: Record>(&self) -> Vec<Arc<Stored<R>>> {
         let memory = self.memory();
         let rows = memory.rows.get(R::TABLE);
-        rows.into_iter().flat_map(BTreeMap::values).filter_map(typed).collect()
+        rows.into_iter().flat_map(|rows| rows.values()).filter_map(typed).collect()
     }
 
     /// From memory, by a search among the ids.
@@ -94,7 +97,8 @@ impl Vault {
 
     /// Opens a secret's value for its use; drop it afterwards.
     pub fn open_secret(&self, id: &str) -> Result<Secret<Vec<u8>>, VaultError> {
-        open_value(&self.key, self.memory().rows.get(SECRETS).and_then(|rows| rows.get(id)), id)
+        let memory = self.memory();
+        open_value(&memory.key, memory.rows.get(SECRETS).and_then(|rows| rows.get(id)), id)
     }
 
     pub fn remove_secret(&self, id: &str) -> Result<(), VaultError> {
@@ -116,15 +120,16 @@ impl<'a> Change<'a> {
     }
 
     pub fn all<R: Record>(&self) -> Vec<Arc<Stored<R>>> {
-        let mut rows = self.memory.rows.get(R::TABLE).cloned().unwrap_or_default();
+        let known = self.memory.rows.get(R::TABLE).into_iter().flat_map(|rows| rows.iter());
+        let mut rows: BTreeMap<&str, &Row> = known.map(|(id, row)| (&**id, row)).collect();
         for ((table, id), write) in &self.writes {
             match write {
                 _ if *table != R::TABLE => {}
-                Write::Put { row, .. } => _ = rows.insert(id.clone(), row.clone()),
-                Write::Remove => _ = rows.remove(id),
+                Write::Put { row, .. } => _ = rows.insert(id, row),
+                Write::Remove => _ = rows.remove(&**id),
             }
         }
-        rows.values().filter_map(typed).collect()
+        rows.into_values().filter_map(typed).collect()
     }
 
     pub fn get<R: Record>(&self, id: &str) -> Option<Arc<Stored<R>>> {
@@ -152,8 +157,7 @@ impl<'a> Change<'a> {
 
     pub fn keep_secret(&mut self, id: &str, value: &Secret<Vec<u8>>) -> Result<(), VaultError> {
         let sealed = self.seal(SECRETS, id, value.expose())?;
-        let row = Row { version: self.state.revision, value: Value::Sealed(sealed.clone()) };
-        self.write(SECRETS, id.to_owned(), row, sealed)
+        self.write(SECRETS, id.to_owned(), Value::Sealed(sealed.clone()), sealed)
     }
 
     pub fn open_secret(&self, id: &str) -> Result<Secret<Vec<u8>>, VaultError> {
@@ -193,8 +197,8 @@ impl<'a> Change<'a> {
         let content = serde_json::to_vec(&record).map_err(std::io::Error::from)?;
         let sealed = self.seal(R::TABLE, record.id(), &content)?;
         let (id, version) = (record.id().to_owned(), self.state.revision);
-        let row = Row { version, value: Value::Record(Arc::new(Stored { version, record })) };
-        self.write(R::TABLE, id, row, sealed)
+        let value = Value::Record(Arc::new(Stored { version, record }));
+        self.write(R::TABLE, id, value, sealed)
     }
 
     fn seal(&self, table: &str, id: &str, content: &[u8]) -> Result<Arc<[u8]>, VaultError> {
@@ -211,13 +215,14 @@ impl<'a> Change<'a> {
         &mut self,
         table: &'static str,
         id: String,
-        row: Row,
+        value: Value,
         sealed: Arc<[u8]>,
     ) -> Result<(), VaultError> {
-        let known: usize = self.memory.rows.values().map(BTreeMap::len).sum();
+        let known: usize = self.memory.rows.values().map(|rows| rows.len()).sum();
         if known + self.writes.len() >= MAX_RECORDS {
             return Err(VaultError::Limit("the vault holds 50,000 records, and takes no more"));
         }
+        let row = Row { version: self.state.revision, hash: hash(&sealed), value };
         self.writes.insert((table, id), Write::Put { row, sealed });
         Ok(())
     }
@@ -239,7 +244,7 @@ fn open_value(key: &Key, row: Option<&Row>, id: &str) -> Result<Secret<Vec<u8>>,
 }
 
 /// A row's content, bound to its table, id and version.
-fn seal_row(
+pub fn seal_row(
     key: &Key,
     nonce: [u8; NONCE_BYTES],
     table: &str,
@@ -248,6 +253,10 @@ fn seal_row(
     content: &[u8],
 ) -> Vec<u8> {
     seal(key, nonce, &bound(table, id, version), content)
+}
+
+pub fn hash(sealed: &[u8]) -> [u8; 32] {
+    Sha256::digest(sealed).into()
 }
 
 pub fn open_row(

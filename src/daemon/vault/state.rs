@@ -1,5 +1,5 @@
-//! What the sealed state holds. A field that is missing has its default; one that is unknown is
-//! refused, because writing the state again would lose it.
+//! What the vault's root holds besides the list of its records. A field that is missing has its default;
+//! one that is unknown is refused, because writing the root again would lose it.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Settings;
-use crate::domain::{bytes::Bytes, pin::PinCheck, record::Tip};
+use crate::domain::{pin::PinCheck, record::Tip};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -23,16 +23,6 @@ pub struct State {
     /// The first number that no id was made of yet.
     pub next_id: u64,
     pub anchor: Tip,
-    /// Table and id to what is kept there.
-    pub records: BTreeMap<String, BTreeMap<String, Kept>>,
-}
-
-/// A record as it is written.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Kept {
-    pub version: u64,
-    pub sealed: Bytes,
 }
 
 /// A host key that the operator accepted.

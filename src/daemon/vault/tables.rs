@@ -10,6 +10,8 @@ pub const MAX_RECORD_BYTES: usize = 256 * 1024;
 pub const MAX_RECORDS: usize = 50_000;
 /// Where the values of secrets are; nothing of them is ever decoded ahead of its use.
 pub const SECRETS: &str = "secret-value";
+/// Where the keys are that a rotation keeps.
+pub const KEYS: &str = "key";
 
 /// Something that the vault keeps: authority, or what authority names. A field that is unknown is to
 /// be refused (`deny_unknown_fields`), because writing the record again would lose it.
@@ -36,6 +38,8 @@ pub struct Table {
     pub name: &'static str,
     /// Of version and content: the record's id, and the record.
     pub decode: fn(u64, &[u8]) -> Result<(String, Decoded), serde_json::Error>,
+    /// The content that `decode` takes.
+    pub encode: fn(&Decoded) -> Result<Vec<u8>, serde_json::Error>,
 }
 
 impl Table {
@@ -46,7 +50,16 @@ impl Table {
                 let record: R = serde_json::from_slice(content)?;
                 Ok((record.id().to_owned(), Arc::new(Stored { version, record })))
             },
+            encode: |record| match record.downcast_ref::<Stored<R>>() {
+                Some(stored) => serde_json::to_vec(&stored.record),
+                None => Err(serde::ser::Error::custom("it is another table's")),
+            },
         }
+    }
+
+    /// Whether its rows are opened for their use alone.
+    pub fn is_sealed(name: &str) -> bool {
+        [SECRETS, KEYS].contains(&name)
     }
 
     pub fn named(name: &str) -> Option<&'static Self> {
@@ -60,4 +73,7 @@ const TABLES: &[Table] = &[
     Table::of::<crate::domain::secret::named::Named>(),
     #[cfg(test)]
     Table::of::<super::tests::Note>(),
+    Table::of::<crate::domain::token::Token>(),
+    Table::of::<crate::domain::grant::standing::Standing>(),
+    Table::of::<crate::domain::grant::standing::Usage>(),
 ];

@@ -114,7 +114,8 @@ impl Operator {
             return Ok(session);
         }
         let way = approve.way.ok_or_else(|| incomplete("where it leads"))?;
-        parts.sessions.has_room()?;
+        let owner = parts.desk.owner(id)?;
+        let _room = parts.room(&owner)?;
         let route = way.route.clone();
         let going = self.going(&access.destination, &way).await?;
         let mut terms = access.terms.clone();
@@ -141,17 +142,20 @@ impl Operator {
             max_commands: terms.max_commands,
             used_commands: 0,
         };
+        let under = parts.each_session(&owner, &access.destination, &grant.capabilities);
         let opening = Opening {
             request: Some(id.clone()),
-            owner: parts.desk.owner(id)?,
+            owner,
             name: access.name,
             asked: access.destination,
             grant,
+            under,
             created_at,
         };
         let further = Arc::new(Hosts::pinned(vault.clone()).vouched(going.vouched));
         let (plan, surroundings) = (going.plan, going.surroundings);
-        parts.open(opening, parts::Way { route, plan, judged, further, first, surroundings }).await
+        let way = parts::Way { route, plan, judged, further, first, surroundings };
+        parts.founded(parts.open(opening, way).await?).await
     }
 }
 
