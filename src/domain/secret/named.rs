@@ -56,11 +56,14 @@ pub enum Weak {
 /// Whether a value can be used by name.
 pub fn judge(value: &Secret<Vec<u8>>) -> Result<(), Weak> {
     let bytes = value.expose();
-    match bytes.len() {
-        0..MIN_BYTES => return Err(Weak::Short),
-        MIN_BYTES..=ESTIMATED => {}
-        ..=MAX_BYTES => return Ok(()),
-        _ => return Err(Weak::Long),
+    if bytes.len() < MIN_BYTES {
+        return Err(Weak::Short);
+    }
+    if bytes.len() > MAX_BYTES {
+        return Err(Weak::Long);
+    }
+    if bytes.len() > ESTIMATED {
+        return Ok(());
     }
     let common = std::str::from_utf8(bytes)
         .is_ok_and(|text| zxcvbn::zxcvbn(text, &[]).guesses_log10() < COMMON_GUESSES_LOG10);

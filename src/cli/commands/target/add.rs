@@ -36,7 +36,7 @@ pub async fn add(context: &Context, add: Add) -> Outcome {
         prod: false,
     };
     let (proven, mut connection) = open(context, &add.proof).await?;
-    let value = add.said.into_target(context, &proven, &mut target).await?;
+    let value = add.said.put_into(context, &proven, &mut target).await?;
     check(&target)?;
     let draft = Box::new(draft(&mut connection, target, value).await?);
     let one: Shown = call(&mut connection, Request::Add(draft)).await?;
@@ -65,7 +65,7 @@ pub async fn edit(context: &Context, edit: Edit) -> Outcome {
         target.user = dest.user.unwrap_or(target.user);
     }
     edit.changes.apply(&mut target);
-    let value = edit.said.into_target(context, &proven, &mut target).await?;
+    let value = edit.said.put_into(context, &proven, &mut target).await?;
     if target == before.target && value.is_none() {
         let message = format!("nothing was said that {} is not already", target.name);
         return Err(Failure::new(Code::UsageArguments, message, "sgw target edit --help").into());

@@ -181,20 +181,17 @@ fn target(name: Name, proposal: &Proposal, jump: Option<Name>) -> Target {
 
 /// The first key file that ssh would try; else the ssh-agent; else the operator chooses.
 fn credential(proposal: &Proposal) -> Credential {
-    let files = proposal.identities.iter().filter(|identity| identity.file);
-    let usable = files
-        .filter_map(|identity| Some((path(&identity.path)?, keys::load(&identity.path).ok()?)));
-    for (path, loaded) in usable {
-        let fingerprint = match loaded {
-            LoadedKey::Ready(key) => {
-                Some(key.public_key().fingerprint(HashAlg::Sha256).to_string())
-            }
-            LoadedKey::Encrypted(encrypted) => encrypted.fingerprint,
-        };
-        return Credential::KeyFile { path, fingerprint };
-    }
-    match &proposal.agent {
-        Some(_) => Credential::Agent { fingerprint: None },
+    let mut files = proposal.identities.iter().filter(|identity| identity.file);
+    let usable = files.find_map(|file| Some((path(&file.path)?, keys::load(&file.path).ok()?)));
+    match usable {
+        Some((path, LoadedKey::Ready(key))) => {
+            let fingerprint = Some(key.public_key().fingerprint(HashAlg::Sha256).to_string());
+            Credential::KeyFile { path, fingerprint }
+        }
+        Some((path, LoadedKey::Encrypted(encrypted))) => {
+            Credential::KeyFile { path, fingerprint: encrypted.fingerprint }
+        }
+        None if proposal.agent.is_some() => Credential::Agent { fingerprint: None },
         None => Credential::Asked,
     }
 }

@@ -147,7 +147,7 @@ pub fn destination(text: &str) -> Result<Destination, Failure> {
 
 impl Said {
     /// Puts what was said into the target. The value of its credential, where one is to be kept.
-    pub async fn into_target(
+    pub async fn put_into(
         &self,
         context: &Context,
         proven: &Proven,

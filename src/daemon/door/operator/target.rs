@@ -28,6 +28,9 @@ use crate::{
     },
 };
 
+/// A target, and the value of its credential where one is given.
+type Kept = (Target, Option<Secret<Vec<u8>>>);
+
 impl Operator {
     pub(super) async fn target(&self, request: Request) -> Result<Value, Failure> {
         match request {
@@ -183,11 +186,7 @@ impl Operator {
 
     /// What is to be kept, and the value of its credential where one is given. Nothing that a client
     /// says of a credential is believed that the value itself can tell.
-    fn read_draft(
-        &self,
-        draft: Draft,
-        before: Option<&Target>,
-    ) -> Result<(Target, Option<Secret<Vec<u8>>>), Failure> {
+    fn read_draft(&self, draft: Draft, before: Option<&Target>) -> Result<Kept, Failure> {
         let Draft { mut target, secret } = draft;
         let given = secret.map(|number| self.take_secret(number)).transpose()?;
         target.check().map_err(|error| {

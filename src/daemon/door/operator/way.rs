@@ -190,6 +190,8 @@ impl Operator {
     }
 }
 
+type Narrow = Box<dyn Fn(&mut Terms) + Send + Sync>;
+
 /// Where an approved access leads, ready to go.
 pub(super) struct Going {
     pub plan: Plan,
@@ -198,7 +200,7 @@ pub(super) struct Going {
     pub vouched: Vec<Vouched>,
     pub surroundings: Surroundings,
     /// Takes from what is given what the target does not give.
-    pub narrow: Option<Box<dyn Fn(&mut Terms) + Send + Sync>>,
+    pub narrow: Option<Narrow>,
 }
 
 /// Whether this is what a target says that logs in there.

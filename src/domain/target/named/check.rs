@@ -130,7 +130,8 @@ mod tests {
     #[test]
     fn what_can_t_be_kept_is_named() {
         let fingerprint = format!("SHA256:{}", "a".repeat(43));
-        let changes: Vec<(fn(&mut Target), Unfit)> = vec![
+        type Case = (fn(&mut Target), Unfit);
+        let changes: Vec<Case> = vec![
             (|target| target.user = "a b".into(), Unfit::User),
             (|target| target.host = "-oProxyCommand=x".into(), Unfit::Host),
             (|target| target.port = 0, Unfit::Port),

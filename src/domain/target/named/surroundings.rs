@@ -4,13 +4,16 @@
 use super::{Shell, Surroundings};
 use crate::domain::shell::{self, ShellError};
 
+/// Names and values.
+type Variables = Vec<(String, Vec<u8>)>;
+
 impl Surroundings {
     /// What goes on the wire for a command. Where no shell reads as sh does, it goes as it is, without
     /// the marker: its processes can't be found again.
     pub fn wire(
         &self,
         marker: &str,
-        env: Vec<(String, Vec<u8>)>,
+        env: Variables,
         cwd: Option<Vec<u8>>,
         line: &[u8],
     ) -> Result<Vec<u8>, ShellError> {
@@ -31,11 +34,7 @@ impl Surroundings {
     }
 
     /// A command's own words count more.
-    fn with(
-        &self,
-        env: Vec<(String, Vec<u8>)>,
-        cwd: Option<Vec<u8>>,
-    ) -> (Vec<(String, Vec<u8>)>, Option<Vec<u8>>) {
+    fn with(&self, env: Variables, cwd: Option<Vec<u8>>) -> (Variables, Option<Vec<u8>>) {
         let usual = self.environment.iter();
         let usual = usual.filter(|(name, _)| !env.iter().any(|(own, _)| own == *name));
         let mut all: Vec<_> =
