@@ -81,7 +81,6 @@ pub struct Session {
     pub route: Route,
     /// For each hop the fingerprint of its host key.
     pub host_keys: Vec<String>,
-    /// What commands find there unless they say otherwise.
     pub surroundings: Surroundings,
     pub created_at: Timestamp,
     pub pool: Arc<Pool>,

@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{
-    digest::Digest,
-    target::{Hop, named::Target},
+use crate::{
+    domain::{
+        digest::Digest,
+        target::{Hop, named::Target},
+    },
+    protocol::error::Failure,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +114,7 @@ pub struct Tried {
     pub duration_ms: u64,
     /// What was found: an address, a fingerprint, a version.
     pub found: Option<String>,
-    pub error: Option<super::super::error::Failure>,
+    pub error: Option<Failure>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

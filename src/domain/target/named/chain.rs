@@ -63,7 +63,8 @@ pub fn chain(
 
 #[cfg(test)]
 mod tests {
-    use super::{super::sample, *};
+    use super::*;
+    use crate::domain::target::named::sample;
 
     fn way(targets: &[(&str, Option<&str>)], to: &str) -> Result<Vec<String>, NoWay> {
         let targets: Vec<Target> = targets

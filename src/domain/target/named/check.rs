@@ -125,7 +125,8 @@ fn is_variable(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::sample, *};
+    use super::*;
+    use crate::domain::target::named::sample;
 
     #[test]
     fn what_can_t_be_kept_is_named() {
