@@ -3,7 +3,7 @@
 use std::{
     os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
     process::ExitCode,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, RwLock},
     time::Duration,
 };
 
@@ -20,6 +20,7 @@ use super::{
     door::{self, Listeners},
     evidence::{AuditState, Evidence, Found},
     ids::Ids,
+    in_use::InUse,
     left::LeftRunning,
     parts::now,
     session::Sessions,
@@ -40,6 +41,8 @@ use crate::{
 const ANCHOR: Duration = Duration::from_secs(300);
 /// How often keyboards are looked at.
 const KEYBOARDS: Duration = Duration::from_secs(1);
+/// How often it is asked whether anybody uses sgw.
+const IDLE: Duration = Duration::from_secs(1);
 /// How long the end may take.
 const FAREWELL: Duration = Duration::from_secs(20);
 
@@ -138,7 +141,8 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
         desk: Arc::new(Desk::new(move || for_desk.next(IdKind::Request), now)),
         sessions: Arc::new(Sessions::new(home.path().to_owned(), evidence.clone(), now)),
         left_running: LeftRunning::new(&found.unfinished),
-        operator_key: noise::session_key(&data_key),
+        operator_key: RwLock::new(Arc::new(noise::session_key(&data_key))),
+        in_use: InUse::new(),
         started: Instant::now(),
         end: CancellationToken::new(),
         home,
@@ -196,6 +200,7 @@ async fn serve(parts: &Arc<Parts>, listeners: &Listeners) {
         tokio::spawn(parts.sessions.clone().keep_time(move |session| desk.session_ended(session)));
     let anchors = tokio::spawn(keep_anchor(parts.clone()));
     let keyboards = tokio::spawn(settle_keyboards(parts.clone()));
+    let idle = tokio::spawn(lock_when_idle(parts.clone()));
     let agents = door::accept(&listeners.agent, &parts.end, |stream, peer| {
         door::agent::serve(parts.clone(), stream, peer)
     });
@@ -206,6 +211,14 @@ async fn serve(parts: &Arc<Parts>, listeners: &Listeners) {
     time.abort();
     anchors.abort();
     keyboards.abort();
+    idle.abort();
+}
+
+async fn lock_when_idle(parts: Arc<Parts>) {
+    loop {
+        tokio::time::sleep(IDLE).await;
+        parts.lock_when_idle();
+    }
 }
 
 /// Time alone ends handoffs; what they gave away comes back.

@@ -6,6 +6,7 @@ mod desk;
 mod door;
 mod evidence;
 mod ids;
+mod in_use;
 mod left;
 mod life;
 mod notify;

@@ -47,6 +47,12 @@ pub enum Kind {
     HostkeyPinned,
     HostkeyRefused,
     SettingsChanged,
+    /// Another passphrase opens the vault.
+    VaultPassphrase,
+    /// The vault has another data key.
+    VaultRotated,
+    VaultExported,
+    VaultImported,
     /// Records are missing or changed before this one; written when that was found.
     ChainBroken,
     /// The end of a record that a crash left was cut off.
@@ -84,6 +90,10 @@ impl Kind {
             Kind::HostkeyPinned => "hostkey.pinned",
             Kind::HostkeyRefused => "hostkey.refused",
             Kind::SettingsChanged => "settings.changed",
+            Kind::VaultPassphrase => "vault.passphrase",
+            Kind::VaultRotated => "vault.rotated",
+            Kind::VaultExported => "vault.exported",
+            Kind::VaultImported => "vault.imported",
             Kind::ChainBroken => "chain.broken",
             Kind::ChainTorn => "chain.torn",
         }
@@ -99,6 +109,10 @@ impl Kind {
                 | Kind::LoginApproved
                 | Kind::HostkeyPinned
                 | Kind::SettingsChanged
+                | Kind::VaultPassphrase
+                | Kind::VaultRotated
+                | Kind::VaultExported
+                | Kind::VaultImported
                 | Kind::ChainBroken
                 | Kind::ChainTorn
         )

@@ -1,6 +1,8 @@
 //! What the operator can say. Without proof only what narrows is taken; the rest needs the Noise
 //! session that the data key opens.
 
+pub mod vault;
+
 use serde::{Deserialize, Serialize};
 
 use super::agent;
@@ -120,6 +122,8 @@ pub enum Request {
     SetPin {
         secret: Option<u32>,
     },
+    /// The vault as a whole.
+    Vault(vault::Request),
 
     Ack {
         stdout: u64,
@@ -160,6 +164,7 @@ impl Request {
             | Request::Private { .. }
             | Request::Pin { .. }
             | Request::SetPin { .. }
+            | Request::Vault(_)
             | Request::Ack { .. }
             | Request::Cancel {} => true,
         }
@@ -240,6 +245,10 @@ pub enum Event {
     Question(Question),
     Withdrawn {
         question: u32,
+    },
+    /// The next bytes of an export.
+    Part {
+        bytes: Bytes,
     },
     /// One audit record, opened.
     Record {

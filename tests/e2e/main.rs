@@ -36,4 +36,5 @@ mod remote_processes_end;
 mod request_and_approval;
 mod sessions_end;
 mod support;
+mod vault;
 mod watch;

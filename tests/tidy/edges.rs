@@ -38,6 +38,7 @@ const ROOMS: Edges = &[
     ("session", &["desk::Permit", "evidence", "upstream"]),
     ("upstream", &["vault"]),
     ("ids", &["vault"]),
+    ("in_use", &[]),
     ("left", &[]),
     ("notify", &[]),
     ("vault", &["store"]),

@@ -31,6 +31,7 @@ mod show;
 mod signal;
 pub mod status;
 mod unlock;
+mod vault;
 mod wait;
 mod watch;
 mod whoami;
@@ -71,6 +72,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<audit::Audit>("audit", Who::Operator),
     entry::<config::Config>("config", Who::Operator),
     entry::<pin::Pin>("pin", Who::Operator),
+    entry::<vault::Vault>("vault", Who::Operator),
     entry::<demo::Demo>("demo", Who::Operator),
     entry::<completions::Completions>("completions", Who::Operator),
     entry::<man::Man>("man", Who::Operator),

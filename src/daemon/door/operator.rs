@@ -10,6 +10,7 @@ mod records;
 mod settings;
 mod subscribe;
 mod terminal;
+mod vault;
 mod way;
 
 use std::{
@@ -92,7 +93,7 @@ pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer) {
     }
     let prologue = [said.as_slice(), &welcome.body].concat();
     let deadline = noise::HANDSHAKE_DEADLINE;
-    match noise::respond(from, to, &parts.operator_key, &prologue, deadline).await {
+    match noise::respond(from, to, &parts.operator_key(), &prologue, deadline).await {
         Ok(session) => {
             passed.accept();
             converse(parts, session.reader, session.writer, passed, peer, true).await
@@ -117,6 +118,8 @@ async fn converse(
     proven: bool,
 ) {
     let (outbox, writer) = link::writer(to);
+    let used = parts.clone();
+    let _using = proven.then(|| used.in_use.begin());
     let operator = Arc::new(Operator {
         parts,
         outbox: outbox.clone(),
@@ -299,6 +302,7 @@ impl Operator {
             },
             Request::Pin { secret } => self.check_pin(secret).await,
             Request::SetPin { secret } => self.set_pin(secret).await,
+            Request::Vault(request) => self.vault(number, request).await?,
             Request::Answer(_)
             | Request::Ack { .. }
             | Request::Cancel {}

@@ -2,11 +2,13 @@
 //! went. All of it in memory (secrets sealed there too), and durably on the disk before it counts.
 
 mod at_rest;
+mod export;
 mod lasting;
 mod move_in;
 mod pin;
 #[allow(dead_code, reason = "named targets, tokens and grants come next")]
 mod records;
+mod rotate;
 mod settings;
 mod state;
 #[allow(dead_code, reason = "the same")]
@@ -21,8 +23,10 @@ use std::{
 
 use jiff::Timestamp;
 
+pub use export::Count;
 #[allow(unused_imports, reason = "the same")]
 pub use records::Change;
+pub use rotate::{NewHeader, Step};
 pub use settings::{SettingError, Settings};
 pub use state::Pin;
 #[allow(unused_imports, reason = "the same")]
@@ -84,6 +88,13 @@ pub enum VaultError {
     /// Not the version that was read: somebody else was first.
     #[error("{table} {id} was changed meanwhile")]
     Changed { table: &'static str, id: String },
+    #[error("the vault's passphrase or key was changed meanwhile")]
+    HeaderChanged,
+    #[error("wrong passphrase")]
+    WrongPassphrase,
+    /// An export that is not one of this sgw's.
+    #[error("the export can't be taken in: {0}")]
+    Foreign(String),
     #[error("{0}")]
     Limit(&'static str),
     #[error("no randomness from the kernel: {0}")]

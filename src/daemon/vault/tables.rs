@@ -62,6 +62,12 @@ impl Table {
         [SECRETS, KEYS].contains(&name)
     }
 
+    /// A table's name as it is known here.
+    pub fn name_of(name: &str) -> Option<&'static str> {
+        let sealed = [SECRETS, KEYS].into_iter().find(|sealed| *sealed == name);
+        sealed.or_else(|| Some(Self::named(name)?.name))
+    }
+
     pub fn named(name: &str) -> Option<&'static Self> {
         TABLES.iter().find(|table| table.name == name)
     }

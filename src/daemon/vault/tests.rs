@@ -1,6 +1,8 @@
 //! The vault survives, and changes happen whole or not at all.
 
 mod crashes;
+mod moving;
+mod rotation;
 mod tampering;
 
 use std::{fs, os::unix::fs::PermissionsExt};
