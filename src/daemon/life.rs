@@ -22,6 +22,7 @@ use super::{
     ids::Ids,
     in_use::InUse,
     left::LeftRunning,
+    memory,
     parts::now,
     session::Sessions,
     store::log::CappedLog,
@@ -112,6 +113,7 @@ type Begun = (Arc<Parts>, Listeners, Ready, Lock);
 /// Takes the home, opens what it holds, and listens.
 async fn begin(handover: Handover) -> Result<Begun, Failure> {
     let Handover { data_key, home } = handover;
+    memory::keep_bytes(data_key.expose());
     let home = Arc::new(Home::open(&home).map_err(|error| not_home(&error))?);
     let lock = home.lock().map_err(|error| match error {
         LockError::Held { .. } => Failure::new(

@@ -9,6 +9,7 @@ mod ids;
 mod in_use;
 mod left;
 mod life;
+mod memory;
 mod notify;
 mod parts;
 mod reading;

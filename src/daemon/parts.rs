@@ -15,6 +15,7 @@ use super::{
     ids::Ids,
     in_use::InUse,
     left::LeftRunning,
+    memory,
     session::{self, Session, Sessions, exec::Stop},
     vault::Vault,
 };
@@ -69,6 +70,7 @@ impl Parts {
 
     /// From now on whoever holds this key is the operator; who is proven already stays it.
     pub fn set_operator_key(&self, key: Key) {
+        memory::keep(&key);
         *self.operator_key.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
     }
 

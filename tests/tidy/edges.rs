@@ -39,9 +39,10 @@ const ROOMS: Edges = &[
     ("upstream", &["vault"]),
     ("ids", &["vault"]),
     ("in_use", &[]),
+    ("memory", &[]),
     ("left", &[]),
     ("notify", &[]),
-    ("vault", &["store"]),
+    ("vault", &["memory", "store"]),
     ("evidence", &[]),
     ("store", &[]),
 ];

@@ -52,7 +52,7 @@ impl Settings {
         match known(name)? {
             "notify" => self.notify = argv("notify", value)?,
             "auto-lock" => {
-                let expected = "a time from 1s to 30d, like 30m";
+                let expected = "a time from 10s to 30d, like 30m";
                 let idle = value.parse().ok().filter(Idle::is_sensible);
                 self.auto_lock =
                     Some(idle.ok_or(SettingError::Value { name: "auto-lock", expected })?);
@@ -74,7 +74,8 @@ impl Settings {
 }
 
 impl Idle {
-    const LEAST: Duration = Duration::from_secs(1);
+    /// Long enough to prove it anew and set another one.
+    const LEAST: Duration = Duration::from_secs(10);
     const MOST: Duration = Duration::from_secs(30 * 86_400);
     const UNITS: [(&'static str, u64); 4] = [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
 
@@ -174,7 +175,7 @@ mod tests {
         let mut settings = Settings::default();
         assert_eq!(settings.auto_lock, None);
         for (text, seconds) in
-            [("1s", 1), ("60s", 60), ("1m", 60), ("90m", 5400), ("2h", 7200), ("30d", 2_592_000)]
+            [("10s", 10), ("60s", 60), ("1m", 60), ("90m", 5400), ("2h", 7200), ("30d", 2_592_000)]
         {
             settings.set("auto-lock", text).unwrap();
             assert_eq!(settings.auto_lock.unwrap().duration().as_secs(), seconds);
@@ -183,7 +184,7 @@ mod tests {
         }
         assert_eq!(serde_json::to_value(settings.auto_lock).unwrap(), "30d");
         for refused in
-            ["", "0", "0s", "31d", "30", "m", "-5m", "+5m", "5 m", "18446744073709551615d"]
+            ["", "0", "0s", "9s", "31d", "30", "m", "-5m", "+5m", "5 m", "18446744073709551615d"]
         {
             let error = settings.set("auto-lock", refused).unwrap_err();
             assert!(matches!(error, SettingError::Value { name: "auto-lock", .. }), "{refused}");
