@@ -82,6 +82,8 @@ pub struct Session {
     /// Shared with the owner's other sessions on this machine's account.
     pub keyboard: Arc<Keyboard>,
     terminal: pty::Slot,
+    /// What was asked to be typed there.
+    pub asked_inputs: pty::Asked,
     pub live: Live,
     spool: Spool,
     state: Mutex<State>,
@@ -321,6 +323,7 @@ impl Sessions {
             pool,
             keyboard,
             terminal: pty::Slot::default(),
+            asked_inputs: pty::Asked::default(),
             live: Live::default(),
             spool: Spool::new(&self.spool_directory, SESSION_BUDGET, self.recent.clone()),
             state: Mutex::new(state),

@@ -230,8 +230,12 @@ impl Sessions {
             // Nothing was typed, so it is not counted.
             session.lock().grant.used_commands -= 1;
         }
-        let before = typed?;
-        Ok(Typing { pty: opened.pty, bytes: action.bytes, before, instead: opened.instead })
+        let (pty, bytes, instead) = (opened.pty, action.bytes, opened.instead);
+        let typing = Typing { pty, bytes, before: typed?, instead };
+        if let Some(request) = &request {
+            session.asked_inputs.typed(request, &typing);
+        }
+        Ok(typing)
     }
 }
 
