@@ -35,6 +35,7 @@ mod tests {
         let key = Key::new([7; 32]);
         keep(&key);
         assert_eq!(key.expose(), &[7; 32]);
-        assert!(locked() > before || before > 0);
+        let allowed = rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
+        assert!(locked() > before || before > 0 || allowed.is_some_and(|bytes| bytes < 4096));
     }
 }

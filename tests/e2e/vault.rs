@@ -163,7 +163,7 @@ fn killed_at_any_moment_of_a_rotation_the_vault_opens() {
     sgw.operator(["config", "set", "notify", "/bin/true"]).ok();
     sgw.lock();
     let mut least = revision(&sgw);
-    for delay in 0..8 {
+    for delay in 0..5 {
         let daemon = sgw.unlock();
         let mut rotation = sgw.operator_command(["vault", "rotate"]);
         let mut rotation = rotation.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -173,7 +173,7 @@ fn killed_at_any_moment_of_a_rotation_the_vault_opens() {
             names.iter().any(|name| sgw.home().join(name).exists())
         };
         while !begun() && rotation.try_wait().unwrap().is_none() {}
-        std::thread::sleep(Duration::from_micros(700 * delay));
+        std::thread::sleep(Duration::from_micros(1000 * delay));
         signal(daemon, Signal::KILL);
         eventually("the killed daemon is gone", || !is_alive(daemon));
         rotation.wait().unwrap();
@@ -190,7 +190,7 @@ fn killed_at_any_moment_of_a_rotation_the_vault_opens() {
 #[test]
 fn killed_amid_changes_the_vault_has_each_or_not() {
     let sgw = Sgw::unlocked();
-    for round in 0..6_u32 {
+    for round in 0..4_u32 {
         let daemon = sgw.unlock();
         let value = format!("/bin/{round}");
         sgw.operator(["config", "set", "notify", &value]).ok();

@@ -61,7 +61,8 @@ Examples:
     },
     /// Seal the whole vault under a new key; the passphrase stays
     ///
-    /// Sessions and commands go on. Older copies of the vault still open with the passphrase that they had.
+    /// Sessions and commands go on; an open desk has to be opened anew to decide. Older copies of the vault
+    /// still open with the passphrase that they had.
     #[command(after_help = "\
 Examples:
   sgw vault rotate")]
