@@ -33,13 +33,15 @@ pub struct Stored<R> {
 /// A decoded `Stored<R>` of some table.
 pub type Decoded = Arc<dyn Any + Send + Sync>;
 
+type Json<T> = Result<T, serde_json::Error>;
+
 /// What is known of a table without knowing its type.
 pub struct Table {
     pub name: &'static str,
     /// Of version and content: the record's id, and the record.
-    pub decode: fn(u64, &[u8]) -> Result<(String, Decoded), serde_json::Error>,
+    pub decode: fn(u64, &[u8]) -> Json<(String, Decoded)>,
     /// The content that `decode` takes.
-    pub encode: fn(&Decoded) -> Result<Vec<u8>, serde_json::Error>,
+    pub encode: fn(&Decoded) -> Json<Vec<u8>>,
 }
 
 impl Table {
