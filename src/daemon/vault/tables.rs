@@ -34,12 +34,13 @@ pub struct Stored<R> {
 pub type Decoded = Arc<dyn Any + Send + Sync>;
 
 type Json<T> = Result<T, serde_json::Error>;
+type Decode = fn(u64, &[u8]) -> Json<(String, Decoded)>;
 
 /// What is known of a table without knowing its type.
 pub struct Table {
     pub name: &'static str,
     /// Of version and content: the record's id, and the record.
-    pub decode: fn(u64, &[u8]) -> Json<(String, Decoded)>,
+    pub decode: Decode,
     /// The content that `decode` takes.
     pub encode: fn(&Decoded) -> Json<Vec<u8>>,
 }
