@@ -276,6 +276,19 @@ pub async fn paused(
     write(evidence, record).await
 }
 
+/// Something that concerns the whole vault, before it happens; or, with a code, that it failed.
+pub async fn vault(
+    evidence: &Evidence,
+    kind: Kind,
+    action: serde_json::Map<String, serde_json::Value>,
+    failed: Option<&Failure>,
+) -> Result<(), Failure> {
+    let mut record = Record::new(kind, OPERATOR);
+    record.action = action;
+    record.outcome = failed.map(|failure| failure.code.as_str().to_owned());
+    write(evidence, record).await
+}
+
 /// A wrong PIN, and at which terminal's process.
 pub async fn pin_failed(evidence: &Evidence, who: &str) -> Result<(), Failure> {
     let mut record = Record::new(Kind::PinFailed, OPERATOR);

@@ -3,7 +3,7 @@
 use std::{
     os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
     process::ExitCode,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, RwLock},
     time::Duration,
 };
 
@@ -21,7 +21,9 @@ use super::{
     door::{self, Listeners},
     evidence::{AuditState, Evidence, Found},
     ids::Ids,
+    in_use::InUse,
     left::LeftRunning,
+    memory,
     parts::now,
     session::Sessions,
     store::log::CappedLog,
@@ -41,6 +43,8 @@ use crate::{
 const ANCHOR: Duration = Duration::from_secs(300);
 /// How often keyboards are looked at.
 const KEYBOARDS: Duration = Duration::from_secs(1);
+/// How often it is asked whether anybody uses sgw.
+const IDLE: Duration = Duration::from_secs(1);
 /// How long the end may take.
 const FAREWELL: Duration = Duration::from_secs(20);
 
@@ -110,6 +114,7 @@ type Begun = (Arc<Parts>, Listeners, Ready, Lock);
 /// Takes the home, opens what it holds, and listens.
 async fn begin(handover: Handover) -> Result<Begun, Failure> {
     let Handover { data_key, home } = handover;
+    memory::keep_bytes(data_key.expose());
     let home = Arc::new(Home::open(&home).map_err(|error| not_home(&error))?);
     let lock = home.lock().map_err(|error| match error {
         LockError::Held { .. } => Failure::new(
@@ -140,7 +145,8 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
         desk: Arc::new(Desk::new(move || for_desk.next(IdKind::Request), authority.clone(), now)),
         sessions: Arc::new(Sessions::new(home.path().to_owned(), evidence.clone(), now)),
         left_running: LeftRunning::new(&found.unfinished),
-        operator_key: noise::session_key(&data_key),
+        operator_key: RwLock::new(Arc::new(noise::session_key(&data_key))),
+        in_use: InUse::new(),
         started: Instant::now(),
         end: CancellationToken::new(),
         home,
@@ -200,6 +206,7 @@ async fn serve(parts: &Arc<Parts>, listeners: &Listeners) {
     let anchors = tokio::spawn(keep_anchor(parts.clone()));
     let keyboards = tokio::spawn(settle_keyboards(parts.clone()));
     let authority = tokio::spawn(parts.clone().keep_authority());
+    let idle = tokio::spawn(lock_when_idle(parts.clone()));
     let agents = door::accept(&listeners.agent, &parts.end, |stream, peer| {
         door::agent::serve(parts.clone(), stream, peer)
     });
@@ -211,6 +218,14 @@ async fn serve(parts: &Arc<Parts>, listeners: &Listeners) {
     anchors.abort();
     keyboards.abort();
     authority.abort();
+    idle.abort();
+}
+
+async fn lock_when_idle(parts: Arc<Parts>) {
+    loop {
+        tokio::time::sleep(IDLE).await;
+        parts.lock_when_idle();
+    }
 }
 
 /// Time alone ends handoffs; what they gave away comes back.

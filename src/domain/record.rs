@@ -60,6 +60,12 @@ pub enum Kind {
     TargetChanged,
     /// A named secret was added, replaced or removed.
     SecretChanged,
+    /// Another passphrase opens the vault.
+    VaultPassphrase,
+    /// The vault has another data key.
+    VaultRotated,
+    VaultExported,
+    VaultImported,
     /// Records are missing or changed before this one; written when that was found.
     ChainBroken,
     /// The end of a record that a crash left was cut off.
@@ -106,6 +112,10 @@ impl Kind {
             Kind::SessionOpening => "session.opening",
             Kind::TargetChanged => "target.changed",
             Kind::SecretChanged => "secret.changed",
+            Kind::VaultPassphrase => "vault.passphrase",
+            Kind::VaultRotated => "vault.rotated",
+            Kind::VaultExported => "vault.exported",
+            Kind::VaultImported => "vault.imported",
             Kind::ChainBroken => "chain.broken",
             Kind::ChainTorn => "chain.torn",
         }
@@ -128,6 +138,10 @@ impl Kind {
                 | Kind::GrantRemoved
                 | Kind::TargetChanged
                 | Kind::SecretChanged
+                | Kind::VaultPassphrase
+                | Kind::VaultRotated
+                | Kind::VaultExported
+                | Kind::VaultImported
                 | Kind::ChainBroken
                 | Kind::ChainTorn
         )

@@ -66,6 +66,14 @@ codes! {
     OperatorProof = "operator.proof" is No,
     OperatorPassphrase = "operator.passphrase" is Usage,
     VaultDamaged = "vault.damaged" is Failed,
+    /// Somebody else changed its passphrase or key first.
+    VaultChanged = "vault.changed" is Failed,
+    /// What an import brings is there already, and is other.
+    VaultExists = "vault.exists" is Failed,
+    /// Not an export, a damaged one, or a newer one.
+    VaultExport = "vault.export" is Failed,
+    /// The vault takes no more.
+    LimitVault = "limit.vault" is Failed,
     HomeUnsafe = "home.unsafe" is Failed,
     HomeBusy = "home.busy" is Failed,
     RequestPending = "request.pending" is NotYet,

@@ -5,6 +5,7 @@ pub mod grant;
 pub mod secret;
 pub mod target;
 pub mod token;
+pub mod vault;
 
 use serde::{Deserialize, Serialize};
 
@@ -133,6 +134,8 @@ pub enum Request {
     Token(token::Request),
     /// Standing grants.
     Grant(grant::Request),
+    /// The vault as a whole.
+    Vault(vault::Request),
 
     Ack {
         stdout: u64,
@@ -177,6 +180,7 @@ impl Request {
             | Request::Secret(_)
             | Request::Token(_)
             | Request::Grant(_)
+            | Request::Vault(_)
             | Request::Ack { .. }
             | Request::Cancel {} => true,
         }
@@ -260,6 +264,10 @@ pub enum Event {
     Question(Question),
     Withdrawn {
         question: u32,
+    },
+    /// The next bytes of an export.
+    Part {
+        bytes: Bytes,
     },
     /// One audit record, opened.
     Record {

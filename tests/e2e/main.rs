@@ -40,4 +40,5 @@ mod sessions_end;
 mod support;
 mod targets;
 mod tokens;
+mod vault;
 mod watch;

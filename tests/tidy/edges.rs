@@ -54,9 +54,11 @@ const ROOMS: Edges = &[
     ("session", &["authority::Under", "desk::Permit", "evidence", "upstream"]),
     ("upstream", &["vault"]),
     ("ids", &["vault"]),
+    ("in_use", &[]),
+    ("memory", &[]),
     ("left", &[]),
     ("notify", &[]),
-    ("vault", &["store"]),
+    ("vault", &["memory", "store"]),
     ("evidence", &[]),
     ("store", &[]),
 ];

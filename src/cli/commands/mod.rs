@@ -36,6 +36,7 @@ pub mod status;
 mod target;
 mod token;
 mod unlock;
+mod vault;
 mod wait;
 mod watch;
 mod whoami;
@@ -81,6 +82,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<secret::Secret>("secret", Who::Operator),
     entry::<config::Config>("config", Who::Operator),
     entry::<pin::Pin>("pin", Who::Operator),
+    entry::<vault::Vault>("vault", Who::Operator),
     entry::<demo::Demo>("demo", Who::Operator),
     entry::<completions::Completions>("completions", Who::Operator),
     entry::<man::Man>("man", Who::Operator),

@@ -14,6 +14,7 @@ mod subscribe;
 mod target;
 mod terminal;
 mod token;
+mod vault;
 mod way;
 
 use std::{
@@ -99,7 +100,7 @@ pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer) {
     }
     let prologue = [raw.as_slice(), &welcome.body].concat();
     let deadline = noise::HANDSHAKE_DEADLINE;
-    match noise::respond(from, to, &parts.operator_key, &prologue, deadline).await {
+    match noise::respond(from, to, &parts.operator_key(), &prologue, deadline).await {
         Ok(session) => {
             passed.accept();
             converse(parts, session.reader, session.writer, passed, peer, true).await
@@ -124,6 +125,8 @@ async fn converse(
     proven: bool,
 ) {
     let (outbox, writer) = link::writer(to);
+    let used = parts.clone();
+    let _using = proven.then(|| used.in_use.begin());
     let operator = Arc::new(Operator {
         parts,
         outbox: outbox.clone(),
@@ -313,6 +316,7 @@ impl Operator {
             Request::Secret(request) => self.secret(request).await,
             Request::Token(request) => self.token(request).await,
             Request::Grant(request) => self.grant(request).await,
+            Request::Vault(request) => self.vault(number, request).await?,
             Request::Answer(_)
             | Request::Ack { .. }
             | Request::Cancel {}

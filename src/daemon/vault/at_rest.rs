@@ -12,6 +12,7 @@ use super::{
     tables::Table,
 };
 use crate::{
+    daemon::memory,
     daemon::store::database::{self, Database, Root, SCHEMA_DIGEST, StoreError},
     domain::{
         escape::visible,
@@ -34,7 +35,9 @@ struct Content<'a> {
 
 /// What rows and root are sealed under.
 pub fn key(data_key: &DataKey) -> Key {
-    data_key.derive("vault")
+    let key = data_key.derive("vault");
+    memory::keep(&key);
+    key
 }
 
 pub fn seal_root(key: &Key, state: &State, rows: &Rows) -> Result<Root, VaultError> {

@@ -8,10 +8,13 @@ use super::{
     records::{Rows, Value, open_row},
     tables::KEYS,
 };
-use crate::domain::{
-    pin,
-    record::Keys,
-    seal::{DataKey, Key},
+use crate::{
+    daemon::memory,
+    domain::{
+        pin,
+        record::Keys,
+        seal::{DataKey, Key},
+    },
 };
 
 pub struct Lasting(BTreeMap<&'static str, Key>);
@@ -27,7 +30,11 @@ impl Lasting {
             let opened = open_row(vault_key, KEYS, purpose, row.version, sealed).ok()?;
             opened.expose().as_slice().try_into().ok().map(Key::new)
         };
-        let of = |purpose| kept(purpose).unwrap_or_else(|| data_key.derive(purpose));
+        let of = |purpose| {
+            let key = kept(purpose).unwrap_or_else(|| data_key.derive(purpose));
+            memory::keep(&key);
+            key
+        };
         Self(Self::PURPOSES.into_iter().map(|purpose| (purpose, of(purpose))).collect())
     }
 

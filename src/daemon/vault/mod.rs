@@ -3,11 +3,13 @@
 
 mod at_rest;
 mod authority;
+mod export;
 mod lasting;
 mod move_in;
 mod pin;
 #[allow(dead_code, reason = "named targets, tokens and grants come next")]
 mod records;
+mod rotate;
 mod settings;
 mod state;
 #[allow(dead_code, reason = "the same")]
@@ -23,7 +25,9 @@ use std::{
 
 use jiff::Timestamp;
 
+pub use export::Count;
 pub use records::Change;
+pub use rotate::{NewHeader, Step};
 pub use settings::{SettingError, Settings};
 pub use state::Pin;
 pub use tables::{Record, Stored};
@@ -84,6 +88,13 @@ pub enum VaultError {
     /// Not the version that was read: somebody else was first.
     #[error("{table} {id} was changed meanwhile")]
     Changed { table: &'static str, id: String },
+    #[error("the vault's passphrase or key was changed meanwhile")]
+    HeaderChanged,
+    #[error("wrong passphrase")]
+    WrongPassphrase,
+    /// An export that is not one of this sgw's.
+    #[error("the export can't be taken in: {0}")]
+    Foreign(String),
     #[error("{0}")]
     Limit(&'static str),
     #[error("no randomness from the kernel: {0}")]

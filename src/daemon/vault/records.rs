@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Memory, State, Vault, VaultError,
-    tables::{Decoded, MAX_RECORD_BYTES, MAX_RECORDS, Record, SECRETS, Stored, Table},
+    tables::{Decoded, KEYS, MAX_RECORD_BYTES, MAX_RECORDS, Record, SECRETS, Stored, Table},
 };
 use crate::{
     domain::{
@@ -170,6 +170,43 @@ impl<'a> Change<'a> {
         }
         self.writes.insert((SECRETS, id.to_owned()), Write::Remove);
         Ok(())
+    }
+
+    /// Removes every record and secret.
+    pub(super) fn remove_all(&mut self) {
+        for (table, rows) in self.memory.rows.iter().filter(|(table, _)| *table != KEYS) {
+            let Some(table) = Table::name_of(table) else { continue };
+            for id in rows.keys() {
+                self.writes.insert((table, id.to_string()), Write::Remove);
+            }
+        }
+    }
+
+    /// Adds a record of any table from its content; false where it is there already, and the same.
+    pub(super) fn take_in(
+        &mut self,
+        table: &'static Table,
+        id: &str,
+        content: &[u8],
+    ) -> Result<bool, VaultError> {
+        let foreign = |why: &str| VaultError::Foreign(format!("its {} {id:?} {why}", table.name));
+        let version = self.state.revision;
+        let (called, record) = (table.decode)(version, content)
+            .map_err(|_| foreign("has a field that this sgw does not know"))?;
+        if called != id {
+            return Err(foreign("calls itself otherwise"));
+        }
+        // As this sgw writes it, whatever the order of its fields was.
+        let content = (table.encode)(&record).map_err(std::io::Error::from)?;
+        if let Some(Row { value: Value::Record(known), .. }) = self.row(table.name, id) {
+            return match (table.encode)(known).is_ok_and(|known| known == content) {
+                true => Ok(false),
+                false => Err(VaultError::Exists { table: table.name, id: id.to_owned() }),
+            };
+        }
+        let sealed = self.seal(table.name, id, &content)?;
+        self.write(table.name, id.to_owned(), Value::Record(record), sealed)?;
+        Ok(true)
     }
 
     fn row(&self, table: &'static str, id: &str) -> Option<&Row> {

@@ -33,13 +33,16 @@ pub struct Stored<R> {
 /// A decoded `Stored<R>` of some table.
 pub type Decoded = Arc<dyn Any + Send + Sync>;
 
+type Json<T> = Result<T, serde_json::Error>;
+type Decode = fn(u64, &[u8]) -> Json<(String, Decoded)>;
+
 /// What is known of a table without knowing its type.
 pub struct Table {
     pub name: &'static str,
     /// Of version and content: the record's id, and the record.
-    pub decode: fn(u64, &[u8]) -> Result<(String, Decoded), serde_json::Error>,
+    pub decode: Decode,
     /// The content that `decode` takes.
-    pub encode: fn(&Decoded) -> Result<Vec<u8>, serde_json::Error>,
+    pub encode: fn(&Decoded) -> Json<Vec<u8>>,
 }
 
 impl Table {
@@ -60,6 +63,12 @@ impl Table {
     /// Whether its rows are opened for their use alone.
     pub fn is_sealed(name: &str) -> bool {
         [SECRETS, KEYS].contains(&name)
+    }
+
+    /// A table's name as it is known here.
+    pub fn name_of(name: &str) -> Option<&'static str> {
+        let sealed = [SECRETS, KEYS].into_iter().find(|sealed| *sealed == name);
+        sealed.or_else(|| Some(Self::named(name)?.name))
     }
 
     pub fn named(name: &str) -> Option<&'static Self> {

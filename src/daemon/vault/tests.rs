@@ -1,6 +1,8 @@
 //! The vault survives, and changes happen whole or not at all.
 
 mod crashes;
+mod moving;
+mod rotation;
 mod tampering;
 
 use std::{fs, os::unix::fs::PermissionsExt};
@@ -266,4 +268,38 @@ fn what_is_too_large_is_refused() {
     let value = Secret::new(vec![0; tables::MAX_RECORD_BYTES + 1]);
     assert!(vault.keep_secret("a", &value).is_err());
     assert_eq!(vault.revision(), 0);
+}
+
+/// What it takes to open a vault with 10,000 records of the size of a grant, and to change one.
+#[test]
+#[ignore = "a measurement: cargo test --release --lib ten_thousand_records -- --ignored --nocapture"]
+fn ten_thousand_records() {
+    let place = Place::new();
+    let text =
+        "uid:1000 web-*.example.org exec,pty,files:read guarded standing 2026-12-31T00:00:00Z"
+            .repeat(3);
+    place
+        .open()
+        .unwrap()
+        .change(|change| (0..10_000).try_for_each(|n| change.add(note(&format!("g-{n}"), &text))))
+        .unwrap();
+    let resident = || {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let (before, start) = (resident(), std::time::Instant::now());
+    let vault = place.open().unwrap();
+    eprintln!("opened in {:?}, {} KiB more resident", start.elapsed(), resident() - before);
+    let start = std::time::Instant::now();
+    for n in 0..20 {
+        vault.add(note(&format!("h-{n}"), &text)).unwrap();
+    }
+    eprintln!("a change takes {:?}", start.elapsed() / 20);
+    let start = std::time::Instant::now();
+    for n in 0..10_000 {
+        assert!(vault.get::<Note>(&format!("g-{n}")).is_some());
+    }
+    eprintln!("a look takes {:?}", start.elapsed() / 10_000);
+    eprintln!("the file has {} KiB", fs::metadata(place.file()).unwrap().len() / 1024);
 }
