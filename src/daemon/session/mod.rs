@@ -90,6 +90,8 @@ pub struct Session {
     /// Shared with the owner's other sessions on this machine's account.
     pub keyboard: Arc<Keyboard>,
     terminal: pty::Slot,
+    /// What was asked to be typed there.
+    pub asked_inputs: pty::Asked,
     pub live: Live,
     spool: Spool,
     state: Mutex<State>,
@@ -350,6 +352,7 @@ impl Sessions {
             under,
             keyboard,
             terminal: pty::Slot::default(),
+            asked_inputs: pty::Asked::default(),
             live: Live::default(),
             spool: Spool::new(&self.spool_directory, SESSION_BUDGET, self.recent.clone()),
             state: Mutex::new(state),

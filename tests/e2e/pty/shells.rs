@@ -132,7 +132,6 @@ done
 }
 
 #[test]
-#[ignore = "keys at a password prompt are refused since; the story is to be told anew"]
 fn a_program_that_asks_for_a_password_and_echoes_nothing() {
     let script = r#"
 prompt() { printf 'menu> '; }
@@ -150,10 +149,10 @@ done
     let me = Dialogue::script("dash", script, "^menu> $");
     let typed = me.asks("sudo", r"for me: $");
     assert_eq!(typed["asks_for_secret"], true, "{typed}");
-    let keys = ["--key", "s", "--key", "3", "--key", "enter", "--wait-for"];
-    let typed = me.me.types(&[&keys[..], &["^menu> $", "--timeout", "60s"]].concat());
+    // Nothing that could be a password is an agent's to type; Enter alone is.
+    let typed = me.me.types(&["--key", "enter", "--wait-for", "^menu> $", "--timeout", "60s"]);
     assert_eq!(typed["matched"], true, "{typed}");
-    has_line(&typed, "Welcome, 2");
+    has_line(&typed, "Welcome, 0");
     // What repeats the input is an answer.
     me.answers("hello", "hello", "You said hello");
     me.comes_back("quiet", "quiet");

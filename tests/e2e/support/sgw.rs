@@ -254,8 +254,21 @@ impl Sgw {
 
     /// A command of the operator's on a terminal, where it asks what it needs.
     pub fn terminal<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Pty {
-        let mut command = self.command(arguments);
-        Pty::start(command.arg("--i-am-the-operator"))
+        Pty::start(&self.at_terminal(arguments))
+    }
+
+    /// `Pty` starts a program of its own, which becomes this one: so does the one that makes it its
+    /// person's.
+    fn at_terminal<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        let mut plain = self.command(arguments);
+        plain.arg("--i-am-the-operator");
+        let Some(person) = self.owner.as_ref().filter(|_| is_root()) else { return plain };
+        let mut command = Command::new("setpriv");
+        command.args(["--clear-groups", &format!("--reuid={}", person.uid)]);
+        command.arg(format!("--regid={}", person.gid)).arg("--").arg(plain.get_program());
+        command.args(plain.get_args()).env_clear();
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
     }
 
     /// The same, on a terminal that calls itself so.
@@ -264,8 +277,7 @@ impl Sgw {
         term: &str,
         arguments: impl IntoIterator<Item = A>,
     ) -> Pty {
-        let mut command = self.command(arguments);
-        Pty::named(term, command.arg("--i-am-the-operator"))
+        Pty::named(term, &self.at_terminal(arguments))
     }
 
     #[track_caller]

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     process::Command,
     rc::Rc,
 };
@@ -47,7 +47,6 @@ fn can_read(person: &Person, pid: u32, file: &str) -> bool {
 }
 
 #[test]
-#[ignore = "the story needs a client of that user: to be mended"]
 fn the_memory_of_an_operators_client_is_closed_to_its_own_user() {
     let person = Rc::new(Person::ordinary());
     let sgw = Sgw::of(&person);
@@ -55,6 +54,8 @@ fn the_memory_of_an_operators_client_is_closed_to_its_own_user() {
     sgw.unlock();
     let mut asking = sgw.terminal(["audit", "list"]);
     asking.wait_for("Passphrase");
+    let environ = fs::metadata(format!("/proc/{}/environ", asking.pid())).unwrap();
+    assert_eq!(environ.uid(), 0, "its process's own user owns what is in /proc of it");
     for file in ["mem", "environ", "maps"] {
         assert!(!can_read(&person, asking.pid(), file), "/proc/PID/{file} can be read");
     }

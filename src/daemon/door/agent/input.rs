@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use regex::Regex;
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep_until},
@@ -19,7 +18,10 @@ use crate::{
         desk::{Ground, Permit, Verdict},
         door::link::to_its_end,
         reading,
-        session::{Session, keyboard, pty::Typing},
+        session::{
+            Session, keyboard,
+            pty::{Typing, Until},
+        },
     },
     domain::{
         action,
@@ -40,10 +42,6 @@ use crate::{
 const MOST: usize = 64 * 1024;
 /// The most keys after the text.
 const KEYS: usize = 1000;
-/// How long a terminal is silent before what came is taken for the answer.
-const SETTLE: Duration = Duration::from_millis(300);
-/// How long is read at most.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long is read at the very most.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
@@ -53,13 +51,6 @@ const SLICE: usize = 64 * 1024;
 const TURN: Duration = Duration::from_millis(100);
 /// A pattern may take all of a processor: one at a time, and never where others are answered.
 static MATCHING: Semaphore = Semaphore::const_new(1);
-
-/// Until when to read on.
-struct Until {
-    pattern: Option<Regex>,
-    settle: Duration,
-    timeout: Duration,
-}
 
 /// Why reading stopped.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,7 +71,7 @@ impl Caller {
         let session = self.session(&asked.session, Capability::Pty).await?;
         session.collected();
         self.check_stopped(&session)?;
-        let until = Until::read(&asked)?;
+        let until = read_until(&asked)?;
         let bytes = read_input(&asked, &session)?;
         let text = asked.text.is_some() || is_text(&bytes);
         check_prompt(&session, text)?;
@@ -95,6 +86,7 @@ impl Caller {
         let (permit, request) = match verdict {
             Verdict::Permit(permit) => (permit, None),
             Verdict::Asked { id, new } => {
+                session.asked_inputs.add(&id, until.clone());
                 if new {
                     self.announce(&id).await?;
                 }
@@ -113,7 +105,8 @@ impl Caller {
         self.type_and_read(number, &session, permit, request, &until).await
     }
 
-    /// `sgw wait` with the request of an input: types it, once, when it is approved.
+    /// `sgw wait` with the request of an input: types it, once, when it is approved; afterwards reads
+    /// its answer again.
     pub(super) async fn wait_for_input(
         &self,
         number: u32,
@@ -122,6 +115,13 @@ impl Caller {
         over: Option<Instant>,
     ) -> Result<view::Typed, Failure> {
         let action::Input { session, bytes } = input;
+        if let Ok(session) = self.parts.sessions.to_use(session.as_str(), self.identity())
+            && let Some(typing) = session.asked_inputs.typing(id)
+        {
+            self.goes_on(&session, over).await?;
+            let until = session.asked_inputs.until(id);
+            return self.read(number, &session, typing, &until).await;
+        }
         let left = over.map(|over| over.saturating_duration_since(Instant::now()));
         let waiting = self.parts.desk.wait(self.identity(), id, left);
         let session = self.parts.sessions.to_use(session.as_str(), self.identity());
@@ -136,7 +136,7 @@ impl Caller {
         logged_in.await.map_err(held)?;
         let text = is_text(bytes);
         let permit = self.permit_input(id, &session, text)?;
-        let until = Until { pattern: None, settle: SETTLE, timeout: TIMEOUT };
+        let until = session.asked_inputs.until(id);
         self.type_and_read(number, &session, permit, Some(id.clone()), &until).await
     }
 
@@ -167,6 +167,17 @@ impl Caller {
             let text = "the terminal had ended; this is a new one".to_owned();
             let _gone = self.outbox.json(number, &Message::Note { text }).await;
         }
+        self.read(number, session, typing, until).await
+    }
+
+    /// What came of what was typed.
+    async fn read(
+        &self,
+        number: u32,
+        session: &Arc<Session>,
+        typing: Typing,
+        until: &Until,
+    ) -> Result<view::Typed, Failure> {
         let stopped = read_on(session, &typing, until).await?;
         let Typing { pty, before, .. } = typing;
         if pty.is_hidden() {
@@ -223,20 +234,19 @@ impl Caller {
     }
 }
 
-impl Until {
-    fn read(asked: &agent::Input) -> Result<Self, Failure> {
-        let timeout = asked.timeout_ms.map_or(TIMEOUT, Duration::from_millis);
-        if timeout > LONGEST {
-            return Err(Failure::new(
-                Code::UsageArguments,
-                "no answer is waited for longer than a day",
-                "give a shorter --timeout",
-            ));
-        }
-        let pattern = asked.wait_for.as_deref().map(reading::pattern).transpose()?;
-        let settle = asked.settle_ms.map_or(SETTLE, Duration::from_millis).min(timeout);
-        Ok(Self { pattern, settle, timeout })
+fn read_until(asked: &agent::Input) -> Result<Until, Failure> {
+    let usual = Until::default();
+    let timeout = asked.timeout_ms.map_or(usual.timeout, Duration::from_millis);
+    if timeout > LONGEST {
+        return Err(Failure::new(
+            Code::UsageArguments,
+            "no answer is waited for longer than a day",
+            "give a shorter --timeout",
+        ));
     }
+    let pattern = asked.wait_for.as_deref().map(reading::pattern).transpose()?;
+    let settle = asked.settle_ms.map_or(usual.settle, Duration::from_millis).min(timeout);
+    Ok(Until { pattern, settle, timeout })
 }
 
 /// Whether it is more than control keys, like Enter or Ctrl-C.
@@ -317,7 +327,9 @@ async fn read_on(session: &Session, typing: &Typing, until: &Until) -> Result<St
     // When what stands there has stood for long enough, or it was quiet for so long.
     let mut enough = waited.is_none().then(|| Instant::now() + until.settle);
     loop {
-        changes.borrow_and_update();
+        if left.is_empty() {
+            changes.borrow_and_update();
+        }
         if let Some(mut matcher) = waited.take() {
             if left.is_empty() {
                 let (begin, new) = pty.raw(seen);

@@ -3,6 +3,7 @@
 
 mod actor;
 mod answers;
+mod asked;
 mod model;
 mod open;
 mod screen;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::model::Model;
 pub use self::{
+    asked::{Asked, Until},
     model::Before,
     open::{Slot, Typing},
     screen::Shown,

@@ -228,11 +228,15 @@ impl Sessions {
             // Nothing was typed, so it is not counted.
             session.uncount_command();
         }
-        let before = typed?;
+        let (pty, bytes, instead) = (opened.pty, action.bytes, opened.instead);
+        let typing = Typing { pty, bytes, before: typed?, instead };
         if let Some(under) = session.under() {
-            under.take_bytes(action.bytes.len());
+            under.take_bytes(typing.bytes.len());
         }
-        Ok(Typing { pty: opened.pty, bytes: action.bytes, before, instead: opened.instead })
+        if let Some(request) = &request {
+            session.asked_inputs.typed(request, &typing);
+        }
+        Ok(typing)
     }
 }
 
