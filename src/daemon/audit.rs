@@ -4,7 +4,6 @@ use crate::{
     daemon::{
         desk::Asker,
         evidence::Evidence,
-        parts::Reached,
         session::{evidence_failed, fields},
     },
     domain::{
@@ -192,15 +191,15 @@ pub async fn session_opening(
     evidence: &Evidence,
     owner: &str,
     opening: &Opening,
-    reached: &Reached,
+    route: &Route,
+    credentials: &[Vec<String>],
 ) -> Result<(), Failure> {
     let mut record = Record::new(Kind::SessionOpening, owner);
-    record.target = Some(reached.target.to_string());
+    record.target = Some(opening.target.to_string());
     record.action = fields([
         ("grant", serde_json::to_value(&opening.grant)),
-        ("digest", serde_json::to_value(reached.digest)),
-        ("route", serde_json::to_value(&reached.route)),
-        ("credentials", serde_json::to_value(&reached.credentials)),
+        ("route", serde_json::to_value(route)),
+        ("credentials", serde_json::to_value(credentials)),
         ("capabilities", serde_json::to_value(&opening.capabilities)),
         ("mode", serde_json::to_value(opening.mode)),
         ("until", serde_json::to_value(opening.expires_at)),

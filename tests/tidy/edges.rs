@@ -33,10 +33,21 @@ const ROOMS: Edges = &[
     ("door", &["Parts", "audit", "authority", "desk", "notify", "reading", "session"]),
     (
         "door::operator",
-        &["Parts", "audit", "authority", "desk", "evidence", "session", "upstream", "vault"],
+        &[
+            "Parts",
+            "audit",
+            "authority",
+            "desk",
+            "evidence",
+            // What a way is made of, on its way to a session.
+            "parts",
+            "session",
+            "upstream",
+            "vault",
+        ],
     ),
     ("reading", &["door::Outbox", "session"]),
-    ("audit", &["desk::Asker", "evidence", "parts::Reached", "session"]),
+    ("audit", &["desk::Asker", "evidence", "session"]),
     // Standing grants, and what a token may ask for: judged where everything is.
     ("desk", &["authority"]),
     ("authority", &["vault"]),

@@ -13,7 +13,6 @@ use crate::{
     },
     domain::{
         capability::{Capabilities, Capability},
-        digest::Digest,
         grant::{Grant, Mode},
         hostkey::fingerprint,
         id::Name,
@@ -35,14 +34,11 @@ pub type Lent = (Arc<upstream::Credential>, String);
 
 /// All that it takes to connect to a named target.
 pub struct Reached {
-    pub target: Name,
     pub route: Route,
     pub plan: Plan,
     pub vouched: Vec<Vouched>,
     /// For each hop: what logs in there, for the record.
     pub credentials: Vec<Vec<String>>,
-    /// What a yes to it carries.
-    pub digest: Digest,
     pub surroundings: Surroundings,
     pub pty: bool,
     /// The mode that sessions there have at least.
@@ -108,12 +104,10 @@ impl Parts {
         }
         let Some(last) = way.last() else { return Err(self.no_target(name.as_str())) };
         Ok(Reached {
-            target: name.clone(),
             route,
             plan,
             vouched,
             credentials,
-            digest: named::digest(&way),
             surroundings: last.surroundings.clone(),
             pty: last.pty,
             mode: last.guard.mode,

@@ -104,7 +104,7 @@ fn a_login_that_takes_a_person_is_repeated_with_what_the_vault_holds() {
         sgw.agent(["show", &session, "--json"]).ok().json()["status"] == "lost"
     });
     let again = sgw.agent(["exec", &session, "--no-wait", "--json", "--", "echo", "works"]);
-    let login = again.fails(75, "approval.pending").waits_on();
+    let login = again.fails_as(75, &["approval.pending", "request.pending"]).waits_on();
     answer(&login);
     works(&sgw, &session);
 }
