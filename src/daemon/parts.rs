@@ -7,7 +7,7 @@ mod reach;
 mod standing;
 
 pub use open::{Opening, Way};
-pub use reach::{Lent, Reached};
+pub use reach::Lent;
 
 use std::sync::Arc;
 
