@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use rustix::process::Signal;
 
-use crate::support::{PASSPHRASE, Pty, Running, Sgw, Sshd, processes_naming, signal};
+use crate::support::{PASSPHRASE, Pty, Running, Sgw, Sshd, eventually, processes_naming, signal};
 
 #[test]
 fn whoever_replaces_the_program_gets_the_passphrase() {
@@ -91,10 +91,14 @@ fn within_one_uid_a_token_is_a_label_that_others_can_wear() {
     sgw.grant(&["--token", "ci", "--target", "web1"]);
     let agent = Running::start(Command::new("sleep").arg("600").env("SGW_TOKEN", &token.text));
     // Another agent of this uid reads the environment of the first.
-    let environment = fs::read(format!("/proc/{}/environ", agent.pid())).unwrap();
-    let mut variables = environment.split(|byte| *byte == 0);
-    let worn = variables.find_map(|one| one.strip_prefix(b"SGW_TOKEN=")).expect("its token");
-    let worn = String::from_utf8(worn.to_vec()).unwrap();
+    let mut worn = String::new();
+    eventually("its environment is there to read", || {
+        let environment = fs::read(format!("/proc/{}/environ", agent.pid())).unwrap_or_default();
+        let mut variables = environment.split(|byte| *byte == 0);
+        let shown = variables.find_map(|one| one.strip_prefix(b"SGW_TOKEN="));
+        worn = String::from_utf8_lossy(shown.unwrap_or_default()).into_owned();
+        !worn.is_empty()
+    });
     let me = sgw.by_text(&worn, ["whoami", "--json"]).ok().json();
     assert_eq!(me["token"], "ci");
     sgw.by_text(&worn, ["exec", "web1", "--", "echo", "as ci"]).ok().prints("as ci\n");

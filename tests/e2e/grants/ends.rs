@@ -61,5 +61,5 @@ fn a_target_that_was_changed_gives_what_it_gives_now() {
     sgw.by(&token, ["exec", "web1", "--", "true"]).ok();
     sgw.by(&token, ["close", "web1"]).ok();
     sgw.operator(["target", "rm", "web1"]).ok();
-    sgw.by(&token, ["exec", "web1", "--", "true"]).exits(125);
+    sgw.by(&token, ["exec", "web1", "--", "true"]).fails(77, "grant.missing");
 }

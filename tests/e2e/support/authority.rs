@@ -9,7 +9,6 @@ use super::{Outcome, Running, Sgw, Sshd};
 /// An agent that shows a token.
 pub struct Token {
     pub id: String,
-    pub name: String,
     pub text: String,
 }
 
@@ -22,7 +21,7 @@ impl Sgw {
         let made = self.operator(words).ok().json();
         self.plant(made["token"].as_str().unwrap().as_bytes());
         let text = |field: &str| made[field].as_str().unwrap().to_owned();
-        Token { id: text("id"), name: text("name"), text: text("token") }
+        Token { id: text("id"), text: text("token") }
     }
 
     /// A command of the agent that shows this token.

@@ -60,7 +60,7 @@ fn within_one_uid_another_token_s_ids_are_unknown() {
     assert_eq!(code.as_deref(), Some("session.unknown"));
     let mine = sgw.by(&other, ["sessions", "--json"]).ok().json();
     assert_eq!(mine["sessions"].as_array().map(Vec::len), Some(0), "{mine}");
-    sgw.by(&token, ["wait", &exec]).ok().prints("secret-of-ci\n");
+    sgw.by(&token, ["output", &exec]).ok().prints("secret-of-ci\n");
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub fn of(vars: &[Variable], token: &str) -> Vec<Variable> {
 
 /// What is not in it, of what is there.
 pub fn removed(vars: &[Variable]) -> Vec<String> {
-    named(vars, |name| is_removed(name))
+    named(vars, is_removed)
 }
 
 /// What is in it and gives access elsewhere.
