@@ -364,6 +364,16 @@ fn short(value: &Value) -> String {
 }
 
 /// An object without a view of its own: a line a field.
+/// What got a signal: a command's state or a session.
+pub fn signalled(signal: &str, to: &Value) -> String {
+    let text = |name: &str| to[name].as_str().map(plain).unwrap_or_default();
+    match to["kind"].as_str() {
+        Some("session") => format!("{signal} sent to the terminal of {}", text("id")),
+        _ if to["running"] == true => format!("{signal} sent to {}", text("id")),
+        _ => format!("{signal} sent to {}, which has ended", text("id")),
+    }
+}
+
 pub fn any(value: &Value) -> String {
     let Value::Object(fields) = value else {
         return visible(&value.to_string(), 400);

@@ -74,7 +74,10 @@ impl From<Error> for Failure {
                 (Code::DaemonUnreachable, "ask the person to run: sgw lock; sgw unlock")
             }
             Error::Foreign(_) => (Code::HomeUnsafe, "find out who runs it; don't use it"),
-            Error::Lost => (Code::DaemonLost, "sgw"),
+            Error::Lost => (
+                Code::DaemonLost,
+                "see whether it runs: sgw; the person starts it again: sgw unlock",
+            ),
             Error::Odd(_) => (Code::DaemonVersion, "ask the person to run: sgw lock; sgw unlock"),
             Error::Frame(FrameError::ChunkTooLong(_)) => {
                 (Code::LimitFrame, "send less in one call")

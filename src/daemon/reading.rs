@@ -10,7 +10,7 @@ use regex::{Regex, RegexBuilder};
 use tokio::sync::Semaphore;
 
 use super::{
-    door::Outbox,
+    door::{Outbox, Room},
     session::{
         Session,
         exec::Exec,
@@ -52,7 +52,7 @@ pub async fn read_exec(
     asked: &agent::Output,
     outbox: &Outbox,
     number: u32,
-) -> Result<view::Output, Failure> {
+) -> Result<(view::Output, Room), Failure> {
     if asked.screen {
         return Err(Failure::new(
             Code::UsageArguments,
@@ -77,19 +77,21 @@ pub async fn read_exec(
         if exec.output.history_gone() {
             return Err(gone("its kept output was let go, for age or for room").about(&exec.id));
         }
+        let room = outbox.room().await;
         let page = if asked.raw {
-            raw(exec, since, outbox, number).await?
+            raw(exec, since, outbox, &room, number).await?
         } else {
             lines(exec, since, asked, grep.as_ref()).await?
         };
         if asked.follow && running && page.cursor <= since {
+            drop(room);
             tokio::time::sleep(LOOK).await;
             continue;
         }
         if asked.new {
             exec.read_to(Some(page.cursor));
         }
-        return Ok(shown(exec.id.to_string(), page, control(&exec.keyboard), running));
+        return Ok((shown(exec.id.to_string(), page, control(&exec.keyboard), running), room));
     }
 }
 
@@ -103,7 +105,7 @@ pub async fn read_pty(
     asked: &agent::Output,
     outbox: &Outbox,
     number: u32,
-) -> Result<view::Output, Failure> {
+) -> Result<(view::Output, Room), Failure> {
     let grep = asked.grep.as_deref().map(pattern).transpose()?;
     let last = || if asked.new { pty.read_to() } else { 0 };
     let since = asked.since.unwrap_or_else(last);
@@ -112,13 +114,14 @@ pub async fn read_pty(
         changes.borrow_and_update();
         // Before reading, so that an end that comes meanwhile is seen the next time.
         let running = !pty.has_ended();
+        let room = outbox.room().await;
         let page = if asked.screen {
             screen(pty)
         } else if asked.raw {
-            raw_pty(pty, since, outbox, number).await?
+            raw_pty(pty, since, outbox, &room, number).await?
         } else {
             match &grep {
-                None => pty.page(since, want(asked), |_| true).into(),
+                None => self::page(pty, since, want(asked)).await?,
                 Some(grep) => {
                     let _search = SEARCHES.acquire().await;
                     search(pty.transcript(), since, want(asked), grep.clone()).await?
@@ -126,6 +129,7 @@ pub async fn read_pty(
             }
         };
         if asked.follow && running && !asked.screen && page.cursor <= since {
+            drop(room);
             tokio::select! {
                 biased;
                 () = session.keyboard.taken() => {
@@ -138,7 +142,7 @@ pub async fn read_pty(
         if asked.new && !asked.screen {
             pty.has_read(since, page.cursor);
         }
-        return Ok(of_pty(session, page, running));
+        return Ok((of_pty(session, page, running), room));
     }
 }
 
@@ -182,12 +186,30 @@ fn screen(pty: &Pty) -> Page {
     }
 }
 
-async fn raw_pty(pty: &Pty, since: u64, outbox: &Outbox, number: u32) -> Result<Page, Failure> {
+/// A terminal's lines from `since` on. They are made from a copy, beside the terminal and whoever
+/// looks at it.
+///
+/// # Errors
+/// They could not be made.
+pub async fn page(pty: &Pty, since: u64, want: Want) -> Result<Page, Failure> {
+    let _turn = TURN.acquire().await;
+    let transcript = pty.transcript();
+    let reading = tokio::task::spawn_blocking(move || transcript.read(since, want, |_| true));
+    Ok(reading.await.map_err(|_panic| gone("its output could not be read"))?.into())
+}
+
+async fn raw_pty(
+    pty: &Pty,
+    since: u64,
+    outbox: &Outbox,
+    room: &Room,
+    number: u32,
+) -> Result<Page, Failure> {
     let (begin, bytes) = pty.raw(since);
     let mut cursor = begin;
     for chunk in bytes.chunks(MAX_CHUNK) {
         let frame = Frame::output(Kind::Stdout, number, cursor, chunk);
-        outbox.send(frame).await.map_err(|_| gone("the caller is gone"))?;
+        outbox.send_in(room, frame).await.map_err(|_| gone("the caller is gone"))?;
         cursor += chunk.len() as u64;
     }
     let missed = begin.saturating_sub(since);
@@ -211,6 +233,12 @@ pub struct Page {
     missed: u64,
     partial: bool,
     more: bool,
+}
+
+impl Page {
+    pub fn cursor(&self) -> u64 {
+        self.cursor
+    }
 }
 
 impl From<transcript::Page> for Page {
@@ -293,7 +321,13 @@ async fn line_start(exec: &Exec, cursor: u64) -> Result<u64, Failure> {
     Ok(if begins { cursor } else { 0 })
 }
 
-async fn raw(exec: &Exec, since: u64, outbox: &Outbox, number: u32) -> Result<Page, Failure> {
+async fn raw(
+    exec: &Exec,
+    since: u64,
+    outbox: &Outbox,
+    room: &Room,
+    number: u32,
+) -> Result<Page, Failure> {
     let mut history = exec.output.history(since);
     let (mut cursor, mut missed) = (since, 0);
     while let Some(piece) = history.next().await.map_err(unreadable)? {
@@ -305,7 +339,7 @@ async fn raw(exec: &Exec, since: u64, outbox: &Outbox, number: u32) -> Result<Pa
         };
         for chunk in piece.bytes.chunks(MAX_CHUNK) {
             let frame = Frame::output(kind, number, cursor, chunk);
-            outbox.send(frame).await.map_err(|_| gone("the caller is gone"))?;
+            outbox.send_in(room, frame).await.map_err(|_| gone("the caller is gone"))?;
             cursor += chunk.len() as u64;
         }
     }

@@ -13,6 +13,8 @@ pub enum Class {
     Failed,
     /// No daemon to talk to.
     NoDaemon,
+    /// The daemon went away during a call.
+    Lost,
     /// Not yet: don't repeat it, wait.
     NotYet,
     /// No: repeating won't help.
@@ -59,7 +61,7 @@ codes! {
     DaemonUnreachable = "daemon.unreachable" is NoDaemon,
     DaemonVersion = "daemon.version" is NoDaemon,
     /// The daemon's end, or its failure, in the middle of a call.
-    DaemonLost = "daemon.lost" is Failed,
+    DaemonLost = "daemon.lost" is Lost,
     DaemonFailed = "daemon.failed" is Failed,
     OperatorNone = "operator.none" is NoDaemon,
     OperatorExists = "operator.exists" is Failed,

@@ -69,6 +69,18 @@ pub struct Session {
     /// The operator has stopped it for a while.
     #[serde(default)]
     pub paused: bool,
+    /// How the operator had the keyboard last, once the agent has it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returned: Option<HadKeyboard>,
+}
+
+/// The operator had the keyboard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HadKeyboard {
+    /// What they said when they gave it back.
+    pub word: Option<String>,
+    pub private: bool,
+    pub duration_ms: u64,
 }
 
 /// What somebody waits for in a session.

@@ -116,6 +116,7 @@ fn session(id: &str, running: &[&str]) -> view::Session {
         created_at: jiff::Timestamp::UNIX_EPOCH,
         expires_at: jiff::Timestamp::MAX,
         paused: false,
+        returned: None,
         running: running.iter().map(|id| (*id).to_owned()).collect(),
         waiting: None,
     }

@@ -183,6 +183,11 @@ fn note_shell_words(context: &Context, words: &[OsString]) {
             "`{word}` reaches the program as a plain argument; for a shell line give one quoted word"
         ));
     }
+    let line = words[0].to_string_lossy().contains(char::is_whitespace);
+    let option = words[1..].iter().any(|word| word.as_encoded_bytes().starts_with(b"--"));
+    if line && option {
+        context.ui.note("options of sgw's come before the command; what stands behind it was sent as part of it");
+    }
 }
 
 /// What waits on our standard input would go nowhere without a word.

@@ -120,6 +120,13 @@ fn standard_input() -> Result<Bytes, Failure> {
         let message = format!("our standard input can't be read: {error}");
         Failure::new(Code::UsageArguments, message, "sgw input SESSION TEXT")
     })?;
+    if bytes.is_empty() {
+        return Err(Failure::new(
+            Code::UsageArguments,
+            "our standard input is empty, so there is nothing to type",
+            "look at what should have printed it; Enter alone: sgw input SESSION --key enter",
+        ));
+    }
     if bytes.ends_with(b"\n") {
         bytes.pop();
     }

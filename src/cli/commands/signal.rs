@@ -32,10 +32,10 @@ pub struct Signal {
 impl Run for Signal {
     fn run(self, context: &Context) -> Outcome {
         let signal = self.signal.to_ascii_uppercase();
-        let request = agent::Request::Signal { id: self.id, signal };
+        let request = agent::Request::Signal { id: self.id, signal: signal.clone() };
         let sent: Value =
             context.block_on(async { context.agent().await?.call(&request).await })?;
-        context.ui.result(&sent, || views::any(&sent));
+        context.ui.result(&sent, || views::signalled(&signal, &sent));
         Ok(Exit::DONE)
     }
 }

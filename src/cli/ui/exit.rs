@@ -26,10 +26,10 @@ pub enum Owner {
 
 pub fn of(class: Class, owner: Owner) -> Exit {
     Exit(match (class, owner) {
-        (Class::Usage | Class::Failed, Owner::Command) => 125,
+        (Class::Usage | Class::Failed | Class::Lost, Owner::Command) => 125,
         (Class::Failed, Owner::Sgw) => 1,
         (Class::Usage, Owner::Sgw) => 2,
-        (Class::NoDaemon, _) => 69,
+        (Class::NoDaemon, _) | (Class::Lost, Owner::Sgw) => 69,
         (Class::NotYet, _) => 75,
         (Class::No, _) => 77,
         (Class::TimedOut, _) => 124,
@@ -81,7 +81,7 @@ mod tests {
     fn each_class_has_the_status_of_the_contract() {
         for (code, sgw, command) in [
             (Code::UsageArguments, 2, 125),
-            (Code::DaemonLost, 1, 125),
+            (Code::DaemonLost, 69, 125),
             (Code::SessionUnknown, 1, 125),
             (Code::DaemonUnreachable, 69, 69),
             (Code::OperatorNone, 69, 69),

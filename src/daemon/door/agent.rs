@@ -95,7 +95,7 @@ struct Caller {
 /// Serves one connection until it closes.
 pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer) {
     let (mut from, to) = stream.into_split();
-    let (outbox, writer) = link::writer(to);
+    let (outbox, writer) = link::writer(to, &link::AGENTS);
     if let Err(failure) = converse(parts, &mut from, &outbox, peer).await {
         let _gone = outbox.answer(0, Err(failure)).await;
     }
@@ -280,7 +280,10 @@ impl Caller {
             Request::Whoami {} => value(&self.whoami()),
             Request::Requests {} => value(&self.requests()),
             Request::Sessions {} => value(&self.sessions()),
-            Request::History { session } => self.history(&session),
+            Request::History { session } => {
+                let room = self.outbox.room().await;
+                return self.outbox.answer_in(room, number, self.history(&session)).await;
+            }
             Request::Show { id } => self.show(&id),
             Request::Complete { what } => value(&self.parts.complete(what, Some(self.identity()))),
             Request::Handoff { session, message, wait_ms } => {
@@ -288,9 +291,12 @@ impl Caller {
                 let returned = self.handoff(number, &session, message, wait).await;
                 returned.and_then(|returned| value(&returned))
             }
-            Request::Input(input) => {
-                self.input(number, input).await.and_then(|typed| value(&typed))
-            }
+            Request::Input(input) => match self.input(number, input).await {
+                Ok((typed, room)) => {
+                    return self.outbox.answer_in(room, number, value(&typed)).await;
+                }
+                Err(failure) => Err(failure),
+            },
             Request::Ack { .. } | Request::Cancel {} | Request::Leave {} => return Ok(()),
         };
         self.outbox.answer(number, answer).await

@@ -1,14 +1,15 @@
 //! One connection's frames: read by its owner, written by a task of its own, so that nobody who
 //! answers waits for a slow reader longer than the bound of its queue.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::mpsc,
+    sync::{Mutex, OwnedMutexGuard, Semaphore, SemaphorePermit, mpsc, oneshot},
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::secret::Secret,
@@ -27,9 +28,42 @@ const WAITING: usize = 16;
 /// How long the last frames may take at the end.
 const LAST: Duration = Duration::from_secs(2);
 
+/// So many answers that may be large are made and written at once for the callers of one kind; …
+const LARGE: usize = 16;
+/// … each is taken within so long, or its connection is closed, since others wait for its room.
+const TAKEN: Duration = Duration::from_secs(5);
+
+/// Room for the large answers of one kind of callers: none takes another kind's.
+pub struct Rooms(Semaphore);
+
+pub static AGENTS: Rooms = Rooms(Semaphore::const_new(LARGE));
+pub static OPERATORS: Rooms = Rooms(Semaphore::const_new(LARGE));
+pub static UNPROVEN: Rooms = Rooms(Semaphore::const_new(LARGE));
+
+/// Room for one large answer, from before it is made until it is written.
+#[must_use = "what is made without room has no bound"]
+pub struct Room {
+    _one: OwnedMutexGuard<()>,
+    /// None where the daemon ends.
+    _place: Option<SemaphorePermit<'static>>,
+}
+
 /// Where answers go.
 #[derive(Clone)]
-pub struct Outbox(mpsc::Sender<Frame>);
+pub struct Outbox {
+    items: mpsc::Sender<Item>,
+    rooms: &'static Rooms,
+    /// A connection has one at a time, so that those with many requests have no more than others.
+    one: Arc<Mutex<()>>,
+    /// Nothing more is written.
+    stop: CancellationToken,
+}
+
+enum Item {
+    Frame(Frame),
+    /// All before it is written.
+    Written(oneshot::Sender<()>),
+}
 
 /// The connection is gone.
 #[derive(Debug)]
@@ -37,7 +71,44 @@ pub struct Gone;
 
 impl Outbox {
     pub async fn send(&self, frame: Frame) -> Result<(), Gone> {
-        self.0.send(frame).await.map_err(|_| Gone)
+        self.items.send(Item::Frame(frame)).await.map_err(|_| Gone)
+    }
+
+    /// Waits for room for a large answer. Get it before the answer is made.
+    pub async fn room(&self) -> Room {
+        let one = self.one.clone().lock_owned().await;
+        Room { _one: one, _place: self.rooms.0.acquire().await.ok() }
+    }
+
+    /// A part of a large answer. Who does not take it in time is gone.
+    pub async fn send_in(&self, _room: &Room, frame: Frame) -> Result<(), Gone> {
+        self.taken(self.send(frame)).await
+    }
+
+    /// Ends a request with a large answer, and keeps its room until it is written.
+    pub async fn answer_in(
+        &self,
+        room: Room,
+        request: u32,
+        answer: Result<serde_json::Value, Failure>,
+    ) -> Result<(), Gone> {
+        let writing = async {
+            self.answer(request, answer).await?;
+            let (written, is_written) = oneshot::channel();
+            self.items.send(Item::Written(written)).await.map_err(|_| Gone)?;
+            is_written.await.map_err(|_| Gone)
+        };
+        let done = self.taken(writing).await;
+        drop(room);
+        done
+    }
+
+    async fn taken(&self, writing: impl Future<Output = Result<(), Gone>>) -> Result<(), Gone> {
+        timeout(TAKEN, writing).await.unwrap_or_else(|_| {
+            tracing::info!("a caller took no answer: its connection is closed");
+            self.stop.cancel();
+            Err(Gone)
+        })
     }
 
     pub async fn json(&self, request: u32, message: &impl Serialize) -> Result<(), Gone> {
@@ -103,16 +174,28 @@ pub fn value(result: &impl Serialize) -> Result<serde_json::Value, Failure> {
 /// that all was written.
 pub fn writer(
     mut to: impl AsyncWrite + Unpin + Send + 'static,
+    rooms: &'static Rooms,
 ) -> (Outbox, tokio::task::JoinHandle<()>) {
-    let (sender, mut frames) = mpsc::channel(WAITING);
+    let (sender, mut items) = mpsc::channel(WAITING);
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
     let task = tokio::spawn(async move {
-        while let Some(frame) = frames.recv().await {
-            if frame::write(&mut to, &frame).await.is_err() {
-                return;
+        let writing = async {
+            while let Some(item) = items.recv().await {
+                match item {
+                    Item::Frame(frame) => {
+                        if frame::write(&mut to, &frame).await.is_err() {
+                            return;
+                        }
+                    }
+                    // Who waited may be gone.
+                    Item::Written(written) => drop(written.send(())),
+                }
             }
-        }
+        };
+        stopped.run_until_cancelled(writing).await;
     });
-    (Outbox(sender), task)
+    (Outbox { items: sender, rooms, one: Arc::default(), stop }, task)
 }
 
 /// Waits a moment for the last frames to be written.

@@ -111,7 +111,7 @@ pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer) {
 }
 
 async fn refuse(to: SharedWriter, failure: Failure) {
-    let (outbox, writer) = link::writer(to);
+    let (outbox, writer) = link::writer(to, &link::UNPROVEN);
     let _gone = outbox.answer(0, Err(failure)).await;
     link::finish(outbox, writer).await;
 }
@@ -124,7 +124,8 @@ async fn converse(
     peer: Peer,
     proven: bool,
 ) {
-    let (outbox, writer) = link::writer(to);
+    let rooms = if proven { &link::OPERATORS } else { &link::UNPROVEN };
+    let (outbox, writer) = link::writer(to, rooms);
     let used = parts.clone();
     let _using = proven.then(|| used.in_use.begin());
     let operator = Arc::new(Operator {
@@ -259,7 +260,10 @@ impl Operator {
                 .and_then(|question| value(&question)),
             Request::Sessions {} => value(&parts.sessions_shown(None)),
             Request::Show { id } => parts.thing(&id, None).and_then(|thing| value(&thing)),
-            Request::History { session } => self.history(&session),
+            Request::History { session } => {
+                let room = self.outbox.room().await;
+                return self.outbox.answer_in(room, number, self.history(&session)).await;
+            }
             Request::Status {} => value(&parts.status()),
             Request::Complete { what } => value(&parts.complete(what, None)),
             Request::Deny { id, message } => {

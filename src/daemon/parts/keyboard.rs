@@ -5,7 +5,7 @@ use super::Parts;
 use crate::{
     daemon::session::{
         Session,
-        keyboard::{GivenBack, agents_already},
+        keyboard::{GivenBack, Keyboard, agents_already},
     },
     domain::{id::Id, terminal::Size},
     protocol::{
@@ -51,6 +51,10 @@ impl Parts {
         for id in &waiting {
             self.desk.handed_back(id, &returned);
         }
+        if !waiting.is_empty() {
+            // The answer to the handoff says it.
+            let _told = session.keyboard.news();
+        }
         Ok(returned)
     }
 
@@ -91,19 +95,19 @@ impl Parts {
     }
 
     /// Gives back what was handed over and is asked for no more: withdrawn, denied, expired, its
-    /// session over. Where the operator has sat down, it is theirs until they say otherwise.
+    /// session over. Where the operator has sat down, it is theirs until they say otherwise, or until no
+    /// session is left there and nobody sits at it.
     pub async fn settle_keyboards(&self) {
         for session in self.sessions.everyone() {
-            if session.over().is_some() || !session.keyboard.only_handed_over() {
+            let over = |keyboard: &Keyboard| {
+                let alone = self.sessions.at_keyboard(&session.keyboard).is_empty();
+                let asked_for = !self.handoffs_at(&session).is_empty();
+                !asked_for && (keyboard.only_handed_over() || alone && !keyboard.is_attached())
+            };
+            if session.keyboard.held().is_none() || !over(&session.keyboard) {
                 continue;
             }
-            let over = || self.handoffs_at(&session).is_empty();
-            if !over() {
-                continue;
-            }
-            let back = self
-                .sessions
-                .give_back(&session, SGW, None, |keyboard| keyboard.only_handed_over() && over());
+            let back = self.sessions.give_back(&session, SGW, None, over);
             if let Err(failure) = back.await {
                 tracing::warn!(code = %failure.code, "a keyboard stays with the operator");
             }

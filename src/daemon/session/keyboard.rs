@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 use self::hold::Hold;
-pub use self::hold::{GivenBack, Seat, agents_already};
+pub use self::hold::{GivenBack, Held, Seat, agents_already};
 use crate::{
     domain::{control::Control, id::Id},
     protocol::error::{Code, Failure},
@@ -39,8 +39,8 @@ struct State {
     turns: usize,
     /// Set while the operator has it.
     hold: Option<Hold>,
-    /// What the operator said last when it was given back.
-    word: Option<String>,
+    /// How it was held last; none while it is.
+    last: Option<Held>,
     /// How many have sat down so far.
     seats: u64,
 }

@@ -226,6 +226,11 @@ impl Session {
             running: running.map(|exec| exec.id.to_string()).collect(),
             waiting: None,
             paused: false,
+            returned: self.keyboard.last().map(|held| view::HadKeyboard {
+                word: held.word,
+                private: held.how.was_private,
+                duration_ms: u64::try_from(held.how.lasted.as_millis()).unwrap_or(u64::MAX),
+            }),
         }
     }
 

@@ -77,7 +77,7 @@ fn a_daemon_that_ends_is_told_on_the_old_screen() {
     });
     assert!(person.is_plain());
     assert!(person.modes().contains("ICANON"));
-    assert_eq!(person.ends().0, 1);
+    assert_eq!(person.ends().0, 69);
 }
 
 #[test]

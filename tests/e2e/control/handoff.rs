@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use super::{control, hands_over, ready, records};
-use crate::support::{Sgw, Sshd, eventually};
+use crate::support::{Live, Sgw, Sshd, eventually};
 
 /// Not a call that waited for anybody.
 const AT_ONCE: Duration = Duration::from_secs(20);
@@ -210,4 +210,42 @@ fn a_refused_command_is_not_counted() {
     sgw.agent(["close", &r]).ok();
     sgw.agent(["exec", &s, "--", "true"]).ok();
     sgw.agent(["exec", &s, "--", "true"]).fails(77, "grant.exhausted");
+}
+
+#[test]
+fn a_takeover_between_two_calls_is_told_once_by_the_next() {
+    let (sgw, _sshd, s) = ready();
+    sgw.agent(["exec", &s, "--", "true"]).ok();
+    let seat = Live::attach(&sgw, &s, Some(true));
+    drop(seat);
+    sgw.operator(["return", &s, "--message", "look at the disk"]).ok();
+    let shown = sgw.agent(["show", &s, "--json"]).ok().json();
+    assert_eq!(shown["returned"]["word"], "look at the disk", "{shown}");
+    assert_eq!(shown["returned"]["private"], true, "{shown}");
+    let next = sgw.agent(["exec", &s, "--", "true"]).ok();
+    next.says("in private, and says: look at the disk; look before you go on");
+    assert!(!sgw.agent(["exec", &s, "--", "true"]).ok().stderr().contains("look at the disk"));
+}
+
+#[test]
+fn what_ended_while_the_operator_had_the_keyboard_is_had_afterwards() {
+    let (sgw, sshd, s) = ready();
+    let go = sshd.directory().join("go");
+    let line = format!("until [ -e {} ]; do sleep 0.05; done; echo done; exit 3", go.display());
+    let x = sgw.agent(["exec", &s, "--wait", "0", "--json", "--", &line]).exits(75).json();
+    let x = x["id"].as_str().unwrap().to_owned();
+    let mut seat = Live::attach(&sgw, &s, Some(false));
+    seat.control_is("operator", false);
+    fs::write(go, "").unwrap();
+    eventually("it has ended", || {
+        sgw.agent(["show", &x, "--json"]).ok().json()["running"] == false
+    });
+    // It waits for the keyboard, however short the command was.
+    let waits = sgw.start(["wait", &x, "--wait", "1m"]);
+    // The operator closes the session under their hands: its results stay its owner's.
+    let closed = seat.says(&serde_json::json!({"type": "close", "id": s}));
+    assert_eq!(closed["type"], "done", "{closed}");
+    drop(seat);
+    let outcome = waits.ends().exits(3);
+    assert_eq!(outcome.stdout(), "done\n");
 }

@@ -148,3 +148,37 @@ fn hundreds_of_readers_of_old_output_hold_nobody_up() {
     (0..3).for_each(|_| still_serves(&sgw, &s));
     assert!(start.elapsed() < Duration::from_secs(10), "it took {:?}", start.elapsed());
 }
+
+/// In MiB (proc_pid_status(5)).
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+#[test]
+fn pages_that_nobody_reads_take_no_memory_and_hold_nobody_up() {
+    let (sgw, _sshd, s) = ready(&[]);
+    sgw.agent(["input", &s, "seq 1 200000", "--wait-for", "^200000$", "--timeout", "60s"]).ok();
+    let pid = sgw.daemon().unwrap();
+    let before = resident(pid);
+    let mut unread = Vec::new();
+    for number in 0..60 {
+        let mut wire = agent_wire(&sgw);
+        let page = json!({"type": "output", "id": s, "new": false, "since": 0, "limit": null, "tail": null,
+                          "grep": null, "raw": number % 2 == 0, "screen": false, "follow": false});
+        for request in 1..=20 {
+            say(&mut wire, request, &page);
+        }
+        unread.push(wire);
+    }
+    // Those who read theirs have it before long, and the memory is bounded all the while.
+    let start = Instant::now();
+    sgw.agent(["output", &s, "--tail", "1"]).ok();
+    sgw.agent(["input", &s, "echo still-th''ere", "--wait-for", "^still-there$"]).ok();
+    assert!(start.elapsed() < Duration::from_secs(120), "{:?}", start.elapsed());
+    let grown = resident(pid).saturating_sub(before);
+    assert!(grown < 192, "unread pages took {grown} MiB");
+    still_serves(&sgw, &s);
+    drop(unread);
+}

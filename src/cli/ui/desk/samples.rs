@@ -157,6 +157,7 @@ pub fn session(id: &str) -> Session {
         status: SessionStatus::Active,
         control: Control::Agent,
         paused: false,
+        returned: None,
         mode: Mode::Guarded,
         granted: Grant {
             capabilities: Capability::usual(),

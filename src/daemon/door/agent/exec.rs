@@ -52,6 +52,7 @@ impl Caller {
         let session = self.session(&asked.session, Capability::Exec).await?;
         session.collected();
         self.check_stopped(&session)?;
+        self.tell_news(number, &session).await;
         let orphan = asked.orphan_ms.map_or(ORPHAN, Duration::from_millis);
         let (stdin, no_ask) = (asked.stdin, asked.no_ask);
         let wait = asked.wait_ms.map(Duration::from_millis);
@@ -168,7 +169,7 @@ impl Caller {
             Some(Kind::Request) => self.wait_for_request(number, &wait.id, limit, control).await,
             Some(Kind::Exec) => {
                 let (session, exec) = self.parts.sessions.exec(&wait.id, Some(self.identity()))?;
-                if exec.is_running() && session.over().is_none() {
+                if session.over().is_none() {
                     let over = limit.map(|limit| Instant::now() + limit);
                     let back = self.back_to_exec(&session, over).await;
                     back.map_err(|stopped| stopped_until(stopped, &exec.id))?;
@@ -201,8 +202,8 @@ impl Caller {
         let exec = match self.parts.desk.action(&id, self.identity())? {
             Action::Exec(exec) => exec,
             Action::Input(input) => {
-                let typed = self.wait_for_input(number, &id, &input, over).await?;
-                return Ok(self.outbox.answer(number, value(&typed)).await);
+                let (typed, room) = self.wait_for_input(number, &id, &input, over).await?;
+                return Ok(self.outbox.answer_in(room, number, value(&typed)).await);
             }
             Action::Handoff(_) => {
                 let returned = self.handed_back(&id, limit).await?;

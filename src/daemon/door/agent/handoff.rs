@@ -9,7 +9,11 @@ use crate::{
     daemon::{
         desk::Outcome,
         door::link::to_its_end,
-        session::{Session, control::Taker, keyboard},
+        session::{
+            Session,
+            control::Taker,
+            keyboard::{self, Held},
+        },
     },
     domain::{action::Handoff, escape::visible, id::Id},
     protocol::{
@@ -79,13 +83,21 @@ impl Caller {
         session: &Session,
         over: Option<Instant>,
     ) -> Result<(), Failure> {
-        let held = !session.keyboard.control().is_agents();
         self.goes_on(session, over).await?;
-        if let Some(word) = session.keyboard.word().filter(|_| held) {
-            let text = format!("the operator says: {}", visible(&word, REASON));
-            let _gone = self.outbox.json(number, &Message::Note { text }).await;
-        }
+        self.tell_news(number, session).await;
         Ok(())
+    }
+
+    /// Tells, once, that the operator had the keyboard since the agent's last call.
+    pub(super) async fn tell_news(&self, number: u32, session: &Session) {
+        let Some(Held { how, word, .. }) = session.keyboard.news() else { return };
+        let text = format!(
+            "the operator had the keyboard for {}s{}{}; look before you go on",
+            how.lasted.as_secs(),
+            if how.was_private { ", in private" } else { "" },
+            word.map_or_else(String::new, |word| format!(", and says: {}", visible(&word, REASON))),
+        );
+        let _gone = self.outbox.json(number, &Message::Note { text }).await;
     }
 
     /// Waits as `waiting` does, unless the operator takes the keyboard meanwhile: `sgw wait` with this

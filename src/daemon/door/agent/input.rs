@@ -16,7 +16,7 @@ use super::{
 use crate::{
     daemon::{
         desk::{Ground, Permit, Verdict},
-        door::link::to_its_end,
+        door::link::{Room, to_its_end},
         reading,
         session::{
             Session, keyboard,
@@ -67,10 +67,11 @@ impl Caller {
         &self,
         number: u32,
         asked: agent::Input,
-    ) -> Result<view::Typed, Failure> {
+    ) -> Result<(view::Typed, Room), Failure> {
         let session = self.session(&asked.session, Capability::Pty).await?;
         session.collected();
         self.check_stopped(&session)?;
+        self.tell_news(number, &session).await;
         let until = read_until(&asked)?;
         let bytes = read_input(&asked, &session)?;
         let text = asked.text.is_some() || is_text(&bytes);
@@ -113,7 +114,7 @@ impl Caller {
         id: &Id,
         input: &action::Input,
         over: Option<Instant>,
-    ) -> Result<view::Typed, Failure> {
+    ) -> Result<(view::Typed, Room), Failure> {
         let action::Input { session, bytes } = input;
         if let Ok(session) = self.parts.sessions.to_use(session.as_str(), self.identity())
             && let Some(typing) = session.asked_inputs.typing(id)
@@ -161,7 +162,7 @@ impl Caller {
         permit: Permit<action::Input>,
         request: Option<Id>,
         until: &Until,
-    ) -> Result<view::Typed, Failure> {
+    ) -> Result<(view::Typed, Room), Failure> {
         let typing = self.parts.sessions.type_input(session, permit, request).await?;
         if typing.instead {
             let text = "the terminal had ended; this is a new one".to_owned();
@@ -177,7 +178,7 @@ impl Caller {
         session: &Arc<Session>,
         typing: Typing,
         until: &Until,
-    ) -> Result<view::Typed, Failure> {
+    ) -> Result<(view::Typed, Room), Failure> {
         let stopped = read_on(session, &typing, until).await?;
         let Typing { pty, before, .. } = typing;
         if pty.is_hidden() {
@@ -185,14 +186,16 @@ impl Caller {
                         is quiet";
             let _gone = self.outbox.json(number, &Message::Note { text: text.to_owned() }).await;
         }
-        let page = pty.page(before.from, Want::First(usize::MAX), |_| true);
-        pty.has_read(before.line, page.cursor);
-        Ok(view::Typed {
+        let room = self.outbox.room().await;
+        let page = reading::page(&pty, before.from, Want::First(usize::MAX)).await?;
+        pty.has_read(before.line, page.cursor());
+        let typed = view::Typed {
             output: reading::of_pty(session, page, !pty.has_ended()),
             matched: until.pattern.is_some().then_some(stopped == Stopped::Matched),
             timed_out: stopped == Stopped::TimedOut,
             asks_for_secret: pty.asks_for_secret(),
-        })
+        };
+        Ok((typed, room))
     }
 
     /// A signal for what runs in a session's terminal.

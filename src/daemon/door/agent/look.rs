@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::Caller;
 use crate::{
     daemon::{
-        door::link::{Gone, to_its_end, value},
+        door::link::{Gone, Room, to_its_end, value},
         reading,
         session::{Session, keyboard, pty::Pty},
     },
@@ -28,7 +28,11 @@ impl Caller {
         let paused = self.parts.desk.pauses.check::<&str>(self.identity(), &[]).is_err();
         let hint = match (requests.first(), sessions.first()) {
             (Some(request), _) => format!("sgw wait {}", request.id),
-            (None, Some(session)) if paused || session.paused => format!("sgw wait {}", session.id),
+            (None, Some(session))
+                if paused || session.paused || session.control == view::Control::Operator =>
+            {
+                format!("sgw wait {}", session.id)
+            }
             (None, Some(session)) => format!("sgw exec {} -- COMMAND", session.id),
             (None, None) => "sgw request [USER@]HOST --reason 'what and why'".to_owned(),
         };
@@ -102,14 +106,17 @@ impl Caller {
             Some(Kind::Exec) => self.output_of_exec(number, &asked).await,
             _ => self.output_of_session(number, &asked).await,
         };
-        self.outbox.answer(number, answer.and_then(|page| value(&page))).await
+        match answer {
+            Ok((page, room)) => self.outbox.answer_in(room, number, value(&page)).await,
+            Err(failure) => self.outbox.answer(number, Err(failure)).await,
+        }
     }
 
     async fn output_of_exec(
         &self,
         number: u32,
         asked: &agent::Output,
-    ) -> Result<view::Output, Failure> {
+    ) -> Result<(view::Output, Room), Failure> {
         let (session, exec) = self.parts.sessions.exec(&asked.id, Some(self.identity()))?;
         // What runs meanwhile may print what the operator does.
         tokio::select! {
@@ -123,7 +130,7 @@ impl Caller {
         &self,
         number: u32,
         asked: &agent::Output,
-    ) -> Result<view::Output, Failure> {
+    ) -> Result<(view::Output, Room), Failure> {
         let session = self.parts.sessions.to_see(&asked.id, Some(self.identity()))?;
         let pty = terminal(&session)?.ok_or_else(|| {
             let message = format!("nothing was typed into {} yet: it has no terminal", session.id);

@@ -22,6 +22,16 @@ pub(super) struct Hold {
     seat: Option<u64>,
 }
 
+/// A hold that is over, as it is told to the agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub how: GivenBack,
+    /// What the operator said.
+    pub word: Option<String>,
+    /// An agent's call has told of it.
+    told: bool,
+}
+
 /// How a hold ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GivenBack {
@@ -60,7 +70,7 @@ impl Keyboard {
         }
         let (since, seat) = (Instant::now(), None);
         state.hold = Some(Hold { since, private: false, was_private: false, came, seat });
-        state.word = None;
+        state.last = None;
         self.control.send_replace(Control::Operator { private: false });
     }
 
@@ -108,25 +118,35 @@ impl Keyboard {
 
     /// How the hold would end now; none where the agent has it.
     pub fn held(&self) -> Option<GivenBack> {
-        let state = self.lock();
-        state
-            .hold
-            .as_ref()
-            .map(|hold| GivenBack { lasted: hold.since.elapsed(), was_private: hold.was_private })
+        self.lock().hold.as_ref().map(Hold::given_back)
     }
 
     /// It is the agent's again; `word` is what the operator says.
     pub fn give_back(&self, word: Option<String>) {
         let mut state = self.lock();
-        if state.hold.take().is_some() {
-            state.word = word;
+        if let Some(hold) = state.hold.take() {
+            state.last = Some(Held { how: hold.given_back(), word, told: !hold.came });
             self.control.send_replace(Control::Agent);
         }
     }
 
-    /// What the operator said last when giving it back.
-    pub fn word(&self) -> Option<String> {
-        self.lock().word.clone()
+    /// How the operator had it last, since the agent has it again.
+    pub fn last(&self) -> Option<Held> {
+        self.lock().last.clone()
+    }
+
+    /// The same, for the first one who asks: the operator sat at it, and the agent was not told yet.
+    pub fn news(&self) -> Option<Held> {
+        let mut state = self.lock();
+        let last = state.last.as_mut().filter(|last| !last.told)?;
+        last.told = true;
+        Some(last.clone())
+    }
+}
+
+impl Hold {
+    fn given_back(&self) -> GivenBack {
+        GivenBack { lasted: self.since.elapsed(), was_private: self.was_private }
     }
 }
 

@@ -96,7 +96,7 @@ async fn one_sits_at_it_at_a_time_and_an_old_seat_frees_no_new_one() {
     assert_eq!(keyboard.sit_down(&session()).err().unwrap().code, Code::ControlOperator);
     assert!(!keyboard.only_handed_over());
     keyboard.give_back(Some("done".into()));
-    assert_eq!(keyboard.word().as_deref(), Some("done"));
+    assert_eq!(keyboard.last().unwrap().word.as_deref(), Some("done"));
     keyboard.take().await.unwrap();
     let second = keyboard.sit_down(&session()).unwrap();
     drop(first);

@@ -30,13 +30,7 @@ use crate::{
         authority::Under,
         upstream::{ChannelError, Look, Pool, Writer},
     },
-    domain::{
-        bytes::Bytes,
-        id::Id,
-        prompt,
-        terminal::Size,
-        transcript::{Page, Transcript, Want},
-    },
+    domain::{bytes::Bytes, id::Id, prompt, terminal::Size, transcript::Transcript},
     protocol::{
         error::{Code, Failure},
         view::Changed,
@@ -235,11 +229,6 @@ impl Pty {
     /// The transcript's end.
     pub fn end(&self) -> u64 {
         self.model().transcript.cursor()
-    }
-
-    /// Lines from `since` on.
-    pub fn page(&self, since: u64, want: Want, keep: impl Fn(&str) -> bool) -> Page {
-        self.model().transcript.read(since, want, keep)
     }
 
     /// What is kept, to be searched while the terminal goes on.

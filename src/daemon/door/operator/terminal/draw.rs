@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use crate::{
     daemon::{
@@ -17,7 +20,7 @@ use crate::{
     },
 };
 
-/// What changes within so long is drawn at once.
+/// A state is drawn at once, and the next not before so long after it.
 const FRAME: Duration = Duration::from_millis(15);
 
 /// Where a terminal is drawn.
@@ -48,12 +51,13 @@ impl<'o> Canvas<'o> {
     ) -> Result<(), Gone> {
         loop {
             drawn.borrow_and_update();
+            let next = Instant::now() + FRAME;
             self.draw(shown()).await?;
             if drawn.changed().await.is_err() {
                 // What came last is shown too.
                 return self.draw(shown()).await;
             }
-            tokio::time::sleep(FRAME).await;
+            sleep_until(next).await;
         }
     }
 
