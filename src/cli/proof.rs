@@ -42,31 +42,54 @@ pub struct Unneeded {
     passphrase_file: Option<PathBuf>,
 }
 
+/// The vault's header, opened.
+pub struct Opened {
+    /// As it lies in the home.
+    pub header: Vec<u8>,
+    pub passphrase: Secret<String>,
+    pub data_key: DataKey,
+}
+
 impl Proof {
     /// Proves it, for a daemon that runs: where none does, nothing is asked.
     pub async fn open(&self, context: &Context) -> Result<Proven, Stop> {
-        person::not_under_an_agent(context.globals.i_am_the_operator)?;
-        context.operator().await?.close().await;
+        self.ready(context).await?;
         let data_key = self.data_key(context).await?;
         Ok(Proven::new(context.place()?, data_key))
     }
 
+    /// Whether a person asks, and a daemon runs that can be told.
+    pub async fn ready(&self, context: &Context) -> Result<(), Stop> {
+        person::not_under_an_agent(context.globals.i_am_the_operator)?;
+        context.operator().await?.close().await;
+        Ok(())
+    }
+
     /// Opens the vault's header.
     pub async fn data_key(&self, context: &Context) -> Result<DataKey, Stop> {
-        let header = operator::header(&context.place()?)?;
+        Ok(self.opened(context).await?.data_key)
+    }
+
+    /// The same, with all that it was opened of.
+    pub async fn opened(&self, context: &Context) -> Result<Opened, Stop> {
+        let (header, json) = operator::header_file(&context.place()?)?;
+        let opened = |passphrase: Secret<String>| match header.open(&passphrase) {
+            Ok(data_key) => Ok(Opened { header: json.clone(), passphrase, data_key }),
+            Err(error) => Err(error),
+        };
         if let Some(passphrase) = self.given()? {
-            return Ok(header.open(&passphrase).map_err(operator::cannot_open)?);
+            return Ok(opened(passphrase).map_err(operator::cannot_open)?);
         }
         self.can_ask(context, "the passphrase")?;
         // Whoever mistypes it types it again: into a question, not into a shell that shows it.
         for _ in 1..TRIES {
-            match header.open(&prompt::password("Passphrase").await?) {
+            match opened(prompt::password("Passphrase").await?) {
                 Err(OpenError::WrongPassphrase) => context.ui.say("Wrong. Once more."),
                 opened => return Ok(opened.map_err(operator::cannot_open)?),
             }
         }
         let last = prompt::password("Passphrase").await?;
-        Ok(header.open(&last).map_err(operator::cannot_open)?)
+        Ok(opened(last).map_err(operator::cannot_open)?)
     }
 
     /// Whether a person sits there who can be asked for what is missing.

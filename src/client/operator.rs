@@ -12,11 +12,16 @@ use crate::{
     protocol::error::{Code, Failure},
 };
 
-/// The vault's header, as it lies in the home.
+/// The vault's header.
 pub fn header(place: &Place) -> Result<Header, Error> {
+    Ok(header_file(place)?.0)
+}
+
+/// The vault's header, and its file as it lies in the home.
+pub fn header_file(place: &Place) -> Result<(Header, Vec<u8>), Error> {
     let home = Home::open(place.path())?;
     let json = home.header()?.ok_or(Error::NotSetUp)?;
-    Ok(Header::from_json(&json).map_err(cannot_open)?)
+    Ok((Header::from_json(&json).map_err(cannot_open)?, json))
 }
 
 /// Why the passphrase did not open the vault.

@@ -3,7 +3,7 @@
 use std::{
     os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
     process::ExitCode,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, RwLock},
     time::Duration,
 };
 
@@ -16,11 +16,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Parts, audit,
+    authority::Authority,
     desk::Desk,
     door::{self, Listeners},
     evidence::{AuditState, Evidence, Found},
     ids::Ids,
+    in_use::InUse,
     left::LeftRunning,
+    memory,
     parts::now,
     session::Sessions,
     store::log::CappedLog,
@@ -40,6 +43,8 @@ use crate::{
 const ANCHOR: Duration = Duration::from_secs(300);
 /// How often keyboards are looked at.
 const KEYBOARDS: Duration = Duration::from_secs(1);
+/// How often it is asked whether anybody uses sgw.
+const IDLE: Duration = Duration::from_secs(1);
 /// How long the end may take.
 const FAREWELL: Duration = Duration::from_secs(20);
 
@@ -109,6 +114,7 @@ type Begun = (Arc<Parts>, Listeners, Ready, Lock);
 /// Takes the home, opens what it holds, and listens.
 async fn begin(handover: Handover) -> Result<Begun, Failure> {
     let Handover { data_key, home } = handover;
+    memory::keep_bytes(data_key.expose());
     let home = Arc::new(Home::open(&home).map_err(|error| not_home(&error))?);
     let lock = home.lock().map_err(|error| match error {
         LockError::Held { .. } => Failure::new(
@@ -122,8 +128,8 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
     let vault = Vault::open(home.clone(), &data_key).map_err(|error| no_vault(&error))?;
     let vault = Arc::new(vault);
     let summary = vault.summary();
-    let (evidence, found) =
-        Evidence::open(home.clone(), &data_key, summary.anchor).map_err(|error| failed(&error))?;
+    let (evidence, found) = Evidence::open(home.clone(), vault.audit_keys(), summary.anchor)
+        .map_err(|error| failed(&error))?;
     let evidence = Arc::new(evidence);
     audit::daemon(&evidence, RecordKind::DaemonStarted, summary.revision).await?;
     home.make_run().map_err(|error| not_home(&error))?;
@@ -133,16 +139,19 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
     )
     .map_err(|error| failed(&error))?;
     let ids = Arc::new(Ids::new(vault.clone()));
+    let authority = Arc::new(Authority::load(vault.clone(), now));
     let for_desk = ids.clone();
     let parts = Arc::new(Parts {
-        desk: Arc::new(Desk::new(move || for_desk.next(IdKind::Request), now)),
+        desk: Arc::new(Desk::new(move || for_desk.next(IdKind::Request), authority.clone(), now)),
         sessions: Arc::new(Sessions::new(home.path().to_owned(), evidence.clone(), now)),
         left_running: LeftRunning::new(&found.unfinished),
-        operator_key: noise::session_key(&data_key),
+        operator_key: RwLock::new(Arc::new(noise::session_key(&data_key))),
+        in_use: InUse::new(),
         started: Instant::now(),
         end: CancellationToken::new(),
         home,
         vault,
+        authority,
         evidence,
         ids,
     });
@@ -196,6 +205,8 @@ async fn serve(parts: &Arc<Parts>, listeners: &Listeners) {
         tokio::spawn(parts.sessions.clone().keep_time(move |session| desk.session_ended(session)));
     let anchors = tokio::spawn(keep_anchor(parts.clone()));
     let keyboards = tokio::spawn(settle_keyboards(parts.clone()));
+    let authority = tokio::spawn(parts.clone().keep_authority());
+    let idle = tokio::spawn(lock_when_idle(parts.clone()));
     let agents = door::accept(&listeners.agent, &parts.end, |stream, peer| {
         door::agent::serve(parts.clone(), stream, peer)
     });
@@ -206,6 +217,15 @@ async fn serve(parts: &Arc<Parts>, listeners: &Listeners) {
     time.abort();
     anchors.abort();
     keyboards.abort();
+    authority.abort();
+    idle.abort();
+}
+
+async fn lock_when_idle(parts: Arc<Parts>) {
+    loop {
+        tokio::time::sleep(IDLE).await;
+        parts.lock_when_idle();
+    }
 }
 
 /// Time alone ends handoffs; what they gave away comes back.
@@ -264,6 +284,7 @@ async fn end(parts: &Parts) {
         "the operator starts it again: sgw unlock",
     );
     parts.sessions.close_all(&why).await;
+    parts.settle_authority(true);
     let revision = parts.vault.revision();
     if let Err(failure) = audit::daemon(&parts.evidence, RecordKind::DaemonEnded, revision).await {
         tracing::error!(code = %failure.code, "the daemon's end was not recorded");

@@ -2,12 +2,15 @@
 //! `lock`; nothing of it is remembered.
 
 mod audit;
+mod authority;
 mod desk;
 mod door;
 mod evidence;
 mod ids;
+mod in_use;
 mod left;
 mod life;
+mod memory;
 mod notify;
 mod parts;
 mod reading;

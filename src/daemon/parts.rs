@@ -1,19 +1,29 @@
 //! The parts list: what the doors are handed, and what both doors answer alike.
 
+mod authority;
 mod keyboard;
+mod open;
+mod reach;
+mod standing;
 
-use std::sync::Arc;
+pub use open::{Opening, Way};
+pub use reach::Lent;
+
+use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    authority::Authority,
     desk::{Desk, SessionShown},
     door::exec_shown,
     evidence::Evidence,
     ids::Ids,
+    in_use::InUse,
     left::LeftRunning,
+    memory,
     session::{self, Session, Sessions, exec::Stop},
     vault::Vault,
 };
@@ -37,13 +47,15 @@ use crate::{
 pub struct Parts {
     pub home: Arc<Home>,
     pub vault: Arc<Vault>,
+    pub authority: Arc<Authority>,
     pub evidence: Arc<Evidence>,
     pub desk: Arc<Desk>,
     pub sessions: Arc<Sessions>,
     pub ids: Arc<Ids>,
     pub left_running: LeftRunning,
-    /// What an operator's session is proven with.
-    pub operator_key: Key,
+    /// What an operator's session is proven with; another one after a rotation.
+    pub operator_key: RwLock<Arc<Key>>,
+    pub in_use: InUse,
     pub started: Instant,
     /// Cancelled when the daemon ends.
     pub end: CancellationToken,
@@ -58,6 +70,28 @@ pub fn now() -> Timestamp {
 impl Parts {
     pub fn now(&self) -> Timestamp {
         now()
+    }
+
+    /// What an operator's session is proven with now.
+    pub fn operator_key(&self) -> Arc<Key> {
+        self.operator_key.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on whoever holds this key is the operator; who is proven already stays it.
+    pub fn set_operator_key(&self, key: Key) {
+        memory::keep(&key);
+        *self.operator_key.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
+    }
+
+    /// Ends the daemon when nobody has used it for as long as the operator set.
+    pub fn lock_when_idle(&self) {
+        let Some(after) = self.vault.settings().auto_lock else { return };
+        let runs = |session: &Arc<Session>| session.execs().iter().any(|exec| exec.is_running());
+        if self.sessions.everyone().iter().any(runs) {
+            self.in_use.touch();
+        } else if self.in_use.idle() >= after.duration() {
+            self.lock("nobody used it for as long as auto-lock says");
+        }
     }
 
     /// Ends the daemon.
@@ -111,9 +145,9 @@ impl Parts {
                 Ok(Thing::Request(Box::new(request)))
             }
             Some(Kind::Exec) => Ok(exec_shown(&self.sessions.exec(word, of)?.1)),
-            Some(Kind::Job) => Err(Failure::new(
+            Some(Kind::Job | Kind::Token | Kind::Grant) => Err(Failure::new(
                 Code::UsageId,
-                "there are no jobs yet",
+                "that is no session, command or request",
                 "ids begin with s-, r- or x-",
             )),
             Some(Kind::Session) | None => {

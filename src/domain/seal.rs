@@ -1,6 +1,8 @@
 //! Custody at rest: the data key, the header that holds it sealed under the passphrase, and how
 //! anything else is sealed under the data key.
 
+pub mod export;
+
 use argon2::{Algorithm, Argon2, Version};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chacha20poly1305::{
@@ -92,6 +94,17 @@ impl Cost {
     /// A header that asks for more would only exhaust this machine: 2 GiB, ten times the work.
     const MOST: Self = Self { m_kib: 2 * 1024 * 1024, t: 32, p: 8 };
     const MOST_WORK_KIB: u64 = 10 * 2 * 256 * 1024;
+
+    /// The key that a passphrase makes.
+    fn key(self, passphrase: &Secret<String>, salt: &[u8; SALT_BYTES]) -> Result<Key, OpenError> {
+        let params = argon2::Params::new(self.m_kib, self.t, self.p, Some(KEY_BYTES))
+            .map_err(|_| OpenError::Damaged("its argon2id cost is impossible"))?;
+        let mut key = zeroize::Zeroizing::new([0; KEY_BYTES]);
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into(passphrase.expose().as_bytes(), salt, &mut *key)
+            .map_err(|_| OpenError::Memory(self.m_kib / 1024))?;
+        Ok(Key::new(*key))
+    }
 
     fn within(self, least: Self) -> bool {
         let most = Self::MOST;
@@ -210,14 +223,8 @@ impl Header {
     }
 
     fn cipher(&self, passphrase: &Secret<String>) -> Result<XChaCha20Poly1305, OpenError> {
-        let Cost { m_kib, t, p } = self.argon2id;
-        let params = argon2::Params::new(m_kib, t, p, Some(KEY_BYTES))
-            .map_err(|_| OpenError::Damaged("its argon2id cost is impossible"))?;
-        let mut key = zeroize::Zeroizing::new([0; KEY_BYTES]);
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into(passphrase.expose().as_bytes(), &self.salt.0, &mut *key)
-            .map_err(|_| OpenError::Memory(m_kib / 1024))?;
-        Ok(XChaCha20Poly1305::new((&*key).into()))
+        let key = self.argon2id.key(passphrase, &self.salt.0)?;
+        Ok(XChaCha20Poly1305::new(key.expose().into()))
     }
 
     /// The fields that the sealed key is bound to.

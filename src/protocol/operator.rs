@@ -1,6 +1,12 @@
 //! What the operator can say. Without proof only what narrows is taken; the rest needs the Noise
 //! session that the data key opens.
 
+pub mod grant;
+pub mod secret;
+pub mod target;
+pub mod token;
+pub mod vault;
+
 use serde::{Deserialize, Serialize};
 
 use super::agent;
@@ -120,6 +126,16 @@ pub enum Request {
     SetPin {
         secret: Option<u32>,
     },
+    /// Named targets.
+    Target(target::Request),
+    /// Named secrets.
+    Secret(secret::Request),
+    /// Tokens.
+    Token(token::Request),
+    /// Standing grants.
+    Grant(grant::Request),
+    /// The vault as a whole.
+    Vault(vault::Request),
 
     Ack {
         stdout: u64,
@@ -160,6 +176,11 @@ impl Request {
             | Request::Private { .. }
             | Request::Pin { .. }
             | Request::SetPin { .. }
+            | Request::Target(_)
+            | Request::Secret(_)
+            | Request::Token(_)
+            | Request::Grant(_)
+            | Request::Vault(_)
             | Request::Ack { .. }
             | Request::Cancel {} => true,
         }
@@ -189,10 +210,13 @@ pub struct Approve {
 #[serde(deny_unknown_fields)]
 pub struct Way {
     pub route: Route,
-    /// For each hop: what to log in with, in order.
+    /// For each hop: what to log in with, in order. For a named target's: what is borrowed.
     pub credentials: Vec<Vec<Credential>>,
     /// For each hop: what the operator's known_hosts files say of it. They can only refuse.
     pub known: Vec<Vec<Known>>,
+    /// The digest of a named target's way, as it was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Digest>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -240,6 +264,10 @@ pub enum Event {
     Question(Question),
     Withdrawn {
         question: u32,
+    },
+    /// The next bytes of an export.
+    Part {
+        bytes: Bytes,
     },
     /// One audit record, opened.
     Record {

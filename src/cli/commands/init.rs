@@ -50,6 +50,10 @@ impl Run for Init {
             None => {
                 self.proof.can_ask(context, "the passphrase")?;
                 context.interactive(async {
+                    let ui = context.ui;
+                    ui.say(
+                        "The passphrase proves that you are the operator. sgw can't recover it.",
+                    );
                     let passphrase = choose(context).await?;
                     let pin = match pin {
                         None => choose_pin(context).await?,
@@ -104,15 +108,16 @@ fn create(
     Ok(home.create_vault(&header, &data_key, nonce, pin.as_ref()).map_err(Error::Home)?)
 }
 
-fn checked(passphrase: Secret<String>) -> Result<Secret<String>, Failure> {
+/// A passphrase that is not too weak.
+pub fn checked(passphrase: Secret<String>) -> Result<Secret<String>, Failure> {
     passphrase::judge(&passphrase)
         .map(|()| passphrase)
         .map_err(|weak| Failure::new(Code::OperatorPassphrase, weak.to_string(), weak.help))
 }
 
-async fn choose(context: &Context) -> Result<Secret<String>, Stop> {
+/// Asks for a new passphrase, or draws one.
+pub async fn choose(context: &Context) -> Result<Secret<String>, Stop> {
     let ui = context.ui;
-    ui.say("The passphrase proves that you are the operator. sgw can't recover it.");
     let ways = ["six words that sgw draws (strong, and easy to type)", "a passphrase of my own"];
     if prompt::choose("Which passphrase", &ways.map(str::to_owned)).await? == 0 {
         return draw(context).await;

@@ -11,6 +11,7 @@ mod demo;
 mod deny;
 mod desk;
 pub mod exec;
+mod grant;
 mod handoff;
 mod help;
 mod history;
@@ -26,11 +27,16 @@ mod request;
 mod requests;
 mod resume;
 mod return_;
+mod run;
+mod secret;
 mod sessions;
 mod show;
 mod signal;
 pub mod status;
+mod target;
+mod token;
 mod unlock;
+mod vault;
 mod wait;
 mod watch;
 mod whoami;
@@ -69,8 +75,14 @@ pub const ENTRIES: &[Entry] = &[
     entry::<resume::Resume>("resume", Who::Operator),
     entry::<daemon::Daemon>("daemon", Who::Operator),
     entry::<audit::Audit>("audit", Who::Operator),
+    entry::<target::Target>("target", Who::Operator),
+    entry::<token::Token>("token", Who::Operator),
+    entry::<grant::Grant>("grant", Who::Operator),
+    entry::<run::Run>("run", Who::Operator),
+    entry::<secret::Secret>("secret", Who::Operator),
     entry::<config::Config>("config", Who::Operator),
     entry::<pin::Pin>("pin", Who::Operator),
+    entry::<vault::Vault>("vault", Who::Operator),
     entry::<demo::Demo>("demo", Who::Operator),
     entry::<completions::Completions>("completions", Who::Operator),
     entry::<man::Man>("man", Who::Operator),

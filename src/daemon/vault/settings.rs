@@ -1,5 +1,7 @@
 //! The operator's settings: sealed, because each of them could weaken something.
 
+use std::{str::FromStr, time::Duration};
+
 use serde::{Deserialize, Serialize};
 
 /// Every setting, with its default.
@@ -8,7 +10,17 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// The command that is run when a request waits, as an argv; JSON on its stdin. Empty: none.
     pub notify: Vec<String>,
+    /// Whoever shows no token on the agents' door is turned away.
+    pub require_token: bool,
+    /// How long nobody may use sgw before it locks itself. None: for ever.
+    #[serde(rename = "auto-lock")]
+    pub auto_lock: Option<Idle>,
 }
+
+/// A time without use, in whole seconds; `90s`, `30m`, `2h`, `1d` as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Idle(Duration);
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SettingError {
@@ -22,13 +34,17 @@ const MAX_WORDS: usize = 64;
 const MAX_WORD_BYTES: usize = 4096;
 
 impl Settings {
-    pub const NAMES: [&'static str; 1] = ["notify"];
+    pub const NAMES: [&'static str; 3] = ["notify", "require_token", "auto-lock"];
 
     /// What a setting is for, in a line.
     pub fn about(name: &str) -> &'static str {
         match name {
             "notify" => {
                 "command that is run when a request waits; the request as JSON on its stdin"
+            }
+            "require_token" => "true: agents without a token are turned away; a uid is no identity",
+            "auto-lock" => {
+                "time like 30m after which sgw locks itself when nobody uses it; null: never"
             }
             _ => "",
         }
@@ -38,6 +54,13 @@ impl Settings {
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
         match known(name)? {
             "notify" => self.notify = argv("notify", value)?,
+            "require_token" => self.require_token = flag("require_token", value)?,
+            "auto-lock" => {
+                let expected = "a time from 10s to 30d, like 30m";
+                let idle = value.parse().ok().filter(Idle::is_sensible);
+                self.auto_lock =
+                    Some(idle.ok_or(SettingError::Value { name: "auto-lock", expected })?);
+            }
             other => return Err(unknown(other)),
         }
         Ok(())
@@ -47,9 +70,59 @@ impl Settings {
         let default = Self::default();
         match known(name)? {
             "notify" => self.notify = default.notify,
+            "require_token" => self.require_token = default.require_token,
+            "auto-lock" => self.auto_lock = default.auto_lock,
             other => return Err(unknown(other)),
         }
         Ok(())
+    }
+}
+
+impl Idle {
+    /// Long enough to prove it anew and set another one.
+    const LEAST: Duration = Duration::from_secs(10);
+    const MOST: Duration = Duration::from_secs(30 * 86_400);
+    const UNITS: [(&'static str, u64); 4] = [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
+
+    pub fn duration(self) -> Duration {
+        self.0
+    }
+
+    fn is_sensible(&self) -> bool {
+        (Self::LEAST..=Self::MOST).contains(&self.0)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("not a time like 90s, 30m, 2h or 1d")]
+pub struct NotIdle;
+
+impl FromStr for Idle {
+    type Err = NotIdle;
+
+    fn from_str(text: &str) -> Result<Self, NotIdle> {
+        let unit = Self::UNITS.iter().find(|(unit, _)| text.ends_with(unit)).ok_or(NotIdle)?;
+        let number = text.strip_suffix(unit.0).unwrap_or_default();
+        // Digits alone: parse() would take a sign.
+        let number = Some(number).filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+        let seconds = number.and_then(|number| number.parse::<u64>().ok()?.checked_mul(unit.1));
+        seconds.map(|seconds| Self(Duration::from_secs(seconds))).ok_or(NotIdle)
+    }
+}
+
+impl TryFrom<String> for Idle {
+    type Error = NotIdle;
+
+    fn try_from(text: String) -> Result<Self, NotIdle> {
+        text.parse()
+    }
+}
+
+impl From<Idle> for String {
+    fn from(Idle(time): Idle) -> Self {
+        let seconds = time.as_secs();
+        let unit = Idle::UNITS.iter().find(|(_, unit)| seconds.is_multiple_of(*unit));
+        unit.map_or_else(String::new, |(name, unit)| format!("{}{name}", seconds / unit))
     }
 }
 
@@ -66,6 +139,10 @@ fn unknown(name: &str) -> SettingError {
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, known)| known);
     SettingError::Unknown { name, nearest }
+}
+
+fn flag(name: &'static str, value: &str) -> Result<bool, SettingError> {
+    value.trim().parse().map_err(|_| SettingError::Value { name, expected: "true or false" })
 }
 
 /// `["CMD", "ARG"]`, or the same as it is typed in a shell.
@@ -99,6 +176,39 @@ mod tests {
         }
         assert_eq!(settings.notify, ["/bin/true", "a b"]);
         settings.unset("notify").unwrap();
+        assert_eq!(settings, Settings::default());
+    }
+
+    #[test]
+    fn a_flag_is_true_or_false() {
+        let mut settings = Settings::default();
+        settings.set("require_token", "true").unwrap();
+        assert!(settings.require_token);
+        assert!(settings.set("require_token", "yes").is_err() && settings.require_token);
+        settings.unset("require_token").unwrap();
+        assert!(!settings.require_token);
+    }
+
+    #[test]
+    fn auto_lock_is_a_time() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.auto_lock, None);
+        for (text, seconds) in
+            [("10s", 10), ("60s", 60), ("1m", 60), ("90m", 5400), ("2h", 7200), ("30d", 2_592_000)]
+        {
+            settings.set("auto-lock", text).unwrap();
+            assert_eq!(settings.auto_lock.unwrap().duration().as_secs(), seconds);
+            let json = serde_json::to_string(&settings).unwrap();
+            assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), settings);
+        }
+        assert_eq!(serde_json::to_value(settings.auto_lock).unwrap(), "30d");
+        for refused in
+            ["", "0", "0s", "9s", "31d", "30", "m", "-5m", "+5m", "5 m", "18446744073709551615d"]
+        {
+            let error = settings.set("auto-lock", refused).unwrap_err();
+            assert!(matches!(error, SettingError::Value { name: "auto-lock", .. }), "{refused}");
+        }
+        settings.unset("auto-lock").unwrap();
         assert_eq!(settings, Settings::default());
     }
 

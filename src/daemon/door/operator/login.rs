@@ -30,7 +30,8 @@ impl Operator {
         let session = parts.desk.session_of(id).ok_or_else(|| incomplete("a session"))?;
         let session = parts.sessions.to_see(session.as_str(), None)?;
         let (grant, place) = (session.grant(), session.place());
-        let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
+        let ground =
+            Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
         let permit = parts.desk.permit_login(id, &shown, &ground, self.number)?;
         let broken_off = BrokenOff::watch(parts, id);
         let outcome = self.log_in(number, id, permit, &session, approve).await;
@@ -69,13 +70,23 @@ impl Operator {
                 "refuse it, and have the agent ask for a new session: sgw deny ID",
             ));
         }
-        let (plan, named) = self.plan(&way).await?;
+        let (plan, named, vouched) = match way.target {
+            // What the vault holds for the target logs in again.
+            Some(_) => {
+                let going = self.going(&session.asked, &way).await?;
+                (going.plan, going.credentials, going.vouched)
+            }
+            None => {
+                let (plan, named) = self.plan(&way).await?;
+                (plan, named, Vec::new())
+            }
+        };
         let kind = RecordKind::LoginApproved;
         let route = Some(&session.route);
         audit::approved(&parts.evidence, kind, id, &approve.digest, route, &named, None).await?;
         let hops = session.route.hops();
         let keys = hops.iter().cloned().zip(session.host_keys.iter().cloned()).collect();
-        let hosts = Arc::new(Hosts::exactly(parts.vault.clone(), keys));
+        let hosts = Arc::new(Hosts::exactly(parts.vault.clone(), keys).vouched(vouched));
         let asking = self.asking(number, id, approve.interactive);
         let first = self.connect(&plan, &hosts, asking.as_ref()).await?;
         let whose = session.owner.to_string();

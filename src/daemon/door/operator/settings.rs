@@ -68,6 +68,32 @@ pub(super) fn refused(error: &VaultError) -> Failure {
             error.to_string(),
             "sgw config list shows every setting",
         ),
+        VaultError::HeaderChanged => Failure::new(
+            Code::VaultChanged,
+            error.to_string(),
+            "prove it anew: nothing was changed",
+        ),
+        VaultError::Exists { .. } => Failure::new(
+            Code::VaultExists,
+            error.to_string(),
+            "nothing was changed; rename or remove it, or take the export in place of all: --replace",
+        ),
+        VaultError::Changed { .. } | VaultError::Missing { .. } => Failure::new(
+            Code::VaultChanged,
+            error.to_string(),
+            "nothing was changed; look again at what is there",
+        ),
+        VaultError::WrongPassphrase => {
+            Failure::new(Code::OperatorProof, error.to_string(), "try again: nothing was changed")
+        }
+        VaultError::Foreign(_) => Failure::new(
+            Code::VaultExport,
+            error.to_string(),
+            "nothing was changed; use the sgw that wrote it, or a newer one",
+        ),
+        VaultError::Limit(_) => {
+            Failure::new(Code::LimitVault, error.to_string(), "nothing was changed")
+        }
         VaultError::Damaged { .. } => Failure::new(
             Code::VaultDamaged,
             error.to_string(),
