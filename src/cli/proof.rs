@@ -55,7 +55,12 @@ impl Proof {
     pub async fn data_key(&self, context: &Context) -> Result<DataKey, Stop> {
         let header = operator::header(&context.place()?)?;
         if let Some(passphrase) = self.given()? {
-            return Ok(header.open(&passphrase).map_err(operator::cannot_open)?);
+            // Half a second of work, in which Ctrl-C counts.
+            let opening = tokio::task::spawn_blocking(move || header.open(&passphrase)).await;
+            let opened = opening.map_err(|_| {
+                Failure::new(Code::DaemonFailed, "the passphrase could not be tried", "sgw")
+            })?;
+            return Ok(opened.map_err(operator::cannot_open)?);
         }
         self.can_ask(context, "the passphrase")?;
         // Whoever mistypes it types it again: into a question, not into a shell that shows it.

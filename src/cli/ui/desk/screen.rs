@@ -28,13 +28,17 @@ use rustix::{
     termios::{QueueSelector, tcflush, tcgetwinsize},
 };
 
+use tokio::time::{Instant, timeout_at};
+
 use super::{
-    state::{Desk, Key, Now},
+    state::{BURST, Desk, Key, Now},
     view,
 };
 
 /// One frame goes out in one write.
 const FRAME: usize = 64 * 1024;
+/// Keys of one burst: one without end comes in parts.
+const MOST_KEYS: usize = 256;
 /// How long the reader of keys may take to let go of the terminal.
 const LET_GO: Duration = Duration::from_millis(50);
 
@@ -50,11 +54,15 @@ pub struct Screen {
     /// Columns and rows of the last frame.
     size: (u16, u16),
     keys: Option<EventStream>,
+    /// Keys that came, and when they have been followed by nothing for long enough.
+    typed: Vec<Key>,
+    quiet_at: Option<Instant>,
 }
 
 /// What the terminal says.
 pub enum Heard {
-    Key(Key),
+    /// Each within [`BURST`] of the one before, oldest first; of many the first.
+    Keys(Vec<Key>),
     Resized,
 }
 
@@ -68,7 +76,9 @@ impl Screen {
                 before(panic);
             }));
         });
-        let mut screen = Self { terminal: blank(size()?)?, size: size()?, keys: None };
+        let (typed, quiet_at) = (Vec::new(), None);
+        let terminal = blank(size()?)?;
+        let mut screen = Self { terminal, size: size()?, keys: None, typed, quiet_at };
         screen.again()?;
         Ok(screen)
     }
@@ -87,6 +97,8 @@ impl Screen {
 
     /// Gives the terminal back until [`Self::again`].
     pub fn leave(&mut self) {
+        self.typed.clear();
+        self.quiet_at = None;
         if self.keys.take().is_some() {
             // Its thread reads until it notices; what it takes by then is nobody's.
             let _ = crossterm::event::poll(LET_GO);
@@ -127,14 +139,27 @@ impl Screen {
     pub async fn heard(&mut self) -> io::Result<Heard> {
         let Some(keys) = &mut self.keys else { return std::future::pending().await };
         loop {
-            let event = keys.next().await.ok_or(io::ErrorKind::UnexpectedEof)??;
-            match event {
-                Event::Key(key) if key.kind != KeyEventKind::Release => {
-                    return Ok(Heard::Key(known(key)));
-                }
-                Event::Paste(text) => return Ok(Heard::Key(Key::Paste(text))),
+            let event = match self.quiet_at {
+                None => keys.next().await,
+                Some(at) => match timeout_at(at, keys.next()).await {
+                    Ok(event) => event,
+                    Err(_) => {
+                        self.quiet_at = None;
+                        return Ok(Heard::Keys(std::mem::take(&mut self.typed)));
+                    }
+                },
+            };
+            let key = match event.ok_or(io::ErrorKind::UnexpectedEof)?? {
+                Event::Key(key) if key.kind != KeyEventKind::Release => known(key),
+                Event::Paste(text) => Key::Paste(text),
                 Event::Resize(..) => return Ok(Heard::Resized),
-                _ => {}
+                _ => continue,
+            };
+            self.typed.push(key);
+            self.quiet_at = Some(Instant::now() + BURST);
+            if self.typed.len() >= MOST_KEYS {
+                self.quiet_at = None;
+                return Ok(Heard::Keys(std::mem::take(&mut self.typed)));
             }
         }
     }
