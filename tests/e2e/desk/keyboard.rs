@@ -34,6 +34,8 @@ fn a_session_is_watched_from_the_strip() {
     desk.send("\t");
     desk.wait_for(&format!("> {session}"));
     desk.send("w");
+    // What ran before is not watched.
+    desk.wait_for("WATCHING");
     sgw.agent(["exec", &session, "--", "echo", "while-you-look"]).ok();
     desk.wait_for("while-you-look");
     desk.send("q");

@@ -28,8 +28,6 @@ use rustix::{
     termios::{QueueSelector, tcflush, tcgetwinsize},
 };
 
-use tokio::time::{Instant, timeout_at};
-
 use super::{
     state::{BURST, Desk, Key, Now},
     view,
@@ -54,9 +52,6 @@ pub struct Screen {
     /// Columns and rows of the last frame.
     size: (u16, u16),
     keys: Option<EventStream>,
-    /// Keys that came, and when they have been followed by nothing for long enough.
-    typed: Vec<Key>,
-    quiet_at: Option<Instant>,
 }
 
 /// What the terminal says.
@@ -76,9 +71,8 @@ impl Screen {
                 before(panic);
             }));
         });
-        let (typed, quiet_at) = (Vec::new(), None);
         let terminal = blank(size()?)?;
-        let mut screen = Self { terminal, size: size()?, keys: None, typed, quiet_at };
+        let mut screen = Self { terminal, size: size()?, keys: None };
         screen.again()?;
         Ok(screen)
     }
@@ -97,8 +91,6 @@ impl Screen {
 
     /// Gives the terminal back until [`Self::again`].
     pub fn leave(&mut self) {
-        self.typed.clear();
-        self.quiet_at = None;
         if self.keys.take().is_some() {
             // Its thread reads until it notices; what it takes by then is nobody's.
             let _ = crossterm::event::poll(LET_GO);
@@ -139,30 +131,35 @@ impl Screen {
     pub async fn heard(&mut self) -> io::Result<Heard> {
         let Some(keys) = &mut self.keys else { return std::future::pending().await };
         loop {
-            let event = match self.quiet_at {
-                None => keys.next().await,
-                Some(at) => match timeout_at(at, keys.next()).await {
-                    Ok(event) => event,
-                    Err(_) => {
-                        self.quiet_at = None;
-                        return Ok(Heard::Keys(std::mem::take(&mut self.typed)));
-                    }
-                },
-            };
-            let key = match event.ok_or(io::ErrorKind::UnexpectedEof)?? {
-                Event::Key(key) if key.kind != KeyEventKind::Release => known(key),
-                Event::Paste(text) => Key::Paste(text),
+            let event = keys.next().await.ok_or(io::ErrorKind::UnexpectedEof)??;
+            match event {
                 Event::Resize(..) => return Ok(Heard::Resized),
-                _ => continue,
-            };
-            self.typed.push(key);
-            self.quiet_at = Some(Instant::now() + BURST);
-            if self.typed.len() >= MOST_KEYS {
-                self.quiet_at = None;
-                return Ok(Heard::Keys(std::mem::take(&mut self.typed)));
+                event => {
+                    let Some(key) = key_of(event) else { continue };
+                    return Ok(Heard::Keys(with_those_behind(key)?));
+                }
             }
         }
     }
+}
+
+fn key_of(event: Event) -> Option<Key> {
+    match event {
+        Event::Key(key) if key.kind != KeyEventKind::Release => Some(known(key)),
+        Event::Paste(text) => Some(Key::Paste(text)),
+        _ => None,
+    }
+}
+
+/// A key and what comes within [`BURST`] of it. Nothing is drawn meanwhile: a moment, and the stream's
+/// own reader of keys stays where it is, so that whoever gets the terminal next gets all of them.
+fn with_those_behind(first: Key) -> io::Result<Vec<Key>> {
+    let mut keys = vec![first];
+    while keys.len() < MOST_KEYS && crossterm::event::poll(BURST)? {
+        // A size is looked at before each frame.
+        keys.extend(key_of(crossterm::event::read()?));
+    }
+    Ok(keys)
 }
 
 impl Drop for Screen {
