@@ -4,7 +4,7 @@ use std::{io::Read, time::Duration};
 
 use super::{
     Stop,
-    ui::{self, Ui, exit::Exit, prompt::Signals},
+    ui::{self, Ui, prompt::Signals},
     values,
 };
 use crate::{
@@ -62,7 +62,7 @@ impl Context {
             let mut signals = Signals::watch().map_err(Error::local("watch for signals"))?;
             tokio::select! {
                 biased;
-                () = signals.any() => Err(Stop::Exit(Exit::INTERRUPTED)),
+                exit = signals.any() => Err(Stop::Exit(exit)),
                 result = future => result,
             }
         });

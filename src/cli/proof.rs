@@ -73,13 +73,21 @@ impl Proof {
     /// The same, with all that it was opened of.
     pub async fn opened(&self, context: &Context) -> Result<Opened, Stop> {
         let (header, json) = operator::header_file(&context.place()?)?;
+        if let Some(passphrase) = self.given()? {
+            // Half a second of work, in which Ctrl-C counts.
+            let opening = tokio::task::spawn_blocking(move || {
+                let data_key = header.open(&passphrase)?;
+                Ok(Opened { header: json, passphrase, data_key })
+            });
+            let opened = opening.await.map_err(|_| {
+                Failure::new(Code::DaemonFailed, "the passphrase could not be tried", "sgw")
+            })?;
+            return Ok(opened.map_err(operator::cannot_open)?);
+        }
         let opened = |passphrase: Secret<String>| match header.open(&passphrase) {
             Ok(data_key) => Ok(Opened { header: json.clone(), passphrase, data_key }),
             Err(error) => Err(error),
         };
-        if let Some(passphrase) = self.given()? {
-            return Ok(opened(passphrase).map_err(operator::cannot_open)?);
-        }
         self.can_ask(context, "the passphrase")?;
         // Whoever mistypes it types it again: into a question, not into a shell that shows it.
         for _ in 1..TRIES {

@@ -101,6 +101,9 @@ pub enum Request {
         columns: u16,
         /// Private from the start; absent: where echo is off or a handoff asked.
         private: Option<bool>,
+        /// Also from another terminal of the operator's, whose attachment ends.
+        #[serde(default)]
+        take: bool,
     },
     /// The size of the attached terminal has changed.
     Resize {

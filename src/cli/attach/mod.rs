@@ -3,16 +3,20 @@
 
 mod over;
 mod question;
+mod reveal;
 pub mod shown;
+mod told;
 
-use std::{collections::HashMap, time::Duration};
+use std::{cell::Cell, collections::HashMap, time::Duration};
 
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
 use self::{
     question::{About, Commands, Question, Wish},
+    reveal::Reveal,
     shown::Status,
+    told::{Notice, Told},
 };
 use super::{
     Stop,
@@ -34,7 +38,7 @@ use crate::{
         live::{Arrival, Live},
     },
     protocol::{
-        error::Failure,
+        error::{Code, Failure},
         operator::{Event, Request},
         view,
     },
@@ -52,6 +56,8 @@ const LOOKED_AT: usize = 8;
 pub struct How {
     pub fresh: bool,
     pub private: Option<bool>,
+    /// Also from another terminal of the operator's.
+    pub take: bool,
     pub escape: Escape,
 }
 
@@ -67,16 +73,19 @@ pub struct End {
 }
 
 /// Attaches and stays until the operator leaves, the session's terminal ends, or the window is gone.
-/// The terminal is as it was before when this returns, or is dropped.
+/// The terminal is as it was before when this returns, or is dropped; `taken` then says whether the
+/// keyboard was taken.
 pub async fn run(
     connection: Connection,
     tty: Tty,
     session: &view::Session,
     how: How,
+    taken: &Cell<bool>,
 ) -> Result<End, Stop> {
     let Size { rows, columns } = tty.size().above_the_status_line();
-    let How { fresh, private, escape } = how;
-    let request = Request::Attach { session: session.id.clone(), fresh, rows, columns, private };
+    let How { fresh, private, take, escape } = how;
+    let session_id = session.id.clone();
+    let request = Request::Attach { session: session_id, fresh, rows, columns, private, take };
     let mut live = Live::start(connection, &request).await?;
     // What is refused is told without a screen that comes and goes.
     let first = live.next().await?;
@@ -89,6 +98,8 @@ pub async fn run(
         announced: None,
         told: Size { rows, columns },
         status: Status::of(session),
+        notice: Notice::default(),
+        reveal: Reveal::default(),
         escape,
         detector: Detector::new(escape),
         keys: Keys::default(),
@@ -98,8 +109,16 @@ pub async fn run(
         typed_at: None,
         end: End::default(),
     };
+    if attached.status.asked().is_some() {
+        attached.tell(Told::Asked);
+    } else if escape.is_off() {
+        attached.tell(Told::NoEscape);
+    }
     let outcome = match attached.arrived(first) {
-        Ok(()) => attached.stay().await,
+        Ok(()) => {
+            taken.set(true);
+            attached.stay().await
+        }
         refused => refused,
     };
     if let Some(why) = attached.unasked(&outcome) {
@@ -128,6 +147,8 @@ struct Attached<'s> {
     /// The size that the daemon knows of.
     told: Size,
     status: Status,
+    notice: Notice,
+    reveal: Reveal,
     escape: Escape,
     detector: Detector,
     keys: Keys,
@@ -203,9 +224,13 @@ impl Attached<'_> {
     }
 
     fn typed(&mut self, keys: &[u8]) -> Result<(), Error> {
-        self.typed_at = Some(Instant::now());
+        let now = Instant::now();
+        self.typed_at = Some(now);
         if self.leave_by.is_some() {
             return Ok(());
+        }
+        if self.notice.pressed(now) {
+            self.window.changed();
         }
         if self.status.note.take().is_some() {
             self.window.changed();
@@ -224,6 +249,7 @@ impl Attached<'_> {
             self.window.changed();
         }
         if !on.is_empty() {
+            self.reveal.end();
             self.live.keys(&on)?;
         }
         command.map_or(Ok(()), |command| self.commands(command))
@@ -286,9 +312,12 @@ impl Attached<'_> {
     fn arrived(&mut self, arrival: Arrival) -> Result<(), Stop> {
         match arrival {
             Arrival::Drawn(bytes) => {
+                if self.announced.is_some() {
+                    self.reveal.end();
+                }
                 self.model = self.announced.take().or(self.model.take());
                 if let Some(model) = &mut self.model {
-                    model.draw(&bytes);
+                    self.reveal.draw(model, &bytes);
                     self.window.changed();
                 }
             }
@@ -302,9 +331,14 @@ impl Attached<'_> {
             Arrival::Ended(Ok(value)) => {
                 self.end.attached = Some(serde_json::from_value(value).map_err(Error::from)?);
             }
-            Arrival::Ended(Err(failure)) => return Err(failure.into()),
+            Arrival::Ended(Err(failure)) => return Err(ended(failure).into()),
         }
         Ok(())
+    }
+
+    fn tell(&mut self, told: Told) {
+        self.notice.tell(told, Instant::now());
+        self.window.changed();
     }
 
     fn event(&mut self, event: Event) {
@@ -313,7 +347,13 @@ impl Attached<'_> {
                 self.announced = Some(Model::new(rows, columns));
             }
             Event::Control { session, control, private, message } if session == self.session.id => {
-                self.status.take(control, private, message.as_deref());
+                if self.status.private && !private {
+                    self.reveal.begin();
+                    self.tell(Told::Shared);
+                }
+                if let Some(told) = self.status.take(control, private, message.as_deref()) {
+                    self.tell(told);
+                }
                 self.window.changed();
             }
             _ => {}
@@ -384,27 +424,34 @@ impl Attached<'_> {
     }
 
     fn draw(&mut self) {
-        let columns = usize::from(self.window.size().columns);
-        let about = About {
-            session: &self.session.id,
-            escape: self.escape,
-            password: self.status.password(),
-        };
+        let Size { rows, columns } = self.window.size();
+        let (rows, columns) = (usize::from(rows), usize::from(columns));
+        let (session, escape) = (self.session.id.as_str(), self.escape);
+        let password = self.status.password();
+        let about = About { session, escape, asked: self.status.asked(), rows, columns, password };
         let hint = match &self.question {
             Some(_) => String::new(),
-            None => Status::hint(self.escape),
+            None => Status::hint(escape),
         };
-        let mut panel = Vec::new();
-        let (status, typing) = match &self.question {
+        let (mut panel, status, typing);
+        match &self.question {
             Some(question) => {
                 panel = question.panel(&about);
-                question.status(&about, columns, &mut panel)
+                (status, typing) = question.status(&about, &mut panel);
             }
-            None if self.detector.waits() => (self.status.offer(self.escape), None),
-            None => (self.status.line(columns, &hint), None),
-        };
+            None => {
+                let about = told::About { session, escape, rows, columns };
+                panel = self.notice.lines(self.status.asked(), &about);
+                typing = None;
+                status = match self.detector.waits() {
+                    true => self.status.offer(escape),
+                    false => self.status.line(columns, &hint),
+                };
+            }
+        }
+        let model = self.reveal.before().or(self.model.as_ref());
         let picture = Picture {
-            screen: self.model.as_ref().map(Model::screen),
+            screen: model.map(Model::screen),
             panel: &panel,
             status: &status,
             hint: &hint,
@@ -412,6 +459,17 @@ impl Attached<'_> {
             keys: self.question.is_none(),
         };
         self.window.draw(&picture);
+    }
+}
+
+/// The daemon's own word that it ends is what every command says where none runs.
+fn ended(failure: Failure) -> Failure {
+    match failure.code {
+        Code::DaemonLost => {
+            let message = "the daemon has ended, and with it what was attached";
+            Failure::new(Code::DaemonUnreachable, message, "sgw unlock starts it again")
+        }
+        _ => failure,
     }
 }
 

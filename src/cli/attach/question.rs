@@ -1,6 +1,7 @@
 //! What sgw asks while the operator is attached: on the status line, by keys of which none reaches
 //! the server. It never asks for a passphrase here.
 
+use super::told;
 use crate::{
     cli::ui::terminal::{
         escape::Escape,
@@ -50,10 +51,14 @@ pub struct Commands {
     chosen: Option<String>,
 }
 
-/// What the status line needs to know.
+/// What is to be known for it.
 pub struct About<'a> {
     pub session: &'a str,
     pub escape: Escape,
+    /// What the agent asks, escaped.
+    pub asked: Option<&'a str>,
+    pub rows: usize,
+    pub columns: usize,
     /// A password may have been typed: for that the handoff asked, or what is done is private.
     pub password: bool,
 }
@@ -107,12 +112,8 @@ impl Question {
 
     /// The status line, and on it the column of the cursor where something is typed. What it has no
     /// room for goes to the panel.
-    pub fn status(
-        &self,
-        about: &About,
-        columns: usize,
-        panel: &mut Vec<String>,
-    ) -> (String, Option<usize>) {
+    pub fn status(&self, about: &About, panel: &mut Vec<String>) -> (String, Option<usize>) {
+        let columns = about.columns;
         let text = match self {
             Question::Leave => {
                 format!(" Leave {}?  h hand back  k keep  c close  Esc stay", about.session)
@@ -123,9 +124,11 @@ impl Question {
             Question::Help => " Any key goes back".to_owned(),
             Question::Commands(commands) => match &commands.chosen {
                 Some(id) => format!(" End {id}?  y yes  n no"),
-                None if commands.awaited > 0 => " Looking …  Esc back".to_owned(),
-                None if commands.runs.is_empty() => " No command runs.  Esc back".to_owned(),
-                None => " Its number ends a command  Esc back".to_owned(),
+                None if commands.awaited > 0 => " Looking …  Any key goes back".to_owned(),
+                None if commands.runs.is_empty() => {
+                    " No command runs.  Any key goes back".to_owned()
+                }
+                None => " Its number ends a command.  Any other key goes back".to_owned(),
             },
             Question::Word(line) => {
                 let ask = " A word to the agent (Enter alone: none): ";
@@ -146,16 +149,20 @@ impl Question {
             Question::Leave | Question::Word(_) if about.password => {
                 vec![" If sudo got a password: Esc, type sudo -k, then leave.".to_owned()]
             }
-            Question::Help => help(about.escape),
+            Question::Help => help(about),
             Question::Commands(commands) => commands.panel(),
             _ => Vec::new(),
         }
     }
 }
 
-fn help(escape: Escape) -> Vec<String> {
-    [
-        (".", "leave: hand the keyboard back with a word, keep it, or close the session"),
+fn help(about: &About) -> Vec<String> {
+    let escape = about.escape;
+    let place =
+        told::About { session: about.session, escape, rows: about.rows, columns: about.columns };
+    let asked = about.asked.map_or(Vec::new(), |asked| told::words(asked, &place));
+    let keys = [
+        (".", "leave: hand it back with a word, keep it, or close the session"),
         ("p", "private or shared: whether the agent sees what happens"),
         ("k", "the agent's commands that run, and ending them"),
         ("^Z", "stop this client; fg goes on"),
@@ -165,10 +172,10 @@ fn help(escape: Escape) -> Vec<String> {
     .map(|(key, does)| format!(" Enter {escape} {key:<3} {does}"))
     .chain([
         format!(" Enter {escape} {escape}   types {escape}"),
-        " Closing the window keeps the keyboard with you. sgw asks for no passphrase here."
-            .to_owned(),
+        " Closing the window keeps the keyboard yours. sgw asks no passphrase here.".to_owned(),
     ])
-    .collect()
+    .flat_map(|line| text::wrapped(&line, about.columns));
+    asked.into_iter().chain(keys).collect()
 }
 
 impl Commands {
@@ -195,13 +202,14 @@ impl Commands {
         }
         match key {
             Key::Char(digit) => {
-                let number = digit.to_digit(10)?.checked_sub(1)? as usize;
+                let number = digit.to_digit(10).and_then(|digit| digit.checked_sub(1));
                 let mut listed = self.runs.iter().take(LISTED);
-                self.chosen = listed.nth(number).map(|run| run.id.clone());
-                None
+                let run = number.and_then(|number| listed.nth(number as usize));
+                self.chosen = run.map(|run| run.id.clone());
+                // As in the help: what means nothing goes back.
+                self.chosen.is_none().then_some(Wish::Stay)
             }
-            Key::Away => Some(Wish::Stay),
-            _ => None,
+            _ => Some(Wish::Stay),
         }
     }
 
@@ -235,7 +243,9 @@ mod tests {
     }
 
     fn about(password: bool) -> About<'static> {
-        About { session: "s-4fk", escape: Escape::default(), password }
+        let (rows, columns) = (24, 80);
+        let asked = Some("log in to the database, please, and tell me when it is done");
+        About { session: "s-4fk", escape: Escape::default(), asked, rows, columns, password }
     }
 
     #[test]
@@ -293,7 +303,9 @@ mod tests {
         );
         assert_eq!(answer(&mut listed(), "2y"), Some(Wish::End("x-3".into())));
         assert_eq!(answer(&mut listed(), "2n1\ry"), Some(Wish::End("x-2".into())));
-        assert_eq!(answer(&mut listed(), "30y"), None);
+        for other in ["0", "3", "y", "\r", " "] {
+            assert_eq!(answer(&mut listed(), other), Some(Wish::Stay), "{other:?}");
+        }
         assert_eq!(answer(&mut listed(), "\x03"), Some(Wish::Stay));
     }
 
@@ -301,18 +313,31 @@ mod tests {
     fn what_is_typed_stands_on_the_status_line() {
         let mut question = Question::Leave;
         answer(&mut question, "hlogged in");
-        let (status, cursor) = question.status(&about(true), 80, &mut Vec::new());
+        let (status, cursor) = question.status(&about(true), &mut Vec::new());
         assert!(status.ends_with(": logged in"), "{status}");
         assert_eq!(cursor, Some(status.len()));
         assert!(question.panel(&about(true))[0].contains("sudo -k"));
         assert!(question.panel(&about(false)).is_empty());
         answer(&mut question, &"x".repeat(600));
-        let (status, _) = question.status(&about(true), 60, &mut Vec::new());
+        let (status, _) = question.status(&About { columns: 60, ..about(true) }, &mut Vec::new());
         assert!(status.len() < 60, "{status}");
         let mut panel = Vec::new();
-        let (status, _) = Question::Leave.status(&about(false), 20, &mut panel);
+        let (status, _) =
+            Question::Leave.status(&About { columns: 20, ..about(false) }, &mut panel);
         assert_eq!((panel.join("\n") + "\n" + &status).as_str(), {
             " Leave s-4fk? h hand\n back k keep c close\n Esc stay"
         });
+    }
+
+    #[test]
+    fn the_help_fits_and_says_what_the_agent_asks() {
+        for columns in [80, 60, 40] {
+            let about = About { columns, ..about(false) };
+            let lines = Question::Help.panel(&about);
+            assert!(lines.iter().all(|line| text::width(line) <= columns), "{lines:?}");
+            let all: String = lines.iter().map(|line| format!("{} ", line.trim())).collect();
+            assert!(all.contains("close the session") && all.contains("passphrase here."), "{all}");
+            assert!(all.replace(' ', "").contains("tellmewhenitisdone"), "{all}");
+        }
     }
 }

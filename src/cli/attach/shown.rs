@@ -1,5 +1,6 @@
 //! The status line of an attached terminal: who sees what, where one is, what the agent asked for.
 
+use super::told::Told;
 use crate::{
     cli::ui::terminal::{escape::Escape, text},
     domain::escape::visible,
@@ -8,8 +9,8 @@ use crate::{
 
 /// A narrow window has room for the word alone.
 const NARROW: usize = 60;
-/// Columns for a handoff's message.
-const MESSAGE: usize = 200;
+/// Columns for a handoff's message: more than it may have bytes, each of them escaped.
+const MESSAGE: usize = 8000;
 
 /// What is known of the session and its keyboard.
 #[derive(Debug)]
@@ -47,14 +48,28 @@ impl Status {
         status
     }
 
-    /// Takes what the daemon says of the keyboard.
-    pub fn take(&mut self, control: view::Control, private: bool, message: Option<&str>) {
+    /// Takes what the daemon says of the keyboard; what of it has to be told.
+    pub fn take(
+        &mut self,
+        control: view::Control,
+        private: bool,
+        message: Option<&str>,
+    ) -> Option<Told> {
         self.control = Some(control);
         self.private = private;
         self.ends_in_secrets |= private;
-        if message.is_some() {
-            self.asks(message);
+        let before = self.message.take();
+        self.asks(message);
+        match (&before, &self.message) {
+            (before, Some(now)) if before.as_ref() != Some(now) => Some(Told::Asked),
+            (Some(_), None) if control == view::Control::Operator => Some(Told::TakenBack),
+            _ => None,
         }
+    }
+
+    /// What the agent asks, escaped.
+    pub fn asked(&self) -> Option<&str> {
+        self.message.as_deref()
     }
 
     fn asks(&mut self, message: Option<&str>) {
@@ -110,7 +125,10 @@ impl Status {
 
     /// Its right end.
     pub fn hint(escape: Escape) -> String {
-        if escape.is_off() { String::new() } else { format!("Enter {escape} ? help ") }
+        match escape.is_off() {
+            true => "leave: close the window ".to_owned(),
+            false => format!("Enter {escape} ? help "),
+        }
     }
 }
 
@@ -148,9 +166,25 @@ mod tests {
             " PRIVATE - the agent sees nothing  deploy@web1 s-4fk  the agent asks: \u{201c}log in to \\x1b[7mdb\u{201d}"
         );
         assert!(status.words(30).starts_with(" PRIVATE  deploy"));
-        status.take(view::Control::Operator, false, None);
+        status.take(view::Control::Operator, false, Some("log in"));
         assert!(status.words(80).starts_with(" SHARED  "), "{}", status.words(80));
         assert!(status.words(80).contains("log in"), "what was asked stays");
+    }
+
+    #[test]
+    fn what_is_asked_is_told_once_and_so_is_that_it_is_asked_no_more() {
+        let mut status = status();
+        let mut hears = |message| status.take(view::Control::Operator, true, message);
+        assert_eq!(hears(None), None);
+        assert_eq!(hears(Some("log in")), Some(Told::Asked));
+        assert_eq!(hears(Some("log in")), None);
+        assert_eq!(hears(Some("log in; look at it")), Some(Told::Asked));
+        assert_eq!(hears(None), Some(Told::TakenBack));
+        assert_eq!(hears(None), None);
+        assert!(!status.words(80).contains("asks"), "{}", status.words(80));
+        // Given back, it is answered.
+        status.take(view::Control::Operator, true, Some("log in"));
+        assert_eq!(status.take(view::Control::Agent, false, None), None);
     }
 
     #[test]

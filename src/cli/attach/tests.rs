@@ -129,7 +129,7 @@ fn scene(part: impl AsyncFnOnce(&mut Option<Daemon>, &mut Person)) -> Result<End
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (mut person, tty) = Person::sits_down(10, 60);
         let before = person.modes();
-        let how = How { fresh: false, private: None, escape: Escape::default() };
+        let how = How { fresh: false, private: None, take: false, escape: Escape::default() };
         let session = session("s-4fk", &[]);
         let played = async {
             let (from, to) = theirs.into_split();
@@ -143,7 +143,8 @@ fn scene(part: impl AsyncFnOnce(&mut Option<Daemon>, &mut Person)) -> Result<End
             part(&mut daemon, &mut person).await;
             (daemon, person)
         };
-        let attached = run(Connection::played(ours), tty, &session, how);
+        let taken = Cell::default();
+        let attached = run(Connection::played(ours), tty, &session, how, &taken);
         let (end, (_daemon, person)) = tokio::join!(attached, played);
         person.gets_back(&before).await;
         end
@@ -266,6 +267,53 @@ fn private_mode_is_shown_when_the_daemon_says_so() {
         daemon.ends(view::Control::Operator, false).await;
     });
     end.unwrap();
+}
+
+#[test]
+fn sharing_again_leaves_the_operators_own_picture_until_something_comes() {
+    let end = attached(async |daemon, person| {
+        daemon.controls(true, None).await;
+        daemon.draws("mysql> select 1;\r\n").await;
+        person.sees("mysql>").await;
+        daemon.controls(false, None).await;
+        person.sees("The agent sees what comes").await;
+        daemon.draws("\x1b[m\x1b[2J\x1b[H").await;
+        // Behind what was drawn.
+        daemon.controls(false, Some("are you there?")).await;
+        person.sees("are you there?").await;
+        assert!(person.screen().contains("mysql>"), "{}", person.screen());
+        person.types("\r");
+        daemon.reads("\r").await;
+        daemon.draws("fresh prompt").await;
+        person.sees("fresh prompt").await;
+        person.sees_no_more("mysql>").await;
+        daemon.ends(view::Control::Operator, true).await;
+        acknowledges(person).await;
+    });
+    end.unwrap();
+}
+
+#[test]
+fn what_the_agent_takes_back_is_told_and_gone() {
+    let end = attached(async |daemon, person| {
+        daemon.controls(true, Some("type the sudo password")).await;
+        person.sees("The agent asks:").await;
+        daemon.controls(true, None).await;
+        person.sees("taken back what it asked").await;
+        assert!(!person.screen().contains("sudo password"), "{}", person.screen());
+        daemon.ends(view::Control::Operator, true).await;
+    });
+    end.unwrap();
+}
+
+#[test]
+fn a_daemon_that_is_locked_is_no_daemon() {
+    let end = attached(async |daemon, _person| {
+        let ends = Failure::new(Code::DaemonLost, "the daemon ends", "sgw unlock");
+        daemon.send(Frame::json(ATTACH, &Message::Error(ends)).unwrap()).await;
+    });
+    let Err(Stop::Failure(failure)) = end else { panic!("{end:?}") };
+    assert_eq!(failure.code, Code::DaemonUnreachable);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! `sgw attach`: the operator takes the keyboard of a session.
 
+use std::cell::{Cell, RefCell};
+
 use crate::{
     cli::{
-        Context, Outcome, Run,
+        Context, Outcome, Run, Stop,
         attach::{self, End, How},
         proof::Proof,
         ui::{
@@ -27,14 +29,15 @@ use crate::{
 ///
 /// At the start of a line: ~. leaves (and asks: hand back, keep, close), ~p switches private, ~k
 /// lists and ends what runs, ~? helps, ~~ types a tilde. sgw asks for no passphrase while attached.
-/// Where the window is closed the keyboard stays yours: attach again, or sgw return. After kill -9
-/// the terminal is as it was left: type `reset`.
+/// Where the window is closed, or a signal ends it (status 128 and its number), the keyboard stays
+/// yours: attach again, or sgw return. After kill -9 the terminal is as it was left: type `reset`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sgw attach s-4fk
   sgw attach s-4fk --fresh         # a new, clean shell: for typing a password
-  sgw attach s-4fk --escape ^]")]
+  sgw attach s-4fk --escape ^]
+  sgw attach s-4fk --take          # another window of yours has it, and hangs")]
 pub struct Attach {
     /// A session: its id, its name, or its target
     #[arg(value_name = "SESSION", add = super::completions::ids("sessions"))]
@@ -46,6 +49,10 @@ pub struct Attach {
     /// agent asked]
     #[arg(long)]
     private: bool,
+    /// Sit down here in place of another terminal of yours, whose window ends (one that hangs, or is
+    /// out of reach); the keyboard stays yours
+    #[arg(long)]
+    take: bool,
     /// What begins a command to sgw at a line's start: a character, ^ and a letter, or none
     #[arg(long, value_name = "C", default_value = "~")]
     escape: Escape,
@@ -57,14 +64,28 @@ impl Run for Attach {
     fn run(self, context: &Context) -> Outcome {
         let tty = Tty::find("attach")?;
         let private = self.private.then_some(true);
-        let how = How { fresh: self.fresh, private, escape: self.escape };
-        context.interactive(async {
+        let how = How { fresh: self.fresh, private, take: self.take, escape: self.escape };
+        let (id, taken) = (RefCell::default(), Cell::new(false));
+        let outcome = context.interactive(async {
             let mut connection = self.proof.open(context).await?.connect().await?;
             let session = find(&mut connection, self.session).await?;
-            let end = attach::run(connection, tty, &session, how).await?;
+            id.replace(session.id.clone());
+            let end = attach::run(connection, tty, &session, how, &taken).await?;
             Ok(tell(context, &session.id, &end))
-        })
+        });
+        // A signal ended this client, not the hold.
+        if let Err(Stop::Exit(_)) = &outcome
+            && taken.get()
+        {
+            kept(context, &id.borrow());
+        }
+        outcome
     }
+}
+
+fn kept(context: &Context, id: &str) {
+    context.ui.note(&format!("you keep the keyboard of {id}; go on: sgw attach {id}"));
+    context.ui.note(&format!("give it back: sgw return {id}"));
 }
 
 /// The session that the word means.
@@ -104,10 +125,7 @@ fn tell(context: &Context, id: &str, end: &End) -> Exit {
             ui.note(&format!("the terminal of {id} has ended; you keep the keyboard"));
             ui.note(&format!("give it back: sgw return {id}"));
         }
-        Some(_) => {
-            ui.note(&format!("you keep the keyboard of {id}; go on: sgw attach {id}"));
-            ui.note(&format!("give it back: sgw return {id}"));
-        }
+        Some(_) => kept(context, id),
         None => ui.note(&format!("the daemon has not said how it ended: sgw show {id}")),
     }
     Exit::DONE

@@ -6,7 +6,10 @@ use crate::{
         approval::Answers,
         person,
         proof::Proof,
-        ui::{self, desk},
+        ui::{
+            self,
+            desk::{self, signals::Signals},
+        },
     },
     client::{Error, operator::Proven},
     domain::escape::visible,
@@ -42,6 +45,10 @@ impl Run for Desk {
 pub fn open(context: &Context, proof: &Proof, answers: &Answers, plain: bool) -> Outcome {
     person::not_under_an_agent(context.globals.i_am_the_operator)?;
     at_a_terminal(context, proof)?;
+    let runtime = crate::client::runtime().map_err(Error::local("start"))?;
+    // From here on none is lost: one that comes while nothing looks is heeded at the next look.
+    let signals =
+        runtime.block_on(async { Signals::watch() }).map_err(Error::local("watch for signals"))?;
     // The passphrase is sgw's own first question, before anything is drawn.
     let data_key = context.interactive(proof.data_key(context))?;
     let word = match super::unlock::start(context, &data_key)? {
@@ -59,12 +66,11 @@ pub fn open(context: &Context, proof: &Proof, answers: &Answers, plain: bool) ->
     let proven = Proven::new(context.place()?, data_key);
     let plain =
         plain || std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
-    let runtime = crate::client::runtime().map_err(Error::local("start"))?;
     let outcome = runtime.block_on(async {
         if plain {
-            desk::plain::run(context, proven, answers, word).await
+            desk::plain::run(context, proven, answers, word, signals).await
         } else {
-            desk::run(context, proven, answers, word).await
+            desk::run(context, proven, answers, word, signals).await
         }
     });
     runtime.shutdown_background();

@@ -10,7 +10,7 @@ use crate::{
     cli::{
         Context, Outcome, Run as Runs, Stop,
         proof::Proof,
-        ui::{exit::Exit, prompt::Signals},
+        ui::prompt::Signals,
     },
     client::{self, Connection, Error},
     domain::{grant::standing::Budget, id::Name, token::TokenText},
@@ -72,7 +72,7 @@ impl Run {
             let mut signals = Signals::watch().map_err(Error::local("watch for signals"))?;
             tokio::select! {
                 biased;
-                () = signals.any() => return Err(Stop::Exit(Exit::INTERRUPTED)),
+                exit = signals.any() => return Err(Stop::Exit(exit)),
                 begun = self.begin(context, request) => begun?,
             }
         };

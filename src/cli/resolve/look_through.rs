@@ -276,7 +276,9 @@ mod tests {
     fn innocent_lines_pass() {
         let home = Home::new();
         let text = "# Match exec x\nHost exec\nMatch host executor\n  User exec\n Include none*\n";
-        assert!(home.look_at(text).unwrap().is_empty());
+        let lines = home.look_at(text).unwrap();
+        let told: Vec<_> = lines.iter().map(|line| (&*line.keyword, &line.arguments[..])).collect();
+        assert_eq!(told, [("host", &["exec".to_owned()][..])]);
     }
 
     #[test]
@@ -306,8 +308,8 @@ mod tests {
         let home = Home::new();
         let lines = home.look_at("Host a\n ProxyCommand nc %h\nLocalCommand \u{1b}[31m\n").unwrap();
         let told: Vec<_> = lines.iter().map(|line| (&*line.keyword, line.place.line)).collect();
-        assert_eq!(told, [("proxycommand", 2), ("localcommand", 3)]);
-        assert_eq!(lines[1].place.text, "LocalCommand \\x1b[31m");
+        assert_eq!(told, [("host", 1), ("proxycommand", 2), ("localcommand", 3)]);
+        assert_eq!(lines[2].place.text, "LocalCommand \\x1b[31m");
     }
 
     #[test]

@@ -190,6 +190,12 @@ fn prompt(text: &str) {
     let _ = write!(stderr, "{text} ").and_then(|()| stderr.flush());
 }
 
+/// Part of a question, as it is.
+fn write(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+}
+
 /// Begins a new line where a question was broken off.
 fn new_line() {
     let _ = writeln!(io::stderr().lock());

@@ -4,10 +4,14 @@
 
 use std::{io, time::Duration};
 
-use dialoguer::{Confirm, Select, theme::SimpleTheme};
+use dialoguer::Confirm;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr},
+    process::Signal as Number,
+    termios::{
+        LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr,
+        tcgetwinsize, tcsetattr,
+    },
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -15,7 +19,7 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-use super::{Ui, exit::Exit};
+use super::{Ui, exit::Exit, terminal::text::clipped};
 use crate::{
     cli::Stop,
     domain::secret::Secret,
@@ -53,15 +57,76 @@ pub async fn new_password(
     }
 }
 
-/// Asks for one of several with the arrow keys; Enter takes the marked one, Esc ends everything.
+/// Asks for one of several with the arrow keys; Enter takes the marked one, Esc ends everything. It
+/// can be dropped like [`line`].
 pub async fn choose(prompt: &str, items: &[String]) -> Result<usize, Stop> {
-    let (prompt, items) = (prompt.to_owned(), items.to_vec());
-    ask(move || {
-        let theme = SimpleTheme;
-        Select::with_theme(&theme).with_prompt(prompt).items(&items).default(0).interact_opt()
-    })
-    .await?
-    .ok_or(Stop::Exit(Exit::INTERRUPTED))
+    let mut terminal = Terminal::save();
+    terminal.key_by_key();
+    let columns = tcgetwinsize(io::stderr()).map_or(80, |size| usize::from(size.ws_col));
+    let mut marked = 0;
+    super::write(&format!("{prompt}:\n{}", list(items, marked, columns)));
+    loop {
+        while !has_a_line().map_err(|error| no_terminal(&error))? {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        let mut typed = [0; 64];
+        let count = rustix::io::read(io::stdin(), &mut typed)
+            .map_err(|errno| no_terminal(&errno.into()))?;
+        match chosen(&typed[..count], &mut marked, items.len()) {
+            Choice::Open => {
+                let list = list(items, marked, columns);
+                super::write(&format!("\x1b[{}A{list}", items.len()));
+            }
+            Choice::Taken => {
+                terminal.keep();
+                return Ok(marked);
+            }
+            Choice::None => return Err(Stop::Exit(Exit::INTERRUPTED)),
+        }
+    }
+}
+
+/// What keys made of a choice.
+#[derive(Debug, PartialEq, Eq)]
+enum Choice {
+    Open,
+    Taken,
+    None,
+}
+
+/// Moves the mark, around the ends. A terminal sends the keys with a sequence in one piece.
+fn chosen(mut typed: &[u8], marked: &mut usize, many: usize) -> Choice {
+    let last = many.saturating_sub(1);
+    if typed.is_empty() {
+        return Choice::None;
+    }
+    while let Some(&first) = typed.first() {
+        let length = match typed {
+            [0x1b, b'[' | b'O', ..] => 3.min(typed.len()),
+            _ => 1,
+        };
+        match (first, &typed[..length]) {
+            (b'k', _) | (_, [0x1b, _, b'A']) => *marked = marked.checked_sub(1).unwrap_or(last),
+            (b'j', _) | (_, [0x1b, _, b'B']) => {
+                *marked = if *marked >= last { 0 } else { *marked + 1 };
+            }
+            (b'\r' | b'\n', _) => return Choice::Taken,
+            (_, [0x1b] | [4]) => return Choice::None,
+            _ => {}
+        }
+        typed = &typed[length..];
+    }
+    Choice::Open
+}
+
+/// A line each, which never wraps.
+fn list(items: &[String], marked: usize, columns: usize) -> String {
+    let line = |(at, item): (usize, &String)| {
+        let mark = if at == marked { '>' } else { ' ' };
+        let line = clipped(&format!("{mark} {item}"), columns.saturating_sub(1));
+        format!("\r\x1b[K{line}\n")
+    };
+    items.iter().enumerate().map(line).collect()
 }
 
 /// Asks for a yes or a no: `y` or `n`; Enter alone answers nothing.
@@ -141,13 +206,15 @@ impl Signals {
         Ok(Self([interrupt?, terminate?, hangup?]))
     }
 
-    pub async fn any(&mut self) {
+    /// The first to come, as what it ends a process with: 128 and its number. Cancel-safe.
+    pub async fn any(&mut self) -> Exit {
         let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
+        let by = tokio::select! {
+            _ = interrupt.recv() => Number::INT,
+            _ = terminate.recv() => Number::TERM,
+            _ = hangup.recv() => Number::HUP,
+        };
+        Exit(128 + by.as_raw() as u8)
     }
 }
 
@@ -161,6 +228,17 @@ impl Terminal {
     pub fn save() -> Self {
         let _ = tcflush(io::stdin(), QueueSelector::IFlush);
         Self { before: tcgetattr(io::stdin()).ok(), broken_off: true }
+    }
+
+    /// Each key comes at once, and is not shown. Ctrl-C is a signal as ever.
+    fn key_by_key(&mut self) {
+        if let Some(before) = &self.before {
+            let mut modes = before.clone();
+            modes.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
+            modes.special_codes[SpecialCodeIndex::VMIN] = 1;
+            modes.special_codes[SpecialCodeIndex::VTIME] = 0;
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &modes);
+        }
     }
 
     fn hide(&mut self) {
@@ -189,5 +267,36 @@ impl Drop for Terminal {
             let _ = console::Term::stderr().show_cursor();
             super::new_line();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_moves_around_its_ends_and_enter_takes_it() {
+        for (typed, marked, choice) in [
+            ("\x1b[A", 2, Choice::Open),
+            ("\x1b[A\x1b[A\r", 1, Choice::Taken),
+            ("jjj", 0, Choice::Open),
+            ("\x1bOBk\n", 0, Choice::Taken),
+            ("xy\x1b[C\x1b[3~", 0, Choice::Open),
+            ("j\x1b", 1, Choice::None),
+            ("", 0, Choice::None),
+        ] {
+            let mut at = 0;
+            assert_eq!((chosen(typed.as_bytes(), &mut at, 3), at), (choice, marked), "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_item_takes_one_line() {
+        let items = ["x".repeat(200), "東京".repeat(40)];
+        let list = list(&items, 1, 80);
+        let lines: Vec<&str> =
+            list.lines().map(|line| line.trim_start_matches("\r\x1b[K")).collect();
+        assert!(lines[0].starts_with("  x") && lines[1].starts_with("> 東"), "{lines:?}");
+        assert!(lines.iter().all(|line| crate::cli::ui::terminal::text::width(line) < 80));
     }
 }

@@ -304,9 +304,10 @@ impl Operator {
                 Some(stream) => self.watch(stream, &id).await,
                 None => return Ok(()),
             },
-            Request::Attach { session, fresh, rows, columns, private } => match &stream {
+            Request::Attach { session, fresh, rows, columns, private, take } => match &stream {
                 Some(stream) => {
-                    self.attach(stream, &session, How { fresh, rows, columns, private }).await
+                    let how = How { fresh, rows, columns, private, take };
+                    self.attach(stream, &session, how).await
                 }
                 None => return Ok(()),
             },

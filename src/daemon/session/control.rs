@@ -19,11 +19,11 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub enum Taker<'a> {
     /// The agent itself gives it away.
-    Handoff {
-        request: &'a Id,
-    },
+    Handoff { request: &'a Id },
     Operator {
         fresh: bool,
+        /// From another terminal of theirs.
+        over: bool,
     },
 }
 
@@ -38,14 +38,24 @@ impl Sessions {
         self.take_recorded(session, taker).await
     }
 
-    /// The same, and the operator sits down at it.
-    pub async fn take_seat(&self, session: &Session, fresh: bool) -> Result<Seat, Failure> {
+    /// The same, and the operator sits down at it; with `over` also where another terminal of theirs
+    /// sits there, which ends.
+    pub async fn take_seat(
+        &self,
+        session: &Session,
+        fresh: bool,
+        over: bool,
+    ) -> Result<Seat, Failure> {
         let _changing = session.keyboard.changing.lock().await;
-        if session.keyboard.is_attached() {
+        let over = over && session.keyboard.is_attached();
+        if session.keyboard.is_attached() && !over {
             // Refused before anything is said to have happened.
             return session.keyboard.sit_down(&session.id);
         }
-        self.take_recorded(session, Taker::Operator { fresh }).await?;
+        self.take_recorded(session, Taker::Operator { fresh, over }).await?;
+        if over {
+            session.keyboard.clear_seat();
+        }
         session.keyboard.sit_down(&session.id)
     }
 
@@ -54,7 +64,12 @@ impl Sessions {
             Taker::Handoff { request } => {
                 (session.owner.to_string(), Some(request), "handoff", false)
             }
-            Taker::Operator { fresh } => ("operator".to_owned(), None, "attach", fresh),
+            Taker::Operator { fresh, over: false } => {
+                ("operator".to_owned(), None, "attach", fresh)
+            }
+            Taker::Operator { fresh, over: true } => {
+                ("operator".to_owned(), None, "another terminal", fresh)
+            }
         };
         let mut record = of(session, Kind::ControlTaken, who);
         record.request = request.cloned();

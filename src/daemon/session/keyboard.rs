@@ -30,6 +30,8 @@ pub struct Keyboard {
     control: watch::Sender<Control>,
     /// Woken when the last turn has ended.
     idle: Notify,
+    /// Woken when a seat was taken from whoever sat there.
+    unseated: Notify,
     /// Held while control changes hands, with the record that is written of it.
     pub(super) changing: tokio::sync::Mutex<()>,
 }
@@ -55,6 +57,7 @@ impl Default for Keyboard {
             state: Mutex::default(),
             control: watch::Sender::new(Control::Agent),
             idle: Notify::new(),
+            unseated: Notify::new(),
             changing: tokio::sync::Mutex::default(),
         }
     }

@@ -1,5 +1,6 @@
 //! The operator takes a session's keyboard in a window of their own, and gives the window back.
 
+mod asked;
 mod ways_out;
 
 use crate::support::{Pty, Sgw, Sshd, eventually};

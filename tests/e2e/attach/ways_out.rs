@@ -17,7 +17,7 @@ fn full_screen(person: &mut Pty) {
 fn a_signal_that_ends_it_gives_the_terminal_back() {
     let (sgw, _sshd, s) = ready();
     for (which, status) in
-        [(Signal::TERM, 130), (Signal::HUP, 130), (Signal::INT, 130), (Signal::QUIT, 131)]
+        [(Signal::TERM, 143), (Signal::HUP, 129), (Signal::INT, 130), (Signal::QUIT, 131)]
     {
         let mut person = attached(&sgw, &s);
         full_screen(&mut person);
@@ -27,8 +27,9 @@ fn a_signal_that_ends_it_gives_the_terminal_back() {
         assert_ne!(person.modes(), raw);
         assert!(person.modes().contains("ICANON"), "{}", person.modes());
         eventually("the old screen is back", || person.is_plain());
-        assert!(!person.screen().contains("sgw attach"), "nobody is there to be told");
-        assert_eq!(person.ends().0, status);
+        let (code, screen) = person.ends();
+        assert_eq!(code, status);
+        assert!(screen.contains(&format!("you keep the keyboard of {s}")), "{screen}");
         assert_eq!(control(&sgw, &s), "operator");
         sgw.operator(["return", &s]).ok();
         sgw.agent(["input", &s, "--key", "ctrl-l"]).ok();
@@ -87,8 +88,10 @@ fn a_locked_daemon_ends_it_too() {
     sgw.lock();
     eventually("it has ended", || person.has_ended());
     assert!(person.modes().contains("ICANON"));
-    let (_, screen) = person.ends();
-    assert!(screen.contains("has ended") || screen.contains("sgw: error["), "{screen}");
+    let (code, screen) = person.ends();
+    assert!(screen.contains("the daemon has ended") && screen.contains("sgw unlock"), "{screen}");
+    assert!(!screen.contains("you keep") && !screen.contains("sgw return"), "{screen}");
+    assert_eq!(code, 69);
 }
 
 #[test]

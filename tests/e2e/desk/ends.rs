@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use super::{AtDesk, decides, open};
-use crate::support::{PASSPHRASE, Pty, Sgw, signal};
+use crate::support::{PASSPHRASE, Pty, Sgw, Sshd, signal};
 
 /// The alternate screen was left, the cursor is there, and lines are lines again.
 #[track_caller]
@@ -111,8 +111,9 @@ fn a_request_that_expires_closes_its_open_question() {
     desk.send("too la");
     desk.wait_for("(?s)nothing waits.*has expired: nothing was decided");
     desk.send("te\r");
-    desk.wait_for("sgw desk: 0 waiting");
-    desk.send("q");
+    desk.wait_for("(?s)sgw desk: 0 waiting.*faster than a person");
+    // No burst keeps it open.
+    desk.send("\x03");
     assert_eq!(desk.waits_for_end(), 0);
 }
 
@@ -128,4 +129,40 @@ fn the_desk_starts_the_daemon_after_the_passphrase() {
     desk.send(&format!("{PASSPHRASE}\r"));
     desk.wait_for("(?s)sgw desk: 0 waiting.*unlocked: state revision");
     assert!(sgw.daemon().is_some());
+}
+
+#[test]
+fn a_request_that_is_taken_back_closes_the_question_on_the_way_to_a_yes() {
+    let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+    for (question, keys) in [("Log in at", ""), ("Which file", "\x1b[A\x1b[A\r")] {
+        let request = sgw.requests(&sshd, &["--new"]);
+        let mut desk = open(&sgw);
+        desk.wait_for(&format!("(?s)> {request}.*leads to"));
+        decides(&mut desk, "g", "Log in at");
+        desk.send(keys);
+        desk.wait_for(question);
+        sgw.agent(["close", &request]).ok();
+        desk.wait_for(&format!("(?s)^sgw desk: 0 waiting.*{request} was taken back"));
+        // Nothing reads keys but the desk.
+        desk.send("?");
+        desk.wait_for("Any key goes back");
+        desk.send("q");
+        desk.wait_for("(?s)^sgw desk: 0 waiting");
+        desk.send("q");
+        assert_eq!(desk.waits_for_end(), 0);
+        is_put_back(&desk);
+    }
+}
+
+#[test]
+fn a_desk_that_only_starts_ends_by_ctrl_c() {
+    let sgw = Sgw::unlocked();
+    let passphrase = sgw.passphrase_file().display().to_string();
+    // Whenever it comes.
+    for after in [40, 150, 300, 500, 700, 1000] {
+        let mut desk = sgw.terminal(["desk", "--passphrase-file", &passphrase]);
+        std::thread::sleep(std::time::Duration::from_millis(after));
+        signal(desk.pid(), Signal::INT);
+        assert_eq!(desk.waits_for_end(), 130, "{after} ms: {}", desk.screen());
+    }
 }

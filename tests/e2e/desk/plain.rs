@@ -70,3 +70,25 @@ fn a_dumb_terminal_gets_lines_and_no_escape_sequence() {
     me.sgw.lock();
     assert_eq!(desk.ends().0, 69);
 }
+
+#[test]
+fn a_handoff_is_taken_from_the_lines_and_they_come_back() {
+    let me = AtDesk::new();
+    let handoff = ["handoff", &me.session, "please look", "--no-wait", "--json"];
+    let request = me.sgw.agent(handoff).exits(75).waits_on();
+    let mut desk = plain(&me);
+    desk.wait_for(&format!("{request} handoff"));
+    desk.send(&format!("yes {request}\r"));
+    desk.wait_for("PRIVATE - the agent sees nothing");
+    desk.send("\r~.");
+    desk.wait_for("k keep");
+    desk.send("k");
+    desk.wait_for("(?s)you have the keyboard of s-.*desk> $");
+    desk.send(&format!("return {} it is fine\r", me.session));
+    desk.wait_for("(?s)the agent has the keyboard again.*desk> $");
+    assert_eq!(me.sgw.agent(["wait", &request, "--json"]).ok().json()["word"], "it is fine");
+    // A person reads sentences.
+    desk.send("yes r-zzzz\r");
+    desk.wait_for("r-zzzz does not wait; `list` shows what waits");
+    assert!(!desk.screen().contains("error["), "{}", desk.screen());
+}

@@ -125,8 +125,8 @@ fn the_terminal_is_the_program_s_and_ctrl_c_comes_once() {
     let script = "trap 'count=$((count + 1)); echo caught $count' INT\n\
                   echo ready\nread line\necho read $line, caught $count";
     let agent = program(&sgw, "agent", script);
-    let mut command = sgw.command(["run", "--i-am-the-operator", "--", &agent]);
-    let mut terminal = Pty::start(&mut command);
+    let command = sgw.command(["run", "--i-am-the-operator", "--", &agent]);
+    let mut terminal = Pty::start(&command);
     terminal.wait_for("Passphrase");
     terminal.send(&format!("{PASSPHRASE}\r"));
     terminal.wait_for("ready");

@@ -1,12 +1,55 @@
 //! What each key does. Enter decides nothing, and each kind of request has a yes-key of its own.
 
 use super::{
-    state::{Desk, Effect, Key, Mode, Now, Wish},
+    state::{AFTER_A_BURST, Desk, Effect, Key, Mode, Now, Wish},
     view, words,
 };
-use crate::protocol::view::{Kind, Request};
+use crate::protocol::view::{Control, Kind, Request};
 
 impl Desk {
+    /// Keys that came within [`super::state::BURST`] of each other, oldest first. More than one is no person's
+    /// decision: it counts only where text is typed, or where it moves.
+    pub fn typed(&mut self, keys: Vec<Key>, now: Now) -> Vec<Effect> {
+        let leaves = |key: &Key| matches!(key, Key::Ctrl(_) | Key::Esc);
+        let typing = matches!(
+            self.mode,
+            Mode::Proving { .. } | Mode::Wording { .. } | Mode::Returning { .. }
+        );
+        let follows = self.burst_at.is_some_and(|at| now.since < at + AFTER_A_BURST);
+        match keys.as_slice() {
+            [key] if !follows || leaves(key) || typing => self.key(key.clone(), now),
+            _ if typing => {
+                // Behind the Enter that ends it nothing of them is text.
+                let is_text = std::mem::discriminant(&self.mode);
+                let mut effects = Vec::new();
+                for key in keys {
+                    if std::mem::discriminant(&self.mode) == is_text {
+                        effects.extend(self.key(key, now));
+                    }
+                }
+                effects
+            }
+            _ if keys.iter().all(Key::only_moves) => {
+                keys.into_iter().flat_map(|key| self.key(key, now)).collect()
+            }
+            _ => {
+                if keys.len() > 1 {
+                    self.burst_at = Some(now.since);
+                }
+                self.guard.used(now.since);
+                // What is half asked (a pause, a resume) is not for them either.
+                if matches!(self.mode, Mode::Pausing | Mode::Resuming | Mode::Help) {
+                    self.mode = Mode::Queue;
+                }
+                self.word = words::BURST.to_owned();
+                match keys.contains(&Key::Ctrl('c')) {
+                    true => vec![Effect::Quit],
+                    false => Vec::new(),
+                }
+            }
+        }
+    }
+
     pub fn key(&mut self, key: Key, now: Now) -> Vec<Effect> {
         self.guard.used(now.since);
         match key {
@@ -24,9 +67,16 @@ impl Desk {
                 Vec::new()
             }
             Mode::All { .. } => self.scroll(&key, now),
-            Mode::Pausing => self.pause_key(&key, now),
+            Mode::Pausing => self.pause_key(&key),
+            Mode::Resuming => {
+                self.mode = Mode::Queue;
+                match key {
+                    Key::Char('y' | 'Y') => self.prove(Wish::Resume, now),
+                    _ => Vec::new(),
+                }
+            }
             Mode::Proving { .. } => self.type_secret(key),
-            Mode::Wording { .. } => self.type_word(key),
+            Mode::Wording { .. } | Mode::Returning { .. } => self.type_word(key),
             // The answer is a moment away; what is typed meanwhile is not meant for what comes then.
             Mode::Claiming(_) | Mode::Deciding { .. } => Vec::new(),
         }
@@ -48,7 +98,11 @@ impl Desk {
                 self.word.clear();
                 Vec::new()
             }
-            Mode::Help | Mode::All { .. } | Mode::Pausing => Vec::new(),
+            Mode::Returning { .. } => {
+                self.word = "the keyboard stays yours".to_owned();
+                Vec::new()
+            }
+            Mode::Help | Mode::All { .. } | Mode::Pausing | Mode::Resuming => Vec::new(),
         }
     }
 
@@ -113,6 +167,13 @@ impl Desk {
             }
             Key::Char('w') => return self.watch(Some(marked)),
             Key::Char('t') => return self.prove(Wish::Take(marked), now),
+            Key::Char('h') if self.sessions[at].control == Control::Operator => {
+                return self.prove(Wish::Return(marked), now);
+            }
+            Key::Char('h') => {
+                self.word = words::NOT_YOURS.to_owned();
+                return Vec::new();
+            }
             _ => return self.plain_key(key),
         };
         self.strip = Some(self.sessions[to].id.clone());
@@ -237,7 +298,7 @@ impl Desk {
         }
     }
 
-    fn pause_key(&mut self, key: &Key, now: Now) -> Vec<Effect> {
+    fn pause_key(&mut self, key: &Key) -> Vec<Effect> {
         let marked = self.marked().map(|one| (one.identity.clone(), one.target.clone()));
         let strip = self.strip.as_ref().and_then(|id| self.session(id));
         let about = strip.map(|one| (one.identity.clone(), one.target.clone())).or(marked);
@@ -246,7 +307,10 @@ impl Desk {
             (Key::Char('a'), _) => vec![Effect::Pause(None)],
             (Key::Char('i'), Some((identity, _))) => vec![Effect::Pause(Some(identity))],
             (Key::Char('h'), Some((_, target))) => vec![Effect::Pause(Some(target))],
-            (Key::Char('o'), _) => self.prove(Wish::Resume, now),
+            (Key::Char('o'), _) => {
+                self.mode = Mode::Resuming;
+                Vec::new()
+            }
             _ => Vec::new(),
         }
     }

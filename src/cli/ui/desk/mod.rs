@@ -11,7 +11,7 @@ pub mod plain;
 #[cfg(test)]
 mod samples;
 mod screen;
-mod signals;
+pub mod signals;
 mod state;
 mod view;
 mod words;
@@ -37,6 +37,7 @@ use crate::{
         views,
     },
     client::{Connection, Error, operator::Proven},
+    domain::escape::{exact, visible},
     protocol::{
         agent::Message,
         error::{Code, Failure},
@@ -128,9 +129,18 @@ fn guard(has_pin: bool) -> Guard {
 }
 
 /// Shows the desk until it is left. `word` is what there is to tell at the beginning.
-pub async fn run(context: &Context, proven: Proven, answers: &Answers, word: String) -> Outcome {
-    let (events, has_pin) = Events::open(&proven).await?;
-    let signals = Signals::watch().map_err(Error::local("watch for signals"))?;
+pub async fn run(
+    context: &Context,
+    proven: Proven,
+    answers: &Answers,
+    word: String,
+    mut signals: Signals,
+) -> Outcome {
+    let (events, has_pin) =
+        match signals.unless_ended(Events::open(&proven)).await.map_err(terminal)? {
+            Ok(opened) => opened?,
+            Err(exit) => return Ok(exit),
+        };
     let screen = Screen::take().map_err(terminal)?;
     let clock = Clock(Instant::now());
     let size = screen::size().map_err(terminal)?;
@@ -179,7 +189,7 @@ impl<'a> Driver<'a> {
                 event = self.events.next() => self.desk.event(event?, self.clock.now()),
                 Some(answer) = self.calls.next() => self.answered(answer),
                 heard = self.screen.heard() => match heard.map_err(terminal)? {
-                    Heard::Key(key) => self.desk.key(key, self.clock.now()),
+                    Heard::Keys(keys) => self.desk.typed(keys, self.clock.now()),
                     Heard::Resized => Vec::new(),
                 },
                 _ = tick.tick() => self.desk.tick(self.clock.now()),
@@ -211,15 +221,15 @@ impl<'a> Driver<'a> {
                 },
                 Effect::Attach(session) => {
                     let work = outside::attach(self.proven.clone(), session);
-                    match self.outside(work, Stops::ByItself).await? {
-                        Ok(told) => self.come_back(told),
+                    match self.outside(work, Stops::ByItself, None).await? {
+                        Ok(told) => self.come_back(told.done()),
                         Err(exit) => return Ok(Some(exit)),
                     }
                 }
                 Effect::Watch(session) => {
                     let work = outside::watch(self.proven.clone(), session);
-                    match self.outside(work, Stops::ByItself).await? {
-                        Ok(told) => self.come_back(told),
+                    match self.outside(work, Stops::ByItself, None).await? {
+                        Ok(told) => self.come_back(told.done()),
                         Err(exit) => return Ok(Some(exit)),
                     }
                 }
@@ -253,7 +263,7 @@ impl<'a> Driver<'a> {
             },
             Effect::Pause(what) => {
                 let told = match &what {
-                    Some(what) => format!("{} is paused", crate::domain::escape::visible(what, 60)),
+                    Some(what) => format!("{} is paused", visible(what, 60)),
                     None => "everyone is paused".to_owned(),
                 };
                 calls::tell(proven, Request::Pause { what }, told).boxed_local()
@@ -261,6 +271,10 @@ impl<'a> Driver<'a> {
             Effect::Resume => {
                 let told = "resumed: everything goes on".to_owned();
                 calls::tell(proven, Request::Resume { what: None }, told).boxed_local()
+            }
+            Effect::Return(session, message) => {
+                let told = format!("{} is the agent's again", exact(session.as_bytes(), 20));
+                calls::tell(proven, Request::Return { session, message }, told).boxed_local()
             }
             Effect::Release => return self.decision = None,
             Effect::Bell => return self.screen.bell(),
@@ -340,45 +354,83 @@ impl<'a> Driver<'a> {
             return Ok(Ok(Vec::new()));
         };
         let work = outside::give(self.context, approval, on);
-        Ok(match self.outside(work, Stops::Here).await? {
-            Ok(decided) => {
-                let decided = decided.unwrap_or_else(|| Err(broken_off(&id)));
-                Ok(self.decided(&id, decided))
+        Ok(match self.outside(work, Stops::Here, Some(&id)).await? {
+            Ok(Came::Done(decided)) => Ok(self.decided(&id, decided)),
+            Ok(Came::BrokenOff) => Ok(self.decided(&id, Err(broken_off(&id)))),
+            Ok(Came::Over { word, mut effects }) => {
+                effects.extend(self.desk.decided(&id, word, true, self.clock.now()));
+                Ok(effects)
             }
             Err(exit) => Err(exit),
         })
     }
 
-    /// Does something with the terminal as it was; `None` when Ctrl-C broke it off.
+    /// Does something with the terminal as it was: until it is done, Ctrl-C breaks it off, or the
+    /// request that it is about waits no longer.
     async fn outside<T>(
         &mut self,
         work: impl Future<Output = T>,
         stops: Stops,
-    ) -> Result<Result<Option<T>, Exit>, Stop> {
+        about: Option<&str>,
+    ) -> Result<Result<Came<T>, Exit>, Stop> {
         self.screen.leave();
-        let done = {
+        let came = {
             tokio::pin!(work);
+            let mut effects = Vec::new();
             loop {
                 tokio::select! {
                     biased;
                     signal = self.signals.next() => match signal {
-                        Signalled::Interrupt => break None,
+                        Signalled::Interrupt => break Came::BrokenOff,
                         Signalled::End(exit) => return Ok(Err(exit)),
                         Signalled::Suspend if stops == Stops::Here => stop_here()?,
                         Signalled::Suspend | Signalled::GoOn => {}
                     },
-                    done = &mut work => break Some(done),
+                    done = &mut work => break Came::Done(done),
+                    event = self.events.next(), if about.is_some() => {
+                        let event = event?;
+                        let word = about.and_then(|id| words::ends(&event, id));
+                        effects.extend(self.desk.event(event, self.clock.now()));
+                        if effects.contains(&Effect::Bell) {
+                            effects.retain(|effect| *effect != Effect::Bell);
+                            self.screen.bell();
+                        }
+                        if let Some(word) = word {
+                            break Came::Over { word, effects };
+                        }
+                    }
                 }
             }
         };
         self.screen.again().map_err(terminal)?;
         self.desk.returned(self.clock.now());
-        Ok(Ok(done))
+        Ok(Ok(came))
     }
 
     fn come_back(&mut self, told: Option<String>) -> Vec<Effect> {
         self.desk.word = told.unwrap_or_default();
         Vec::new()
+    }
+}
+
+/// What something that was done outside of the screen came to.
+enum Came<T> {
+    Done(T),
+    /// By Ctrl-C.
+    BrokenOff,
+    /// The request that it was about waits no longer.
+    Over {
+        word: String,
+        effects: Vec<Effect>,
+    },
+}
+
+impl<T> Came<T> {
+    fn done(self) -> Option<T> {
+        match self {
+            Came::Done(done) => Some(done),
+            Came::BrokenOff | Came::Over { .. } => None,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the desk leaves its screen for, and comes back from: questions on the way to a yes, and the
 //! keyboard of a session.
 
-use std::rc::Rc;
+use std::{cell::Cell, rc::Rc};
 
 use super::{calls::told, words};
 use crate::{
@@ -59,8 +59,8 @@ pub async fn attach(proven: Rc<Proven>, session: String) -> String {
     let attached = async {
         let tty = Tty::find("attach")?;
         let (connection, session) = find(&proven, session).await?;
-        let how = How { fresh: false, private: None, escape: Escape::default() };
-        let end = attach::run(connection, tty, &session, how).await?;
+        let how = How { fresh: false, private: None, take: false, escape: Escape::default() };
+        let end = attach::run(connection, tty, &session, how, &Cell::default()).await?;
         Ok((session.id, end))
     };
     let (id, end) = match attached.await {

@@ -1,7 +1,7 @@
 //! The desk without a screen: a line a request, and a typed line for the answer. For screen readers
 //! and terminals that can't be drawn on.
 
-use std::{io, rc::Rc, time::Duration};
+use std::{cell::Cell, io, rc::Rc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -12,8 +12,9 @@ use super::{
     calls::{Answer, Proofs, told},
     guard,
     guard::{Guard, Proof},
+    outside,
     signals::{Signalled, Signals},
-    state::Desk,
+    state::{Desk, TYPE_IT, is_input},
     stop_here, words,
 };
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
         values::spoken,
         views,
     },
-    client::{Error, operator::Proven},
+    client::operator::Proven,
     domain::escape::{exact, visible},
     protocol::{
         error::{Code, Failure},
@@ -36,11 +37,13 @@ use crate::{
 const HELP: &str = "\
 look ID          all about a request
 all ID           the same with all bytes
-yes ID           give it; it is shown, and asked once more
+yes ID           give it; it is shown, and asked once more. Of a handoff: take the
+                 keyboard, and come back here when you leave it
 no ID [WORD …]   refuse it, with a word to the agent or without
 list             what waits        sessions   what is open
 pause [NAME]     stop everyone, an identity or a target
 resume           let everything go on
+return ID [WORD …]   give the keyboard of a session back to the agent
 quit";
 
 const PROMPT: &str = "desk>";
@@ -54,12 +57,23 @@ struct Plain<'a> {
     start: Instant,
     waiting: Vec<view::Request>,
     began: Timestamp,
+    /// An attached window has the terminal, and stops by itself.
+    away: Rc<Cell<bool>>,
 }
 
 /// Shows the desk until it is left.
-pub async fn run(context: &Context, proven: Proven, answers: &Answers, word: String) -> Outcome {
-    let (mut events, has_pin) = Events::open(&proven).await?;
-    let mut signals = Signals::watch().map_err(Error::local("watch for signals"))?;
+pub async fn run(
+    context: &Context,
+    proven: Proven,
+    answers: &Answers,
+    word: String,
+    mut signals: Signals,
+) -> Outcome {
+    let opened = signals.unless_ended(Events::open(&proven)).await.map_err(super::terminal)?;
+    let (mut events, has_pin) = match opened {
+        Ok(opened) => opened?,
+        Err(exit) => return Ok(exit),
+    };
     let proven = Rc::new(proven);
     let mut plain = Plain {
         context,
@@ -70,6 +84,7 @@ pub async fn run(context: &Context, proven: Proven, answers: &Answers, word: Str
         start: Instant::now(),
         waiting: Vec::new(),
         began: Timestamp::now(),
+        away: Rc::default(),
     };
     if !word.is_empty() {
         context.ui.say(&word);
@@ -99,6 +114,7 @@ pub async fn run(context: &Context, proven: Proven, answers: &Answers, word: Str
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Exit::DONE),
             Err(error) => return Err(super::terminal(error)),
         };
+        let away = plain.away.clone();
         let answered = {
             let answer = plain.answer(&line);
             tokio::pin!(answer);
@@ -108,8 +124,8 @@ pub async fn run(context: &Context, proven: Proven, answers: &Answers, word: Str
                     signal = signals.next() => match signal {
                         Signalled::Interrupt => break Err(Stop::Exit(Exit::INTERRUPTED)),
                         Signalled::End(exit) => return Ok(exit),
-                        Signalled::Suspend => stop_here()?,
-                        Signalled::GoOn => {}
+                        Signalled::Suspend if !away.get() => stop_here()?,
+                        Signalled::Suspend | Signalled::GoOn => {}
                     },
                     answered = &mut answer => break answered,
                 }
@@ -122,7 +138,7 @@ pub async fn run(context: &Context, proven: Proven, answers: &Answers, word: Str
             Err(Stop::Failure(failure)) if failure.code == Code::DaemonUnreachable => {
                 return Err(failure.into());
             }
-            Err(Stop::Failure(failure)) => context.ui.failure_text(&failure),
+            Err(Stop::Failure(failure)) => context.ui.say(&words::plain(&failure)),
         }
     }
 }
@@ -198,6 +214,13 @@ impl Plain<'_> {
                 let _: serde_json::Value = self.call(&Request::Resume { what: None }).await?;
                 ui.say("everything goes on");
             }
+            "return" => {
+                self.prove().await?;
+                let message = (!word.trim().is_empty()).then(|| word.trim().to_owned());
+                let give_back = Request::Return { session: id.to_owned(), message };
+                let returned: view::Returned = self.call(&give_back).await?;
+                ui.say(&views::given_back(&returned));
+            }
             _ => ui.say("not a word of the desk: `help` tells what to type"),
         }
         Ok(true)
@@ -215,15 +238,25 @@ impl Plain<'_> {
     /// Shows it, asks once more, and gives it.
     async fn yes(&mut self, id: &str) -> Result<(), Stop> {
         let id = whole(id)?;
-        let kind = self.waiting.iter().find(|one| one.id == id).map(|one| one.kind);
-        let Some((_, what)) = kind.and_then(Desk::yes_key) else {
+        let request = self.waiting.iter().find(|one| one.id == id);
+        let handed = request.filter(|one| one.kind == view::Kind::Handoff);
+        let session = handed.and_then(|one| one.session.clone());
+        let Some((_, what)) = request.map(|one| one.kind).and_then(Desk::yes_key) else {
             let message = format!("{} does not wait", exact(id.as_bytes(), 40));
             return Err(Failure::new(Code::RequestUnknown, message, "list").into());
         };
         self.prove().await?;
+        if let Some(session) = session {
+            self.away.set(true);
+            let told = outside::attach(self.proven.clone(), session).await;
+            self.away.set(false);
+            self.context.ui.say(&told);
+            return Ok(());
+        }
         let (context, answers) = (self.context, self.answers);
         let mut connection = self.proven.connect().await?.read_ahead();
         let approval = Approval::look(context, &self.proven, &mut connection, &id, answers).await?;
+        let what = if is_input(&approval.rows(Extent::Usual)) { TYPE_IT } else { what };
         let question = format!("Type yes to {what}:");
         let typed = prompt::line(&question, true).await.map_err(super::terminal)?;
         if typed.expose().trim() != "yes" {

@@ -29,12 +29,14 @@ use rustix::{
 };
 
 use super::{
-    state::{Desk, Key, Now},
+    state::{BURST, Desk, Key, Now},
     view,
 };
 
 /// One frame goes out in one write.
 const FRAME: usize = 64 * 1024;
+/// Keys of one burst: one without end comes in parts.
+const MOST_KEYS: usize = 256;
 /// How long the reader of keys may take to let go of the terminal.
 const LET_GO: Duration = Duration::from_millis(50);
 
@@ -54,7 +56,8 @@ pub struct Screen {
 
 /// What the terminal says.
 pub enum Heard {
-    Key(Key),
+    /// Each within [`BURST`] of the one before, oldest first; of many the first.
+    Keys(Vec<Key>),
     Resized,
 }
 
@@ -68,7 +71,8 @@ impl Screen {
                 before(panic);
             }));
         });
-        let mut screen = Self { terminal: blank(size()?)?, size: size()?, keys: None };
+        let terminal = blank(size()?)?;
+        let mut screen = Self { terminal, size: size()?, keys: None };
         screen.again()?;
         Ok(screen)
     }
@@ -129,15 +133,33 @@ impl Screen {
         loop {
             let event = keys.next().await.ok_or(io::ErrorKind::UnexpectedEof)??;
             match event {
-                Event::Key(key) if key.kind != KeyEventKind::Release => {
-                    return Ok(Heard::Key(known(key)));
-                }
-                Event::Paste(text) => return Ok(Heard::Key(Key::Paste(text))),
                 Event::Resize(..) => return Ok(Heard::Resized),
-                _ => {}
+                event => {
+                    let Some(key) = key_of(event) else { continue };
+                    return Ok(Heard::Keys(with_those_behind(key)?));
+                }
             }
         }
     }
+}
+
+fn key_of(event: Event) -> Option<Key> {
+    match event {
+        Event::Key(key) if key.kind != KeyEventKind::Release => Some(known(key)),
+        Event::Paste(text) => Some(Key::Paste(text)),
+        _ => None,
+    }
+}
+
+/// A key and what comes within [`BURST`] of it. Nothing is drawn meanwhile: a moment, and the stream's
+/// own reader of keys stays where it is, so that whoever gets the terminal next gets all of them.
+fn with_those_behind(first: Key) -> io::Result<Vec<Key>> {
+    let mut keys = vec![first];
+    while keys.len() < MOST_KEYS && crossterm::event::poll(BURST)? {
+        // A size is looked at before each frame.
+        keys.extend(key_of(crossterm::event::read()?));
+    }
+    Ok(keys)
 }
 
 impl Drop for Screen {

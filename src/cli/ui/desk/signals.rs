@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rustix::process::Signal as Number;
+use rustix::process::{Signal as Number, getpid, kill_process};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::ui::exit::Exit;
@@ -35,6 +35,26 @@ impl Signals {
             stop: of(Number::TSTP)?,
             go_on: of(Number::CONT)?,
         })
+    }
+
+    /// What `work` gives, or the exit where a signal ends this process before.
+    pub async fn unless_ended<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+    ) -> io::Result<Result<T, Exit>> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                signal = self.next() => match signal {
+                    Signalled::Interrupt => return Ok(Err(Exit::INTERRUPTED)),
+                    Signalled::End(exit) => return Ok(Err(exit)),
+                    Signalled::Suspend => kill_process(getpid(), Number::STOP)?,
+                    Signalled::GoOn => {}
+                },
+                done = &mut work => return Ok(Ok(done)),
+            }
+        }
     }
 
     /// The next one. Cancel-safe.

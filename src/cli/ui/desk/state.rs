@@ -20,6 +20,10 @@ use crate::{
 
 /// So long after a request was marked no key decides on it: it was meant for what stood there before.
 pub const TOO_SOON: Duration = Duration::from_millis(700);
+/// Keys so close behind each other are no person's: a burst, as a paste without brackets is.
+pub const BURST: Duration = Duration::from_millis(25);
+/// What comes so soon behind a burst belongs to it: it came over a slow line.
+pub(super) const AFTER_A_BURST: Duration = Duration::from_millis(400);
 /// When the bell rings for a request that waits; the first ring is for its coming.
 const RINGS: [Duration; 3] = [Duration::ZERO, Duration::from_mins(1), Duration::from_mins(5)];
 /// The most characters of a word to the agent.
@@ -53,6 +57,14 @@ pub enum Key {
     Other,
 }
 
+impl Key {
+    /// Whether it only moves in what is shown: held down, it comes fast.
+    pub(super) fn only_moves(&self) -> bool {
+        use Key::{Char, Down, End, Home, PageDown, PageUp, Up};
+        matches!(self, Up | Down | PageUp | PageDown | Home | End | Char('j' | 'k'))
+    }
+}
+
 /// What the desk wants done outside of itself.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -78,6 +90,8 @@ pub enum Effect {
     Pause(Option<String>),
     /// Let everything go on.
     Resume,
+    /// Give the keyboard of a session back, with a word to the agent.
+    Return(String, Option<String>),
     Bell,
     Suspend,
     Redraw,
@@ -91,6 +105,7 @@ pub enum Wish {
     Give(String),
     Deny(String),
     Take(String),
+    Return(String),
     Resume,
 }
 
@@ -99,7 +114,7 @@ impl Wish {
     pub fn request(&self) -> Option<&str> {
         match self {
             Wish::Run(id) | Wish::Give(id) | Wish::Deny(id) => Some(id),
-            Wish::Take(_) | Wish::Resume => None,
+            Wish::Take(_) | Wish::Return(_) | Wish::Resume => None,
         }
     }
 }
@@ -115,6 +130,8 @@ pub enum Mode {
         from: usize,
     },
     Pausing,
+    /// Whether everyone goes on.
+    Resuming,
     /// The decision is being taken.
     Claiming(Wish),
     /// A PIN or the passphrase is typed.
@@ -126,6 +143,11 @@ pub enum Mode {
     /// A word to the agent is typed.
     Wording {
         id: String,
+        typed: String,
+    },
+    /// The same, to go with the keyboard of a session.
+    Returning {
+        session: String,
         typed: String,
     },
     /// Sent; the answer is due.
@@ -167,6 +189,8 @@ pub struct Desk {
     pub size: (u16, u16),
     began: Timestamp,
     marked_at: Duration,
+    /// The last burst.
+    pub(super) burst_at: Option<Duration>,
     rung: BTreeMap<String, (Duration, usize)>,
 }
 
@@ -185,6 +209,7 @@ impl Desk {
             size,
             began: now.at,
             marked_at: now.since,
+            burst_at: None,
             rung: BTreeMap::new(),
         }
     }
@@ -284,7 +309,9 @@ impl Desk {
                 }
                 false
             }
-            Mode::Queue | Mode::Help | Mode::Pausing => false,
+            Mode::Queue | Mode::Help | Mode::Pausing | Mode::Resuming | Mode::Returning { .. } => {
+                false
+            }
         };
         if !about {
             return Vec::new();
@@ -376,6 +403,7 @@ impl Desk {
             Wish::Give(id) => (Mode::Deciding { id: id.clone() }, Some(Effect::Give(id))),
             Wish::Deny(id) => (Mode::Wording { id, typed: String::new() }, None),
             Wish::Take(session) => (Mode::Queue, Some(Effect::Attach(session))),
+            Wish::Return(session) => (Mode::Returning { session, typed: String::new() }, None),
             Wish::Resume => (Mode::Queue, Some(Effect::Resume)),
         };
         self.mode = mode;
@@ -444,7 +472,9 @@ impl Desk {
     }
 
     pub(super) fn type_word(&mut self, key: Key) -> Vec<Effect> {
-        let Mode::Wording { id, typed } = &mut self.mode else { return Vec::new() };
+        let (Mode::Wording { typed, .. } | Mode::Returning { typed, .. }) = &mut self.mode else {
+            return Vec::new();
+        };
         match key {
             Key::Char(char) if typed.chars().count() < WORD => typed.push(char),
             Key::Paste(text) => {
@@ -454,13 +484,33 @@ impl Desk {
             Key::Backspace => _ = typed.pop(),
             Key::Ctrl('u') => typed.clear(),
             Key::Enter => {
-                let (id, word) = (id.clone(), typed.trim().to_owned());
-                self.mode = Mode::Deciding { id: id.clone() };
-                return vec![Effect::Deny(id, (!word.is_empty()).then_some(word))];
+                let word = Some(typed.trim().to_owned()).filter(|word| !word.is_empty());
+                return vec![match std::mem::take(&mut self.mode) {
+                    Mode::Returning { session, .. } => Effect::Return(session, word),
+                    Mode::Wording { id, .. } => {
+                        self.mode = Mode::Deciding { id: id.clone() };
+                        Effect::Deny(id, word)
+                    }
+                    other => {
+                        self.mode = other;
+                        return Vec::new();
+                    }
+                }];
             }
             _ => {}
         }
         Vec::new()
+    }
+
+    /// What a yes to the marked request means, in words: an input is typed, not run.
+    pub fn yes_means(&self) -> Option<(char, &'static str)> {
+        let request = self.marked()?;
+        match &self.shown {
+            Some(shown) if request.kind == Kind::Command && is_input(&shown.rows) => {
+                Some(('r', TYPE_IT))
+            }
+            _ => Self::yes_key(request.kind),
+        }
     }
 
     /// Whether a request of this kind is given with this key, and what that would mean.
@@ -473,6 +523,13 @@ impl Desk {
             _ => None,
         }
     }
+}
+
+pub const TYPE_IT: &str = "type it";
+
+/// Whether these rows are about something to be typed into a session's terminal.
+pub fn is_input(rows: &[Row]) -> bool {
+    rows.iter().any(|row| row.name == "types")
 }
 
 #[cfg(test)]

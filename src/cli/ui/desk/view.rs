@@ -12,7 +12,7 @@ use super::{
     detail,
     fold::{Fold, folds},
     guard::Proof,
-    state::{Desk, Mode, Now},
+    state::{Desk, Mode, Now, TYPE_IT},
 };
 use crate::{
     cli::{times, values::spoken, views},
@@ -22,11 +22,15 @@ use crate::{
 
 /// Smaller than this nothing can be decided on.
 const LEAST: (u16, u16) = (40, 12);
+/// A narrower one has no room for the usual columns of a session.
+const NARROW: usize = 60;
 /// Lines of the queue and of the strip, where there is no room for more.
 const QUEUE: usize = 4;
 const STRIP: usize = 3;
 /// Header, two rules, the word, two lines of keys.
 const FRAME: usize = 6;
+
+const YOURS: &str = "YOU HAVE THE KEYBOARD";
 
 /// A line as it is drawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,9 +148,11 @@ fn header(desk: &Desk, columns: usize) -> Drawn {
     let running = desk.runs.values().filter(|(_, run)| run.running).count();
     let (waiting, open) = (desk.waiting.len(), desk.sessions.len());
     let held = desk.sessions.iter().filter(|session| session.control == Control::Operator).count();
+    // In front of what a narrow window cuts: whoever holds a keyboard holds up an agent.
     let held = if held > 0 { format!(", {held} in your hands") } else { String::new() };
-    let left = format!("sgw desk: {waiting} waiting, {open} open, {running} running{held}");
+    let left = format!("sgw desk: {waiting} waiting{held}, {open} open, {running} running");
     let right = match (desk.guard.shared, desk.guard.proof()) {
+        (Some(_), _) if columns < NARROW => String::new(),
         (Some(what), Proof::Pin) => format!("under {what}: a yes asks for the PIN"),
         (Some(what), Proof::Passphrase) => format!("under {what}: a yes asks for the passphrase"),
         (None, _) => String::new(),
@@ -157,7 +163,11 @@ fn header(desk: &Desk, columns: usize) -> Drawn {
 fn title(desk: &Desk) -> String {
     let Some(request) = desk.marked() else { return "nothing is marked".to_owned() };
     let all = if matches!(desk.mode, Mode::All { .. }) { ", all bytes" } else { "" };
-    format!("{} {}{all}", word(&request.id, 20), views::kind(request.kind))
+    let kind = match desk.yes_means() {
+        Some((_, TYPE_IT)) => "input",
+        _ => views::kind(request.kind),
+    };
+    format!("{} {kind}{all}", word(&request.id, 20))
 }
 
 fn queue(desk: &Desk, now: Now, columns: usize, room: usize) -> Vec<Drawn> {
@@ -240,7 +250,7 @@ fn strip(desk: &Desk, now: Now, columns: usize, room: usize) -> Vec<Drawn> {
 
 fn strip_line(desk: &Desk, session: &Session, marked: bool, now: Now, columns: usize) -> String {
     let keyboard = match (session.control, session.status) {
-        (Control::Operator, _) => "YOU HAVE THE KEYBOARD",
+        (Control::Operator, _) => YOURS,
         (_, SessionStatus::Lost) => "lost",
         (Control::Agent, _) if session.paused => "paused",
         (Control::Agent, _) => "",
@@ -259,17 +269,25 @@ fn strip_line(desk: &Desk, session: &Session, marked: bool, now: Now, columns: u
         ([run, more @ ..], _) => format!("{} (+{})", running(run, now), more.len()),
     };
     let mark = if marked { '>' } else { ' ' };
-    let left = format!(
-        "{mark} {:<6} {:<9} {:<22} {}",
-        word(&session.id, 12),
-        clipped(&word(&session.identity, 60), 16),
-        clipped(&word(&session.target, 60), 28),
-        [keyboard, &does]
-            .into_iter()
-            .filter(|part| !part.is_empty())
-            .collect::<Vec<_>>()
-            .join("  "),
-    );
+    let (id, target) = (word(&session.id, 12), clipped(&word(&session.target, 60), 28));
+    // Its name is the agent's own, and escaped.
+    let name = session.name.as_deref().map_or(String::new(), |name| clipped(&word(name, 70), 20));
+    let joined = |parts: &[&str]| {
+        let parts = parts.iter().filter(|part| !part.is_empty());
+        parts.copied().collect::<Vec<_>>().join("  ")
+    };
+    let left = match columns < NARROW {
+        // Who types there comes first.
+        true if keyboard == YOURS => {
+            format!("{mark} {id:<6} YOUR KEYBOARD {}", joined(&[&name, &target, &does]))
+        }
+        true => format!("{mark} {id:<6} {}", joined(&[keyboard, &name, &target, &does])),
+        false => format!(
+            "{mark} {id:<6} {:<9} {target:<22} {}",
+            clipped(&word(&session.identity, 60), 16),
+            joined(&[&name, keyboard, &does]),
+        ),
+    };
     let ends = times::between(session.expires_at, now.at);
     apart(&clipped(&left, columns.saturating_sub(ends.width() + 2)), &ends, columns)
 }
@@ -301,6 +319,11 @@ fn bottom(desk: &Desk, columns: usize) -> String {
         Mode::Wording { typed: text, .. } => {
             typed("no, with a word: ".to_owned(), &visible(text, usize::MAX / 8))
         }
+        Mode::Returning { session, typed: text } => {
+            let prompt = format!("{} back to the agent, with a word: ", word(session, 20));
+            typed(prompt, &visible(text, usize::MAX / 8))
+        }
+        Mode::Resuming => "let everyone go on?".to_owned(),
         Mode::Proving { checking: true, .. } => "checking …".to_owned(),
         Mode::Proving { wish, typed: text, .. } => {
             let what = match desk.guard.proof() {
@@ -318,10 +341,14 @@ fn bottom(desk: &Desk, columns: usize) -> String {
 }
 
 fn keys(desk: &Desk) -> [String; 2] {
-    let yes = desk.marked().and_then(|request| Desk::yes_key(request.kind));
+    let yes = desk.yes_means();
     let two = |one: &str, other: &str| [one.to_owned(), other.to_owned()];
     match &desk.mode {
         Mode::Wording { .. } => two("Enter says no; the word may be empty", "Esc decides nothing"),
+        Mode::Returning { .. } => {
+            two("Enter gives it back; the word may be empty", "Esc keeps the keyboard")
+        }
+        Mode::Resuming => two("y yes, everyone", "any other key changes nothing"),
         // The question has a line of its own, whatever there is to tell.
         Mode::Proving { .. } if !desk.word.is_empty() => {
             two(&desk.word, "Enter checks it; Esc decides nothing")
@@ -335,7 +362,12 @@ fn keys(desk: &Desk) -> [String; 2] {
         Mode::All { .. } => two("arrows, PageUp, PageDown, Home, End scroll", "b or Esc goes back"),
         Mode::Help => two("", ""),
         Mode::Queue if desk.strip.is_some() => {
-            two("w watch  t take the keyboard  arrows choose", "q quit  ? help  Tab back  p pause")
+            let held = desk.session(desk.strip.as_deref().unwrap_or_default());
+            let first = match held.is_some_and(|one| one.control == Control::Operator) {
+                true => "h hand it back  t to the keyboard  w watch  arrows choose",
+                false => "w watch  t take the keyboard  arrows choose",
+            };
+            two(first, "q quit  ? help  Tab back  p pause")
         }
         Mode::Queue => {
             let first = match yes {

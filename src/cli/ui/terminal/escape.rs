@@ -34,7 +34,7 @@ impl std::str::FromStr for Escape {
     /// `~`, `^]`, or `none`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.as_bytes() {
-            b"none" => Ok(Self(None)),
+            b"none" => Ok(Self::NONE),
             [plain @ b'!'..=b'~'] if *plain != b'^' => Ok(Self(Some(*plain))),
             [b'^', control @ (b'@'..=b'_' | b'a'..=b'z')]
                 if !matches!(control & 0x1f, b'\r' | b'\n' | 0x1b) =>
@@ -57,6 +57,9 @@ impl std::fmt::Display for Escape {
 }
 
 impl Escape {
+    /// No character of what is typed is for sgw.
+    pub const NONE: Self = Self(None);
+
     pub fn is_off(self) -> bool {
         self.0.is_none()
     }
@@ -226,7 +229,7 @@ mod tests {
         for wrong in ["", "^", "ab", "ä", " ", "^M", "^J", "^[", "\x1b", "^€"] {
             assert!(wrong.parse::<Escape>().is_err(), "{wrong:?}");
         }
-        let mut off = Detector::new(Escape(None));
+        let mut off = Detector::new(Escape::NONE);
         assert_eq!(off.read(b"\r~.\r~?"), (b"\r~.\r~?".to_vec(), None));
     }
 

@@ -36,6 +36,18 @@ impl Model {
         self.parser.screen()
     }
 
+    /// Another that shows the same.
+    pub fn copy(&self) -> Self {
+        let (rows, columns) = self.screen().size();
+        let mut copy = Self::new(rows.get(), columns.get());
+        copy.draw(self.screen().state_formatted().as_bytes());
+        copy
+    }
+
+    pub fn is_blank(&self) -> bool {
+        self.screen().contents().trim().is_empty()
+    }
+
     /// What stands in its rows, as text.
     pub fn rows(&self) -> Vec<String> {
         let (_, columns) = self.screen().size();

@@ -84,7 +84,7 @@ impl Keyboard {
             Some(hold) if hold.seat.is_some() => Err(Failure::new(
                 Code::ControlOperator,
                 format!("another terminal is attached to what this agent has there ({session})"),
-                format!("watch it: sgw watch {session}; or take it back: sgw return {session}"),
+                format!("sit down here in its place: sgw attach {session} --take"),
             )
             .about(session)),
             Some(hold) => {
@@ -92,6 +92,14 @@ impl Keyboard {
                 Ok(Seat { keyboard: self.clone(), number })
             }
         }
+    }
+
+    /// Takes the seat from whoever sits there, for another terminal of the operator's.
+    pub fn clear_seat(&self) {
+        if let Some(hold) = &mut self.lock().hold {
+            hold.seat = None;
+        }
+        self.unseated.notify_waiters();
     }
 
     /// Whether a terminal is attached.
@@ -147,6 +155,22 @@ impl Keyboard {
 impl Hold {
     fn given_back(&self) -> GivenBack {
         GivenBack { lasted: self.since.elapsed(), was_private: self.was_private }
+    }
+}
+
+impl Seat {
+    /// Comes when another terminal of the operator's has taken it.
+    pub async fn lost(&self) {
+        loop {
+            let unseated = self.keyboard.unseated.notified();
+            tokio::pin!(unseated);
+            unseated.as_mut().enable();
+            let mine = Some(self.number);
+            if self.keyboard.lock().hold.as_ref().is_some_and(|hold| hold.seat != mine) {
+                return;
+            }
+            unseated.await;
+        }
     }
 }
 

@@ -268,9 +268,12 @@ fn a_pause_narrows_at_once_and_going_on_takes_a_yes() {
     assert_eq!(types(&mut desk, "pa"), [Effect::Pause(None)]);
     assert_eq!(types(&mut desk, "pi"), [Effect::Pause(Some("uid:1000".into()))]);
     assert_eq!(types(&mut desk, "ph"), [Effect::Pause(Some("deploy@web1".into()))]);
-    assert_eq!(types(&mut desk, "po"), [Effect::Resume]);
-    desk.guard.shared = Some("tmux");
     assert_eq!(types(&mut desk, "po"), []);
+    assert_eq!(types(&mut desk, "n"), []);
+    assert_eq!(types(&mut desk, "y"), []);
+    assert_eq!(types(&mut desk, "poy"), [Effect::Resume]);
+    desk.guard.shared = Some("tmux");
+    assert_eq!(types(&mut desk, "poy"), []);
     assert!(matches!(desk.mode, Mode::Proving { wish: Wish::Resume, .. }));
 }
 
@@ -283,4 +286,68 @@ fn nothing_is_decided_on_a_screen_that_can_t_show_it() {
     assert_eq!(desk.key(Key::Char('q'), at(10_000)), [Effect::Quit]);
     assert_eq!(desk.key(Key::Ctrl('c'), at(10_000)), [Effect::Quit]);
     assert_eq!(desk.key(Key::Ctrl('z'), at(10_000)), [Effect::Suspend]);
+}
+
+/// Keys that come together, as from a paste without brackets.
+fn bursts(desk: &mut Desk, keys: &str, ms: u64) -> Vec<Effect> {
+    let keys = keys.chars().map(|char| if char == '\r' { Key::Enter } else { Key::Char(char) });
+    desk.typed(keys.collect(), at(ms))
+}
+
+#[test]
+fn a_burst_decides_nothing_and_the_desk_says_so() {
+    for keys in ["clear; sgw watch\r", "po", "pa", "r\r", "dq", "tt", "gq"] {
+        let mut desk = showing(command("r-2aa", "ls"));
+        assert_eq!(bursts(&mut desk, keys, 10_000), [], "{keys:?}");
+        assert_eq!((&desk.mode, desk.word.as_str()), (&Mode::Queue, words::BURST), "{keys:?}");
+        // A piece that a slow line has split off.
+        assert_eq!(bursts(&mut desk, "r", 10_100), [], "{keys:?}");
+        assert_eq!(bursts(&mut desk, "r", 11_000), [Effect::Claim("r-2aa".into())]);
+    }
+    // What was half asked is not answered by a paste.
+    let mut desk = showing(command("r-2aa", "ls"));
+    bursts(&mut desk, "p", 10_000);
+    assert_eq!(desk.mode, Mode::Pausing);
+    assert_eq!(bursts(&mut desk, "ap", 11_000), []);
+    assert_eq!(desk.mode, Mode::Queue);
+}
+
+#[test]
+fn a_burst_is_text_where_text_is_typed_and_moves_where_it_moves() {
+    let mut desk = showing(command("r-2aa", "ls"));
+    bursts(&mut desk, "d", 10_000);
+    desk.claimed("r-2aa", None, at(10_001));
+    let deny = Effect::Deny("r-2aa".into(), Some("not now".into()));
+    assert_eq!(bursts(&mut desk, "not now\rr", 11_000), [deny]);
+    let mut desk = showing(command("r-2aa", "one"));
+    for id in ["r-3bb", "r-4cc"] {
+        desk.event(came(command(id, id)), at(1));
+    }
+    bursts(&mut desk, "jj", 10_000);
+    assert_eq!(desk.mark.as_deref(), Some("r-4cc"));
+    // Moved to only now: it needs its moment all the same.
+    assert_eq!(bursts(&mut desk, "r", 10_100), []);
+    assert_eq!(desk.typed(vec![Key::Ctrl('c')], at(10_200)), [Effect::Quit]);
+}
+
+#[test]
+fn a_keyboard_that_is_held_is_handed_back_from_the_live_rows() {
+    let mut desk = empty();
+    desk.event(Event::Session { session: session("s-4fk") }, at(0));
+    desk.key(Key::Tab, at(1));
+    assert_eq!(types(&mut desk, "h"), []);
+    assert_eq!((&desk.mode, desk.word.as_str()), (&Mode::Queue, words::NOT_YOURS));
+    let control = crate::protocol::view::Control::Operator;
+    desk.event(Event::Session { session: Session { control, ..session("s-4fk") } }, at(2));
+    types(&mut desk, "hdone");
+    assert_eq!(desk.key(Key::Esc, at(10_001)), []);
+    assert_eq!(desk.word, "the keyboard stays yours");
+    types(&mut desk, "hdone");
+    let back = |word: Option<&str>| Effect::Return("s-4fk".into(), word.map(str::to_owned));
+    assert_eq!(desk.key(Key::Enter, at(10_001)), [back(Some("done"))]);
+    types(&mut desk, "h");
+    assert_eq!(desk.key(Key::Enter, at(10_001)), [back(None)]);
+    desk.guard.shared = Some("tmux");
+    assert_eq!(types(&mut desk, "h"), []);
+    assert!(matches!(desk.mode, Mode::Proving { .. }));
 }

@@ -165,3 +165,30 @@ fn wide_characters_do_not_push_anything_out() {
     let shown = screen(&busy(request), at(125_000), SIZE);
     assert!(shown.lines().nth(1).unwrap().ends_with("2m 5s"), "{shown}");
 }
+
+#[test]
+fn a_narrow_window_tells_of_a_keyboard_that_is_held_and_names_of_sessions_are_shown() {
+    let mut desk = busy(access("r-9mq"));
+    let named = Session { name: Some("release".into()), ..session("s-4fk") };
+    desk.event(Event::Session { session: named }, at(0));
+    desk.guard = crate::cli::ui::desk::guard::Guard::new(Some("tmux"), true);
+    let shown = screen(&desk, at(125_000), (40, 12));
+    assert!(shown.starts_with("sgw desk: 3 waiting, 1 in your hands"), "{shown}");
+    desk.sessions.retain(|session| session.id == "s-7hn");
+    let shown = screen(&desk, at(125_000), (40, 12));
+    assert!(shown.contains("s-7hn  YOUR KEYBOARD"), "{shown}");
+    let named = Session { name: Some("release".into()), ..session("s-4fk") };
+    desk.event(Event::Session { session: named }, at(0));
+    assert!(screen(&desk, at(125_000), SIZE).contains("release  x-7k3 for"));
+}
+
+#[test]
+fn an_input_is_typed_and_not_run() {
+    let mut desk = showing(command("r-9mq", "reboot"));
+    if let Some(shown) = &mut desk.shown {
+        shown.rows.iter_mut().filter(|row| row.name == "runs").for_each(|row| row.name = "types");
+    }
+    let shown = screen(&desk, at(125_000), SIZE);
+    assert!(shown.contains("\nr type it  d deny") && shown.contains("r-9mq input"), "{shown}");
+    assert!(!shown.contains("run it"), "{shown}");
+}

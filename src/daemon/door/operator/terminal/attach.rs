@@ -14,6 +14,7 @@ use crate::{
     daemon::{
         Parts,
         door::{
+            agent::ending,
             link::{Gone, to_its_end, value},
             operator::Operator,
         },
@@ -36,6 +37,7 @@ pub struct How {
     pub rows: u16,
     pub columns: u16,
     pub private: Option<bool>,
+    pub take: bool,
 }
 
 /// Why an attachment ended.
@@ -73,7 +75,10 @@ impl Operator {
         let mut canvas = Canvas::new(&self.outbox, number, &session.id);
         let left = tokio::select! {
             biased;
+            // Its terminals end too: that is not what is told.
+            () = self.parts.end.cancelled() => return Err(ending()),
             () = open.stream.cancel.cancelled() => Ok(Left::Cancelled),
+            () = seat.lost() => return Err(unseated(&session)),
             told = self.tell_control(number, &session, true) => told.map(|()| Left::Returned),
             drawn = canvas.follow(pty.drawn(), || pty.operator_screen()) => drawn.map(|()| Left::Ended),
             Err(gone) = self.type_keys(number, &session, &pty, keys) => Err(gone),
@@ -196,7 +201,7 @@ async fn sit_down(
 ) -> Result<(Seat, Arc<Pty>, Fresh), Failure> {
     let was_agents = session.keyboard.control().is_agents();
     let handed_over = !parts.handoffs_at(session).is_empty();
-    let seat = parts.sessions.take_seat(session, how.fresh).await?;
+    let seat = parts.sessions.take_seat(session, how.fresh, how.take).await?;
     let opened = match how.fresh {
         true => parts.sessions.fresh_pty(session).await,
         false => parts.sessions.pty(session).await,
@@ -232,6 +237,12 @@ fn read_size(rows: u16, columns: u16) -> Result<Size, Failure> {
         let hint = "make the terminal's window smaller, or larger than nothing";
         Failure::new(Code::UsageArguments, error.to_string(), hint)
     })
+}
+
+fn unseated(session: &Session) -> Failure {
+    let hint = format!("sgw attach {} --take takes it back", session.id);
+    Failure::new(Code::ControlOperator, "another of your terminals has taken this seat", hint)
+        .about(&session.id)
 }
 
 fn gone() -> Failure {

@@ -6,7 +6,10 @@ mod draw;
 mod keys;
 mod watch;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -18,13 +21,18 @@ use crate::{
         door::link::Gone,
         session::{Session, keyboard::Keyboard},
     },
-    domain::control::Control,
+    domain::{control::Control, id::Id},
     protocol::{
         error::{Code, Failure},
         operator::{Event, Request},
         view,
     },
 };
+
+/// What only time ends (a handoff's expiry) wakes nobody: it is looked for so often.
+const ROUND: Duration = Duration::from_secs(1);
+/// Between what several handoffs ask.
+const ALSO: &str = "; and: ";
 
 /// What a connection streams: one thing at a time.
 #[derive(Default)]
@@ -97,24 +105,37 @@ impl Operator {
         until_agents: bool,
     ) -> Result<(), Gone> {
         let mut changes = session.keyboard.changes();
+        let mut desk = self.parts.desk.changes();
+        let mut told = None;
         loop {
+            desk.mark_unchanged();
             let control = *changes.borrow_and_update();
-            let message = self.asked_of_me(session);
-            let event = control_event(session, control, message);
-            self.outbox.json(number, &event).await?;
+            let now = Some((control, self.asked_of_me(session)));
+            if told != now {
+                let message = now.as_ref().and_then(|(_, message)| message.clone());
+                let event = control_event(session, control, message);
+                self.outbox.json(number, &event).await?;
+                told = now;
+            }
             if until_agents && control.is_agents() {
                 return Ok(());
             }
-            // Its sender is the keyboard, which the session holds.
-            let _there = changes.changed().await;
+            // The senders are the keyboard, which the session holds, and the daemon's.
+            tokio::select! {
+                _there = changes.changed() => {}
+                _there = desk.changed() => {}
+                () = tokio::time::sleep(ROUND) => {}
+            }
         }
     }
 
-    /// What the oldest handoff that waits for this keyboard asks.
+    /// What the handoffs that wait for this keyboard ask, oldest first.
     fn asked_of_me(&self, session: &Session) -> Option<String> {
         let parts = &self.parts;
-        let id = parts.handoffs_at(session).into_iter().next()?;
-        parts.desk.show(id.as_str(), None, |id| parts.session_shown(id)).ok()?.reason
+        let shown = |id: &Id| parts.desk.show(id.as_str(), None, |id| parts.session_shown(id)).ok();
+        let asked = parts.handoffs_at(session);
+        let asked: Vec<_> = asked.iter().filter_map(|id| shown(id)?.reason).collect();
+        (!asked.is_empty()).then(|| asked.join(ALSO))
     }
 }
 
