@@ -4,6 +4,7 @@ mod approval;
 mod attach;
 mod commands;
 mod context;
+mod doctor;
 mod follow;
 mod kept;
 mod pages;

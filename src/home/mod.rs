@@ -3,6 +3,7 @@
 
 mod file;
 mod lock;
+mod names;
 mod random;
 
 use std::{
@@ -22,6 +23,7 @@ use rustix::{
 };
 
 pub use lock::{Lock, LockError};
+pub use names::is_ours;
 pub use random::random;
 
 use crate::domain::{
@@ -41,7 +43,7 @@ pub const LOG: &str = "sgw.log";
 /// The log before it was turned over.
 pub const OLD_LOG: &str = "sgw.log.1";
 const LOCK: &str = "lock";
-const RUN: &str = "run";
+pub const RUN: &str = "run";
 
 /// `sockaddr_un.sun_path` has 108 bytes, the last of them NUL (unix(7)).
 const MAX_SOCKET_PATH: usize = 107;

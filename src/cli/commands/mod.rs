@@ -10,6 +10,7 @@ pub mod daemon;
 mod demo;
 mod deny;
 mod desk;
+mod doctor;
 pub mod exec;
 mod handoff;
 mod help;
@@ -71,6 +72,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<audit::Audit>("audit", Who::Operator),
     entry::<config::Config>("config", Who::Operator),
     entry::<pin::Pin>("pin", Who::Operator),
+    entry::<doctor::Doctor>("doctor", Who::Operator),
     entry::<demo::Demo>("demo", Who::Operator),
     entry::<completions::Completions>("completions", Who::Operator),
     entry::<man::Man>("man", Who::Operator),

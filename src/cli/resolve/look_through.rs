@@ -99,7 +99,7 @@ impl Walk<'_> {
                     return Err(ConfigError::MatchExec { place: place() });
                 }
                 "include" => {
-                    for included in includes(line) {
+                    for included in arguments(line, "include") {
                         self.include(&included, base, depth)?;
                     }
                 }
@@ -121,7 +121,7 @@ impl Walk<'_> {
 
 /// The keyword and the other words of a line, in lower case and without quotes. ssh takes `=` for a
 /// space too, and a quote in the middle of a word for nothing.
-fn words(line: &str) -> (String, Vec<String>) {
+pub(super) fn words(line: &str) -> (String, Vec<String>) {
     let plain = line.replace(['"', '\'', '\\'], "").to_lowercase();
     if plain.trim_start().starts_with('#') {
         return Default::default();
@@ -131,10 +131,10 @@ fn words(line: &str) -> (String, Vec<String>) {
     (words.next().unwrap_or_default(), words.collect())
 }
 
-/// The arguments of an Include line: quoted or not, up to a comment.
-fn includes(line: &str) -> Vec<String> {
+/// The arguments of a line that begins with this keyword: quoted or not, up to a comment.
+pub(super) fn arguments(line: &str, keyword: &str) -> Vec<String> {
     let line = line.trim();
-    let rest = line.get("include".len()..).unwrap_or_default().trim_start();
+    let rest = line.get(keyword.len()..).unwrap_or_default().trim_start();
     let mut chars = rest.strip_prefix('=').unwrap_or(rest).chars().peekable();
     let mut arguments = Vec::new();
     loop {
@@ -158,7 +158,7 @@ fn includes(line: &str) -> Vec<String> {
 
 /// The files that fit a pattern of glob(7): `*` and `?` exactly, and a `[` as if it were `*` with all
 /// that follows in that name, so that nothing is missed.
-fn glob(pattern: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+pub(super) fn glob(pattern: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let mut found = vec![PathBuf::new()];
     for component in pattern.components() {
         let Component::Normal(name) = component else {
