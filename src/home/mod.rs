@@ -248,8 +248,11 @@ fn open_directory(path: &Path) -> Result<OwnedFd, HomeError> {
         return Err(HomeError::Mode { path: path.to_owned(), mode, expected: 0o700 });
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    fs::openat(&seen, ".", flags, Mode::empty())
-        .map_err(|errno| io_error("open", path)(errno.into()))
+    match fs::openat(&seen, ".", flags, Mode::empty()) {
+        // A sandboxed agent may not list it, and needs only the way to its socket.
+        Err(Errno::ACCESS) => Ok(seen),
+        opened => opened.map_err(|errno| io_error("open", path)(errno.into())),
+    }
 }
 
 fn check_type(
