@@ -12,6 +12,7 @@ mod person;
 mod play;
 mod proof;
 pub mod resolve;
+mod sandbox;
 mod times;
 pub mod ui;
 mod usage;

@@ -68,6 +68,8 @@ codes! {
     VaultDamaged = "vault.damaged" is Failed,
     HomeUnsafe = "home.unsafe" is Failed,
     HomeBusy = "home.busy" is Failed,
+    /// This kernel, or this directory, allows no sandbox.
+    SandboxUnfit = "sandbox.unfit" is Failed,
     RequestPending = "request.pending" is NotYet,
     RequestDenied = "request.denied" is No,
     RequestExpired = "request.expired" is No,

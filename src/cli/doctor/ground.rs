@@ -62,7 +62,7 @@ impl Ground {
             now: SystemTime::now(),
             limits: Limits::here(),
             release: rustix::system::uname().release().to_string_lossy().into_owned(),
-            landlock: 0,
+            landlock: crate::cli::sandbox::version(),
             synchronised: synchronised(),
         }
     }
