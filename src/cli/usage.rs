@@ -38,11 +38,12 @@ pub fn only(args: &[OsString]) -> Option<&'static str> {
     ENTRIES.iter().map(|entry| entry.name).find(|name| first == *name)
 }
 
-/// `exec`, and `wait` for one, give the remote command's status: 1 and 2 are never sgw's there.
+/// `exec`, and `wait` for one, give the remote command's status, `run` its program's: 1 and 2 are never
+/// sgw's there.
 pub fn owner(args: &[OsString]) -> Owner {
     let starts = |arg: &OsString| arg.as_encoded_bytes().starts_with(b"x-");
     match first_word(args).and_then(OsStr::to_str) {
-        Some("exec") => Owner::Command,
+        Some("exec" | "run") => Owner::Command,
         Some("wait") if args.iter().any(starts) => Owner::Command,
         _ => Owner::Sgw,
     }

@@ -135,6 +135,8 @@ pub fn kind(kind: view::Kind) -> &'static str {
         view::Kind::Transfer => "transfer",
         view::Kind::Forward => "forward",
         view::Kind::Setting => "setting",
+        view::Kind::Token => "token",
+        view::Kind::Grant => "grant",
     }
 }
 

@@ -7,11 +7,12 @@ use crate::{
         session::{evidence_failed, fields},
     },
     domain::{
+        action::Opening,
         digest::Digest,
         grant::Terms,
         id::Id,
         record::{Kind, Record},
-        target::Route,
+        target::{Route, named::Target},
     },
     protocol::{error::Failure, view},
 };
@@ -78,16 +79,22 @@ pub async fn approved(
     write(evidence, record).await
 }
 
+/// `grant` is the standing grant that it lives under, where it does.
 pub async fn session_opened(
     evidence: &Evidence,
-    request: &Id,
+    request: Option<&Id>,
+    grant: Option<&Id>,
     session: &Id,
     owner: &str,
     route: &Route,
     host_keys: &[String],
 ) -> Result<(), Failure> {
     let kind = Kind::SessionOpened;
-    write(evidence, of_session(kind, request, session, owner, route, host_keys)).await
+    let mut record = of_session(kind, request, session, owner, route, host_keys);
+    if let Some(grant) = grant {
+        record.action.extend(fields([("grant", serde_json::to_value(grant))]));
+    }
+    write(evidence, record).await
 }
 
 /// A session that was lost is logged in again.
@@ -100,12 +107,12 @@ pub async fn session_resumed(
     host_keys: &[String],
 ) -> Result<(), Failure> {
     let kind = Kind::SessionResumed;
-    write(evidence, of_session(kind, request, session, owner, route, host_keys)).await
+    write(evidence, of_session(kind, Some(request), session, owner, route, host_keys)).await
 }
 
 fn of_session(
     kind: Kind,
-    request: &Id,
+    request: Option<&Id>,
     session: &Id,
     owner: &str,
     route: &Route,
@@ -113,7 +120,7 @@ fn of_session(
 ) -> Record {
     let mut record = Record::new(kind, owner);
     record.target = Some(route.target().to_string());
-    record.request = Some(request.clone());
+    record.request = request.cloned();
     record.session = Some(session.clone());
     record.action = fields([
         ("route", serde_json::to_value(route)),
@@ -137,6 +144,85 @@ pub async fn approval_failed(evidence: &Evidence, request: &Id, failure: &Failur
     }
 }
 
+/// A token or a standing grant comes, changes or goes: what it was, and what it becomes.
+pub async fn authority_changed(
+    evidence: &Evidence,
+    kind: Kind,
+    before: Option<&impl serde::Serialize>,
+    after: Option<&impl serde::Serialize>,
+) -> Result<(), Failure> {
+    let mut record = Record::new(kind, OPERATOR);
+    record.action =
+        fields([("before", serde_json::to_value(before)), ("after", serde_json::to_value(after))]);
+    write(evidence, record).await
+}
+
+/// A program ended, and its token with it.
+pub async fn program_ended(evidence: &Evidence, token: &str, id: &Id) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::TokenRevoked, SGW);
+    record.action = fields([
+        ("token", serde_json::to_value(token)),
+        ("id", serde_json::to_value(id)),
+        ("why", serde_json::to_value("its program has ended")),
+    ]);
+    write(evidence, record).await
+}
+
+/// Tokens were not taken: so many, since the last such record.
+pub async fn tokens_refused(
+    evidence: &Evidence,
+    why: &'static str,
+    token: Option<&str>,
+    uid: Option<u32>,
+    count: u64,
+) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::TokenRefused, SGW);
+    record.outcome = Some(why.to_owned());
+    record.action = fields([
+        ("token", serde_json::to_value(token)),
+        ("uid", serde_json::to_value(uid)),
+        ("count", serde_json::to_value(count)),
+    ]);
+    write(evidence, record).await
+}
+
+/// A session is about to open under a standing grant: nothing has gone anywhere yet.
+pub async fn session_opening(
+    evidence: &Evidence,
+    owner: &str,
+    opening: &Opening,
+    route: &Route,
+    credentials: &[Vec<String>],
+) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::SessionOpening, owner);
+    record.target = Some(opening.target.to_string());
+    record.action = fields([
+        ("grant", serde_json::to_value(&opening.grant)),
+        ("route", serde_json::to_value(route)),
+        ("credentials", serde_json::to_value(credentials)),
+        ("capabilities", serde_json::to_value(&opening.capabilities)),
+        ("mode", serde_json::to_value(opening.mode)),
+        ("until", serde_json::to_value(opening.expires_at)),
+        ("reason", serde_json::to_value(&opening.reason)),
+    ]);
+    write(evidence, record).await
+}
+
+/// It could not be reached.
+pub async fn opening_failed(evidence: &Evidence, owner: &str, target: &str, failure: &Failure) {
+    let kind = match failure.code {
+        crate::protocol::error::Code::HostkeyChanged => Kind::HostkeyRefused,
+        _ => Kind::AccessFailed,
+    };
+    let mut record = Record::new(kind, owner);
+    record.target = Some(target.to_owned());
+    record.outcome = Some(failure.code.as_str().to_owned());
+    record.result = Some(fields([("message", serde_json::to_value(&failure.message))]));
+    if let Err(failure) = write(evidence, record).await {
+        tracing::error!(code = %failure.code, "a failed opening was not recorded");
+    }
+}
+
 pub async fn settings_changed(
     evidence: &Evidence,
     name: &str,
@@ -149,6 +235,32 @@ pub async fn settings_changed(
         ("before", serde_json::to_value(before)),
         ("after", serde_json::to_value(after)),
     ]);
+    write(evidence, record).await
+}
+
+/// A named target was added, changed or removed; what is absent was not there. Holds no value.
+pub async fn target_changed(
+    evidence: &Evidence,
+    name: &str,
+    before: Option<&Target>,
+    after: Option<&Target>,
+    new_value: bool,
+) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::TargetChanged, OPERATOR);
+    record.target = Some(name.to_owned());
+    record.action = fields([
+        ("before", serde_json::to_value(before)),
+        ("after", serde_json::to_value(after)),
+        ("new_value", serde_json::to_value(new_value)),
+    ]);
+    write(evidence, record).await
+}
+
+/// A named secret was added, given another value, or removed.
+pub async fn secret_changed(evidence: &Evidence, name: &str, what: &str) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::SecretChanged, OPERATOR);
+    record.action =
+        fields([("name", serde_json::to_value(name)), ("what", serde_json::to_value(what))]);
     write(evidence, record).await
 }
 

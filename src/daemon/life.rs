@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Parts, audit,
+    authority::Authority,
     desk::Desk,
     door::{self, Listeners},
     evidence::{AuditState, Evidence, Found},
@@ -122,8 +123,8 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
     let vault = Vault::open(home.clone(), &data_key).map_err(|error| no_vault(&error))?;
     let vault = Arc::new(vault);
     let summary = vault.summary();
-    let (evidence, found) =
-        Evidence::open(home.clone(), &data_key, summary.anchor).map_err(|error| failed(&error))?;
+    let (evidence, found) = Evidence::open(home.clone(), vault.audit_keys(), summary.anchor)
+        .map_err(|error| failed(&error))?;
     let evidence = Arc::new(evidence);
     audit::daemon(&evidence, RecordKind::DaemonStarted, summary.revision).await?;
     home.make_run().map_err(|error| not_home(&error))?;
@@ -133,9 +134,10 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
     )
     .map_err(|error| failed(&error))?;
     let ids = Arc::new(Ids::new(vault.clone()));
+    let authority = Arc::new(Authority::load(vault.clone(), now));
     let for_desk = ids.clone();
     let parts = Arc::new(Parts {
-        desk: Arc::new(Desk::new(move || for_desk.next(IdKind::Request), now)),
+        desk: Arc::new(Desk::new(move || for_desk.next(IdKind::Request), authority.clone(), now)),
         sessions: Arc::new(Sessions::new(home.path().to_owned(), evidence.clone(), now)),
         left_running: LeftRunning::new(&found.unfinished),
         operator_key: noise::session_key(&data_key),
@@ -143,6 +145,7 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
         end: CancellationToken::new(),
         home,
         vault,
+        authority,
         evidence,
         ids,
     });
@@ -196,6 +199,7 @@ async fn serve(parts: &Arc<Parts>, listeners: &Listeners) {
         tokio::spawn(parts.sessions.clone().keep_time(move |session| desk.session_ended(session)));
     let anchors = tokio::spawn(keep_anchor(parts.clone()));
     let keyboards = tokio::spawn(settle_keyboards(parts.clone()));
+    let authority = tokio::spawn(parts.clone().keep_authority());
     let agents = door::accept(&listeners.agent, &parts.end, |stream, peer| {
         door::agent::serve(parts.clone(), stream, peer)
     });
@@ -206,6 +210,7 @@ async fn serve(parts: &Arc<Parts>, listeners: &Listeners) {
     time.abort();
     anchors.abort();
     keyboards.abort();
+    authority.abort();
 }
 
 /// Time alone ends handoffs; what they gave away comes back.
@@ -264,6 +269,7 @@ async fn end(parts: &Parts) {
         "the operator starts it again: sgw unlock",
     );
     parts.sessions.close_all(&why).await;
+    parts.settle_authority(true);
     let revision = parts.vault.revision();
     if let Err(failure) = audit::daemon(&parts.evidence, RecordKind::DaemonEnded, revision).await {
         tracing::error!(code = %failure.code, "the daemon's end was not recorded");

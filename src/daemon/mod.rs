@@ -2,6 +2,7 @@
 //! `lock`; nothing of it is remembered.
 
 mod audit;
+mod authority;
 mod desk;
 mod door;
 mod evidence;

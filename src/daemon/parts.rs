@@ -1,6 +1,13 @@
 //! The parts list: what the doors are handed, and what both doors answer alike.
 
+mod authority;
 mod keyboard;
+mod open;
+mod reach;
+mod standing;
+
+pub use open::{Opening, Way};
+pub use reach::Lent;
 
 use std::sync::Arc;
 
@@ -9,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    authority::Authority,
     desk::{Desk, SessionShown},
     door::exec_shown,
     evidence::Evidence,
@@ -37,6 +45,7 @@ use crate::{
 pub struct Parts {
     pub home: Arc<Home>,
     pub vault: Arc<Vault>,
+    pub authority: Arc<Authority>,
     pub evidence: Arc<Evidence>,
     pub desk: Arc<Desk>,
     pub sessions: Arc<Sessions>,
@@ -111,9 +120,9 @@ impl Parts {
                 Ok(Thing::Request(Box::new(request)))
             }
             Some(Kind::Exec) => Ok(exec_shown(&self.sessions.exec(word, of)?.1)),
-            Some(Kind::Job) => Err(Failure::new(
+            Some(Kind::Job | Kind::Token | Kind::Grant) => Err(Failure::new(
                 Code::UsageId,
-                "there are no jobs yet",
+                "that is no session, command or request",
                 "ids begin with s-, r- or x-",
             )),
             Some(Kind::Session) | None => {

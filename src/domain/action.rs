@@ -5,8 +5,9 @@ use jiff::Timestamp;
 
 use super::{
     bytes::Bytes,
+    capability::Capabilities,
     digest::{Digest, Digester},
-    grant::Terms,
+    grant::{Mode, Terms},
     id::{Id, Name},
     identity::Identity,
     shell,
@@ -22,6 +23,21 @@ pub struct Access {
     pub reason: String,
     /// The session that shall live longer; its destination is then `destination`.
     pub prolongs: Option<Id>,
+}
+
+/// A session that opens by itself, because a standing grant says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    pub target: Name,
+    pub name: Option<Name>,
+    /// The standing grant, which it lives under.
+    pub grant: Id,
+    pub capabilities: Capabilities,
+    pub mode: Mode,
+    pub expires_at: Timestamp,
+    /// Of this session alone; the grant's own budget counts beside it.
+    pub max_commands: Option<u32>,
+    pub reason: Option<String>,
 }
 
 /// A command on a session's target.
@@ -226,7 +242,7 @@ fn without_marker(wire: &[u8], marker: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{capability::Capability, grant::Mode, id::Kind};
+    use crate::domain::{capability::Capability, id::Kind};
 
     fn access() -> Access {
         Access {

@@ -1,5 +1,9 @@
 //! Whether an action may happen: the only place that builds [`Allowed`].
 
+mod opening;
+
+pub use opening::{Live, NotOpened, Wanted, authorize_opening};
+
 use jiff::Timestamp;
 
 use super::{
@@ -44,42 +48,56 @@ pub enum Denied {
     Expired,
     #[error("the session's commands are used up")]
     Exhausted,
+    #[error("the standing grant does not hold this capability")]
+    StandingCapability(Capability),
+    #[error("the standing grant is taken back")]
+    StandingRemoved,
+    #[error("the standing grant's time is over")]
+    StandingExpired,
+    #[error("the standing grant's budget is used up")]
+    StandingExhausted,
+}
+
+/// What a session rests on.
+#[derive(Clone, Copy)]
+pub struct Leave<'a> {
+    pub owner: &'a Identity,
+    pub grant: &'a Grant,
+    /// The standing grant that it lives under, where it does.
+    pub under: Option<Live<'a>>,
 }
 
 /// Judges a command against the grant of the session that it runs in.
 pub fn authorize_exec(
     identity: &Identity,
-    owner: &Identity,
-    grant: &Grant,
+    leave: Leave<'_>,
     exec: Exec,
     now: Timestamp,
 ) -> Decision<Exec> {
-    judge(exec, Capability::Exec, identity, owner, grant, now)
+    judge(exec, Capability::Exec, identity, leave, now)
 }
 
 /// Judges what is typed into a session's terminal: an input counts as one command.
 pub fn authorize_input(
     identity: &Identity,
-    owner: &Identity,
-    grant: &Grant,
+    leave: Leave<'_>,
     input: Input,
     now: Timestamp,
 ) -> Decision<Input> {
-    judge(input, Capability::Pty, identity, owner, grant, now)
+    judge(input, Capability::Pty, identity, leave, now)
 }
 
 fn judge<A>(
     action: A,
     needed: Capability,
     identity: &Identity,
-    owner: &Identity,
-    grant: &Grant,
+    leave: Leave<'_>,
     now: Timestamp,
 ) -> Decision<A> {
-    if let Err(denied) = may(needed, identity, owner, grant, now) {
+    if let Err(denied) = may(needed, identity, leave, now) {
         return Decision::Denied(denied);
     }
-    match grant.mode {
+    match leave.grant.mode {
         Mode::Guarded => Decision::Allowed(Allowed(action)),
         Mode::Each => Decision::Ask { action, rule: "mode.each" },
         Mode::Read => Decision::Ask { action, rule: "mode.read" },
@@ -89,14 +107,13 @@ fn judge<A>(
 /// A yes for this very command, used up here. The grant must still hold.
 pub fn authorize_approved_exec(
     request: &mut Request,
-    owner: &Identity,
-    grant: &Grant,
+    leave: Leave<'_>,
     now: Timestamp,
 ) -> Result<Allowed<Exec>, NotApproved> {
     let Action::Exec(exec) = request.action.clone() else {
         return Err(NotApproved::OtherKind);
     };
-    may(Capability::Exec, &request.identity, owner, grant, now).map_err(NotApproved::Denied)?;
+    may(Capability::Exec, &request.identity, leave, now).map_err(NotApproved::Denied)?;
     request.spend(now).map_err(NotApproved::Request)?;
     Ok(Allowed(exec))
 }
@@ -104,14 +121,13 @@ pub fn authorize_approved_exec(
 /// As [`authorize_approved_exec`], for an input.
 pub fn authorize_approved_input(
     request: &mut Request,
-    owner: &Identity,
-    grant: &Grant,
+    leave: Leave<'_>,
     now: Timestamp,
 ) -> Result<Allowed<Input>, NotApproved> {
     let Action::Input(input) = request.action.clone() else {
         return Err(NotApproved::OtherKind);
     };
-    may(Capability::Pty, &request.identity, owner, grant, now).map_err(NotApproved::Denied)?;
+    may(Capability::Pty, &request.identity, leave, now).map_err(NotApproved::Denied)?;
     request.spend(now).map_err(NotApproved::Request)?;
     Ok(Allowed(input))
 }
@@ -138,30 +154,24 @@ pub fn authorize_shown_access(
 /// `capability` in it.
 pub fn check_login(
     identity: &Identity,
-    owner: &Identity,
-    grant: &Grant,
+    leave: Leave<'_>,
     capability: Capability,
     now: Timestamp,
 ) -> Result<(), Denied> {
-    may_use(identity, owner, grant, now)?;
-    if !grant.capabilities.contains(&capability) {
-        return Err(Denied::Capability(capability));
-    }
-    if grant.has_commands_left() { Ok(()) } else { Err(Denied::Exhausted) }
+    may(capability, identity, leave, now)
 }
 
 /// The operator said yes to what `shown` stands for: logging in again. The grant must still hold.
 pub fn authorize_shown_login(
     request: &mut Request,
     shown: &Digest,
-    owner: &Identity,
-    grant: &Grant,
+    leave: Leave<'_>,
     now: Timestamp,
 ) -> Result<Allowed<Login>, NotApproved> {
     let Action::Login(login) = request.action.clone() else {
         return Err(NotApproved::OtherKind);
     };
-    may_use(&request.identity, owner, grant, now).map_err(NotApproved::Denied)?;
+    may_use(&request.identity, leave, now).map_err(NotApproved::Denied)?;
     request.check_shown(shown, now).map_err(NotApproved::Request)?;
     Ok(Allowed(login))
 }
@@ -181,31 +191,28 @@ pub enum NotApproved {
 fn may(
     needed: Capability,
     identity: &Identity,
-    owner: &Identity,
-    grant: &Grant,
+    leave: Leave<'_>,
     now: Timestamp,
 ) -> Result<(), Denied> {
-    may_use(identity, owner, grant, now)?;
-    if !grant.capabilities.contains(&needed) {
+    may_use(identity, leave, now)?;
+    if !leave.grant.capabilities.contains(&needed) {
         return Err(Denied::Capability(needed));
     }
-    if !grant.has_commands_left() {
+    if !leave.grant.has_commands_left() {
         return Err(Denied::Exhausted);
     }
-    Ok(())
+    match leave.under {
+        Some(live) => live.may(identity, needed, now),
+        None => Ok(()),
+    }
 }
 
 /// What holds for whatever is done in a session.
-fn may_use(
-    identity: &Identity,
-    owner: &Identity,
-    grant: &Grant,
-    now: Timestamp,
-) -> Result<(), Denied> {
-    if identity != owner {
+fn may_use(identity: &Identity, leave: Leave<'_>, now: Timestamp) -> Result<(), Denied> {
+    if identity != leave.owner {
         return Err(Denied::NotYours);
     }
-    if now >= grant.expires_at {
+    if now >= leave.grant.expires_at {
         return Err(Denied::Expired);
     }
     Ok(())
@@ -242,13 +249,17 @@ mod tests {
         }
     }
 
+    fn leave<'a>(owner: &'a Identity, grant: &'a Grant) -> Leave<'a> {
+        Leave { owner, grant, under: None }
+    }
+
     fn denied(change: fn(&mut Grant), uid: u32, second: i64) -> Option<Denied> {
         let mut grant = grant();
         change(&mut grant);
         let owner = Identity { uid: 1, token: None };
         let asking = Identity { uid, token: None };
         let now = Timestamp::from_second(second).unwrap();
-        match authorize_exec(&asking, &owner, &grant, exec(), now) {
+        match authorize_exec(&asking, leave(&owner, &grant), exec(), now) {
             Decision::Denied(denied) => Some(denied),
             _ => None,
         }
@@ -271,7 +282,8 @@ mod tests {
         let owner = Identity { uid: 1, token: None };
         for mode in [Mode::Each, Mode::Read] {
             let grant = Grant { mode, ..grant() };
-            let decision = authorize_exec(&owner, &owner, &grant, exec(), Timestamp::UNIX_EPOCH);
+            let decision =
+                authorize_exec(&owner, leave(&owner, &grant), exec(), Timestamp::UNIX_EPOCH);
             assert!(matches!(decision, Decision::Ask { .. }));
         }
     }
@@ -281,8 +293,9 @@ mod tests {
         let owner = Identity { uid: 1, token: None };
         let input =
             || Input { session: Id::from_number(Kind::Session, 1), bytes: b"ls\r".to_vec() };
-        let judged =
-            |grant: &Grant| authorize_input(&owner, &owner, grant, input(), Timestamp::UNIX_EPOCH);
+        let judged = |grant: &Grant| {
+            authorize_input(&owner, leave(&owner, grant), input(), Timestamp::UNIX_EPOCH)
+        };
         let with_pty = Grant { capabilities: Capabilities::from([Capability::Pty]), ..grant() };
         assert!(matches!(judged(&with_pty), Decision::Allowed(_)));
         let without = judged(&grant());

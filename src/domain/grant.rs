@@ -1,5 +1,8 @@
 //! What an approval allows: capabilities, mode, time and budget.
 
+pub mod pattern;
+pub mod standing;
+
 use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;
@@ -26,6 +29,11 @@ impl Mode {
             Mode::Guarded => "guarded",
             Mode::Each => "each",
         }
+    }
+
+    /// The stricter of the two.
+    pub fn at_least(self, least: Option<Mode>) -> Mode {
+        least.filter(|least| least.strictness() > self.strictness()).unwrap_or(self)
     }
 
     fn strictness(self) -> u8 {

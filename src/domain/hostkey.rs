@@ -6,9 +6,12 @@
 //! once, and then pinned.
 
 use serde::{Deserialize, Serialize};
-use ssh_key::{Algorithm, EcdsaCurve, HashAlg, PublicKey};
+use ssh_key::{Algorithm, Certificate, EcdsaCurve, HashAlg, PublicKey};
 
-use super::known_hosts::{Known, Marker};
+use super::{
+    escape,
+    known_hosts::{Known, Marker, matches},
+};
 
 /// What is known of the machine under the name that it was connected to by.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,7 +45,7 @@ pub enum Verdict {
 pub struct Unknown {
     /// "Known to ssh, new to sgw": known_hosts has this key for this name.
     pub known_to_ssh: bool,
-    /// known_hosts names an authority for this name; sgw does not check host certificates.
+    /// An authority is named for it, and it showed a plain key.
     pub ca_named: bool,
     /// Fingerprints of keys of other types that this name is known by, the pinned ones first.
     pub other_types: Vec<String>,
@@ -112,6 +115,55 @@ pub fn judge(presented: &PublicKey, evidence: &Evidence) -> Verdict {
             .map(|(name, _)| name.clone())
             .collect(),
     })
+}
+
+/// Why a host certificate vouches for nobody.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoVoucher {
+    #[error("no authority of this target made it; {0} did")]
+    Authority(String),
+    #[error("it is a user's certificate")]
+    Kind,
+    #[error("it is made for other hosts: {0}")]
+    Host(String),
+    #[error("it is not valid now")]
+    Time,
+    #[error("it has an option that sgw does not know: {0}")]
+    Option(String),
+    #[error("its signature is wrong")]
+    Signature,
+}
+
+/// Whether an authority made this certificate for this host; its fingerprint. `now` in seconds since
+/// 1970. (PROTOCOL.certkeys of OpenSSH; a certificate without names, which would do for every host, is
+/// refused.)
+pub fn judge_certificate(
+    certificate: &Certificate,
+    host: &str,
+    authorities: &[PublicKey],
+    now: u64,
+) -> Result<String, NoVoucher> {
+    let by = certificate.signature_key().fingerprint(HashAlg::Sha256);
+    let known = authorities.iter().any(|one| one.key_data() == certificate.signature_key());
+    if !known {
+        return Err(NoVoucher::Authority(by.to_string()));
+    }
+    if !certificate.cert_type().is_host() {
+        return Err(NoVoucher::Kind);
+    }
+    let host = host.to_ascii_lowercase();
+    let names = certificate.valid_principals();
+    if !names.iter().any(|name| matches(&name.to_ascii_lowercase(), &host)) {
+        return Err(NoVoucher::Host(escape::visible(&names.join(", "), 200)));
+    }
+    if !(certificate.valid_after() <= now && now < certificate.valid_before()) {
+        return Err(NoVoucher::Time);
+    }
+    if let Some((name, _)) = certificate.critical_options().iter().next() {
+        return Err(NoVoucher::Option(escape::visible(name, 60)));
+    }
+    certificate.validate_at(now, [&by]).map_err(|_| NoVoucher::Signature)?;
+    Ok(by.to_string())
 }
 
 /// Keys of one family can stand for each other, so that two of them are a change. The ECDSA curves are

@@ -14,10 +14,13 @@ pub enum Kind {
     Request,
     Exec,
     Job,
+    Token,
+    Grant,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 4] = [Kind::Session, Kind::Request, Kind::Exec, Kind::Job];
+    pub const ALL: [Kind; 6] =
+        [Kind::Session, Kind::Request, Kind::Exec, Kind::Job, Kind::Token, Kind::Grant];
 
     pub fn letter(self) -> char {
         match self {
@@ -25,6 +28,8 @@ impl Kind {
             Kind::Request => 'r',
             Kind::Exec => 'x',
             Kind::Job => 'j',
+            Kind::Token => 't',
+            Kind::Grant => 'g',
         }
     }
 }
@@ -35,7 +40,7 @@ impl Kind {
 pub struct Id(String);
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("not an id: an id is s-, r-, x- or j- and 3 to 6 letters or digits")]
+#[error("not an id: an id is s-, r-, x-, j-, t- or g- and 3 to 6 letters or digits")]
 pub struct NotAnId;
 
 impl Id {
@@ -126,7 +131,7 @@ pub struct Name(String);
 pub enum NotAName {
     #[error("a name is 1 to 63 of a-z 0-9 . _ - and starts with a letter or digit")]
     Form,
-    #[error("a name can't start like an id (s- r- x- j-)")]
+    #[error("a name can't start like an id (s- r- x- j- t- g-)")]
     LikeAnId,
 }
 
@@ -221,6 +226,8 @@ mod tests {
         for bad in ["", "-a", ".a", "A", "a/b", "a b", &"a".repeat(64)] {
             assert_eq!(bad.parse::<Name>(), Err(NotAName::Form), "{bad}");
         }
-        assert_eq!("s-web".parse::<Name>(), Err(NotAName::LikeAnId));
+        for like_an_id in ["s-web", "t-web", "g-web"] {
+            assert_eq!(like_an_id.parse::<Name>(), Err(NotAName::LikeAnId));
+        }
     }
 }

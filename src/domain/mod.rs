@@ -28,4 +28,5 @@ pub mod secret;
 pub mod shell;
 pub mod target;
 pub mod terminal;
+pub mod token;
 pub mod transcript;

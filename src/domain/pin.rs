@@ -59,9 +59,11 @@ impl PinCheck {
     }
 }
 
-/// The key that PINs are hashed under.
+/// What the key that PINs are hashed under is derived for.
+pub const PURPOSE: &str = "pin";
+
 pub fn key(data_key: &DataKey) -> Key {
-    data_key.derive("pin")
+    data_key.derive(PURPOSE)
 }
 
 /// HMAC takes keys of any length, so it is always there.

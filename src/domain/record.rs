@@ -47,6 +47,19 @@ pub enum Kind {
     HostkeyPinned,
     HostkeyRefused,
     SettingsChanged,
+    TokenCreated,
+    TokenRotated,
+    TokenRevoked,
+    /// Tokens that were not taken: why, and how many since the last such record.
+    TokenRefused,
+    GrantAdded,
+    GrantRemoved,
+    /// A session is about to open by itself, under a standing grant.
+    SessionOpening,
+    /// A named target was added, changed or removed.
+    TargetChanged,
+    /// A named secret was added, replaced or removed.
+    SecretChanged,
     /// Records are missing or changed before this one; written when that was found.
     ChainBroken,
     /// The end of a record that a crash left was cut off.
@@ -84,6 +97,15 @@ impl Kind {
             Kind::HostkeyPinned => "hostkey.pinned",
             Kind::HostkeyRefused => "hostkey.refused",
             Kind::SettingsChanged => "settings.changed",
+            Kind::TokenCreated => "token.created",
+            Kind::TokenRotated => "token.rotated",
+            Kind::TokenRevoked => "token.revoked",
+            Kind::TokenRefused => "token.refused",
+            Kind::GrantAdded => "grant.added",
+            Kind::GrantRemoved => "grant.removed",
+            Kind::SessionOpening => "session.opening",
+            Kind::TargetChanged => "target.changed",
+            Kind::SecretChanged => "secret.changed",
             Kind::ChainBroken => "chain.broken",
             Kind::ChainTorn => "chain.torn",
         }
@@ -99,6 +121,13 @@ impl Kind {
                 | Kind::LoginApproved
                 | Kind::HostkeyPinned
                 | Kind::SettingsChanged
+                | Kind::TokenCreated
+                | Kind::TokenRotated
+                | Kind::TokenRevoked
+                | Kind::GrantAdded
+                | Kind::GrantRemoved
+                | Kind::TargetChanged
+                | Kind::SecretChanged
                 | Kind::ChainBroken
                 | Kind::ChainTorn
         )

@@ -1,5 +1,7 @@
 //! A value that must not be seen: never serialised, printed or copied, and wiped when dropped.
 
+pub mod named;
+
 use std::fmt;
 
 use zeroize::{Zeroize, Zeroizing};

@@ -24,6 +24,10 @@ pub enum ShellError {
     Reserved,
     #[error("the directory is empty")]
     NoDirectory,
+    #[error(
+        "the target has no shell that reads as sh does: a directory or variables can't be set there"
+    )]
+    NoShell,
 }
 
 /// One word is a line for the shell, as it is; several are an argv, each quoted.
@@ -95,10 +99,14 @@ pub fn wrap(
 
 /// What opens a terminal: the account's login shell, whichever it is, with its marker, and with pagers
 /// that don't wait for a key. The account's shell may not read `${…:-…}`, so that `sh` is asked.
-pub fn login(marker: &str) -> Vec<u8> {
+pub fn login(
+    marker: &str,
+    env: &[(String, Vec<u8>)],
+    cwd: Option<&[u8]>,
+) -> Result<Vec<u8>, ShellError> {
     let pagers = "export PAGER=cat GIT_PAGER=cat SYSTEMD_PAGER=cat MANPAGER=cat; ";
     let shell = "exec /bin/sh -c 'exec \"${SHELL:-/bin/sh}\" -l'";
-    [export_marker(marker).as_str(), pagers, shell].concat().into_bytes()
+    wrap(marker, env, cwd, [pagers, shell].concat().as_bytes())
 }
 
 /// What opens a terminal of the operator's own: a shell that nothing in the account's environment or

@@ -1,5 +1,7 @@
 //! Where things go: the destination as an agent wrote it, and the route that the operator approved.
 
+pub mod named;
+
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};

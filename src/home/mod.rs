@@ -34,8 +34,12 @@ use crate::protocol::error::Code;
 
 /// The data key sealed under the passphrase. A home is set up when it has one.
 pub const HEADER: &str = "vault.json";
-/// Settings, pinned host keys and what else is sealed under the data key.
+/// What a new home begins with, sealed under the data key; the first daemon makes [`VAULT`] of it.
 pub const STATE: &str = "state.sealed";
+/// Settings, pinned host keys, records: all that is sealed under the data key.
+pub const VAULT: &str = "vault.db";
+/// The vault that is about to take [`VAULT`]'s place.
+pub const NEW_VAULT: &str = "vault.db.new";
 /// The chain of records.
 pub const AUDIT: &str = "audit.log";
 /// What the daemon logs: ids, codes and sizes.
@@ -211,7 +215,7 @@ impl Home {
         if self.header()?.is_some() {
             return Err(HomeError::Exists(self.path_of(HEADER)));
         }
-        for name in [STATE, AUDIT] {
+        for name in [STATE, VAULT, NEW_VAULT, AUDIT] {
             if self.has(name)? {
                 return Err(HomeError::Leftover(self.path_of(name)));
             }

@@ -86,11 +86,34 @@ codes! {
     GrantMissing = "grant.missing" is No,
     GrantExhausted = "grant.exhausted" is No,
     GrantExpired = "grant.expired" is No,
+    GrantUnknown = "grant.unknown" is Failed,
+    /// Somebody else changed a token or a grant first.
+    GrantChanged = "grant.changed" is Failed,
     ControlOperator = "control.operator" is NotYet,
     ControlPaused = "control.paused" is NotYet,
     SessionUnknown = "session.unknown" is Failed,
     SessionLost = "session.lost" is Unreachable,
     SessionAmbiguous = "session.ambiguous" is Failed,
+    TargetUnknown = "target.unknown" is Failed,
+    TargetExists = "target.exists" is Failed,
+    /// Somebody else changed it first.
+    TargetChanged = "target.changed" is Failed,
+    /// What was said of it can't be.
+    TargetUnfit = "target.unfit" is Usage,
+    /// It leads nowhere: a jump host that is not there, a circle.
+    TargetWay = "target.way" is Failed,
+    /// Others are reached through it.
+    TargetUsed = "target.used" is Failed,
+    /// What logs in there can't be kept or used.
+    TargetCredential = "target.credential" is Failed,
+    /// Its credential is borrowed or asked for: the operator has to be there.
+    TargetBorrowed = "target.borrowed" is No,
+    /// Its password is bound to other host keys than the machine shows.
+    TargetBound = "target.bound" is No,
+    SecretExists = "secret.exists" is Failed,
+    SecretUnknown = "secret.unknown" is Failed,
+    /// Too easy to guess to be used by name.
+    SecretWeak = "secret.weak" is Usage,
     TargetUnreachable = "target.unreachable" is Unreachable,
     TargetAuth = "target.auth" is No,
     TargetConfig = "target.config" is No,
@@ -108,6 +131,8 @@ codes! {
     InputRegex = "input.regex" is Usage,
     InputEchoOff = "input.echo_off" is No,
     TokenInvalid = "token.invalid" is No,
+    TokenExists = "token.exists" is Failed,
+    TokenUnknown = "token.unknown" is Failed,
     EvidenceFailed = "evidence.failed" is Failed,
     LimitCommand = "limit.command" is Usage,
     LimitReason = "limit.reason" is Usage,
@@ -115,6 +140,7 @@ codes! {
     LimitStreams = "limit.streams" is Failed,
     LimitConnections = "limit.connections" is Failed,
     LimitRequests = "limit.requests" is NotYet,
+    LimitGrants = "limit.grants" is Failed,
     LimitSessions = "limit.sessions" is Failed,
     LimitSpool = "limit.spool" is Failed,
 }
@@ -176,6 +202,26 @@ impl From<Denied> for Failure {
                 Code::GrantExhausted,
                 "the session's commands are used up",
                 "sgw request DEST --reason … --new asks for a new one",
+            ),
+            Denied::StandingCapability(capability) => Failure::new(
+                Code::GrantMissing,
+                format!("the standing grant does not hold {capability}"),
+                format!("ask for it: sgw request DEST --only {capability} --reason …"),
+            ),
+            Denied::StandingRemoved => Failure::new(
+                Code::GrantMissing,
+                "the operator took the standing grant back",
+                "ask for a session: sgw request DEST --reason …",
+            ),
+            Denied::StandingExpired => Failure::new(
+                Code::GrantExpired,
+                "the standing grant's time is over",
+                "ask for a session: sgw request DEST --reason …",
+            ),
+            Denied::StandingExhausted => Failure::new(
+                Code::GrantExhausted,
+                "the standing grant's budget is used up",
+                "ask for a session: sgw request DEST --reason …; or ask your user for a new grant",
             ),
         }
     }

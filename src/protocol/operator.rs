@@ -1,6 +1,11 @@
 //! What the operator can say. Without proof only what narrows is taken; the rest needs the Noise
 //! session that the data key opens.
 
+pub mod grant;
+pub mod secret;
+pub mod target;
+pub mod token;
+
 use serde::{Deserialize, Serialize};
 
 use super::agent;
@@ -120,6 +125,14 @@ pub enum Request {
     SetPin {
         secret: Option<u32>,
     },
+    /// Named targets.
+    Target(target::Request),
+    /// Named secrets.
+    Secret(secret::Request),
+    /// Tokens.
+    Token(token::Request),
+    /// Standing grants.
+    Grant(grant::Request),
 
     Ack {
         stdout: u64,
@@ -160,6 +173,10 @@ impl Request {
             | Request::Private { .. }
             | Request::Pin { .. }
             | Request::SetPin { .. }
+            | Request::Target(_)
+            | Request::Secret(_)
+            | Request::Token(_)
+            | Request::Grant(_)
             | Request::Ack { .. }
             | Request::Cancel {} => true,
         }
@@ -189,10 +206,13 @@ pub struct Approve {
 #[serde(deny_unknown_fields)]
 pub struct Way {
     pub route: Route,
-    /// For each hop: what to log in with, in order.
+    /// For each hop: what to log in with, in order. For a named target's: what is borrowed.
     pub credentials: Vec<Vec<Credential>>,
     /// For each hop: what the operator's known_hosts files say of it. They can only refuse.
     pub known: Vec<Vec<Known>>,
+    /// The digest of a named target's way, as it was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Digest>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

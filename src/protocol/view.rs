@@ -28,6 +28,8 @@ pub enum Kind {
     Transfer,
     Forward,
     Setting,
+    Token,
+    Grant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +144,9 @@ pub struct Question {
     pub past: Past,
     /// Where a command would run: the session's route with its host keys' fingerprints.
     pub place: Vec<Place>,
+    /// Where a named target leads, for an operator with proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<super::operator::target::Way>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use rustix::process::Signal;
 
-use crate::support::{PASSPHRASE, Pty, Sgw, Sshd, processes_naming, signal};
+use crate::support::{PASSPHRASE, Pty, Running, Sgw, Sshd, processes_naming, signal};
 
 #[test]
 fn whoever_replaces_the_program_gets_the_passphrase() {
@@ -81,4 +81,23 @@ fn a_borrowed_key_is_the_agents_too() {
     ssh.args(["-o", "UserKnownHostsFile=/dev/null", "-i"]).arg(&sshd.key.path);
     ssh.args(["-p", &sshd.port().to_string(), &format!("{}@127.0.0.1", sshd.user), "echo in"]);
     assert_eq!(ssh.output().unwrap().stdout, b"in\n");
+}
+
+#[test]
+fn within_one_uid_a_token_is_a_label_that_others_can_wear() {
+    let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+    sgw.target("web1", &sshd);
+    let token = sgw.token("ci", &[]);
+    sgw.grant(&["--token", "ci", "--target", "web1"]);
+    let agent = Running::start(Command::new("sleep").arg("600").env("SGW_TOKEN", &token.text));
+    // Another agent of this uid reads the environment of the first.
+    let environment = fs::read(format!("/proc/{}/environ", agent.pid())).unwrap();
+    let mut variables = environment.split(|byte| *byte == 0);
+    let worn = variables.find_map(|one| one.strip_prefix(b"SGW_TOKEN=")).expect("its token");
+    let worn = String::from_utf8(worn.to_vec()).unwrap();
+    let me = sgw.by_text(&worn, ["whoami", "--json"]).ok().json();
+    assert_eq!(me["token"], "ci");
+    sgw.by_text(&worn, ["exec", "web1", "--", "echo", "as ci"]).ok().prints("as ci\n");
+    agent.signal(Signal::KILL);
+    agent.ends();
 }

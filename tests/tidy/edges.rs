@@ -30,17 +30,19 @@ const FLOORS: Edges = &[
 const ROOMS: Edges = &[
     ("life", &[EVERYTHING]),
     ("parts", &[EVERYTHING]),
-    ("door", &["Parts", "audit", "desk", "notify", "reading", "session"]),
-    ("door::operator", &["Parts", "audit", "desk", "evidence", "session", "upstream", "vault"]),
+    ("door", &["Parts", "audit", "authority", "desk", "notify", "reading", "session"]),
+    ("door::operator", &["Parts", "audit", "authority", "desk", "evidence", "session", "upstream", "vault"]),
     ("reading", &["door::Outbox", "session"]),
     ("audit", &["desk::Asker", "evidence", "session"]),
-    ("desk", &[]),
-    ("session", &["desk::Permit", "evidence", "upstream"]),
+    // Standing grants, and what a token may ask for: judged where everything is.
+    ("desk", &["authority"]),
+    ("authority", &["vault"]),
+    ("session", &["authority::Under", "desk::Permit", "evidence", "upstream"]),
     ("upstream", &["vault"]),
     ("ids", &["vault"]),
     ("left", &[]),
     ("notify", &[]),
-    ("vault", &[]),
+    ("vault", &["store"]),
     ("evidence", &[]),
     ("store", &[]),
 ];
@@ -161,7 +163,7 @@ mod tests {
         refused("daemon::session", "use crate::daemon::{desk::{Desk, Permit}, evidence};");
         refused("daemon::session", "use crate::daemon::desk;");
         refused("daemon::desk", "super::session::Session::begin()");
-        refused("daemon::vault", "use super::store;");
+        refused("daemon::vault", "use super::evidence;");
         allowed("daemon::vault", "use super::vault::x; use self::state::State;");
         refused("daemon::new_room", "use super::desk;");
         allowed("daemon::life", "use super::{Parts, desk::Desk, vault};");

@@ -9,14 +9,14 @@ use std::{
 
 use ssh_key::{HashAlg, PrivateKey};
 
-use super::{Answers, Approval};
+use super::{Answers, Approval, Way, key_file};
 use crate::{
     cli::{
         Context, Stop,
         resolve::{
-            keys::{self, EncryptedKey, LoadedKey},
+            keys::{self, LoadedKey},
             password,
-            route::{Proposal, Resolved},
+            route::Proposal,
             ssh_agent::Agent,
         },
         ui::{self, prompt},
@@ -26,6 +26,7 @@ use crate::{
         escape::{exact, visible, visible_bytes},
         key,
         secret::Secret,
+        target::named,
     },
     protocol::{
         error::{Code, Failure},
@@ -47,14 +48,21 @@ pub struct Chosen {
     pub agents: Vec<OwnedFd>,
 }
 
-pub async fn choose(approval: &Approval<'_>, resolved: &Resolved) -> Result<Chosen, Stop> {
+pub async fn choose(approval: &Approval<'_>, way: &Way) -> Result<Chosen, Stop> {
     let Approval { context, answers, .. } = *approval;
+    let resolved = &way.resolved;
     let proven = &approval.proven;
     let said = !answers.identities.is_empty() || answers.password.is_some() || answers.use_agent;
     let (chosen, agents) = (Chosen::default(), Vec::new());
     let mut choice = Choice { context, proven, answers, chosen, agents };
     for (at, hop) in resolved.hops.iter().enumerate() {
         let target = at + 1 == resolved.hops.len();
+        let kept = way.named.as_ref().map(|named| &named.hops[at].target.credential);
+        if let Some(kept) = kept.filter(|kept| **kept != named::Credential::Asked) {
+            let lent = choice.lend(kept, hop).await?;
+            choice.chosen.credentials.push(lent);
+            continue;
+        }
         let credentials = match said {
             true => choice.as_said(hop, target).await?,
             false if context.ui.json || answers.yes || !ui::can_prompt() => choice.proposed(hop)?,
@@ -81,6 +89,45 @@ struct Choice<'a> {
 }
 
 impl Choice<'_> {
+    /// What a named target borrows; nothing where the vault has it.
+    async fn lend(
+        &mut self,
+        kept: &named::Credential,
+        hop: &Proposal,
+    ) -> Result<Vec<Credential>, Stop> {
+        match kept {
+            named::Credential::KeyFile { path, .. } => {
+                let found = hop.identities.first().map(|identity| identity.path.clone());
+                let key = self.load(&found.unwrap_or_else(|| expand(path))).await?;
+                Ok(vec![self.key(&key)?])
+            }
+            named::Credential::Agent { fingerprint } => {
+                let Some(at) = self.connect(hop).await? else {
+                    let hint = "start one: eval $(ssh-agent); ssh-add";
+                    return Err(
+                        Failure::new(Code::RequestCredential, "no ssh-agent runs", hint).into()
+                    );
+                };
+                let agent = &self.agents[at].1;
+                let keys: Vec<Credential> = match fingerprint {
+                    Some(wanted) => agent.by_fingerprint(wanted).into_iter().collect::<Vec<_>>(),
+                    None => agent.proposed(hop),
+                }
+                .into_iter()
+                .map(|key| agent_key(at, key.fingerprint.clone()))
+                .collect();
+                match keys.is_empty() {
+                    true => {
+                        let message = "the ssh-agent does not hold the key that logs in there";
+                        Err(Failure::new(Code::RequestCredential, message, "ssh-add FILE").into())
+                    }
+                    false => Ok(keys),
+                }
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
     /// What flags name: keys for every machine, the password for the target alone.
     async fn as_said(&mut self, hop: &Proposal, target: bool) -> Result<Vec<Credential>, Stop> {
         let mut credentials = Vec::new();
@@ -142,21 +189,21 @@ impl Choice<'_> {
     }
 
     async fn ask_once(&mut self, hop: &Proposal) -> Result<Vec<Credential>, Stop> {
-        let mut ways: Vec<(String, Way)> = Vec::new();
+        let mut ways: Vec<(String, Choosing)> = Vec::new();
         if let Some(at) = self.connect(hop).await? {
             for key in self.agents[at].1.proposed(hop) {
                 let comment = visible(&key.comment, 60);
                 let text = format!("ssh-agent: {comment} {}", key.fingerprint);
-                ways.push((text, Way::Agent(at, key.fingerprint.clone())));
+                ways.push((text, Choosing::Agent(at, key.fingerprint.clone())));
             }
         }
         for identity in hop.identities.iter().filter(|identity| identity.file) {
             let text = format!("key file {}", shown(&identity.path));
-            ways.push((text, Way::File(identity.path.clone())));
+            ways.push((text, Choosing::File(identity.path.clone())));
         }
-        ways.push(("a password".to_owned(), Way::Password));
-        ways.push(("another key file".to_owned(), Way::OtherFile));
-        ways.push(("nothing but answers to what the server asks".to_owned(), Way::Answers));
+        ways.push(("a password".to_owned(), Choosing::Password));
+        ways.push(("another key file".to_owned(), Choosing::OtherFile));
+        ways.push(("nothing but answers to what the server asks".to_owned(), Choosing::Answers));
         let items: Vec<String> = ways.iter().map(|(text, _)| text.clone()).collect();
         if items.len() > 3 {
             self.context.ui.note("keys of your ssh-agent and key files are borrowed: the agent can use them without sgw");
@@ -164,16 +211,16 @@ impl Choice<'_> {
         let prompt = format!("Log in at {} with", exact_hop(hop));
         let chosen = prompt::choose(&prompt, &items).await?;
         let credential = match ways.swap_remove(chosen).1 {
-            Way::Agent(at, fingerprint) => agent_key(at, fingerprint),
-            Way::File(path) => {
+            Choosing::Agent(at, fingerprint) => agent_key(at, fingerprint),
+            Choosing::File(path) => {
                 let key = self.load(&path).await?;
                 self.key(&key)?
             }
-            Way::OtherFile => {
+            Choosing::OtherFile => {
                 let key = self.other_file().await?;
                 self.key(&key)?
             }
-            Way::Password => {
+            Choosing::Password => {
                 let text = format!("Password for {}", exact_hop(hop));
                 let password = prompt::password(&text).await?;
                 if self.proven.is_passphrase(&password)? {
@@ -181,7 +228,7 @@ impl Choice<'_> {
                 }
                 self.password(password)
             }
-            Way::Answers => return Ok(Vec::new()),
+            Choosing::Answers => return Ok(Vec::new()),
         };
         Ok(vec![credential])
     }
@@ -219,36 +266,8 @@ impl Choice<'_> {
     }
 
     async fn load(&self, path: &Path) -> Result<PrivateKey, Stop> {
-        let loaded = keys::load(path).map_err(|error| unusable(error.to_string()))?;
-        let encrypted = match loaded {
-            LoadedKey::Ready(key) => return Ok(key),
-            LoadedKey::Encrypted(encrypted) => encrypted,
-        };
-        let passphrase = match &self.answers.identity_passphrase {
-            Some(file) => password::read(file, &mut io::stdin().lock())
-                .map_err(|error| unusable(error.to_string()))?,
-            None if self.context.ui.json || !ui::can_prompt() => {
-                let message = format!("{} has a passphrase of its own", shown(path));
-                let hint = "add --identity-passphrase-file FILE";
-                return Err(Failure::new(Code::RequestCredential, message, hint).into());
-            }
-            None => return self.unlocked(path, &encrypted).await,
-        };
-        let message = |error: keys::KeyError| unusable(format!("{}: {error}", shown(path)));
-        Ok(encrypted.decrypt(&passphrase).map_err(message)?)
-    }
-
-    /// Asks for a key's passphrase until it fits. No other question comes in between: what is typed
-    /// once more would answer that one.
-    async fn unlocked(&self, path: &Path, encrypted: &EncryptedKey) -> Result<PrivateKey, Stop> {
-        for _ in 0..TRIES {
-            let passphrase = prompt::password(&format!("Passphrase of {}", shown(path))).await?;
-            match encrypted.decrypt(&passphrase) {
-                Ok(key) => return Ok(key),
-                Err(error) => self.context.ui.say(&format!("{}: {error}", shown(path))),
-            }
-        }
-        Err(tried_enough(format!("{TRIES} passphrases of {} were wrong", shown(path))))
+        let passphrase = self.answers.identity_passphrase.as_deref();
+        key_file::load(self.context, path, passphrase, Code::RequestCredential).await
     }
 
     /// Asks for a key file until there is one.
@@ -296,7 +315,7 @@ fn tried_enough(message: String) -> Stop {
     Failure::new(Code::OperatorProof, message, "sgw approve ID").into()
 }
 
-enum Way {
+enum Choosing {
     Agent(usize, String),
     File(PathBuf),
     OtherFile,

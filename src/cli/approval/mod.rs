@@ -2,6 +2,8 @@
 //! route that it leads over, and to the credentials chosen for each machine on it.
 
 mod credentials;
+pub mod key_file;
+pub mod named;
 mod quoted;
 mod send;
 mod shown;
@@ -22,14 +24,14 @@ use super::{
 use crate::{
     client::{Connection, operator::Proven},
     domain::{
-        capability::Capabilities,
+        capability::{Capabilities, Capability},
         grant::{Mode, Terms},
         known_hosts::Known,
         target::Destination,
     },
     protocol::{
         error::{Code, Failure},
-        operator::Request,
+        operator::{Request, target},
         view,
     },
 };
@@ -66,6 +68,8 @@ struct Way {
     resolved: Resolved,
     /// For each hop: what known_hosts files say.
     known: Vec<Vec<Known>>,
+    /// Where it leads to a named target: as the vault has it.
+    named: Option<target::Way>,
 }
 
 impl<'a> Approval<'a> {
@@ -98,12 +102,18 @@ impl<'a> Approval<'a> {
         answers: &'a Answers,
     ) -> Result<Self, Stop> {
         let terms = match &question.terms {
-            Some(asked) => Some(narrowed(asked, answers)?),
+            Some(asked) => {
+                let mut given = narrowed(asked, answers)?;
+                if let Some(named) = &question.named {
+                    narrowed_by(named, &mut given);
+                }
+                Some(given)
+            }
             None => None,
         };
         let way = match question.request.kind {
             view::Kind::Access if question.prolongs.is_none() => {
-                Some(find_way(&question.request, answers).await?)
+                Some(find_way(&question, answers).await?)
             }
             view::Kind::Login => Some(known_way(&question, answers).await?),
             _ => None,
@@ -127,7 +137,7 @@ impl<'a> Approval<'a> {
 
     async fn decide(self, connection: &mut Connection) -> Result<view::Decided, Stop> {
         let chosen = match &self.way {
-            Some(way) => credentials::choose(&self, &way.resolved).await?,
+            Some(way) => credentials::choose(&self, way).await?,
             None => Chosen::default(),
         };
         send::approve(self, chosen, connection).await
@@ -178,7 +188,23 @@ fn narrowed(asked: &Terms, answers: &Answers) -> Result<Terms, Failure> {
     ))
 }
 
-async fn find_way(request: &view::Request, answers: &Answers) -> Result<Way, Failure> {
+/// What the target itself gives at most.
+fn narrowed_by(named: &target::Way, given: &mut Terms) {
+    if !named.pty {
+        given.capabilities.remove(&Capability::Pty);
+    }
+    let least = named.hops.last().and_then(|hop| hop.target.guard.mode);
+    given.mode = given.mode.at_least(least);
+}
+
+async fn find_way(question: &view::Question, answers: &Answers) -> Result<Way, Failure> {
+    let request = &question.request;
+    if let Some(named) = &question.named {
+        return named::way(named.clone()).map_err(|error| {
+            let hint = format!("sgw target show {}", request.target);
+            Failure::new(Code::TargetWay, error.to_string(), hint)
+        });
+    }
     let asked =
         Destination { user: request.user.clone(), host: request.host.clone(), port: request.port };
     let resolved = route::resolve(&resolver(answers)?, &asked).await;
@@ -206,7 +232,7 @@ fn looked_up(mut resolved: Resolved) -> Way {
         resolved.notes.extend(read.notes);
         known.push(read.found.entries);
     }
-    Way { resolved, known }
+    Way { resolved, known, named: None }
 }
 
 fn unresolved(error: &ConfigError) -> Failure {

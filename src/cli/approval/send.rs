@@ -33,6 +33,7 @@ pub async fn approve(
         route: way.resolved.route,
         credentials: chosen.credentials,
         known: way.known,
+        target: way.named.map(|named| named.digest),
     });
     for agent in chosen.agents {
         connection.luggage().add(agent);

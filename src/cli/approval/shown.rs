@@ -97,6 +97,7 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
     }
     let login = request.kind == view::Kind::Login;
     match &approval.way {
+        Some(Way { named: Some(named), .. }) => super::named::rows(named, &mut add),
         Some(way) if !login => {
             way_rows(way, &mut add);
             add("log in", log_in(approval.answers, way), false);

@@ -12,6 +12,7 @@ mod deny;
 mod desk;
 mod doctor;
 pub mod exec;
+mod grant;
 mod handoff;
 mod help;
 mod history;
@@ -27,10 +28,14 @@ mod request;
 mod requests;
 mod resume;
 mod return_;
+mod run;
+mod secret;
 mod sessions;
 mod show;
 mod signal;
 pub mod status;
+mod target;
+mod token;
 mod unlock;
 mod wait;
 mod watch;
@@ -70,6 +75,11 @@ pub const ENTRIES: &[Entry] = &[
     entry::<resume::Resume>("resume", Who::Operator),
     entry::<daemon::Daemon>("daemon", Who::Operator),
     entry::<audit::Audit>("audit", Who::Operator),
+    entry::<target::Target>("target", Who::Operator),
+    entry::<token::Token>("token", Who::Operator),
+    entry::<grant::Grant>("grant", Who::Operator),
+    entry::<run::Run>("run", Who::Operator),
+    entry::<secret::Secret>("secret", Who::Operator),
     entry::<config::Config>("config", Who::Operator),
     entry::<pin::Pin>("pin", Who::Operator),
     entry::<doctor::Doctor>("doctor", Who::Operator),

@@ -30,10 +30,13 @@ const MAX_NAMES: usize = 4096;
 pub struct Line {
     pub keyword: String,
     pub place: Place,
+    /// The words behind it, as written.
+    pub arguments: Vec<String>,
 }
 
 /// Which keywords are worth remembering, to point at when `ssh -G` reports their values.
-const TOLD: [&str; 6] = [
+const TOLD: [&str; 7] = [
+    "host",
     "proxycommand",
     "knownhostscommand",
     "localcommand",
@@ -99,11 +102,14 @@ impl Walk<'_> {
                     return Err(ConfigError::MatchExec { place: place() });
                 }
                 "include" => {
-                    for included in arguments(line, "include") {
+                    for included in arguments(line, keyword.len()) {
                         self.include(&included, base, depth)?;
                     }
                 }
-                told if TOLD.contains(&told) => self.lines.push(Line { keyword, place: place() }),
+                told if TOLD.contains(&told) => {
+                    let arguments = arguments(line, told.len());
+                    self.lines.push(Line { keyword, place: place(), arguments });
+                }
                 _ => {}
             }
         }
@@ -131,10 +137,10 @@ pub(super) fn words(line: &str) -> (String, Vec<String>) {
     (words.next().unwrap_or_default(), words.collect())
 }
 
-/// The arguments of a line that begins with this keyword: quoted or not, up to a comment.
-pub(super) fn arguments(line: &str, keyword: &str) -> Vec<String> {
+/// What stands behind a keyword of so many bytes: quoted or not, up to a comment.
+pub(super) fn arguments(line: &str, keyword: usize) -> Vec<String> {
     let line = line.trim();
-    let rest = line.get(keyword.len()..).unwrap_or_default().trim_start();
+    let rest = line.get(keyword..).unwrap_or_default().trim_start();
     let mut chars = rest.strip_prefix('=').unwrap_or(rest).chars().peekable();
     let mut arguments = Vec::new();
     loop {

@@ -36,16 +36,25 @@ pub enum Reason {
 
 /// The content without one trailing newline. `-` is `stdin`; who has read it once can't again.
 pub fn read(path: &Path, stdin: &mut dyn Read) -> Result<Secret<String>, PasswordError> {
+    read_up_to(path, stdin, MAX_BYTES)
+}
+
+/// The same, of so many bytes at most.
+pub fn read_up_to(
+    path: &Path,
+    stdin: &mut dyn Read,
+    most: usize,
+) -> Result<Secret<String>, PasswordError> {
     let fail = |error| PasswordError { path: path.to_owned(), error };
     let bytes = if path.as_os_str() == "-" {
-        file::read_open(stdin, MAX_BYTES).map_err(|error| fail(error.into()))?
+        file::read_open(stdin, most).map_err(|error| fail(error.into()))?
     } else {
         let (mut open, metadata) = file::open(path).map_err(|error| fail(error.into()))?;
         if file::open_to_others(&metadata) {
             let shown = escape::visible_bytes(path.as_os_str().as_encoded_bytes(), 200);
             return Err(fail(Reason::OpenToOthers(shown)));
         }
-        file::read_open(&mut open, MAX_BYTES).map_err(|error| fail(error.into()))?
+        file::read_open(&mut open, most).map_err(|error| fail(error.into()))?
     };
     text(bytes).map_err(fail)
 }

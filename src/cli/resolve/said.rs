@@ -46,14 +46,14 @@ impl Walk<'_> {
         for line in String::from_utf8_lossy(&bytes).lines() {
             let (said, _) = words(line);
             if said == "include" {
-                for included in arguments(line, "include") {
+                for included in arguments(line, said.len()) {
                     let Some(text) = tilde(&self.account.home, &included) else { continue };
                     for file in glob(&base.join(text)).unwrap_or_default() {
                         self.file(&file, base);
                     }
                 }
             } else if said == self.keyword {
-                for argument in arguments(line, self.keyword) {
+                for argument in arguments(line, said.len()) {
                     self.add(&argument);
                 }
             }

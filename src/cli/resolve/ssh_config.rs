@@ -140,6 +140,19 @@ impl Resolver {
         self.lines.iter().filter(canonical).map(|line| &line.place)
     }
 
+    /// The names that Host lines have, without patterns, in the order of the files.
+    pub fn hosts(&self) -> Vec<&str> {
+        let lines = self.lines.iter().filter(|line| line.keyword == "host");
+        let names = lines.flat_map(|line| &line.arguments).map(String::as_str);
+        let mut hosts: Vec<&str> = Vec::new();
+        for name in names.filter(|name| !name.contains(['*', '?', '!'])) {
+            if !hosts.contains(&name) {
+                hosts.push(name);
+            }
+        }
+        hosts
+    }
+
     /// The settings for `destination`. `via` is set where ssh would say `-J via`, which overrides what
     /// the configuration says of jumps and proxies.
     pub async fn settings(

@@ -27,8 +27,7 @@ impl Desk {
         needs: Capability,
         no_ask: bool,
     ) -> Result<(Id, bool), Failure> {
-        let (owner, grant, now) = (ground.owner, ground.grant, (self.now)());
-        authorize::check_login(&asker.identity, owner, grant, needs, now)?;
+        authorize::check_login(&asker.identity, ground.leave(), needs, (self.now)())?;
         if no_ask {
             return Err(approval_required());
         }
@@ -50,8 +49,7 @@ impl Desk {
         self.claim(id, by)?;
         let now = (self.now)();
         self.entry(id, None, |entry| {
-            let (owner, grant) = (ground.owner, ground.grant);
-            match authorize::authorize_shown_login(&mut entry.request, shown, owner, grant, now) {
+            match authorize::authorize_shown_login(&mut entry.request, shown, ground.leave(), now) {
                 Ok(allowed) => Ok(Permit::issue(allowed)),
                 Err(NotApproved::Denied(denied)) => Err(Failure::from(denied)),
                 Err(error) => Err(not_approved(id, error)),

@@ -7,6 +7,7 @@ mod pause;
 mod permit;
 mod queue;
 mod show;
+mod standing;
 
 use std::{
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
@@ -20,6 +21,7 @@ use self::pause::Pauses;
 use self::queue::{Entry, Queue, Same, WAITING_ALL, WAITING_EACH};
 pub use self::{permit::Permit, show::SessionShown};
 use crate::{
+    daemon::authority::{Authority, Under},
     domain::{
         action::{Access, Action, Exec, Input},
         authorize::{self, Decision, NotApproved},
@@ -73,10 +75,13 @@ pub struct Ground<'a> {
     pub owner: &'a Identity,
     pub grant: &'a Grant,
     pub place: &'a str,
+    /// The standing grant that the session lives under, where it does.
+    pub under: Option<&'a Under>,
 }
 
 pub struct Desk {
     queue: Mutex<Queue>,
+    authority: Arc<Authority>,
     pub pauses: Pauses,
     changes: watch::Sender<u64>,
     new_id: Box<dyn Fn() -> Result<Id, Failure> + Send + Sync>,
@@ -86,10 +91,12 @@ pub struct Desk {
 impl Desk {
     pub fn new(
         new_id: impl Fn() -> Result<Id, Failure> + Send + Sync + 'static,
+        authority: Arc<Authority>,
         now: fn() -> Timestamp,
     ) -> Self {
         Self {
             queue: Mutex::default(),
+            authority,
             pauses: Pauses::default(),
             changes: watch::Sender::new(0),
             new_id: Box::new(new_id),
@@ -112,12 +119,13 @@ impl Desk {
         &self,
         asker: &Asker,
         access: Access,
+        rule: Option<&'static str>,
         lives: SignedDuration,
     ) -> Result<(Id, bool), Failure> {
         let sameness = access.sameness(&asker.identity);
         let digest = |id: &Id, until| access.digest(&asker.identity, id, until);
         let action = Action::Access(access.clone());
-        self.ask(asker, action, None, lives, sameness, digest)
+        self.ask(asker, action, rule, lives, sameness, digest)
     }
 
     /// Judges a command: a permit, a question for the operator, or a refusal.
@@ -129,8 +137,7 @@ impl Desk {
         no_ask: bool,
     ) -> Result<Verdict<Exec>, Failure> {
         let now = (self.now)();
-        let decision =
-            authorize::authorize_exec(&asker.identity, ground.owner, ground.grant, exec, now);
+        let decision = authorize::authorize_exec(&asker.identity, ground.leave(), exec, now);
         Self::verdict(decision, no_ask, |exec, rule| {
             let sameness = exec.sameness(&asker.identity);
             let copy = exec.clone();
@@ -148,8 +155,7 @@ impl Desk {
         no_ask: bool,
     ) -> Result<Verdict<Input>, Failure> {
         let now = (self.now)();
-        let decision =
-            authorize::authorize_input(&asker.identity, ground.owner, ground.grant, input, now);
+        let decision = authorize::authorize_input(&asker.identity, ground.leave(), input, now);
         Self::verdict(decision, no_ask, |input, rule| {
             let sameness = input.sameness(&asker.identity);
             let copy = input.clone();
@@ -184,7 +190,7 @@ impl Desk {
     ) -> Result<(Id, bool), Failure> {
         let now = (self.now)();
         let mut queue = self.queue();
-        match queue.same(&sameness, now) {
+        match queue.same(&asker.identity, &sameness, now) {
             Some(Same::Pending(id)) => return Ok((id, false)),
             Some(Same::Denied(id)) => {
                 return Err(denied(words(&action).denied, &id, None));
@@ -199,6 +205,7 @@ impl Desk {
                 "wait for one of them (sgw requests), or take one back: sgw close r-…",
             ));
         }
+        self.authority.admit(&asker.identity)?;
         let id = (self.new_id)()?;
         let expires_at = now + lives;
         let digest = digest(&id, expires_at);
@@ -299,9 +306,9 @@ impl Desk {
         ground: &Ground<'_>,
     ) -> Result<Permit<Exec>, Failure> {
         let now = (self.now)();
-        let (owner, grant) = (ground.owner, ground.grant);
         self.entry(id, Some(identity), |entry| {
-            let allowed = authorize::authorize_approved_exec(&mut entry.request, owner, grant, now);
+            let allowed =
+                authorize::authorize_approved_exec(&mut entry.request, ground.leave(), now);
             if let (Ok(_), Action::Exec(exec)) = (&allowed, &entry.request.action) {
                 entry.exec = Some(exec.id.clone());
             }
@@ -317,9 +324,8 @@ impl Desk {
         ground: &Ground<'_>,
     ) -> Result<Permit<Input>, Failure> {
         let now = (self.now)();
-        let (owner, grant) = (ground.owner, ground.grant);
         self.entry(id, Some(identity), |entry| {
-            authorize::authorize_approved_input(&mut entry.request, owner, grant, now)
+            authorize::authorize_approved_input(&mut entry.request, ground.leave(), now)
                 .map(Permit::issue)
                 .map_err(|why| not_spent(id, why))
         })?

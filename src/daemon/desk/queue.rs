@@ -62,10 +62,11 @@ impl Queue {
     }
 
     /// An asking that this one would repeat.
-    pub fn same(&mut self, sameness: &Digest, now: Timestamp) -> Option<Same> {
+    pub fn same(&mut self, identity: &Identity, sameness: &Digest, now: Timestamp) -> Option<Same> {
         for id in self.order.iter().rev() {
             let Some(entry) = self.entries.get_mut(id) else { continue };
-            if entry.request.sameness != *sameness {
+            // A token may have the name of an earlier one.
+            if entry.request.sameness != *sameness || entry.request.identity != *identity {
                 continue;
             }
             match entry.request.state(now) {

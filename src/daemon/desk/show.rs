@@ -119,6 +119,7 @@ impl Desk {
                 seen,
                 past,
                 place: place.unwrap_or_default(),
+                named: None,
             }
         })
     }

@@ -5,6 +5,7 @@ mod handoff;
 mod input;
 mod login;
 mod look;
+mod standing;
 
 pub use look::exec_shown;
 
@@ -24,6 +25,7 @@ use super::{
 use crate::{
     daemon::{
         Parts, audit,
+        authority::{self, Known},
         desk::{self, Asker, Outcome},
         notify,
     },
@@ -84,6 +86,7 @@ fn carries(request: &Request) -> Carries {
 struct Caller {
     parts: Arc<Parts>,
     asker: Asker,
+    known: Known,
     outbox: Outbox,
     /// Requests that have no answer yet.
     open: Mutex<HashSet<u32>>,
@@ -93,41 +96,38 @@ struct Caller {
 pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer) {
     let (mut from, to) = stream.into_split();
     let (outbox, writer) = link::writer(to);
-    let identity = Identity { uid: peer.uid, token: None };
-    let seen = Arc::new(LazyLock::new(Box::new(move || peer.seen()) as Box<_>));
-    let asker = Asker { identity, seen };
-    match link::hello(&mut from).await {
-        Ok((hello, _)) if hello.token.is_some() => {
-            let failure = Failure::new(
-                Code::TokenInvalid,
-                "this token is not valid",
-                "ask your user for a new one; without SGW_TOKEN you are known by your uid",
-            );
-            let _gone = outbox.answer(0, Err(failure)).await;
-        }
-        Ok(_) => {
-            let welcomed = match link::welcome(Some(asker.identity.to_string())) {
-                Ok(frame) => outbox.send(frame).await,
-                Err(gone) => Err(gone),
-            };
-            if welcomed.is_ok() {
-                let caller = Arc::new(Caller {
-                    parts,
-                    asker,
-                    outbox: outbox.clone(),
-                    open: Mutex::default(),
-                });
-                if let Err(failure) = caller.listen(&mut from).await {
-                    let _gone = outbox.answer(0, Err(failure)).await;
-                }
-            }
-        }
-        Err(Some(failure)) => {
-            let _gone = outbox.answer(0, Err(failure)).await;
-        }
-        Err(None) => {}
+    if let Err(failure) = converse(parts, &mut from, &outbox, peer).await {
+        let _gone = outbox.answer(0, Err(failure)).await;
     }
     link::finish(outbox, writer).await;
+}
+
+/// From the hello to the caller's end, or to why it is sent away.
+async fn converse(
+    parts: Arc<Parts>,
+    from: &mut (impl tokio::io::AsyncRead + Unpin),
+    outbox: &Outbox,
+    peer: Peer,
+) -> Result<(), Failure> {
+    let begun = match link::hello(from).await {
+        Ok(begun) => begun,
+        Err(Some(failure)) => return Err(failure),
+        Err(None) => return Ok(()),
+    };
+    let known = parts.who(peer.uid, begun.token.as_ref()).await?;
+    drop(begun);
+    let seen = Arc::new(LazyLock::new(Box::new(move || peer.seen()) as Box<_>));
+    let asker = Asker { identity: known.identity.clone(), seen };
+    let welcomed = match link::welcome(Some(asker.identity.to_string())) {
+        Ok(frame) => outbox.send(frame).await,
+        Err(gone) => Err(gone),
+    };
+    if welcomed.is_err() {
+        return Ok(());
+    }
+    let (outbox, open) = (outbox.clone(), Mutex::default());
+    let caller = Arc::new(Caller { parts, asker, known, outbox, open });
+    caller.listen(from).await
 }
 
 impl Caller {
@@ -142,6 +142,8 @@ impl Caller {
             let frame = tokio::select! {
                 frame = frame::read(from) => frame.map_err(|error| link::not_taken(&error))?,
                 () = self.parts.end.cancelled() => return Err(ending()),
+                // Whatever is open ends with it.
+                () = self.known.live.cancelled() => return Err(authority::invalid()),
             };
             let Some(frame) = frame else { return Ok(()) };
             while calls.try_join_next().is_some() {}
@@ -173,6 +175,7 @@ impl Caller {
         streams: &mut HashMap<u32, Arc<Control>>,
     ) -> Result<(), Failure> {
         let number = frame.request;
+        self.check_known()?;
         let request: Request = serde_json::from_slice(&frame.body)
             .map_err(|error| link::out_of_place(&format!("a message that is none: {error}")))?;
         let open = |caller: &Self| caller.open_requests().contains(&number);
@@ -220,6 +223,15 @@ impl Caller {
             caller.open_requests().remove(&number);
         });
         Ok(())
+    }
+
+    /// What was shown is taken no longer than it lives, and none only where none is required.
+    fn check_known(&self) -> Result<(), Failure> {
+        let over = self.known.until.is_some_and(|until| self.parts.now() >= until);
+        match over || !self.parts.authority.is_live(self.identity()) {
+            true => Err(authority::invalid()),
+            false => Ok(()),
+        }
     }
 
     fn open_requests(&self) -> std::sync::MutexGuard<'_, HashSet<u32>> {
@@ -283,7 +295,7 @@ impl Caller {
 
     /// Asks for a session, or for more time in one; waits for the operator.
     async fn access(&self, number: u32, asked: agent::Access) -> Result<view::Session, Failure> {
-        let (new, no_ask) = (asked.new, asked.no_ask);
+        let (new, no_ask, said_only) = (asked.new, asked.no_ask, asked.only.is_some());
         let wait = asked.wait_ms.map(Duration::from_millis);
         let lives = lives(asked.expires_s)?;
         let access = self.read_access(asked)?;
@@ -297,6 +309,11 @@ impl Caller {
                 return Ok(self.parts.shown(&session));
             }
         }
+        if access.prolongs.is_none()
+            && let Some(session) = self.opens_for_request(&access, said_only).await?
+        {
+            return Ok(self.parts.shown(&session));
+        }
         if no_ask {
             return Err(Failure::new(
                 Code::ApprovalRequired,
@@ -306,8 +323,11 @@ impl Caller {
         }
         let target = access.destination.to_string();
         self.parts.desk.pauses.check(self.identity(), &[&target, &access.destination.host])?;
-        self.parts.sessions.has_room()?;
-        let (id, is_new) = self.parts.desk.ask_access(&self.asker, access, lives)?;
+        drop(self.parts.room(self.identity())?);
+        let usual = &access.terms.capabilities;
+        let under = self.parts.each_session(self.identity(), &access.destination, usual);
+        let rule = under.map(|_| "grant.each-session");
+        let (id, is_new) = self.parts.desk.ask_access(&self.asker, access, rule, lives)?;
         if is_new {
             self.announce(&id).await?;
         }

@@ -10,11 +10,14 @@ use tokio::{
     time::timeout,
 };
 
-use crate::protocol::{
-    agent::Message,
-    error::{Code, Failure},
-    frame::{self, Frame, FrameError, Kind},
-    hello::{Hello, PROTOCOL, Welcome},
+use crate::{
+    domain::secret::Secret,
+    protocol::{
+        agent::Message,
+        error::{Code, Failure},
+        frame::{self, Frame, FrameError, Kind},
+        hello::{Hello, PROTOCOL, Welcome},
+    },
 };
 
 /// How long a caller may take to say hello.
@@ -121,14 +124,26 @@ pub async fn finish(outbox: Outbox, writer: tokio::task::JoinHandle<()>) {
     }
 }
 
-/// Reads the hello with its raw bytes, and any secret frames before it.
-pub async fn hello(
-    from: &mut (impl AsyncRead + Unpin),
-) -> Result<(Hello, Vec<u8>), Option<Failure>> {
+/// How somebody began.
+pub struct Begun {
+    pub hello: Hello,
+    /// The hello as it came.
+    pub raw: Vec<u8>,
+    /// The token that the hello names; empty where it names one that did not come.
+    pub token: Option<Secret<Vec<u8>>>,
+}
+
+/// Reads the hello, and the secret before it.
+pub async fn hello(from: &mut (impl AsyncRead + Unpin)) -> Result<Begun, Option<Failure>> {
+    let mut shown = None;
     let next = async {
         match frame::read(from).await? {
             // A token comes before the hello that names it.
-            Some(frame) if frame.kind == Kind::Secret => frame::read(from).await,
+            Some(frame) if frame.kind == Kind::Secret => {
+                shown =
+                    frame.as_secret().map(|(number, text)| (number, Secret::new(text.to_vec())));
+                frame::read(from).await
+            }
             other => Ok(other),
         }
     };
@@ -153,7 +168,11 @@ pub async fn hello(
             "the operator restarts the daemon with the installed sgw: sgw lock, then sgw unlock",
         )));
     }
-    Ok((hello, frame.body.clone()))
+    let token = hello.token.map(|number| match shown {
+        Some((sent, token)) if sent == number => token,
+        _ => Secret::new(Vec::new()),
+    });
+    Ok(Begun { hello, raw: frame.body.clone(), token })
 }
 
 /// The welcome and its raw bytes.

@@ -9,6 +9,6 @@ mod socket;
 
 pub use self::{
     agent::exec_shown,
-    link::Outbox,
+    link::{Outbox, to_its_end},
     socket::{Listeners, accept},
 };

@@ -3,13 +3,17 @@
 
 mod approve;
 mod ask;
+mod grant;
 mod login;
 mod pause;
 mod pin;
 mod records;
+mod secret;
 mod settings;
 mod subscribe;
+mod target;
 mod terminal;
+mod token;
 mod way;
 
 use std::{
@@ -30,6 +34,7 @@ use self::{
     ask::Questions,
     pin::Tries,
     terminal::{How, Key, Open, Streams},
+    token::Held,
 };
 use super::{
     agent::ending,
@@ -70,6 +75,8 @@ struct Operator {
     questions: Questions,
     streams: Arc<Streams>,
     pin_tries: Tries,
+    /// Programs' tokens, which end with this connection.
+    held: Held,
     peer: Peer,
 }
 
@@ -78,7 +85,7 @@ pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer) {
     let stream = Arc::new(stream);
     let (mut from, passed) = PassingReader::new(stream.clone());
     let mut to = SharedWriter(stream);
-    let (hello, said) = match link::hello(&mut from).await {
+    let link::Begun { hello, raw, .. } = match link::hello(&mut from).await {
         Ok(hello) => hello,
         Err(Some(failure)) => return refuse(to, failure).await,
         Err(None) => return,
@@ -90,7 +97,7 @@ pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer) {
     if !hello.proof {
         return converse(parts, from, to, passed, peer, false).await;
     }
-    let prologue = [said.as_slice(), &welcome.body].concat();
+    let prologue = [raw.as_slice(), &welcome.body].concat();
     let deadline = noise::HANDSHAKE_DEADLINE;
     match noise::respond(from, to, &parts.operator_key, &prologue, deadline).await {
         Ok(session) => {
@@ -127,11 +134,13 @@ async fn converse(
         questions: Questions::new(outbox.clone()),
         streams: Arc::default(),
         pin_tries: Tries::default(),
+        held: Held::default(),
         peer,
     });
     if let Err(failure) = operator.clone().listen(&mut from).await {
         let _gone = outbox.answer(0, Err(failure)).await;
     }
+    operator.end_held().await;
     operator.parts.desk.release(operator.number);
     let the_daemon_ends = operator.parts.end.is_cancelled();
     drop(operator);
@@ -243,6 +252,7 @@ impl Operator {
             Request::Question { id } => parts
                 .desk
                 .question(&id, |id| parts.session_shown(id))
+                .and_then(|question| self.with_its_way(question))
                 .and_then(|question| value(&question)),
             Request::Sessions {} => value(&parts.sessions_shown(None)),
             Request::Show { id } => parts.thing(&id, None).and_then(|thing| value(&thing)),
@@ -299,6 +309,10 @@ impl Operator {
             },
             Request::Pin { secret } => self.check_pin(secret).await,
             Request::SetPin { secret } => self.set_pin(secret).await,
+            Request::Target(request) => self.target(request).await,
+            Request::Secret(request) => self.secret(request).await,
+            Request::Token(request) => self.token(request).await,
+            Request::Grant(request) => self.grant(request).await,
             Request::Answer(_)
             | Request::Ack { .. }
             | Request::Cancel {}

@@ -19,10 +19,7 @@ use self::{
     writer::{Job, Writer},
 };
 use crate::{
-    domain::{
-        record::{Bad, Keys, Opened, Record, Tip, TooLarge, Why},
-        seal::DataKey,
-    },
+    domain::record::{Bad, Keys, Opened, Record, Tip, TooLarge, Why},
     home::{Home, HomeError},
 };
 
@@ -112,13 +109,9 @@ impl Evidence {
     /// Opens the audit, or begins one: goes along the whole chain, cuts off a torn end, compares with
     /// the vault's anchor, and notes in the chain itself what it found amiss. Blocks. Within a tokio
     /// runtime it also keeps SIGXFSZ (setrlimit(2), `RLIMIT_FSIZE`) from ending the process.
-    pub fn open(
-        home: Arc<Home>,
-        data_key: &DataKey,
-        anchor: Tip,
-    ) -> Result<(Self, Found), EvidenceError> {
+    pub fn open(home: Arc<Home>, keys: Keys, anchor: Tip) -> Result<(Self, Found), EvidenceError> {
         survive_file_size_limit();
-        let keys = Arc::new(Keys::derive(data_key));
+        let keys = Arc::new(keys);
         let mut ledger = Ledger::open(home)?;
         let torn_bytes = ledger.cut_torn_end()?;
         let survey = list::survey(&ledger, &keys, anchor)?;

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    domain::{id::Id, record::Kind},
+    domain::{id::Id, record::Kind, seal::DataKey},
     home::AUDIT,
 };
 
@@ -29,7 +29,7 @@ impl Place {
     }
 
     fn open(&self, anchor: Tip) -> (Evidence, Found) {
-        Evidence::open(self.home.clone(), &DataKey::new([5; 32]), anchor).unwrap()
+        Evidence::open(self.home.clone(), Keys::derive(&DataKey::new([5; 32])), anchor).unwrap()
     }
 
     /// An audit with `count` records, closed again; and its end.

@@ -19,7 +19,10 @@ use super::{
     stdin::Stdin,
 };
 use crate::{
-    daemon::upstream::{Event, Pool, Reader, RemoteEnd, Writer},
+    daemon::{
+        authority::Under,
+        upstream::{Event, Pool, Reader, RemoteEnd, Writer},
+    },
     domain::{bytes::Bytes, id::Id},
     protocol::{
         error::{Code, Failure},
@@ -63,6 +66,8 @@ pub struct Exec {
     pub stdin: Stdin,
     pub keyboard: Arc<Keyboard>,
     live: Live,
+    /// What it prints and is fed counts there.
+    under: Option<Arc<Under>>,
     started: Instant,
     stop: CancellationToken,
     why: Mutex<Option<Stop>>,
@@ -103,12 +108,13 @@ pub struct Parts {
     pub orphan: Duration,
     pub keyboard: Arc<Keyboard>,
     pub live: Live,
+    pub under: Option<Arc<Under>>,
 }
 
 impl Exec {
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { id, session, line, request, started_at, output, stdin, .. } = parts;
-        let Parts { orphan, keyboard, live, .. } = parts;
+        let Parts { orphan, keyboard, live, under, .. } = parts;
         Arc::new(Self {
             id,
             session,
@@ -119,6 +125,7 @@ impl Exec {
             stdin: if stdin { Stdin::default() } else { Stdin::empty() },
             keyboard,
             live,
+            under,
             started: Instant::now(),
             stop: CancellationToken::new(),
             why: Mutex::new(None),
@@ -133,6 +140,13 @@ impl Exec {
             read_to: Mutex::new(0),
             writer: Mutex::new(None),
         })
+    }
+
+    /// So many bytes went to it or came from it.
+    fn counts(&self, bytes: usize) {
+        if let Some(under) = &self.under {
+            under.take_bytes(bytes);
+        }
     }
 
     /// Ends it; the first reason stays.
@@ -375,6 +389,7 @@ impl Actor {
 
     async fn keep(&self, stream: Stream, bytes: &[u8]) {
         if !self.exec.keyboard.control().is_private() {
+            self.exec.counts(bytes.len());
             let at = self.exec.output.printed(stream);
             self.exec.live.printed(&self.exec.id, stream, at, bytes);
         }
@@ -483,6 +498,7 @@ async fn pump_stdin(exec: Arc<Exec>, writer: Writer) {
         while !rest.is_empty() {
             match exec.keyboard.write(&exec.session, writer.write_some(rest)).await {
                 Ok(Ok(written)) => {
+                    exec.counts(written);
                     exec.stdin.took(written);
                     rest = &rest[written..];
                 }

@@ -9,6 +9,7 @@ pub mod live;
 pub mod output;
 pub mod pty;
 mod record;
+mod room;
 pub mod spool;
 pub mod stdin;
 
@@ -23,17 +24,22 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use self::record::{evidence_failed, fields};
 use self::{
     exec::{Actor, Exec, Stop},
     keyboard::Keyboard,
     live::Live,
     output::Output,
     pty::Pty,
+    room::Rooms,
     spool::{Allowance, SESSION_BUDGET, Spool},
+};
+pub use self::{
+    record::{evidence_failed, fields},
+    room::Room,
 };
 use crate::{
     daemon::{
+        authority::Under,
         desk::Permit,
         evidence::Evidence,
         upstream::{self, OpenError, Pool},
@@ -46,7 +52,7 @@ use crate::{
         identity::Identity,
         record::{Kind as RecordKind, Record},
         request::COLLECTED_WITHIN,
-        target::{Destination, Hop, Route},
+        target::{Destination, Hop, Route, named::Surroundings},
     },
     protocol::{
         error::{Code, Failure},
@@ -54,8 +60,6 @@ use crate::{
     },
 };
 
-/// The most sessions that are open at once.
-const MOST_OPEN: usize = 2000;
 /// The most ended sessions that are remembered, and for how long.
 const REMEMBERED: usize = 1000;
 const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(24);
@@ -77,8 +81,12 @@ pub struct Session {
     pub route: Route,
     /// For each hop the fingerprint of its host key.
     pub host_keys: Vec<String>,
+    /// What commands find there unless they say otherwise.
+    pub surroundings: Surroundings,
     pub created_at: Timestamp,
     pub pool: Arc<Pool>,
+    /// The standing grant that it lives under, where it does.
+    under: Option<Arc<Under>>,
     /// Shared with the owner's other sessions on this machine's account.
     pub keyboard: Arc<Keyboard>,
     terminal: pty::Slot,
@@ -107,7 +115,9 @@ pub struct Parts {
     pub asked: Destination,
     pub route: Route,
     pub host_keys: Vec<String>,
+    pub surroundings: Surroundings,
     pub grant: Grant,
+    pub under: Option<Arc<Under>>,
     pub pool: Arc<Pool>,
     pub created_at: Timestamp,
 }
@@ -119,6 +129,7 @@ pub struct Sessions {
     recent: Allowance,
     evidence: Arc<Evidence>,
     now: fn() -> Timestamp,
+    rooms: Rooms,
     /// Woken when a session has ended.
     pub ended: Notify,
     changes: watch::Sender<u64>,
@@ -131,6 +142,10 @@ impl Session {
 
     pub fn grant(&self) -> Grant {
         self.lock().grant.clone()
+    }
+
+    pub fn under(&self) -> Option<&Under> {
+        self.under.as_deref()
     }
 
     /// Where it leads, in words that a digest binds.
@@ -168,6 +183,28 @@ impl Session {
     /// The one who asked has it.
     pub fn collected(&self) {
         self.lock().collect_until = None;
+    }
+
+    /// Counts a command before it is sent. It was judged before: of two at once one may come too late.
+    fn count_command(&self) -> Result<(), Failure> {
+        if let Some(under) = &self.under {
+            under.take_command().map_err(|failure| failure.about(&self.id).sent(false))?;
+        }
+        let mut state = self.lock();
+        if !state.grant.has_commands_left() {
+            drop(state);
+            self.under.iter().for_each(|under| under.give_back_command());
+            return Err(Failure::from(Denied::Exhausted).sent(false));
+        }
+        state.grant.used_commands += 1;
+        state.collect_until = None;
+        Ok(())
+    }
+
+    /// It was not sent.
+    fn uncount_command(&self) {
+        self.lock().grant.used_commands -= 1;
+        self.under.iter().for_each(|under| under.give_back_command());
     }
 
     pub fn prolong(&self, terms: &Terms, until: Timestamp) {
@@ -260,6 +297,7 @@ impl Sessions {
             recent,
             evidence,
             now,
+            rooms: Rooms::default(),
             ended: Notify::new(),
             changes: watch::Sender::new(0),
         }
@@ -290,20 +328,9 @@ impl Sessions {
         self.lock().values().map(|session| session.pool.connections()).sum()
     }
 
-    /// Refuses early what `add` would refuse.
-    pub fn has_room(&self) -> Result<(), Failure> {
-        if self.open_count() < MOST_OPEN {
-            return Ok(());
-        }
-        Err(Failure::new(
-            Code::LimitSessions,
-            "too many sessions are open",
-            "close one: sgw sessions, then sgw close s-…",
-        ))
-    }
-
     pub fn add(&self, parts: Parts) -> Arc<Session> {
-        let Parts { id, name, owner, asked, route, host_keys, grant, pool, created_at } = parts;
+        let Parts { id, name, owner, asked, route, host_keys, surroundings, grant, .. } = parts;
+        let Parts { under, pool, created_at, .. } = parts;
         let state = State {
             grant,
             execs: VecDeque::new(),
@@ -319,8 +346,10 @@ impl Sessions {
             asked,
             route,
             host_keys,
+            surroundings,
             created_at,
             pool,
+            under,
             keyboard,
             terminal: pty::Slot::default(),
             asked_inputs: pty::Asked::default(),
@@ -368,15 +397,7 @@ impl Sessions {
             return Err(why.sent(false));
         }
         session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
-        {
-            let mut state = session.lock();
-            // Judged before, and counted only now: of two at once one may come too late.
-            if !state.grant.has_commands_left() {
-                return Err(Failure::from(Denied::Exhausted).sent(false));
-            }
-            state.grant.used_commands += 1;
-            state.collect_until = None;
-        }
+        session.count_command()?;
         let exec = Exec::new(exec::Parts {
             id: action.id.clone(),
             session: session.id.clone(),
@@ -388,6 +409,7 @@ impl Sessions {
             orphan,
             keyboard: session.keyboard.clone(),
             live: session.live.clone(),
+            under: session.under.clone(),
         });
         record::intent(&self.evidence, session, &action, request.as_ref()).await?;
         remember(session, exec.clone());
@@ -399,7 +421,7 @@ impl Sessions {
             Ok(started) => started.map_err(|error| no_channel(&error).about(&action.id)),
             Err(taken) => {
                 // It was not run, so it is not counted.
-                session.lock().grant.used_commands -= 1;
+                session.uncount_command();
                 Err(taken)
             }
         };

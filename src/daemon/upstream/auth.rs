@@ -6,7 +6,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use russh::{
     MethodKind, MethodSet,
     client::{self, AuthResult},
-    keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg},
+    keys::{Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg},
 };
 use tokio::time::timeout;
 
@@ -98,6 +98,7 @@ struct Login<'a> {
 /// What is tried next.
 enum Way<'a> {
     Key(&'a Arc<PrivateKey>),
+    Certified(&'a Arc<PrivateKey>, &'a Certificate),
     Agent(&'a AgentKey),
     /// By the method `password`.
     Password(&'a Secret<String>),
@@ -119,6 +120,9 @@ impl<'a> Login<'a> {
                 }
                 Credential::Password(word) if password => Way::Password(word),
                 Credential::Key(key) if offers(MethodKind::PublicKey) => Way::Key(key),
+                Credential::Certified(key, certificate) if offers(MethodKind::PublicKey) => {
+                    Way::Certified(key, certificate)
+                }
                 Credential::Agent(key) if offers(MethodKind::PublicKey) => Way::Agent(key),
                 _ => continue,
             };
@@ -135,6 +139,11 @@ impl<'a> Login<'a> {
     ) -> Result<Outcome, ConnectFault> {
         match way {
             Way::Key(key) => with_key(handle, self.user, key).await,
+            Way::Certified(key, certificate) => {
+                let (key, certificate) = (Arc::clone(key), certificate.clone());
+                let trying = handle.authenticate_openssh_cert(self.user, key, certificate);
+                Ok(answer(ANSWER, trying).await?.into())
+            }
             Way::Agent(key) => with_agent(handle, self.user, key).await,
             Way::Password(word) => with_password(handle, self.user, word).await,
             Way::Questions(word) => self.converse(handle, word).await,

@@ -19,6 +19,7 @@ use super::{
     AskOperator, ConnectError, ConnectFault, Connection, HopPlan, HostKeyJudge, Plan, Step, auth,
     connection::{Leg, NoChannel},
     handler::{Farewell, Fault, Handler, Phase, words},
+    proxy,
     slots::{Refusal, Slots},
     wire::Wire,
 };
@@ -53,7 +54,11 @@ pub async fn connect_asking(
     let mut asked_at = Vec::new();
     for next in &plan.hops {
         let at = |cause| ConnectError { hop: next.hop.clone(), cause };
-        let (leg, asked) = reach(legs.last(), next, &judge, ask).await.map_err(at)?;
+        let from = match legs.last() {
+            Some(jump) => From::Jump(jump),
+            None => From::Here(plan.proxy_command.as_deref()),
+        };
+        let (leg, asked) = reach(from, next, &judge, ask).await.map_err(at)?;
         legs.push(leg);
         asked_at.extend(asked.then(|| next.hop.clone()));
     }
@@ -68,17 +73,24 @@ pub async fn connect_asking(
     }
 }
 
+/// Where a hop is reached from.
+pub(super) enum From<'a> {
+    /// This machine, by TCP or by a command that leads there.
+    Here(Option<&'a str>),
+    Jump(&'a Leg),
+}
+
 async fn reach(
-    before: Option<&Leg>,
+    from: From<'_>,
     next: &HopPlan,
     judge: &Arc<dyn HostKeyJudge>,
     ask: Option<&dyn AskOperator>,
 ) -> Result<(Leg, bool), ConnectFault> {
-    let wire = match before {
-        None => dial(&next.hop).await?,
-        Some(jump) => tunnel(jump, &next.hop).await?,
+    let (wire, cut) = match from {
+        From::Here(None) => dial(&next.hop).await?,
+        From::Here(Some(command)) => proxy::start(command, &next.hop)?,
+        From::Jump(jump) => tunnel(jump, &next.hop).await?,
     };
-    let (wire, cut) = wire;
     let mut leg = shake_hands(wire, cut, &next.hop, judge).await?;
     match auth::login(&mut leg, next, ask).await {
         Ok(asked) => Ok((leg, asked)),
@@ -103,9 +115,21 @@ async fn first_channel(connection: &Connection) -> Result<(), ConnectFault> {
 async fn dial(hop: &Hop) -> Result<(Wire, CancellationToken), ConnectFault> {
     let late = || ConnectFault::TimedOut(Step::Connecting, PATIENCE);
     let deadline = Instant::now() + PATIENCE;
-    let found = timeout_at(deadline, lookup_host((hop.host.as_str(), hop.port))).await;
-    let addresses: Vec<SocketAddr> =
-        found.map_err(|_| late())?.map_err(ConnectFault::NoSuchHost)?.collect();
+    let addresses = timeout_at(deadline, look_up(hop)).await.map_err(|_| late())??;
+    connect_to(&addresses, deadline).await.map(|(wire, cut, _)| (wire, cut))
+}
+
+pub(super) async fn look_up(hop: &Hop) -> Result<Vec<SocketAddr>, ConnectFault> {
+    let found = lookup_host((hop.host.as_str(), hop.port)).await;
+    Ok(found.map_err(ConnectFault::NoSuchHost)?.collect())
+}
+
+/// The first of the addresses that answers, until the deadline.
+pub(super) async fn connect_to(
+    addresses: &[SocketAddr],
+    deadline: Instant,
+) -> Result<(Wire, CancellationToken, SocketAddr), ConnectFault> {
+    let late = || ConnectFault::TimedOut(Step::Connecting, PATIENCE);
     let mut failure = None;
     for (tried, address) in addresses.iter().enumerate() {
         // Each gets its share of the time, so that a dead one does not use up the others'.
@@ -117,7 +141,7 @@ async fn dial(hop: &Hop) -> Result<(Wire, CancellationToken), ConnectFault> {
             Ok(Ok(stream)) => {
                 tune(&stream).map_err(ConnectFault::Unreachable)?;
                 let cut = CancellationToken::new();
-                return Ok((Wire::new(stream, cut.clone()), cut));
+                return Ok((Wire::new(stream, cut.clone()), cut, *address));
             }
         }
     }
@@ -133,7 +157,10 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// A stream through a jump host. It is cut when the jump is lost.
-async fn tunnel(jump: &Leg, hop: &Hop) -> Result<(Wire, CancellationToken), ConnectFault> {
+pub(super) async fn tunnel(
+    jump: &Leg,
+    hop: &Hop,
+) -> Result<(Wire, CancellationToken), ConnectFault> {
     let asked = jump.handle.channel_open_direct_tcpip(&hop.host, hop.port.into(), "127.0.0.1", 0);
     match timeout(PATIENCE, asked).await {
         Err(_) => Err(ConnectFault::TimedOut(Step::Connecting, PATIENCE)),
@@ -149,7 +176,7 @@ async fn tunnel(jump: &Leg, hop: &Hop) -> Result<(Wire, CancellationToken), Conn
     }
 }
 
-async fn shake_hands(
+pub(super) async fn shake_hands(
     wire: Wire,
     cut: CancellationToken,
     hop: &Hop,
@@ -171,7 +198,8 @@ async fn shake_hands(
         _lost: lost.clone().drop_guard(),
     };
     let (heard, lookout) = (wire.heard(), wire.lookout());
-    let config = Arc::new(config(&judge.preferred(hop)));
+    let certificates = judge.knows_authorities(hop);
+    let config = Arc::new(config(&judge.preferred(hop), certificates));
     let outcome = tokio::select! {
         outcome = client::connect_stream(config, wire, handler) => outcome,
         () = too_long(progress) => {
@@ -222,7 +250,8 @@ fn explain(fault: Fault, heard: &[u8]) -> ConnectFault {
     }
 }
 
-fn config(preferred: &[Algorithm]) -> Config {
+fn config(preferred: &[Algorithm], certificates: bool) -> Config {
+    let algorithms = host_key_algorithms(preferred);
     Config {
         client_id: russh::SshId::Standard(Cow::Borrowed(concat!(
             "SSH-2.0-sgw_",
@@ -234,7 +263,11 @@ fn config(preferred: &[Algorithm]) -> Config {
         keepalive_max: 2,
         channel_buffer_size: UNREAD,
         preferred: Preferred {
-            key: Cow::Owned(host_key_algorithms(preferred)),
+            host_key_certificates: match certificates {
+                true => Cow::Owned(algorithms.clone()),
+                false => Cow::Borrowed(&[]),
+            },
+            key: Cow::Owned(algorithms),
             cipher: Cow::Borrowed(CIPHERS),
             compression: Cow::Borrowed(&[compression::NONE]),
             ..Preferred::DEFAULT

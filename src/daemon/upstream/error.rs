@@ -33,6 +33,9 @@ pub enum ConnectFault {
     /// Something else answers there. The start of what it said, at most 80 characters, unescaped.
     #[error("no SSH server: it answers {0:?}")]
     NoSsh(String),
+    /// The command that leads there did not start, or had something to say.
+    #[error("the proxy command: {0}")]
+    Proxy(String),
     #[error("no {kind} algorithm in common; the server offers {theirs}")]
     NoCommonAlgorithm { kind: String, theirs: String },
     #[error(transparent)]
@@ -108,9 +111,15 @@ pub enum HostKeyRefusal {
     Unknown { presented: String },
     #[error("the operator did not accept the host key {presented}")]
     Declined { presented: String },
-    /// It proved itself with a certificate, which was not asked for.
-    #[error("the server presented a certificate")]
-    Certificate,
+    /// It proved itself with a certificate that nobody who is trusted made for it.
+    #[error("the server presented a certificate that does not vouch for it: {0}")]
+    Certificate(String),
+    /// The machine may be right, but what would log in there was given for others.
+    #[error(
+        "the password of {target} is for the host key {known} alone, and this machine shows \
+         {presented}", known = .known.join(", ")
+    )]
+    Bound { target: String, known: Vec<String>, presented: String },
 }
 
 /// Why there is no channel. Nothing was sent in any of these cases.

@@ -18,6 +18,7 @@ pub fn failure(error: &ConnectError) -> Failure {
         | ConnectFault::JumpRefused(_)
         | ConnectFault::TimedOut(..)
         | ConnectFault::NoSsh(_)
+        | ConnectFault::Proxy(_)
         | ConnectFault::NoCommonAlgorithm { .. }
         | ConnectFault::Closed { .. }
         | ConnectFault::NoSession(_)
@@ -66,9 +67,16 @@ fn host_key(refusal: &HostKeyRefusal) -> (Code, String) {
                 "somebody may be in between. If the server was really rebuilt, the operator clears the old key",
             ),
         ),
-        HostKeyRefusal::Revoked { .. } | HostKeyRefusal::Certificate => (
+        HostKeyRefusal::Revoked { .. } | HostKeyRefusal::Certificate(_) => (
             Code::HostkeyChanged,
             String::from("this key must not be trusted: ask whoever runs the server"),
+        ),
+        HostKeyRefusal::Bound { target, .. } => (
+            Code::TargetBound,
+            format!(
+                "where the new key is right, the operator gives the password again: sgw target edit \
+                 {target} --password-file FILE"
+            ),
         ),
     }
 }

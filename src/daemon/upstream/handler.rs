@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use russh::{
     ChannelId, ChannelOpenFailure,
     client::{self, ChannelOpenHandle, DisconnectReason, Msg, Session},
-    keys::PublicKeyOrCertificate,
+    keys::{HashAlg, PublicKeyOrCertificate},
 };
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -68,12 +68,18 @@ pub(super) struct Handler {
 
 impl Handler {
     async fn judge(&self, key: &PublicKeyOrCertificate) -> Result<bool, HostKeyRefusal> {
-        let PublicKeyOrCertificate::PublicKey { key, .. } = key else {
-            return Err(HostKeyRefusal::Certificate);
+        let (judging, fingerprint) = match key {
+            PublicKeyOrCertificate::PublicKey { key, .. } => {
+                (self.judge.judge(&self.hop, key), key.fingerprint(HashAlg::Sha256))
+            }
+            PublicKeyOrCertificate::Certificate(certificate) => (
+                self.judge.judge_certificate(&self.hop, certificate),
+                certificate.public_key().fingerprint(HashAlg::Sha256),
+            ),
         };
-        let presented = key.fingerprint(russh::keys::HashAlg::Sha256).to_string();
+        let presented = fingerprint.to_string();
         tokio::select! {
-            verdict = self.judge.judge(&self.hop, key) => verdict.map(|()| true),
+            verdict = judging => verdict.map(|()| true),
             () = self.cut.cancelled() => Err(HostKeyRefusal::Declined { presented }),
         }
     }

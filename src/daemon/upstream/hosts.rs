@@ -1,19 +1,23 @@
-//! Whether a server is the one that was meant: pins in the vault, what the operator's known_hosts
-//! says, and the operator's answer.
+//! Whether a server is the one that was meant: pins in the vault, what vouches for a named target, what
+//! the operator's known_hosts says, and the operator's answer.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use russh::keys::{Algorithm, PublicKey};
+use russh::keys::{Algorithm, Certificate, PublicKey};
 
 use super::{AskOperator, HostKeyJudge, HostKeyRefusal};
 use crate::{
-    daemon::vault::{Pin, Vault},
+    daemon::vault::{Pin, Vault, VaultError},
     domain::{
         hostkey::{self, Evidence, Verdict},
-        known_hosts::Known,
-        target::Hop,
+        id::Name,
+        known_hosts::{Known, Marker},
+        target::{
+            Hop,
+            named::{Credential, Target},
+        },
     },
 };
 
@@ -23,6 +27,23 @@ pub enum Answer {
     /// Nobody can be asked now.
     NotAsked,
 }
+
+/// What vouches for a machine that is a named target.
+#[derive(Clone, Debug)]
+pub struct Vouched {
+    pub hop: Hop,
+    pub target: Name,
+    /// Fingerprints of the keys that are taken; none: those that are pinned for its address.
+    pub keys: Vec<String>,
+    /// Whose host certificates are taken.
+    pub authorities: Vec<PublicKey>,
+    /// Set where a password logs in: it goes to what these vouch for; none yet: to what is taken first,
+    /// and to nothing else from then on.
+    pub bound: Option<Vec<String>>,
+}
+
+/// How often a target is read again that somebody else changed meanwhile.
+const TRIES: usize = 5;
 
 /// Judges host keys for one session's hops.
 pub struct Hosts {
@@ -37,6 +58,8 @@ pub struct Hosts {
     how: String,
     /// For each hop the fingerprint of the only key that is taken.
     exactly: Vec<(Hop, String)>,
+    /// For the hops that are named targets.
+    vouched: Vec<Vouched>,
     /// The keys that were trusted, by hop.
     seen: Mutex<Vec<(Hop, String)>>,
 }
@@ -50,8 +73,13 @@ impl Hosts {
         ask: Option<Arc<dyn AskOperator>>,
         how: String,
     ) -> Self {
-        let (exactly, seen) = (Vec::new(), Mutex::default());
-        Self { vault, known, accepted, ask, how, exactly, seen }
+        let (exactly, vouched, seen) = (Vec::new(), Vec::new(), Mutex::default());
+        Self { vault, known, accepted, ask, how, exactly, vouched, seen }
+    }
+
+    /// What vouches for named targets among the hops.
+    pub fn vouched(self, vouched: Vec<Vouched>) -> Self {
+        Self { vouched, ..self }
     }
 
     /// Takes these very keys, which are pinned: for a session's login that a person repeats.
@@ -83,11 +111,135 @@ impl Hosts {
 
     async fn decide(&self, hop: &Hop, key: &PublicKey) -> Result<(), HostKeyRefusal> {
         let presented = hostkey::fingerprint(key);
-        if let Some((_, only)) = self.exactly.iter().find(|(one, _)| one == hop)
-            && *only != presented
-        {
-            return Err(HostKeyRefusal::Changed { known: vec![only.clone()], presented });
+        self.check_exactly(hop, &presented)?;
+        let own = self.voucher(hop).filter(|voucher| !voucher.keys.is_empty());
+        match own {
+            Some(voucher) => {
+                self.check_revoked(hop, key)?;
+                if !voucher.keys.contains(&presented) {
+                    let known = voucher.keys.clone();
+                    return Err(HostKeyRefusal::Changed { known, presented });
+                }
+            }
+            None => self.decide_by_address(hop, key, &presented).await?,
         }
+        self.check_bound(hop, &presented, &presented)?;
+        self.saw(hop, presented);
+        Ok(())
+    }
+
+    /// A certificate counts where an authority of this target made it for this host; else the key in it
+    /// may be one that is taken by itself.
+    async fn decide_certificate(
+        &self,
+        hop: &Hop,
+        certificate: &Certificate,
+    ) -> Result<(), HostKeyRefusal> {
+        let key = PublicKey::new(certificate.public_key().clone(), "");
+        let authorities = self.voucher(hop).map_or(&[][..], |voucher| &voucher.authorities);
+        let now = Timestamp::now().as_second().max(0).unsigned_abs();
+        let judged = hostkey::judge_certificate(certificate, &hop.host, authorities, now);
+        let authority = match judged {
+            Ok(authority) => authority,
+            Err(why) => {
+                let presented = hostkey::fingerprint(&key);
+                let by_itself = self.voucher(hop).is_some_and(|own| own.keys.contains(&presented));
+                return match by_itself {
+                    true => self.decide(hop, &key).await,
+                    false => Err(HostKeyRefusal::Certificate(why.to_string())),
+                };
+            }
+        };
+        let presented = hostkey::fingerprint(&key);
+        self.check_exactly(hop, &presented)?;
+        self.check_revoked(hop, &key)?;
+        self.check_bound(hop, &authority, &presented)?;
+        self.saw(hop, presented);
+        Ok(())
+    }
+
+    fn voucher(&self, hop: &Hop) -> Option<&Vouched> {
+        self.vouched.iter().find(|voucher| voucher.hop == *hop)
+    }
+
+    fn saw(&self, hop: &Hop, presented: String) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.push((hop.clone(), presented));
+    }
+
+    fn check_exactly(&self, hop: &Hop, presented: &str) -> Result<(), HostKeyRefusal> {
+        match self.exactly.iter().find(|(one, _)| one == hop) {
+            Some((_, only)) if only != presented => Err(HostKeyRefusal::Changed {
+                known: vec![only.clone()],
+                presented: presented.to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_revoked(&self, hop: &Hop, key: &PublicKey) -> Result<(), HostKeyRefusal> {
+        let revoked = |known: &Known| {
+            known.marker == Some(Marker::Revoked) && known.key.key_data() == key.key_data()
+        };
+        match self.known(hop).iter().any(revoked) {
+            true => Err(HostKeyRefusal::Revoked { presented: hostkey::fingerprint(key) }),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the password of this target may go to what `vouches` for: binds it where it was offered
+    /// to nobody yet.
+    fn check_bound(&self, hop: &Hop, vouches: &str, presented: &str) -> Result<(), HostKeyRefusal> {
+        let Some(voucher) = self.voucher(hop) else { return Ok(()) };
+        let Some(bound) = &voucher.bound else { return Ok(()) };
+        let bound = match bound.is_empty() {
+            false => bound.clone(),
+            true => self.bind(&voucher.target, vouches).map_err(|error| {
+                tracing::error!(%error, "a password could not be bound");
+                HostKeyRefusal::Unknown { presented: presented.to_owned() }
+            })?,
+        };
+        if bound.iter().any(|one| one == vouches || one == presented) {
+            return Ok(());
+        }
+        let (target, presented) = (voucher.target.to_string(), presented.to_owned());
+        Err(HostKeyRefusal::Bound { target, known: bound, presented })
+    }
+
+    /// What the password is bound to from now on: to this, where it was to nothing.
+    fn bind(&self, target: &Name, vouches: &str) -> Result<Vec<String>, VaultError> {
+        for _ in 0..TRIES {
+            let Some(stored) = self.vault.get::<Target>(target.as_str()) else {
+                let id = target.to_string();
+                return Err(VaultError::Missing { table: "target", id });
+            };
+            let mut record = stored.record.clone();
+            match &mut record.credential {
+                Credential::Password { bound } if bound.is_empty() => {
+                    bound.push(vouches.to_owned());
+                }
+                Credential::Password { bound } => return Ok(bound.clone()),
+                // It has another credential by now; this one goes nowhere.
+                _ => return Ok(vec![String::from("none")]),
+            }
+            let version = stored.version;
+            match tokio::task::block_in_place(|| self.vault.edit(version, record)) {
+                Ok(()) => return Ok(vec![vouches.to_owned()]),
+                Err(VaultError::Changed { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(VaultError::Changed { table: "target", id: target.to_string() })
+    }
+
+    /// By what is pinned for the address, what known_hosts says, and the operator's answer.
+    async fn decide_by_address(
+        &self,
+        hop: &Hop,
+        key: &PublicKey,
+        presented: &str,
+    ) -> Result<(), HostKeyRefusal> {
+        let presented = presented.to_owned();
         let pins = self.pins(hop);
         let elsewhere: Vec<_> = self
             .vault
@@ -114,7 +266,8 @@ impl Hosts {
                 return Err(HostKeyRefusal::Changed { known: expected, presented });
             }
             Verdict::Revoked { .. } => return Err(HostKeyRefusal::Revoked { presented }),
-            Verdict::Ask(unknown) => {
+            Verdict::Ask(mut unknown) => {
+                unknown.ca_named |= self.knows_authorities(hop);
                 let Some(ask) = &self.ask else {
                     return Err(HostKeyRefusal::Unknown { presented });
                 };
@@ -126,8 +279,6 @@ impl Hosts {
                 }
             }
         }
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.push((hop.clone(), presented));
         Ok(())
     }
 
@@ -160,5 +311,17 @@ impl HostKeyJudge for Hosts {
         key: &'a PublicKey,
     ) -> BoxFuture<'a, Result<(), HostKeyRefusal>> {
         Box::pin(self.decide(hop, key))
+    }
+
+    fn knows_authorities(&self, hop: &Hop) -> bool {
+        self.voucher(hop).is_some_and(|voucher| !voucher.authorities.is_empty())
+    }
+
+    fn judge_certificate<'a>(
+        &'a self,
+        hop: &'a Hop,
+        certificate: &'a Certificate,
+    ) -> BoxFuture<'a, Result<(), HostKeyRefusal>> {
+        Box::pin(self.decide_certificate(hop, certificate))
     }
 }

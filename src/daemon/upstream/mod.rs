@@ -18,6 +18,8 @@ mod hosts;
 mod interview;
 mod look;
 mod pool;
+mod probe;
+mod proxy;
 mod slots;
 mod supply;
 mod wire;
@@ -28,7 +30,7 @@ mod tests;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use russh::keys::{Algorithm, PrivateKey, PublicKey};
+use russh::keys::{Algorithm, Certificate, PrivateKey, PublicKey};
 
 pub use agent::{Agent, AgentKey};
 pub use channel::{Channel, Event, Reader, Writer};
@@ -37,9 +39,10 @@ pub use connection::Connection;
 pub use end::RemoteEnd;
 pub use error::{ChannelError, ConnectError, ConnectFault, HostKeyRefusal, OpenError, Step};
 pub use failure::failure;
-pub use hosts::{Answer, Hosts};
+pub use hosts::{Answer, Hosts, Vouched};
 pub use look::Look;
 pub use pool::{Pool, PoolOptions};
+pub use probe::{Probed, Stage, probe};
 
 use crate::domain::{hostkey::Unknown, secret::Secret, target::Hop};
 
@@ -48,6 +51,8 @@ use crate::domain::{hostkey::Unknown, secret::Secret, target::Hop};
 pub enum Credential {
     Password(Secret<String>),
     Key(Arc<PrivateKey>),
+    /// A key with what an authority certified of it.
+    Certified(Arc<PrivateKey>, Box<Certificate>),
     Agent(AgentKey),
 }
 
@@ -61,6 +66,8 @@ pub struct HopPlan {
 #[derive(Default)]
 pub struct Plan {
     pub hops: Vec<HopPlan>,
+    /// What is run to reach the first of them, in place of a TCP connection.
+    pub proxy_command: Option<String>,
 }
 
 /// Says whether a server is the one that was meant (security.md 8: "Hosts").
@@ -76,6 +83,22 @@ pub trait HostKeyJudge: Send + Sync {
         hop: &'a Hop,
         key: &'a PublicKey,
     ) -> BoxFuture<'a, Result<(), HostKeyRefusal>>;
+
+    /// Whether some authority could vouch for this hop: then its certificates are asked for.
+    fn knows_authorities(&self, _hop: &Hop) -> bool {
+        false
+    }
+
+    /// As [`HostKeyJudge::judge`], for a server that showed a certificate of its key. That it holds the
+    /// key is proven; whether anybody vouches for it is not.
+    fn judge_certificate<'a>(
+        &'a self,
+        _hop: &'a Hop,
+        _certificate: &'a Certificate,
+    ) -> BoxFuture<'a, Result<(), HostKeyRefusal>> {
+        let refusal = HostKeyRefusal::Certificate(String::from("nobody asked for it"));
+        Box::pin(async { Err(refusal) })
+    }
 }
 
 /// Somebody who can be asked while a connection is made. A future that is dropped takes its question

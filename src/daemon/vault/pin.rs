@@ -3,28 +3,31 @@
 
 use super::{Vault, VaultError};
 use crate::{
-    domain::{pin::PinCheck, secret::Secret},
+    domain::{
+        pin::{PURPOSE, PinCheck},
+        secret::Secret,
+    },
     home::random,
 };
 
 impl Vault {
     pub fn has_pin(&self) -> bool {
-        self.lock().state.pin.is_some()
+        self.memory().state.pin.is_some()
     }
 
     /// Whether this is the PIN; `None` where none is set.
     pub fn is_pin(&self, pin: &Secret<Vec<u8>>) -> Option<bool> {
-        let check = self.lock().state.pin.clone()?;
-        Some(check.fits(&self.pin_key, pin.expose()))
+        let check = self.memory().state.pin.clone()?;
+        Some(check.fits(&self.lasting.get(PURPOSE), pin.expose()))
     }
 
     /// Sets the PIN, or takes it away.
     pub fn set_pin(&self, pin: Option<&Secret<Vec<u8>>>) -> Result<(), VaultError> {
         let check = match pin {
             None => None,
-            Some(pin) => Some(PinCheck::new(&self.pin_key, random()?, pin.expose())),
+            Some(pin) => Some(PinCheck::new(&self.lasting.get(PURPOSE), random()?, pin.expose())),
         };
-        self.change(|state| {
+        self.change_state(|state| {
             state.pin = check;
             Ok(())
         })

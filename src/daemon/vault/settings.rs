@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// The command that is run when a request waits, as an argv; JSON on its stdin. Empty: none.
     pub notify: Vec<String>,
+    /// Whoever shows no token on the agents' door is turned away.
+    pub require_token: bool,
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -22,7 +24,7 @@ const MAX_WORDS: usize = 64;
 const MAX_WORD_BYTES: usize = 4096;
 
 impl Settings {
-    pub const NAMES: [&'static str; 1] = ["notify"];
+    pub const NAMES: [&'static str; 2] = ["notify", "require_token"];
 
     /// What a setting is for, in a line.
     pub fn about(name: &str) -> &'static str {
@@ -30,6 +32,7 @@ impl Settings {
             "notify" => {
                 "command that is run when a request waits; the request as JSON on its stdin"
             }
+            "require_token" => "true: agents without a token are turned away; a uid is no identity",
             _ => "",
         }
     }
@@ -38,6 +41,7 @@ impl Settings {
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
         match known(name)? {
             "notify" => self.notify = argv("notify", value)?,
+            "require_token" => self.require_token = flag("require_token", value)?,
             other => return Err(unknown(other)),
         }
         Ok(())
@@ -47,6 +51,7 @@ impl Settings {
         let default = Self::default();
         match known(name)? {
             "notify" => self.notify = default.notify,
+            "require_token" => self.require_token = default.require_token,
             other => return Err(unknown(other)),
         }
         Ok(())
@@ -66,6 +71,10 @@ fn unknown(name: &str) -> SettingError {
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, known)| known);
     SettingError::Unknown { name, nearest }
+}
+
+fn flag(name: &'static str, value: &str) -> Result<bool, SettingError> {
+    value.trim().parse().map_err(|_| SettingError::Value { name, expected: "true or false" })
 }
 
 /// `["CMD", "ARG"]`, or the same as it is typed in a shell.
@@ -100,6 +109,16 @@ mod tests {
         assert_eq!(settings.notify, ["/bin/true", "a b"]);
         settings.unset("notify").unwrap();
         assert_eq!(settings, Settings::default());
+    }
+
+    #[test]
+    fn a_flag_is_true_or_false() {
+        let mut settings = Settings::default();
+        settings.set("require_token", "true").unwrap();
+        assert!(settings.require_token);
+        assert!(settings.set("require_token", "yes").is_err() && settings.require_token);
+        settings.unset("require_token").unwrap();
+        assert!(!settings.require_token);
     }
 
     #[test]

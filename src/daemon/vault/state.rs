@@ -1,5 +1,5 @@
-//! What the sealed state holds. A field that is missing has its default; one that is unknown is
-//! refused, because writing the state again would lose it.
+//! What the vault's root holds besides the list of its records. A field that is missing has its default;
+//! one that is unknown is refused, because writing the root again would lose it.
 
 use std::collections::BTreeMap;
 

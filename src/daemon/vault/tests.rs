@@ -1,16 +1,40 @@
-//! The state survives, and whatever else was done to its file is noticed.
+//! The vault survives, and changes happen whole or not at all.
 
-use std::fs;
+mod crashes;
+mod tampering;
 
-use proptest::prelude::*;
+use std::{fs, os::unix::fs::PermissionsExt};
+
 use tempfile::TempDir;
 
 use super::*;
+use crate::daemon::store::database::hold;
 use crate::domain::{
     record::Hash,
-    seal::{Cost, Header, HeaderSeed},
+    seal::{Cost, Header, HeaderSeed, seal_file},
     secret::Secret,
 };
+use crate::home::{STATE, random};
+
+/// A record of the tests' own.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Note {
+    id: String,
+    text: String,
+}
+
+impl Record for Note {
+    const TABLE: &'static str = "note";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+fn note(id: &str, text: &str) -> Note {
+    Note { id: id.into(), text: text.into() }
+}
 
 struct Place {
     _outer: TempDir,
@@ -37,12 +61,20 @@ impl Place {
         Vault::open(self.home.clone(), &self.key)
     }
 
+    /// Opened once, so that it has the file that it keeps.
+    fn moved_in() -> Self {
+        let place = Self::new();
+        place.open().unwrap();
+        place
+    }
+
+    fn file(&self) -> PathBuf {
+        self.home.path_of(VAULT)
+    }
+
     fn damage(&self) -> String {
         match self.open() {
-            Err(VaultError::Damaged { path, why }) => {
-                assert_eq!(path, self.home.path_of(STATE));
-                why
-            }
+            Err(VaultError::Damaged { why, .. }) => why,
             Err(other) => panic!("{other}"),
             Ok(_) => panic!("it opened"),
         }
@@ -78,8 +110,12 @@ fn everything_is_there_again_after_a_restart() {
 fn nothing_of_it_can_be_read_on_the_disk() {
     let place = Place::new();
     place.open().unwrap().pin("canary-host:22", pin("ssh-ed25519 CANARYKEY")).unwrap();
-    let file = fs::read(place.home.path_of(STATE)).unwrap();
-    for canary in ["canary-host", "CANARYKEY", "r-7k3"] {
+    let secret = Secret::new(b"CANARYSECRET".to_vec());
+    let vault = place.open().unwrap();
+    vault.add(note("a", "CANARYTEXT")).unwrap();
+    vault.keep_secret("a", &secret).unwrap();
+    let file = fs::read(place.file()).unwrap();
+    for canary in ["canary-host", "CANARYKEY", "r-7k3", "CANARYTEXT", "CANARYSECRET"] {
         assert!(!file.windows(canary.len()).any(|window| window == canary.as_bytes()), "{canary}");
     }
 }
@@ -111,55 +147,28 @@ fn an_address_has_a_bounded_number_of_keys() {
 }
 
 #[test]
-fn a_missing_or_foreign_state_is_damage_and_stays_as_it_is() {
-    let place = Place::new();
-    let path = place.home.path_of(STATE);
-    fs::copy(Place::new().home.path_of(STATE), &path).unwrap();
-    let swapped = fs::read(&path).unwrap();
-    assert_eq!(place.damage(), "it was changed, or is another vault's");
-    assert_eq!(fs::read(&path).unwrap(), swapped);
-    fs::write(&path, "").unwrap();
-    assert_eq!(place.damage(), "it is not a file of this kind");
-    fs::write(&path, "sgw state 2\n").unwrap();
-    assert!(place.damage().contains("version 2"));
-    fs::remove_file(&path).unwrap();
-    assert_eq!(place.damage(), "it is missing");
-    assert!(!path.exists());
-}
-
-#[test]
-fn a_state_of_a_newer_sgw_is_not_written_over() {
-    let place = Place::new();
-    let newer = br#"{"revision":3,"grants":[1]}"#;
-    let file = seal_file("state", &place.key.derive("state"), random().unwrap(), newer);
-    place.home.replace(STATE, &file).unwrap();
-    assert!(place.damage().contains("newer"));
-}
-
-#[test]
-fn a_state_that_was_put_back_while_the_daemon_ran_stops_changes() {
-    let place = Place::new();
-    let vault = place.open().unwrap();
-    let old = fs::read(place.home.path_of(STATE)).unwrap();
-    vault.set("notify", "/bin/true").unwrap();
-    place.home.replace(STATE, &old).unwrap();
-    let error = vault.set("notify", "").unwrap_err();
-    assert!(matches!(error, VaultError::Damaged { .. }), "{error}");
-    fs::remove_file(place.home.path_of(STATE)).unwrap();
-    assert!(matches!(vault.reserve_ids(1).unwrap_err(), VaultError::Damaged { .. }));
-    assert_eq!(vault.settings().notify, ["/bin/true"]);
-}
-
-#[test]
 fn a_change_that_can_t_be_written_did_not_happen() {
     let place = Place::new();
     let vault = place.open().unwrap();
-    // A directory in the way of the new file makes writing fail for root too.
-    fs::create_dir(place.home.path().join(".state.sealed.new")).unwrap();
-    assert!(matches!(vault.reserve_ids(5).unwrap_err(), VaultError::Home(_)));
+    let held = hold(&place.file());
+    let error = vault.reserve_ids(5).unwrap_err();
+    assert!(matches!(error, VaultError::Unwritten { .. }), "{error}");
     assert_eq!(vault.revision(), 0);
-    fs::remove_dir(place.home.path().join(".state.sealed.new")).unwrap();
+    drop(held);
     assert_eq!(vault.reserve_ids(5).unwrap(), 0..5);
+    drop(vault);
+    assert_eq!(place.open().unwrap().revision(), 1);
+}
+
+#[test]
+fn its_file_is_for_one_reader_and_alone() {
+    let place = Place::moved_in();
+    place.open().unwrap().add(note("a", "one")).unwrap();
+    assert_eq!(fs::metadata(place.file()).unwrap().permissions().mode() & 0o777, 0o600);
+    let mut files: Vec<_> =
+        fs::read_dir(place.home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    files.sort();
+    assert_eq!(files, ["vault.db", "vault.json"]);
 }
 
 #[test]
@@ -175,21 +184,86 @@ fn ids_are_given_out_once_whoever_asks_at_once() {
     assert_eq!(all, (0..24).collect::<Vec<_>>());
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-    #[test]
-    fn a_state_with_any_byte_changed_or_cut_is_refused(
-        place: prop::sample::Index, flip in 1u8..,
-    ) {
-        let vault = Place::new();
-        vault.open().unwrap().set("notify", "/bin/true").unwrap();
-        let path = vault.home.path_of(STATE);
-        let mut file = fs::read(&path).unwrap();
-        let place = place.index(file.len());
-        file[place] ^= flip;
-        fs::write(&path, &file).unwrap();
-        vault.damage();
-        fs::write(&path, &file[..place]).unwrap();
-        vault.damage();
+#[test]
+fn records_are_added_edited_and_removed_and_survive() {
+    let place = Place::new();
+    let vault = place.open().unwrap();
+    vault.add(note("b", "two")).unwrap();
+    vault.add(note("a", "one")).unwrap();
+    let texts = |vault: &Vault| -> Vec<String> {
+        vault.all::<Note>().iter().map(|stored| stored.record.text.clone()).collect()
+    };
+    assert_eq!(texts(&vault), ["one", "two"]);
+    let read = vault.get::<Note>("a").unwrap();
+    vault.edit(read.version, note("a", "uno")).unwrap();
+    let again = vault.edit(read.version, note("a", "eins")).unwrap_err();
+    assert!(matches!(again, VaultError::Changed { table: "note", .. }), "{again}");
+    let taken = vault.add(note("a", "one")).unwrap_err();
+    assert!(matches!(taken, VaultError::Exists { .. }), "{taken}");
+    let missing = vault.edit(1, note("c", "three")).unwrap_err();
+    assert!(matches!(missing, VaultError::Missing { .. }), "{missing}");
+    assert!(matches!(
+        vault.remove::<Note>("a", Some(read.version)).unwrap_err(),
+        VaultError::Changed { .. }
+    ));
+    drop(vault);
+    let vault = place.open().unwrap();
+    assert_eq!(texts(&vault), ["uno", "two"]);
+    vault.remove::<Note>("a", None).unwrap();
+    vault.remove::<Note>("b", Some(vault.get::<Note>("b").unwrap().version)).unwrap();
+    assert!(vault.remove::<Note>("b", None).is_err());
+    assert!(place.open().unwrap().all::<Note>().is_empty());
+}
+
+#[test]
+fn an_id_that_is_taken_again_has_another_version() {
+    let place = Place::new();
+    let vault = place.open().unwrap();
+    vault.add(note("a", "one")).unwrap();
+    let first = vault.get::<Note>("a").unwrap().version;
+    vault.remove::<Note>("a", None).unwrap();
+    vault.add(note("a", "one")).unwrap();
+    assert!(vault.get::<Note>("a").unwrap().version > first);
+    assert_eq!(vault.changed::<Note>(), vault.revision());
+}
+
+#[test]
+fn several_changes_are_one_or_none() {
+    let place = Place::new();
+    let vault = place.open().unwrap();
+    let secret = Secret::new(b"hunter2".to_vec());
+    let refused = vault.change(|change| {
+        change.add(note("a", "one"))?;
+        change.keep_secret("a", &secret)?;
+        assert_eq!(change.all::<Note>().len(), 1);
+        assert_eq!(change.open_secret("a")?.expose(), b"hunter2");
+        change.add(note("a", "again"))
+    });
+    assert!(matches!(refused, Err(VaultError::Exists { .. })));
+    assert!(vault.get::<Note>("a").is_none() && vault.open_secret("a").is_err());
+    assert_eq!(vault.revision(), 0);
+    vault
+        .change(|change| {
+            change.add(note("a", "one"))?;
+            change.keep_secret("a", &secret)
+        })
+        .unwrap();
+    let vault = place.open().unwrap();
+    assert_eq!(vault.get::<Note>("a").unwrap().record.text, "one");
+    assert_eq!(vault.open_secret("a").unwrap().expose(), b"hunter2");
+    assert_eq!(vault.revision(), 1);
+    vault.remove_secret("a").unwrap();
+    assert!(vault.open_secret("a").is_err() && vault.remove_secret("a").is_err());
+}
+
+#[test]
+fn what_is_too_large_is_refused() {
+    let vault = Place::new().open().unwrap();
+    let long = "x".repeat(tables::MAX_RECORD_BYTES);
+    for record in [note("a", &long), note("", "x"), note(&"a".repeat(256), "x")] {
+        assert!(matches!(vault.add(record).unwrap_err(), VaultError::Limit(_)));
     }
+    let value = Secret::new(vec![0; tables::MAX_RECORD_BYTES + 1]);
+    assert!(vault.keep_secret("a", &value).is_err());
+    assert_eq!(vault.revision(), 0);
 }

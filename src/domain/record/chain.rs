@@ -23,7 +23,7 @@ const BEFORE_HASH: &[u8] = b",\"hash\":\"";
 const AFTER_HASH: &[u8] = b"\"}";
 const HASH_FIELD_BYTES: usize = BEFORE_HASH.len() + 64 + AFTER_HASH.len();
 
-/// The keys of the audit, derived from the data key.
+/// The keys of the audit, derived from the first data key. A rotation keeps them: the chain goes on.
 pub struct Keys {
     text: Key,
     /// Ready for a hash: the key is in it, and wiped with it.
@@ -31,11 +31,19 @@ pub struct Keys {
 }
 
 impl Keys {
+    /// What the keys were derived for.
+    pub const PURPOSES: [&str; 2] = ["audit-text", "audit-chain"];
+
     pub fn derive(data_key: &DataKey) -> Self {
+        let [text, chain] = Self::PURPOSES.map(|purpose| data_key.derive(purpose));
+        Self::new(text, &chain)
+    }
+
+    pub fn new(text: Key, chain: &Key) -> Self {
         // As long as a block, which the key fills with zeros behind it (RFC 2104, section 2).
         let mut block = Zeroizing::new([0; 64]);
-        block[..KEY_BYTES].copy_from_slice(data_key.derive("audit-chain").expose());
-        Self { text: data_key.derive("audit-text"), chain: Hmac::new((&*block).into()) }
+        block[..KEY_BYTES].copy_from_slice(chain.expose());
+        Self { text, chain: Hmac::new((&*block).into()) }
     }
 
     /// Over the hash before and the line up to its own hash.

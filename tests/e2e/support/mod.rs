@@ -1,6 +1,7 @@
 //! What the stories are made of: a server, a person with a terminal, an agent, and clocks that wait
 //! for conditions and never for time.
 
+mod authority;
 mod canary;
 pub mod delay;
 mod disk;
@@ -15,6 +16,7 @@ mod sgw;
 mod sshd;
 mod user;
 
+pub use authority::Token;
 pub use disk::SmallDisk;
 pub use key::{Form, Key, tool};
 pub use live::Live;

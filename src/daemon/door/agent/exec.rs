@@ -49,7 +49,7 @@ impl Caller {
         asked: agent::Exec,
         control: &Arc<Control>,
     ) -> Result<Sent, Failure> {
-        let session = self.parts.sessions.to_use(&asked.session, self.identity())?;
+        let session = self.session(&asked.session, Capability::Exec).await?;
         session.collected();
         self.check_stopped(&session)?;
         let orphan = asked.orphan_ms.map_or(ORPHAN, Duration::from_millis);
@@ -60,7 +60,8 @@ impl Caller {
         self.logged_in(number, &session, Capability::Exec, no_ask, over).await?;
         self.check_paused(&session)?;
         let (grant, place) = (session.grant(), session.place());
-        let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
+        let ground =
+            Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
         let verdict = self.parts.desk.judge_exec(&self.asker, &ground, action, no_ask)?;
         let (permit, request) = match verdict {
             Verdict::Permit(permit) => (permit, None),
@@ -150,7 +151,8 @@ impl Caller {
         session: &Session,
     ) -> Result<crate::daemon::desk::Permit<action::Exec>, Failure> {
         let (grant, place) = (session.grant(), session.place());
-        let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
+        let ground =
+            Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
         self.parts.desk.permit_approved(id, self.identity(), &ground)
     }
 
@@ -179,7 +181,7 @@ impl Caller {
                 self.back_again(number, &session, over).await?;
                 Ok(self.outbox.answer(number, value(&self.parts.shown(&session))).await)
             }
-            Some(Kind::Job) | None => Err(Failure::new(
+            Some(Kind::Job | Kind::Token | Kind::Grant) | None => Err(Failure::new(
                 Code::UsageId,
                 "that is no id to wait for",
                 "ids begin with s-, r- or x-: sgw shows yours",
@@ -339,8 +341,8 @@ impl Caller {
         let env: Vec<(String, Vec<u8>)> =
             asked.env.into_iter().map(|(name, value)| (name, value.0)).collect();
         let cwd = asked.cwd.map(|cwd| cwd.0);
-        let wire = shell::wrap(&marker, &env, cwd.as_deref(), &line)
-            .map_err(|error| not_a_command(&error))?;
+        let wire = session.surroundings.wire(&marker, env, cwd, &line);
+        let wire = wire.map_err(|error| not_a_command(&error))?;
         Ok(action::Exec {
             id,
             session: session.id.clone(),

@@ -68,7 +68,7 @@ impl Caller {
         number: u32,
         asked: agent::Input,
     ) -> Result<view::Typed, Failure> {
-        let session = self.parts.sessions.to_use(&asked.session, self.identity())?;
+        let session = self.session(&asked.session, Capability::Pty).await?;
         session.collected();
         self.check_stopped(&session)?;
         let until = read_until(&asked)?;
@@ -80,7 +80,8 @@ impl Caller {
         self.logged_in(number, &session, Capability::Pty, asked.no_ask, over).await?;
         let input = action::Input { session: session.id.clone(), bytes };
         let (grant, place) = (session.grant(), session.place());
-        let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
+        let ground =
+            Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
         let verdict = self.parts.desk.judge_input(&self.asker, &ground, input, asked.no_ask)?;
         let (permit, request) = match verdict {
             Verdict::Permit(permit) => (permit, None),
@@ -148,7 +149,8 @@ impl Caller {
     ) -> Result<Permit<action::Input>, Failure> {
         check_prompt(session, text)?;
         let (grant, place) = (session.grant(), session.place());
-        let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
+        let ground =
+            Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
         self.parts.desk.permit_approved_input(id, self.identity(), &ground)
     }
 
@@ -216,7 +218,8 @@ impl Caller {
     fn may_type_unasked(&self, session: &Session) -> Result<(), Failure> {
         let none = action::Input { session: session.id.clone(), bytes: Vec::new() };
         let (grant, place) = (session.grant(), session.place());
-        let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
+        let ground =
+            Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
         match self.parts.desk.judge_input(&self.asker, &ground, none, true) {
             Ok(_permit) => Ok(()),
             Err(failure) if failure.code == Code::ApprovalRequired => Err(Failure::new(

@@ -30,7 +30,8 @@ impl Caller {
             return Ok(());
         }
         let (grant, place) = (session.grant(), session.place());
-        let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
+        let ground =
+            Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
         let login = Login { session: session.id.clone() };
         let asked = self.parts.desk.ask_login(&self.asker, &ground, login, needs, no_ask);
         let (id, new) = asked.map_err(|failure| failure.sent(false))?;

@@ -60,17 +60,23 @@ impl Caller {
     pub(super) fn whoami(&self) -> view::Whoami {
         let identity = self.identity();
         // Two sessions on one target are one reach.
-        let mut reach = BTreeMap::<String, Capabilities>::new();
+        let mut reach = BTreeMap::<String, (Capabilities, bool)>::new();
         for session in self.parts.sessions.everyone() {
             if session.owner == *identity && session.over().is_none() {
-                reach.entry(session.target()).or_default().extend(session.grant().capabilities);
+                let capabilities = session.grant().capabilities;
+                reach.entry(session.target()).or_default().0.extend(capabilities);
             }
         }
-        let reached = |(name, capabilities)| Reach { name, capabilities, standing: false };
+        for (name, capabilities, standing) in self.parts.standing_for(identity) {
+            let reach = reach.entry(name).or_default();
+            reach.0.extend(capabilities);
+            reach.1 |= standing;
+        }
+        let reached = |(name, (capabilities, standing))| Reach { name, capabilities, standing };
         view::Whoami {
             identity: identity.to_string(),
             uid: identity.uid,
-            token: identity.token.as_ref().map(ToString::to_string),
+            token: identity.token.as_ref().map(|token| token.name.to_string()),
             targets: reach.into_iter().map(reached).collect(),
         }
     }

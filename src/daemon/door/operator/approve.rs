@@ -7,27 +7,17 @@ use crate::{
     daemon::{
         Parts, audit,
         desk::Permit,
-        door::link::to_its_end,
+        parts::{self, Opening},
         session::{self, Session},
-        upstream::{self, Hosts, Pool, PoolOptions, RemoteEnd},
+        upstream::{self, Hosts},
     },
-    domain::{
-        action::Access,
-        digest::Digest,
-        grant::Grant,
-        id::{Id, Kind as IdKind},
-        record::Kind as RecordKind,
-        target::Route,
-    },
+    domain::{action::Access, digest::Digest, grant::Grant, id::Id, record::Kind as RecordKind},
     protocol::{
         error::{Code, Failure},
         operator::Approve,
         view::{self, Decided, RequestStatus},
     },
 };
-
-/// Channels that are opened ahead on each warm connection.
-const AHEAD: usize = 2;
 
 impl Operator {
     pub(super) async fn approve(
@@ -124,79 +114,48 @@ impl Operator {
             return Ok(session);
         }
         let way = approve.way.ok_or_else(|| incomplete("where it leads"))?;
-        parts.sessions.has_room()?;
+        let owner = parts.desk.owner(id)?;
+        let _room = parts.room(&owner)?;
         let route = way.route.clone();
-        let (plan, named) = self.plan(&way).await?;
-        let terms = Some(&access.terms);
-        audit::approved(&parts.evidence, kind, id, &approve.digest, Some(&route), &named, terms)
+        let going = self.going(&access.destination, &way).await?;
+        let mut terms = access.terms.clone();
+        if let Some(narrow) = &going.narrow {
+            narrow(&mut terms);
+        }
+        let (named, given) = (&going.credentials, Some(&terms));
+        let route_said = Some(&route);
+        audit::approved(&parts.evidence, kind, id, &approve.digest, route_said, named, given)
             .await?;
-        let hops = route.hops().to_vec();
-        let known = hops.iter().cloned().zip(way.known).collect();
+        let known = route.hops().iter().cloned().zip(way.known).collect();
         let asking = self.asking(number, id, approve.interactive);
         let ask = asking.clone().map(|asking| asking as Arc<dyn upstream::AskOperator>);
-        let how = format!("approved {id}");
-        let hosts =
-            Arc::new(Hosts::asking(parts.vault.clone(), known, approve.accept_host_keys, ask, how));
-        let first = self.connect(&plan, &hosts, asking.as_ref()).await?;
-        let host_keys = hosts.fingerprints(&hops);
-        let pinned = Arc::new(Hosts::pinned(parts.vault.clone()));
-        let pool = Pool::new(Arc::new(plan), pinned, first, PoolOptions { ahead: AHEAD });
-        self.end_what_was_left(&route, &pool).await;
-        let session_id = parts.ids.next(IdKind::Session)?;
-        let owner = parts.desk.owner(id)?;
-        let (evidence, whose) = (&parts.evidence, owner.to_string());
-        let said =
-            audit::session_opened(evidence, id, &session_id, &whose, &route, &host_keys).await;
-        if let Err(failure) = said {
-            pool.close().await;
-            return Err(failure);
-        }
+        let (how, vault) = (format!("approved {id}"), &parts.vault);
+        let accepted = approve.accept_host_keys;
+        let judged = Hosts::asking(vault.clone(), known, accepted, ask, how);
+        let judged = Arc::new(judged.vouched(going.vouched.clone()));
+        let first = self.connect(&going.plan, &judged, asking.as_ref()).await?;
         let created_at = parts.now();
         let grant = Grant {
-            capabilities: access.terms.capabilities.clone(),
-            mode: access.terms.mode,
+            capabilities: terms.capabilities,
+            mode: terms.mode,
             expires_at: until.max(created_at),
-            max_commands: access.terms.max_commands,
+            max_commands: terms.max_commands,
             used_commands: 0,
         };
-        Ok(parts.sessions.add(session::Parts {
-            id: session_id,
-            name: access.name,
+        let under = parts.each_session(&owner, &access.destination, &grant.capabilities);
+        let opening = Opening {
+            request: Some(id.clone()),
             owner,
+            name: access.name,
             asked: access.destination,
-            route,
-            host_keys,
             grant,
-            pool,
+            under,
             created_at,
-        }))
-    }
-
-    /// Ends what a killed daemon left running on this target, before anything new runs there.
-    async fn end_what_was_left(&self, route: &Route, pool: &Arc<Pool>) {
-        let left = self.parts.left_running.take(route);
-        if left.is_empty() {
-            return;
-        }
-        let (parts, pool) = (self.parts.clone(), pool.clone());
-        let target = route.target().to_string();
-        // They are taken from the list: whoever breaks off now must not make them forgotten.
-        let ending = to_its_end(async move {
-            let markers: Vec<String> = left.iter().map(|one| one.marker.clone()).collect();
-            let remote = match pool.end_processes(&markers).await {
-                RemoteEnd::Ended => view::Remote::Ended,
-                RemoteEnd::Unknown => view::Remote::Unknown,
-            };
-            tracing::info!(count = left.len(), ?remote, "ended what was left running");
-            for one in &left {
-                let (exec, session) = (&one.exec, one.session.as_ref());
-                audit::left_running_ended(&parts.evidence, exec, session, &target, remote).await?;
-            }
-            Ok(())
-        });
-        if let Err(failure) = ending.await {
-            tracing::error!(code = %failure.code, "an end was not recorded");
-        }
+        };
+        let further = Arc::new(Hosts::pinned(vault.clone()).vouched(going.vouched));
+        let (plan, surroundings) = (going.plan, going.surroundings);
+        let way = parts::Way { route, plan, judged, further, first, surroundings };
+        parts.founded(parts.open(opening, way).await?).await
     }
 }
 

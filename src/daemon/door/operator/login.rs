@@ -30,7 +30,8 @@ impl Operator {
         let session = parts.desk.session_of(id).ok_or_else(|| incomplete("a session"))?;
         let session = parts.sessions.to_see(session.as_str(), None)?;
         let (grant, place) = (session.grant(), session.place());
-        let ground = Ground { owner: &session.owner, grant: &grant, place: &place };
+        let ground =
+            Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
         let permit = parts.desk.permit_login(id, &shown, &ground, self.number)?;
         let broken_off = BrokenOff::watch(parts, id);
         let outcome = self.log_in(number, id, permit, &session, approve).await;

@@ -6,8 +6,21 @@ use russh::keys::HashAlg;
 
 use super::{Operator, ask::Asking};
 use crate::{
-    daemon::upstream::{self, Agent, AskOperator, Connection, Credential, HopPlan, Hosts, Plan},
-    domain::{id::Id, key},
+    daemon::{
+        parts::Lent,
+        upstream::{
+            self, Agent, AskOperator, Connection, Credential, HopPlan, Hosts, Plan, Vouched,
+        },
+    },
+    domain::{
+        grant::Terms,
+        id::Id,
+        key,
+        target::{
+            Destination,
+            named::{self, Surroundings, Target},
+        },
+    },
     protocol::{
         error::{Code, Failure},
         operator::{self, Way},
@@ -48,20 +61,78 @@ impl Operator {
         first.map_err(|error| upstream::failure(&error))
     }
 
+    /// Where an approved access leads: to the named target that was asked for, as it was shown, or over
+    /// the way that the operator's client resolved.
+    pub(super) async fn going(&self, asked: &Destination, way: &Way) -> Result<Going, Failure> {
+        let Some(name) = self.parts.target_named(asked) else {
+            if way.target.is_some() {
+                return Err(changed());
+            }
+            let (plan, credentials) = self.plan(way).await?;
+            let (vouched, surroundings) = (Vec::new(), Surroundings::default());
+            return Ok(Going { plan, credentials, vouched, surroundings, narrow: None });
+        };
+        let (targets, route) = self.parts.way_to(&name)?;
+        if way.target != Some(named::digest(&targets)) || way.route != route {
+            return Err(changed());
+        }
+        if way.credentials.len() != targets.len() || way.known.len() != targets.len() {
+            return Err(incomplete("what to log in with at each hop"));
+        }
+        let agents = self.agents()?;
+        let mut lent = Vec::new();
+        for (target, wanted) in targets.iter().zip(&way.credentials) {
+            lent.push(self.lent_to(target, wanted, &agents).await?);
+        }
+        let mut reached = self.parts.reach_lent(&name, lent)?;
+        let plan = std::mem::take(&mut reached.plan);
+        let credentials = std::mem::take(&mut reached.credentials);
+        let vouched = std::mem::take(&mut reached.vouched);
+        let surroundings = reached.surroundings.clone();
+        let narrow = move |terms: &mut Terms| {
+            reached.narrow_terms(&mut terms.capabilities, &mut terms.mode);
+        };
+        Ok(Going { plan, credentials, vouched, surroundings, narrow: Some(Box::new(narrow)) })
+    }
+
+    /// What the operator's client lends for one target, where that is what the target says.
+    pub(super) async fn lent_to(
+        &self,
+        target: &Target,
+        wanted: &[operator::Credential],
+        agents: &[Agent],
+    ) -> Result<Vec<Lent>, Failure> {
+        let mut lent = Vec::new();
+        if target.credential.is_held() {
+            return Ok(lent);
+        }
+        for one in wanted {
+            if !fits(&target.credential, one) {
+                return Err(incomplete(&format!("the credential that {} names", target.name)));
+            }
+            let (credential, name) = self.credential(one, agents).await?;
+            lent.push((Arc::new(credential), name));
+        }
+        Ok(lent)
+    }
+
+    /// The ssh-agent sockets that were passed.
+    pub(super) fn agents(&self) -> Result<Vec<Agent>, Failure> {
+        let usable = |descriptor| {
+            let stream = std::os::unix::net::UnixStream::from(descriptor);
+            Agent::from_std(stream).map_err(|_| incomplete("a usable ssh-agent socket"))
+        };
+        self.passed.take().into_iter().map(usable).collect()
+    }
+
     /// The plan to connect by, and the names of its credentials for the record.
     pub(super) async fn plan(&self, way: &Way) -> Result<(Plan, Vec<Vec<String>>), Failure> {
         let hops = way.route.hops();
         if way.credentials.len() != hops.len() || way.known.len() != hops.len() {
             return Err(incomplete("what to log in with at each hop"));
         }
-        let mut agents = Vec::new();
-        for descriptor in self.passed.take() {
-            let stream = std::os::unix::net::UnixStream::from(descriptor);
-            let agent =
-                Agent::from_std(stream).map_err(|_| incomplete("a usable ssh-agent socket"))?;
-            agents.push(agent);
-        }
-        let mut plan = Plan { hops: Vec::new() };
+        let agents = self.agents()?;
+        let mut plan = Plan::default();
         let mut named = Vec::new();
         for (hop, wanted) in hops.iter().zip(&way.credentials) {
             let mut credentials = Vec::new();
@@ -117,6 +188,39 @@ impl Operator {
             }
         }
     }
+}
+
+/// Where an approved access leads, ready to go.
+pub(super) struct Going {
+    pub plan: Plan,
+    /// For each hop: what logs in there, for the record.
+    pub credentials: Vec<Vec<String>>,
+    pub vouched: Vec<Vouched>,
+    pub surroundings: Surroundings,
+    /// Takes from what is given what the target does not give.
+    pub narrow: Option<Box<dyn Fn(&mut Terms) + Send + Sync>>,
+}
+
+/// Whether this is what a target says that logs in there.
+fn fits(says: &named::Credential, lent: &operator::Credential) -> bool {
+    use named::Credential as Says;
+    use operator::Credential::{Agent, Key};
+    match (says, lent) {
+        (Says::Asked, _) => true,
+        (Says::KeyFile { fingerprint: wanted, .. }, Key { fingerprint, .. })
+        | (Says::Agent { fingerprint: wanted }, Agent { fingerprint, .. }) => {
+            wanted.as_ref().is_none_or(|wanted| wanted == fingerprint)
+        }
+        _ => false,
+    }
+}
+
+fn changed() -> Failure {
+    Failure::new(
+        Code::RequestChanged,
+        "the target is another than was shown",
+        "look at it again: sgw approve ID",
+    )
 }
 
 pub(super) fn incomplete(what: &str) -> Failure {

@@ -32,7 +32,7 @@ async fn fill(evidence: &Evidence) -> u64 {
 async fn full_and_free_again(home: &std::path::Path, free: impl FnOnce()) {
     let home = Arc::new(Home::open(home).unwrap());
     let (evidence, _) =
-        Evidence::open(home.clone(), &DataKey::new([5; 32]), Tip::default()).unwrap();
+        Evidence::open(home.clone(), Keys::derive(&DataKey::new([5; 32])), Tip::default()).unwrap();
     let count = fill(&evidence).await;
     assert!(count > 3);
     let content = fs::read(home.path_of(AUDIT)).unwrap();

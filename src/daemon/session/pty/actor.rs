@@ -116,6 +116,11 @@ impl Actor {
     /// Goes on in turns, between which others have theirs. Whether a turn is private is asked under the
     /// lock that hides it.
     async fn take(&self, bytes: &[u8], answers: &Answers) {
+        if let Some(under) = &self.pty.under
+            && !self.pty.keyboard.control().is_private()
+        {
+            under.take_bytes(bytes.len());
+        }
         let mut rest = bytes;
         while !rest.is_empty() {
             let (end, told) = {

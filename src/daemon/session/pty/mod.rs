@@ -26,7 +26,10 @@ pub use self::{
 };
 use super::{keyboard::Keyboard, record::Recorder};
 use crate::{
-    daemon::upstream::{ChannelError, Look, Pool, Writer},
+    daemon::{
+        authority::Under,
+        upstream::{ChannelError, Look, Pool, Writer},
+    },
     domain::{
         bytes::Bytes,
         id::Id,
@@ -52,6 +55,8 @@ pub struct Pty {
     keyboard: Arc<Keyboard>,
     recorder: Recorder,
     pool: Arc<Pool>,
+    /// What it prints counts there.
+    under: Option<Arc<Under>>,
     writer: Writer,
     model: Mutex<Model>,
     /// One text of the agent's at a time.

@@ -17,7 +17,7 @@ use crate::{
         desk::Permit,
         session::{Session, Sessions, no_channel, record::Recorder},
     },
-    domain::{action, authorize::Denied, id::Id, shell, terminal::Size},
+    domain::{action, id::Id, shell, terminal::Size},
     home::random,
     protocol::error::{Code, Failure},
 };
@@ -137,7 +137,12 @@ impl Sessions {
         })?;
         let marker = format!("{}-{}", session.id, hex::encode(secret));
         let wire = match opener {
-            Opener::Agent | Opener::Operator => shell::login(&marker),
+            Opener::Agent | Opener::Operator => {
+                session.surroundings.terminal(&marker).map_err(|error| {
+                    let hint = "the operator mends it: sgw target show NAME";
+                    Failure::new(Code::TargetUnfit, error.to_string(), hint)
+                })?
+            }
             Opener::Fresh => shell::fresh(&marker),
         };
         let who = match opener {
@@ -173,6 +178,7 @@ impl Sessions {
             keyboard: session.keyboard.clone(),
             recorder,
             pool: session.pool.clone(),
+            under: session.under.clone(),
             writer,
             model: Mutex::new(model),
             turn: Turn::default(),
@@ -215,23 +221,18 @@ impl Sessions {
         session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
         let opened = self.open_pty(session, Opener::Agent).await?;
         session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
-        {
-            let mut state = session.lock();
-            // Judged before, and counted only now: of two at once one may come too late.
-            if !state.grant.has_commands_left() {
-                return Err(Failure::from(Denied::Exhausted).sent(false));
-            }
-            state.grant.used_commands += 1;
-            state.collect_until = None;
-        }
+        session.count_command()?;
         opened.pty.recorder.input(&action.bytes, request.as_ref()).await?;
         let typed = opened.pty.type_as_agent(&action.bytes).await;
         if typed.as_ref().is_err_and(|failure| failure.sent == Some(false)) {
             // Nothing was typed, so it is not counted.
-            session.lock().grant.used_commands -= 1;
+            session.uncount_command();
         }
         let (pty, bytes, instead) = (opened.pty, action.bytes, opened.instead);
         let typing = Typing { pty, bytes, before: typed?, instead };
+        if let Some(under) = session.under() {
+            under.take_bytes(typing.bytes.len());
+        }
         if let Some(request) = &request {
             session.asked_inputs.typed(request, &typing);
         }

@@ -12,7 +12,7 @@ use super::*;
 
 fn plan(port: u16) -> Plan {
     let hop = Hop { user: "me".into(), host: "127.0.0.1".into(), port };
-    Plan { hops: vec![HopPlan { hop, credentials: Vec::new() }] }
+    Plan { hops: vec![HopPlan { hop, credentials: Vec::new() }], ..Plan::default() }
 }
 
 async fn fault(port: u16) -> ConnectFault {
@@ -44,7 +44,7 @@ async fn nobody_there_has_the_systems_reason() {
     nowhere.hops[0].hop.host = "no-such-host.invalid".into();
     let Err(error) = soon(connect(&nowhere, Judge::trusting())).await else { panic!() };
     assert!(matches!(error.cause, ConnectFault::NoSuchHost(_)), "{error}");
-    let Err(error) = connect(&Plan { hops: vec![] }, Judge::trusting()).await else { panic!() };
+    let Err(error) = connect(&Plan::default(), Judge::trusting()).await else { panic!() };
     assert!(matches!(error.cause, ConnectFault::NoRoute));
 }
 

@@ -172,7 +172,7 @@ fn asks(name: &'static str, instructions: &'static str, prompts: &[(&'static str
 
 fn plan(hop: &Hop, credentials: Vec<Credential>) -> Plan {
     let credentials = credentials.into_iter().map(Arc::new).collect();
-    Plan { hops: vec![HopPlan { hop: hop.clone(), credentials }] }
+    Plan { hops: vec![HopPlan { hop: hop.clone(), credentials }], ..Plan::default() }
 }
 
 fn word(word: &str) -> Credential {

@@ -11,7 +11,7 @@ use crate::domain::secret::Secret;
 
 fn plan(hop: Hop, credentials: Vec<Credential>) -> Plan {
     let credentials = credentials.into_iter().map(Arc::new).collect();
-    Plan { hops: vec![HopPlan { hop, credentials }] }
+    Plan { hops: vec![HopPlan { hop, credentials }], ..Plan::default() }
 }
 
 fn password(word: &str) -> Credential {
@@ -33,7 +33,7 @@ async fn through_a_jump_host_each_key_is_judged_once() {
         .map(|sshd| HopPlan { hop: sshd.hop(&me), credentials: vec![sshd.key()] })
         .into();
     let judge = Judge::trusting();
-    let first = connect(&Plan { hops }, judge.clone()).await.unwrap();
+    let first = connect(&Plan { hops, ..Plan::default() }, judge.clone()).await.unwrap();
     let shown = judge.shown.lock().unwrap().clone();
     let expected = [&jump, &target].map(|sshd| (sshd.hop(&me), sshd.host_key.clone()));
     assert!(
@@ -55,7 +55,9 @@ async fn a_jump_host_that_does_not_forward_is_named_apart() {
     let hops = [&jump, &target]
         .map(|sshd| HopPlan { hop: sshd.hop(&me), credentials: vec![sshd.key()] })
         .into();
-    let Err(error) = connect(&Plan { hops }, Judge::trusting()).await else { panic!() };
+    let Err(error) = connect(&Plan { hops, ..Plan::default() }, Judge::trusting()).await else {
+        panic!()
+    };
     assert_eq!(error.hop, target.hop(&me));
     assert!(matches!(&error.cause, ConnectFault::JumpRefused(_)), "{error}");
 }

@@ -96,7 +96,7 @@ impl Sshd {
     /// For another user, or by another door.
     pub fn plan_for(&self, user: &str, port: u16) -> Plan {
         let hop = Hop { port, ..self.hop(user) };
-        Plan { hops: vec![HopPlan { hop, credentials: vec![self.key()] }] }
+        Plan { hops: vec![HopPlan { hop, credentials: vec![self.key()] }], ..Plan::default() }
     }
 
     pub async fn pool(&self) -> Arc<Pool> {

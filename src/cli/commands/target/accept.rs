@@ -1,0 +1,75 @@
+//! `sgw target accept-key`: which host keys a target is taken by from now on.
+
+use super::{call, lend::lend};
+use crate::{
+    cli::{
+        Context, Outcome,
+        ui::{self, exit::Exit, prompt},
+    },
+    client::Connection,
+    domain::escape::exact,
+    protocol::{
+        error::{Code, Failure},
+        operator::target::{Accepted, Request},
+    },
+};
+
+pub async fn accept(
+    context: &Context,
+    connection: &mut Connection,
+    name: String,
+    fingerprints: Vec<String>,
+) -> Outcome {
+    let taken = |keys: Vec<String>| -> Vec<String> {
+        keys.iter().map(|key| key.trim_end_matches('=').to_owned()).collect()
+    };
+    let mut fingerprints = taken(fingerprints);
+    if fingerprints.is_empty() {
+        let lent = lend(context, connection, &name).await?;
+        let look = Request::AcceptKey { name: name.clone(), fingerprints: Vec::new(), lent };
+        let seen: Accepted = call(connection, look).await?;
+        let shows = seen.shows.clone().unwrap_or_default();
+        if seen.host_keys.contains(&shows) {
+            context.ui.result(&seen, || format!("{name} shows the key that is known: {shows}"));
+            return Ok(Exit::DONE);
+        }
+        let known = known(&seen.before);
+        if context.ui.json || !ui::can_prompt() {
+            let message = format!("{name} shows the host key {}, known is {known}", word(&shows));
+            let code = match seen.before.is_empty() {
+                true => Code::HostkeyUnknown,
+                false => Code::HostkeyChanged,
+            };
+            let hint = format!(
+                "compare it with the server's own, then: sgw target accept-key {name} {}",
+                word(&shows)
+            );
+            return Err(Failure::new(code, message, hint).into());
+        }
+        context.ui.say(&format!("{name} shows  {}\nknown is  {known}", word(&shows)));
+        if !prompt::confirm("Is it the right machine? Take this key from now on, and no other?")
+            .await?
+        {
+            return Ok(Exit::FAILED);
+        }
+        fingerprints = vec![shows];
+    }
+    let request = Request::AcceptKey { name, fingerprints, lent: Vec::new() };
+    let accepted: Accepted = call(connection, request).await?;
+    context.ui.result(&accepted, || {
+        let (name, keys) = (&accepted.name, accepted.host_keys.join(", "));
+        format!("{name} is taken by {keys}; before: {}", known(&accepted.before))
+    });
+    Ok(Exit::DONE)
+}
+
+fn known(keys: &[String]) -> String {
+    match keys.is_empty() {
+        true => "none".to_owned(),
+        false => keys.iter().map(|key| word(key)).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn word(text: &str) -> String {
+    exact(text.as_bytes(), 120)
+}

@@ -1,0 +1,187 @@
+//! Standing grants: given, shown and taken back, each change on record before it holds.
+
+use serde_json::Value;
+
+use super::{
+    Operator,
+    token::{after, wrong},
+};
+use crate::{
+    daemon::{
+        audit,
+        authority::{self, Under},
+        door::link::{to_its_end, value},
+    },
+    domain::{
+        capability::{Capabilities, Capability},
+        escape::visible,
+        grant::standing::{Holder, LONGEST_S, Standing},
+        id::{Id, Kind as IdKind},
+        record::Kind as RecordKind,
+        target::named::Target,
+    },
+    protocol::{
+        error::{Code, Failure},
+        operator::grant::{Give, Grants, Request, Shown, To},
+        view,
+    },
+};
+
+/// The most grants in one answer: it has to fit a frame.
+const PAGE: usize = 1_000;
+
+impl Operator {
+    pub(super) async fn grant(&self, request: Request) -> Result<Value, Failure> {
+        match request {
+            Request::Add { to, give } => {
+                let _alone = self.parts.authority.changing.lock().await;
+                self.parts.authority.check_room_for_grants(1)?;
+                let (holder, with_program) = self.holder(to)?;
+                let standing = self.standing(holder, give)?;
+                let (id, notes) = (standing.id.clone(), self.notes(&standing));
+                self.record_grant(&standing).await?;
+                self.keep_grant(standing, with_program)?;
+                value(&Shown { notes, ..shown(&*self.find_grant(id.as_str())?) })
+            }
+            Request::List { after } => {
+                let mut all = self.parts.authority.grants();
+                if let Some(after) = &after {
+                    all.retain(|under| under.standing.id.as_str() > after.as_str());
+                }
+                let more = all.len() > PAGE;
+                let grants = all.iter().take(PAGE).map(|under| shown(under)).collect();
+                value(&Grants { grants, more })
+            }
+            Request::Remove { id } => {
+                let under = self.find_grant(&id)?;
+                let was = shown(&under);
+                let (parts, id) = (self.parts.clone(), under.standing.id.clone());
+                let before = value(&under.standing)?;
+                let removing = async move {
+                    let _alone = parts.authority.changing.lock().await;
+                    let (evidence, kind) = (&parts.evidence, RecordKind::GrantRemoved);
+                    let after = None::<&Value>;
+                    audit::authority_changed(evidence, kind, Some(&before), after).await?;
+                    tokio::task::block_in_place(|| parts.authority.remove_grant(&id))
+                        .map_err(|error| authority::not_kept(&error))?;
+                    parts.end_unfounded().await;
+                    Ok(())
+                };
+                to_its_end(removing).await?;
+                value(&was)
+            }
+        }
+    }
+
+    /// Whose it shall be; the flag says that it ends with a program.
+    fn holder(&self, to: To) -> Result<(Holder, bool), Failure> {
+        match to {
+            To::Uid(uid) => Ok((Holder::Uid(uid), false)),
+            To::Token(word) => {
+                let (token, _, with_program) = self.find_token(&word)?;
+                if !token.is_live(self.parts.now()) {
+                    return Err(wrong("that token is over: it can be given nothing"));
+                }
+                Ok((Holder::Token { id: token.id, name: token.name }, with_program))
+            }
+        }
+    }
+
+    /// What was typed, as a grant.
+    pub(super) fn standing(&self, holder: Holder, give: Give) -> Result<Standing, Failure> {
+        let target = give.target.parse().map_err(|error| {
+            let message = format!("{}: {error}", visible(&give.target, 80));
+            Failure::new(Code::UsageArguments, message, "sgw target list")
+        })?;
+        let capabilities = match give.only {
+            None => Capability::usual(),
+            Some(words) => read_capabilities(&words)?,
+        };
+        if !give.budget.is_sane() {
+            return Err(wrong("a budget is at least 1, and no more than sgw can count"));
+        }
+        let created_at = self.parts.now();
+        let expires_at =
+            give.for_s.map(|seconds| after(created_at, seconds, LONGEST_S, "--for")).transpose()?;
+        Ok(Standing {
+            id: self.parts.ids.next(IdKind::Grant)?,
+            holder,
+            target,
+            capabilities,
+            mode: give.mode,
+            approval: give.approval,
+            budget: give.budget,
+            created_at,
+            expires_at,
+        })
+    }
+
+    /// What the operator may not have meant.
+    pub(super) fn notes(&self, standing: &Standing) -> Vec<String> {
+        let mut notes = Vec::new();
+        let targets = self.parts.vault.all::<Target>();
+        let names = targets.iter().map(|stored| stored.record.name.as_str());
+        let matching = names.filter(|name| standing.target.matches(name)).count();
+        if matching == 0 {
+            notes.push(format!("no target matches {} yet: sgw target list", standing.target));
+        }
+        if let Holder::Uid(uid) = standing.holder {
+            notes.push(format!("every process of uid {uid} has it, whatever token it shows"));
+        }
+        notes
+    }
+
+    pub(super) async fn record_grant(&self, standing: &Standing) -> Result<(), Failure> {
+        let (evidence, kind) = (&self.parts.evidence, RecordKind::GrantAdded);
+        audit::authority_changed(evidence, kind, None::<&Value>, Some(standing)).await
+    }
+
+    pub(super) fn keep_grant(&self, standing: Standing, with_program: bool) -> Result<(), Failure> {
+        tokio::task::block_in_place(|| self.parts.authority.add_grant(standing, with_program))
+            .map_err(|error| authority::not_kept(&error))
+    }
+
+    fn find_grant(&self, word: &str) -> Result<std::sync::Arc<Under>, Failure> {
+        let id: Option<Id> = word.parse().ok();
+        id.and_then(|id| self.parts.authority.grant(&id)).ok_or_else(|| {
+            let message = format!("there is no standing grant {}", visible(word, 63));
+            Failure::new(Code::GrantUnknown, message, "sgw grant list")
+        })
+    }
+}
+
+fn shown(under: &Under) -> Shown {
+    let (standing, used) = (&under.standing, under.live().used);
+    let (token, uid) = match &standing.holder {
+        Holder::Token { name, .. } => (Some(name.to_string()), None),
+        Holder::Uid(uid) => (None, Some(*uid)),
+    };
+    Shown {
+        id: standing.id.to_string(),
+        kind: view::Kind::Grant,
+        holder: standing.holder.to_string(),
+        token,
+        uid,
+        target: standing.target.to_string(),
+        capabilities: standing.capabilities.clone(),
+        mode: standing.mode,
+        approval: standing.approval,
+        max_commands: standing.budget.max_commands,
+        used_commands: used.commands,
+        max_bytes: standing.budget.max_bytes,
+        used_bytes: used.bytes,
+        created_at: standing.created_at,
+        expires_at: standing.expires_at,
+        notes: Vec::new(),
+    }
+}
+
+fn read_capabilities(words: &[String]) -> Result<Capabilities, Failure> {
+    let read =
+        |word: &String| word.parse::<Capability>().map_err(|error| wrong(&error.to_string()));
+    let capabilities = words.iter().map(read).collect::<Result<Capabilities, _>>()?;
+    match capabilities.is_empty() {
+        true => Err(wrong("a grant that gives nothing is none")),
+        false => Ok(capabilities),
+    }
+}

@@ -1,0 +1,82 @@
+//! Places for sessions that are about to be: kept, so that of two that come at once one finds none.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use super::{Session, Sessions};
+use crate::{
+    domain::identity::Identity,
+    protocol::error::{Code, Failure},
+};
+
+/// The most sessions that are open at once.
+const MOST_OPEN: usize = 2000;
+
+/// Held while a session opens by itself.
+pub type Turn = tokio::sync::Mutex<()>;
+
+#[derive(Default)]
+pub struct Rooms {
+    /// Sessions that are about to be added, by whose they are.
+    coming: Coming,
+    /// By whose and on which target: who opens one by itself.
+    turns: Mutex<BTreeMap<(Identity, String), Weak<Turn>>>,
+}
+
+type Coming = Arc<Mutex<BTreeMap<Identity, usize>>>;
+
+/// A place that is kept for a session.
+#[must_use = "the place is free again when this is dropped"]
+pub struct Room {
+    coming: Coming,
+    owner: Identity,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = coming.get_mut(&self.owner) {
+            *count -= 1;
+            if *count == 0 {
+                coming.remove(&self.owner);
+            }
+        }
+    }
+}
+
+impl Sessions {
+    /// Room for one more session of an owner, who may have at most so many.
+    pub fn room(&self, owner: &Identity, most: Option<u32>) -> Result<Room, Failure> {
+        let mut coming = self.rooms.coming.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = |of: &dyn Fn(&Session) -> bool| {
+            self.lock().values().filter(|one| one.over().is_none() && of(one)).count()
+        };
+        let all = open(&|_| true) + coming.values().sum::<usize>();
+        let own = open(&|one| one.owner == *owner) + coming.get(owner).copied().unwrap_or(0);
+        let hint = "close one: sgw sessions, then sgw close s-…";
+        if all >= MOST_OPEN {
+            return Err(Failure::new(Code::LimitSessions, "too many sessions are open", hint));
+        }
+        if let Some(most) = most.filter(|most| own >= *most as usize) {
+            let message = format!("this token may have {most} sessions open at once, and has");
+            return Err(Failure::new(Code::LimitSessions, message, hint));
+        }
+        *coming.entry(owner.clone()).or_default() += 1;
+        Ok(Room { coming: self.rooms.coming.clone(), owner: owner.clone() })
+    }
+
+    /// Held by whoever opens a session of this identity on this target.
+    pub fn turn_to_open(&self, owner: &Identity, target: &str) -> Arc<Turn> {
+        let mut turns = self.rooms.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let key = (owner.clone(), target.to_owned());
+        if let Some(turn) = turns.get(&key).and_then(Weak::upgrade) {
+            return turn;
+        }
+        let turn = Arc::new(Turn::default());
+        turns.insert(key, Arc::downgrade(&turn));
+        turn
+    }
+}

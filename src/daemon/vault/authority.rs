@@ -1,0 +1,31 @@
+//! Where tokens, standing grants and what was used of them are kept.
+
+use super::Record;
+use crate::domain::{
+    grant::standing::{Standing, Usage},
+    token::Token,
+};
+
+impl Record for Token {
+    const TABLE: &'static str = "token";
+
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+}
+
+impl Record for Standing {
+    const TABLE: &'static str = "grant";
+
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+}
+
+impl Record for Usage {
+    const TABLE: &'static str = "usage";
+
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+}

@@ -1,0 +1,47 @@
+//! Keys that outlive the data key: those of the audit and of the PIN. They are derived from the first
+//! data key; a rotation seals them in the vault, so that what they made keeps holding.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Vault,
+    records::{Rows, Value, open_row},
+    tables::KEYS,
+};
+use crate::domain::{
+    pin,
+    record::Keys,
+    seal::{DataKey, Key},
+};
+
+pub struct Lasting(BTreeMap<&'static str, Key>);
+
+impl Lasting {
+    pub const PURPOSES: [&str; 3] = [Keys::PURPOSES[0], Keys::PURPOSES[1], pin::PURPOSE];
+
+    /// Those that the vault has, and the others from the data key.
+    pub fn of(data_key: &DataKey, vault_key: &Key, rows: &Rows) -> Self {
+        let kept = |purpose: &str| {
+            let row = rows.get(KEYS)?.get(purpose)?;
+            let Value::Sealed(sealed) = &row.value else { return None };
+            let opened = open_row(vault_key, KEYS, purpose, row.version, sealed).ok()?;
+            opened.expose().as_slice().try_into().ok().map(Key::new)
+        };
+        let of = |purpose| kept(purpose).unwrap_or_else(|| data_key.derive(purpose));
+        Self(Self::PURPOSES.into_iter().map(|purpose| (purpose, of(purpose))).collect())
+    }
+
+    /// One of `PURPOSES`.
+    pub fn get(&self, purpose: &str) -> Key {
+        // Each is there; without one nothing that it made would hold.
+        Key::new(self.0.get(purpose).map(|key| *key.expose()).unwrap_or_default())
+    }
+}
+
+impl Vault {
+    /// What the audit is chained and sealed with.
+    pub fn audit_keys(&self) -> Keys {
+        let [text, chain] = Keys::PURPOSES.map(|purpose| self.lasting.get(purpose));
+        Keys::new(text, &chain)
+    }
+}

@@ -1,0 +1,87 @@
+//! What commands find on a target unless they say otherwise: directory and variables that the operator
+//! set once, in front of each command's own.
+
+use super::{Shell, Surroundings};
+use crate::domain::shell::{self, ShellError};
+
+impl Surroundings {
+    /// What goes on the wire for a command. Where no shell reads as sh does, it goes as it is, without
+    /// the marker: its processes can't be found again.
+    pub fn wire(
+        &self,
+        marker: &str,
+        env: Vec<(String, Vec<u8>)>,
+        cwd: Option<Vec<u8>>,
+        line: &[u8],
+    ) -> Result<Vec<u8>, ShellError> {
+        let (env, cwd) = self.with(env, cwd);
+        if self.shell != Some(Shell::Other) {
+            return shell::wrap(marker, &env, cwd.as_deref(), line);
+        }
+        if !env.is_empty() || cwd.is_some() {
+            return Err(ShellError::NoShell);
+        }
+        shell::line(&[line.to_vec()])
+    }
+
+    /// What opens a terminal.
+    pub fn terminal(&self, marker: &str) -> Result<Vec<u8>, ShellError> {
+        let (env, cwd) = self.with(Vec::new(), None);
+        shell::login(marker, &env, cwd.as_deref())
+    }
+
+    /// A command's own words count more.
+    fn with(
+        &self,
+        env: Vec<(String, Vec<u8>)>,
+        cwd: Option<Vec<u8>>,
+    ) -> (Vec<(String, Vec<u8>)>, Option<Vec<u8>>) {
+        let usual = self.environment.iter();
+        let usual = usual.filter(|(name, _)| !env.iter().any(|(own, _)| own == *name));
+        let mut all: Vec<_> =
+            usual.map(|(name, value)| (name.clone(), value.clone().into_bytes())).collect();
+        all.extend(env);
+        (all, cwd.or_else(|| self.directory.clone().map(String::into_bytes)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn surroundings() -> Surroundings {
+        Surroundings {
+            shell: None,
+            directory: Some("/srv".into()),
+            environment: [("A".into(), "1".into()), ("B".into(), "2".into())].into(),
+        }
+    }
+
+    fn wire(
+        of: &Surroundings,
+        env: &[(&str, &str)],
+        cwd: Option<&str>,
+    ) -> Result<String, ShellError> {
+        let env = env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let wire = of.wire("x-1-aa", env, cwd.map(|cwd| cwd.into()), b"ls")?;
+        Ok(String::from_utf8(wire).unwrap())
+    }
+
+    #[test]
+    fn the_target_s_come_first_and_the_command_s_own_count_more() {
+        let own = wire(&surroundings(), &[("B", "3")], Some("/tmp")).unwrap();
+        let expected = wire(&Surroundings::default(), &[("A", "1"), ("B", "3")], Some("/tmp"));
+        assert_eq!(own, expected.unwrap());
+        let usual = wire(&surroundings(), &[], None).unwrap();
+        let expected = wire(&Surroundings::default(), &[("A", "1"), ("B", "2")], Some("/srv"));
+        assert_eq!(usual, expected.unwrap());
+    }
+
+    #[test]
+    fn what_reads_no_sh_gets_the_line_alone() {
+        let router = Surroundings { shell: Some(Shell::Other), ..Surroundings::default() };
+        assert_eq!(wire(&router, &[], None).unwrap(), "ls");
+        assert_eq!(wire(&router, &[("A", "1")], None), Err(ShellError::NoShell));
+        assert_eq!(wire(&router, &[], Some("/srv")), Err(ShellError::NoShell));
+    }
+}
