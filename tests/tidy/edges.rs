@@ -31,7 +31,10 @@ const ROOMS: Edges = &[
     ("life", &[EVERYTHING]),
     ("parts", &[EVERYTHING]),
     ("door", &["Parts", "audit", "authority", "desk", "notify", "reading", "session"]),
-    ("door::operator", &["Parts", "audit", "authority", "desk", "evidence", "session", "upstream", "vault"]),
+    (
+        "door::operator",
+        &["Parts", "audit", "authority", "desk", "evidence", "session", "upstream", "vault"],
+    ),
     ("reading", &["door::Outbox", "session"]),
     ("audit", &["desk::Asker", "evidence", "session"]),
     // Standing grants, and what a token may ask for: judged where everything is.

@@ -78,7 +78,16 @@ impl Sandbox {
         let mut layout = Layout { hidden, writable: Vec::new() };
         let tree = working_tree(&real(directory), &layout);
         layout.writable.push(tree.clone());
-        layout.writable.extend(more.iter().map(|path| real(path)));
+        for path in more {
+            let there = path.canonicalize();
+            let named = |error| {
+                unfit(&format!(
+                    "{}: {error}",
+                    escape::exact(path.as_os_str().as_encoded_bytes(), 200)
+                ))
+            };
+            layout.writable.push(there.map_err(named)?);
+        }
         layout.check().map_err(|error| unfit(&error))?;
         let own_temporary = temporary(&mut layout, account.variable("TMPDIR"))
             .map_err(|error| unfit(&format!("no temporary directory can be made: {error}")))?;
