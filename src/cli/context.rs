@@ -1,6 +1,6 @@
 //! What every command is given: how to speak, where the daemon is, who calls.
 
-use std::time::Duration;
+use std::{io::Read, time::Duration};
 
 use super::{
     Stop,
@@ -16,6 +16,8 @@ use crate::{
 /// How long a call waits for a person where nobody sits at the terminal: shorter than the patience of
 /// any agent's shell tool.
 const PATIENCE: Duration = Duration::from_secs(45);
+/// The most bytes of a token, or of the file that holds it.
+const TOKEN_FILE: usize = 4096;
 
 // Flags that every command takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -87,14 +89,24 @@ fn token() -> Result<Option<Secret<String>>, Failure> {
     let text = if let Some(token) = std::env::var_os("SGW_TOKEN") {
         token.into_string().map_err(|_| invalid("SGW_TOKEN is not text".to_owned()))?
     } else if let Some(file) = std::env::var_os("SGW_TOKEN_FILE") {
-        std::fs::read_to_string(&file)
+        read_token(&file)
             .map_err(|error| invalid(format!("SGW_TOKEN_FILE can't be read: {error}")))?
     } else {
         return Ok(None);
     };
     let text = Secret::new(text);
     let trimmed = text.expose().trim();
+    if trimmed.len() > TOKEN_FILE {
+        return Err(invalid("that is no token: it is too long".to_owned()));
+    }
     Ok((!trimmed.is_empty()).then(|| Secret::new(trimmed.to_owned())))
+}
+
+/// Some lines at most: what is longer holds no token.
+fn read_token(file: &std::ffi::OsStr) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(file)?.take(TOKEN_FILE as u64 + 1).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 // How long this call stays.

@@ -4,6 +4,7 @@ use crate::{
     daemon::{
         desk::Asker,
         evidence::Evidence,
+        parts::Reached,
         session::{evidence_failed, fields},
     },
     domain::{
@@ -191,15 +192,15 @@ pub async fn session_opening(
     evidence: &Evidence,
     owner: &str,
     opening: &Opening,
-    route: &Route,
-    credentials: &[Vec<String>],
+    reached: &Reached,
 ) -> Result<(), Failure> {
     let mut record = Record::new(Kind::SessionOpening, owner);
-    record.target = Some(opening.target.to_string());
+    record.target = Some(reached.target.to_string());
     record.action = fields([
         ("grant", serde_json::to_value(&opening.grant)),
-        ("route", serde_json::to_value(route)),
-        ("credentials", serde_json::to_value(credentials)),
+        ("digest", serde_json::to_value(reached.digest)),
+        ("route", serde_json::to_value(&reached.route)),
+        ("credentials", serde_json::to_value(&reached.credentials)),
         ("capabilities", serde_json::to_value(&opening.capabilities)),
         ("mode", serde_json::to_value(opening.mode)),
         ("until", serde_json::to_value(opening.expires_at)),

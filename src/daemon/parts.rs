@@ -7,7 +7,7 @@ mod reach;
 mod standing;
 
 pub use open::{Opening, Way};
-pub use reach::Lent;
+pub use reach::{Lent, Reached};
 
 use std::sync::Arc;
 

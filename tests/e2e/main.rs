@@ -39,5 +39,6 @@ mod request_and_approval;
 mod run;
 mod sessions_end;
 mod support;
+mod targets;
 mod tokens;
 mod watch;

@@ -36,7 +36,7 @@ const ROOMS: Edges = &[
         &["Parts", "audit", "authority", "desk", "evidence", "session", "upstream", "vault"],
     ),
     ("reading", &["door::Outbox", "session"]),
-    ("audit", &["desk::Asker", "evidence", "session"]),
+    ("audit", &["desk::Asker", "evidence", "parts::Reached", "session"]),
     // Standing grants, and what a token may ask for: judged where everything is.
     ("desk", &["authority"]),
     ("authority", &["vault"]),

@@ -59,6 +59,12 @@ pub async fn choose(approval: &Approval<'_>, way: &Way) -> Result<Chosen, Stop> 
         let target = at + 1 == resolved.hops.len();
         let kept = way.named.as_ref().map(|named| &named.hops[at].target.credential);
         if let Some(kept) = kept.filter(|kept| **kept != named::Credential::Asked) {
+            if said {
+                context.ui.note(&format!(
+                    "the target says what logs in at {}: what flags say is not used there",
+                    exact_hop(hop)
+                ));
+            }
             let lent = choice.lend(kept, hop).await?;
             choice.chosen.credentials.push(lent);
             continue;

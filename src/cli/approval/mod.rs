@@ -197,13 +197,17 @@ fn narrowed_by(named: &target::Way, given: &mut Terms) {
     given.mode = given.mode.at_least(least);
 }
 
+fn named_way(request: &view::Request, named: &target::Way) -> Result<Way, Failure> {
+    named::way(named.clone()).map_err(|error| {
+        let hint = format!("sgw target show {}", request.target);
+        Failure::new(Code::TargetWay, error.to_string(), hint)
+    })
+}
+
 async fn find_way(question: &view::Question, answers: &Answers) -> Result<Way, Failure> {
     let request = &question.request;
     if let Some(named) = &question.named {
-        return named::way(named.clone()).map_err(|error| {
-            let hint = format!("sgw target show {}", request.target);
-            Failure::new(Code::TargetWay, error.to_string(), hint)
-        });
+        return named_way(request, named);
     }
     let asked =
         Destination { user: request.user.clone(), host: request.host.clone(), port: request.port };
@@ -213,6 +217,9 @@ async fn find_way(question: &view::Question, answers: &Answers) -> Result<Way, F
 
 /// The way of a session that is there: ssh_config only says what could log in at each machine.
 async fn known_way(question: &view::Question, answers: &Answers) -> Result<Way, Failure> {
+    if let Some(named) = &question.named {
+        return named_way(&question.request, named);
+    }
     let hops = question.place.iter().map(|place| place.hop.clone()).collect();
     let asked = question.request.target.parse::<Destination>().ok();
     let resolved = route::known(&resolver(answers)?, asked.as_ref(), hops).await;

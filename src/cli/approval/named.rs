@@ -83,6 +83,13 @@ pub fn rows(named: &target::Way, add: &mut impl FnMut(&'static str, String, bool
     }
 }
 
+/// What logs in again at each machine.
+pub fn log_in_rows(named: &target::Way, add: &mut impl FnMut(&'static str, String, bool)) {
+    for hop in &named.hops {
+        add("log in", format!("at {}: {}", hop.target.name, credential(&hop.target)), false);
+    }
+}
+
 /// What logs in there, and whether anybody else has it.
 pub fn credential(target: &Target) -> String {
     let fingerprint = target.credential.fingerprint().map(word);

@@ -97,7 +97,7 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
     }
     let login = request.kind == view::Kind::Login;
     match &approval.way {
-        Some(Way { named: Some(named), .. }) => super::named::rows(named, &mut add),
+        Some(Way { named: Some(named), .. }) if !login => super::named::rows(named, &mut add),
         Some(way) if !login => {
             way_rows(way, &mut add);
             add("log in", log_in(approval.answers, way), false);
@@ -105,7 +105,10 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
         Some(way) => {
             place_rows(question, "logs in", &mut add);
             way.resolved.notes.iter().for_each(|note| add("note", visible(note, WORD), false));
-            add("log in", log_in(approval.answers, way), false);
+            match &way.named {
+                Some(named) => super::named::log_in_rows(named, &mut add),
+                None => add("log in", log_in(approval.answers, way), false),
+            }
         }
         None => place_rows(question, "runs on", &mut add),
     }

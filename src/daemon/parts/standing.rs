@@ -41,8 +41,7 @@ impl Parts {
         let under = self.authority.grant(&opening.grant).ok_or_else(gone)?;
         let reached = self.reach(&opening.target)?;
         let (whose, target) = (owner.to_string(), opening.target.to_string());
-        let (route, named) = (&reached.route, &reached.credentials);
-        audit::session_opening(&self.evidence, &whose, &opening, route, named).await?;
+        audit::session_opening(&self.evidence, &whose, &opening, &reached).await?;
         let grant = Grant {
             capabilities: opening.capabilities,
             mode: opening.mode,

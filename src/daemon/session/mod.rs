@@ -46,7 +46,6 @@ use crate::{
     },
     domain::{
         action,
-        authorize::Denied,
         grant::{Grant, Terms},
         id::{Id, Name},
         identity::Identity,
@@ -183,28 +182,6 @@ impl Session {
     /// The one who asked has it.
     pub fn collected(&self) {
         self.lock().collect_until = None;
-    }
-
-    /// Counts a command before it is sent. It was judged before: of two at once one may come too late.
-    fn count_command(&self) -> Result<(), Failure> {
-        if let Some(under) = &self.under {
-            under.take_command().map_err(|failure| failure.about(&self.id).sent(false))?;
-        }
-        let mut state = self.lock();
-        if !state.grant.has_commands_left() {
-            drop(state);
-            self.under.iter().for_each(|under| under.give_back_command());
-            return Err(Failure::from(Denied::Exhausted).sent(false));
-        }
-        state.grant.used_commands += 1;
-        state.collect_until = None;
-        Ok(())
-    }
-
-    /// It was not sent.
-    fn uncount_command(&self) {
-        self.lock().grant.used_commands -= 1;
-        self.under.iter().for_each(|under| under.give_back_command());
     }
 
     pub fn prolong(&self, terms: &Terms, until: Timestamp) {

@@ -1,4 +1,5 @@
-//! Places for sessions that are about to be: kept, so that of two that come at once one finds none.
+//! Room for what is about to be, sessions and commands: kept or counted before, so that of two that come
+//! at once one finds none.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +8,7 @@ use std::{
 
 use super::{Session, Sessions};
 use crate::{
-    domain::identity::Identity,
+    domain::{authorize::Denied, identity::Identity},
     protocol::error::{Code, Failure},
 };
 
@@ -43,6 +44,30 @@ impl Drop for Room {
                 coming.remove(&self.owner);
             }
         }
+    }
+}
+
+impl Session {
+    /// Counts a command before it is sent. It was judged before: of two at once one may come too late.
+    pub(super) fn count_command(&self) -> Result<(), Failure> {
+        if let Some(under) = &self.under {
+            under.take_command().map_err(|failure| failure.about(&self.id).sent(false))?;
+        }
+        let mut state = self.lock();
+        if !state.grant.has_commands_left() {
+            drop(state);
+            self.under.iter().for_each(|under| under.give_back_command());
+            return Err(Failure::from(Denied::Exhausted).sent(false));
+        }
+        state.grant.used_commands += 1;
+        state.collect_until = None;
+        Ok(())
+    }
+
+    /// It was not sent.
+    pub(super) fn uncount_command(&self) {
+        self.lock().grant.used_commands -= 1;
+        self.under.iter().for_each(|under| under.give_back_command());
     }
 }
 

@@ -42,7 +42,7 @@ pub use failure::failure;
 pub use hosts::{Answer, Hosts, Vouched};
 pub use look::Look;
 pub use pool::{Pool, PoolOptions};
-pub use probe::{Probed, Stage, probe};
+pub use probe::{Stage, probe};
 
 use crate::domain::{hostkey::Unknown, secret::Secret, target::Hop};
 

@@ -57,6 +57,16 @@ impl Key {
         Self { path, ..self }
     }
 
+    /// A certificate of this key, made by the authority whose private key lies there; its file.
+    pub fn certified_by(&self, authority: &Path, how: &[&str]) -> PathBuf {
+        let public = self.path.with_extension("pub");
+        let mut command = Command::new("ssh-keygen");
+        command.args(["-q", "-I", "test", "-s"]).arg(authority).args(how).arg(public);
+        tool(&mut command);
+        let name = self.path.file_name().expect("a file").to_string_lossy().into_owned();
+        self.path.with_file_name(format!("{name}-cert.pub"))
+    }
+
     pub fn fingerprint(&self) -> String {
         self.public.fingerprint(HashAlg::Sha256).to_string()
     }

@@ -38,6 +38,7 @@ pub struct Sshd {
 pub struct Settings {
     lines: Vec<String>,
     user: Option<String>,
+    host_ca: Option<(PathBuf, Vec<String>)>,
 }
 
 impl Settings {
@@ -49,6 +50,18 @@ impl Settings {
 
     pub fn user(mut self, person: &Person) -> Self {
         self.user = Some(person.name.clone());
+        self
+    }
+
+    /// It shows a certificate that this authority made for these hosts.
+    pub fn host_ca(self, authority: &Key, hosts: &str) -> Self {
+        self.host_ca_for(authority, &["-n", hosts])
+    }
+
+    /// The same, in the words of ssh-keygen(1).
+    pub fn host_ca_for(mut self, authority: &Key, how: &[&str]) -> Self {
+        let how = ["-h"].iter().chain(how).map(|word| (*word).to_owned()).collect();
+        self.host_ca = Some((authority.path.clone(), how));
         self
     }
 
@@ -74,8 +87,14 @@ impl Sshd {
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let key = Key::ed25519(&directory.path().join("id"));
         fs::write(directory.path().join("authorized_keys"), key.line()).unwrap();
-        fs::write(directory.path().join("settings"), settings.lines.join("\n")).unwrap();
         let host_key = Key::ed25519(&directory.path().join("host_key"));
+        let mut lines = settings.lines;
+        if let Some((authority, how)) = settings.host_ca {
+            let how: Vec<&str> = how.iter().map(String::as_str).collect();
+            let made = host_key.certified_by(&authority, &how);
+            lines.push(format!("HostCertificate {}", made.display()));
+        }
+        fs::write(directory.path().join("settings"), lines.join("\n")).unwrap();
         let user = settings.user.unwrap_or_else(|| Person::me().name.clone());
         let mut sshd = Self { directory, port: 0, process: None, host_key, user, key };
         // Between choosing a free port and taking it another test can take it.

@@ -7,10 +7,10 @@ use crate::{
         ui::{self, exit::Exit, prompt},
     },
     client::Connection,
-    domain::escape::exact,
+    domain::{escape::exact, target::named::Credential},
     protocol::{
         error::{Code, Failure},
-        operator::target::{Accepted, Request},
+        operator::target::{Accepted, Request, Shown},
     },
 };
 
@@ -56,6 +56,18 @@ pub async fn accept(
     }
     let request = Request::AcceptKey { name, fingerprints, lent: Vec::new() };
     let accepted: Accepted = call(connection, request).await?;
+    let show = Request::Show { name: accepted.name.clone() };
+    let target = call::<Shown>(connection, show).await?.target;
+    if let Credential::Password { bound } = &target.credential
+        && !bound.is_empty()
+        && !bound.iter().any(|key| accepted.host_keys.contains(key))
+    {
+        let name = &accepted.name;
+        context.ui.note(&format!(
+            "its password was given for another key, and stays with that one; to give it to this: sgw \
+             target edit {name} --password-file FILE"
+        ));
+    }
     context.ui.result(&accepted, || {
         let (name, keys) = (&accepted.name, accepted.host_keys.join(", "));
         format!("{name} is taken by {keys}; before: {}", known(&accepted.before))

@@ -70,13 +70,23 @@ impl Operator {
                 "refuse it, and have the agent ask for a new session: sgw deny ID",
             ));
         }
-        let (plan, named) = self.plan(&way).await?;
+        let (plan, named, vouched) = match way.target {
+            // What the vault holds for the target logs in again.
+            Some(_) => {
+                let going = self.going(&session.asked, &way).await?;
+                (going.plan, going.credentials, going.vouched)
+            }
+            None => {
+                let (plan, named) = self.plan(&way).await?;
+                (plan, named, Vec::new())
+            }
+        };
         let kind = RecordKind::LoginApproved;
         let route = Some(&session.route);
         audit::approved(&parts.evidence, kind, id, &approve.digest, route, &named, None).await?;
         let hops = session.route.hops();
         let keys = hops.iter().cloned().zip(session.host_keys.iter().cloned()).collect();
-        let hosts = Arc::new(Hosts::exactly(parts.vault.clone(), keys));
+        let hosts = Arc::new(Hosts::exactly(parts.vault.clone(), keys).vouched(vouched));
         let asking = self.asking(number, id, approve.interactive);
         let first = self.connect(&plan, &hosts, asking.as_ref()).await?;
         let whose = session.owner.to_string();

@@ -23,7 +23,7 @@ use crate::{
     },
     protocol::{
         error::{Code, Failure},
-        operator::target::{Accepted, Draft, Kind, Request, Shown, Targets},
+        operator::target::{Accepted, Draft, Kind, Request, Shown, Targets, Way},
         view,
     },
 };
@@ -51,13 +51,24 @@ impl Operator {
         &self,
         mut question: view::Question,
     ) -> Result<view::Question, Failure> {
-        let new_access = question.request.kind == view::Kind::Access && question.prolongs.is_none();
-        if !self.proven || !new_access {
-            return Ok(question);
-        }
         let asked = question.request.target.parse().ok();
-        if let Some(name) = asked.and_then(|asked| self.parts.target_named(&asked)) {
-            question.named = Some(self.parts.way_shown(&name)?);
+        let Some(name) = asked.and_then(|asked| self.parts.target_named(&asked)) else {
+            return Ok(question);
+        };
+        match question.request.kind {
+            _ if !self.proven => {}
+            view::Kind::Access if question.prolongs.is_none() => {
+                question.named = Some(self.parts.way_shown(&name)?);
+            }
+            // The session goes on where it is; a target that leads elsewhere by now has no say in it.
+            view::Kind::Login => {
+                let way = self.parts.way_shown(&name).ok();
+                let hops =
+                    |way: &Way| way.hops.iter().map(|hop| hop.hop.clone()).collect::<Vec<_>>();
+                let place: Vec<_> = question.place.iter().map(|place| place.hop.clone()).collect();
+                question.named = way.filter(|way| hops(way) == place);
+            }
+            _ => {}
         }
         Ok(question)
     }
