@@ -9,6 +9,7 @@ mod evidence;
 mod ids;
 mod left;
 mod life;
+mod memory;
 mod notify;
 mod parts;
 mod reading;

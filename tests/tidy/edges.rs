@@ -45,7 +45,8 @@ const ROOMS: Edges = &[
     ("ids", &["vault"]),
     ("left", &[]),
     ("notify", &[]),
-    ("vault", &["store"]),
+    ("memory", &[]),
+    ("vault", &["memory", "store"]),
     ("evidence", &[]),
     ("store", &[]),
 ];

@@ -103,6 +103,7 @@ impl Vault {
     /// first start, a rotation. A missing one is damage: `init` made one.
     pub fn open(home: Arc<Home>, data_key: &DataKey) -> Result<Self, VaultError> {
         let key = at_rest::key(data_key);
+        crate::daemon::memory::lock(key.expose());
         move_in::settle(&home, data_key, &key)?;
         let (database, state, rows) =
             at_rest::read(&home, &key).map_err(|error| in_file(&home, error))?;
