@@ -89,6 +89,10 @@ impl Place {
     fn why_not(&self, home: &Home, error: &std::io::Error) -> Error {
         match home.header() {
             Ok(None) => Error::NotSetUp,
+            // From within a sandbox the vault can't be seen; that no daemon answers can.
+            Err(HomeError::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
+                Error::Locked
+            }
             Err(error) => Error::Home(error),
             Ok(Some(_)) if error.kind() == ErrorKind::WouldBlock => Error::Silent,
             Ok(Some(_)) => Error::Locked,

@@ -19,7 +19,7 @@ use super::{
     authority::Authority,
     desk::Desk,
     door::{self, Listeners},
-    evidence::{AuditState, Evidence, Found},
+    evidence::{AuditState, Evidence, Found, survive_file_size_limit},
     ids::Ids,
     in_use::InUse,
     left::LeftRunning,
@@ -88,10 +88,13 @@ fn harden() -> rustix::io::Result<()> {
     let most = Rlimit { current: files.maximum, maximum: files.maximum };
     // Fewer descriptors mean fewer sessions, no less safety.
     let _kept = rustix::process::setrlimit(Resource::Nofile, most);
+    memory::prepare();
     Ok(())
 }
 
 async fn live(handover: Handover, mut line: StdUnixStream) -> ExitCode {
+    // Before anything is written, the log included.
+    survive_file_size_limit();
     let (parts, listeners, ready, lock) = match begin(handover).await {
         Ok(begun) => begun,
         Err(failure) => {
@@ -141,11 +144,13 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
     let ids = Arc::new(Ids::new(vault.clone()));
     let authority = Arc::new(Authority::load(vault.clone(), now));
     let for_desk = ids.clone();
+    let operator_key = noise::session_key(&data_key);
+    memory::keep(&operator_key);
     let parts = Arc::new(Parts {
         desk: Arc::new(Desk::new(move || for_desk.next(IdKind::Request), authority.clone(), now)),
         sessions: Arc::new(Sessions::new(home.path().to_owned(), evidence.clone(), now)),
         left_running: LeftRunning::new(&found.unfinished),
-        operator_key: RwLock::new(Arc::new(noise::session_key(&data_key))),
+        operator_key: RwLock::new(Arc::new(operator_key)),
         in_use: InUse::new(),
         started: Instant::now(),
         end: CancellationToken::new(),

@@ -3,6 +3,7 @@
 
 mod file;
 mod lock;
+mod names;
 mod random;
 
 use std::{
@@ -22,6 +23,7 @@ use rustix::{
 };
 
 pub use lock::{Lock, LockError};
+pub use names::is_ours;
 pub use random::random;
 
 use crate::domain::{
@@ -45,7 +47,7 @@ pub const LOG: &str = "sgw.log";
 /// The log before it was turned over.
 pub const OLD_LOG: &str = "sgw.log.1";
 const LOCK: &str = "lock";
-const RUN: &str = "run";
+pub const RUN: &str = "run";
 
 /// `sockaddr_un.sun_path` has 108 bytes, the last of them NUL (unix(7)).
 const MAX_SOCKET_PATH: usize = 107;
@@ -250,8 +252,11 @@ fn open_directory(path: &Path) -> Result<OwnedFd, HomeError> {
         return Err(HomeError::Mode { path: path.to_owned(), mode, expected: 0o700 });
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    fs::openat(&seen, ".", flags, Mode::empty())
-        .map_err(|errno| io_error("open", path)(errno.into()))
+    match fs::openat(&seen, ".", flags, Mode::empty()) {
+        // A sandboxed agent may not list it, and needs only the way to its socket.
+        Err(Errno::ACCESS) => Ok(seen),
+        opened => opened.map_err(|errno| io_error("open", path)(errno.into())),
+    }
 }
 
 fn check_type(

@@ -78,6 +78,8 @@ codes! {
     LimitVault = "limit.vault" is Failed,
     HomeUnsafe = "home.unsafe" is Failed,
     HomeBusy = "home.busy" is Failed,
+    /// This kernel, or this directory, allows no sandbox.
+    SandboxUnfit = "sandbox.unfit" is Failed,
     RequestPending = "request.pending" is NotYet,
     RequestDenied = "request.denied" is No,
     RequestExpired = "request.expired" is No,

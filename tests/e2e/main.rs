@@ -17,6 +17,7 @@ mod control;
 mod credentials;
 mod demo;
 mod desk;
+mod doctor;
 mod evidence;
 mod exec;
 mod exec_stream;

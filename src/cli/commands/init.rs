@@ -65,6 +65,8 @@ impl Run for Init {
         };
         let path = place.path();
         let home = Home::open_or_create(path).map_err(Error::Home)?;
+        // With it comes that a limit on files' sizes is an error.
+        let _runtime = crate::client::runtime().map_err(Error::local("start"))?;
         create(&home, &passphrase, pin.as_ref())?;
         let next = ["sgw unlock", "sgw request USER@HOST --reason 'a first try'"];
         if !context.ui.json {

@@ -10,6 +10,7 @@ pub mod daemon;
 mod demo;
 mod deny;
 mod desk;
+mod doctor;
 pub mod exec;
 mod grant;
 mod handoff;
@@ -83,6 +84,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<config::Config>("config", Who::Operator),
     entry::<pin::Pin>("pin", Who::Operator),
     entry::<vault::Vault>("vault", Who::Operator),
+    entry::<doctor::Doctor>("doctor", Who::Operator),
     entry::<demo::Demo>("demo", Who::Operator),
     entry::<completions::Completions>("completions", Who::Operator),
     entry::<man::Man>("man", Who::Operator),

@@ -3,14 +3,12 @@
 mod environment;
 mod program;
 
-use std::ffi::OsString;
+use std::{ffi::OsString, path::PathBuf};
 
 use super::{grant::Terms, token::drawn};
 use crate::{
     cli::{
-        Context, Outcome, Run as Runs, Stop,
-        proof::Proof,
-        ui::prompt::Signals,
+        Context, Outcome, Run as Runs, Stop, proof::Proof, sandbox::Sandbox, ui::prompt::Signals,
     },
     client::{self, Connection, Error},
     domain::{grant::standing::Budget, id::Name, token::TokenText},
@@ -31,7 +29,8 @@ use crate::{
 Examples:
   sgw run -- claude
   sgw run --target 'web-*' --for 8h -- claude --continue
-  sgw run --name deploy --target prod1 --each-session --only exec -- codex")]
+  sgw run --name deploy --target prod1 --each-session --only exec -- codex
+  sgw run --sandbox --write ~/.claude --write ~/.claude.json -- claude")]
 pub struct Run {
     /// The token's name [default: the program's, with a number where that is taken]
     #[arg(long)]
@@ -39,6 +38,14 @@ pub struct Run {
     /// What it may use without a request: targets' names, or globs over them
     #[arg(long, value_name = "NAME|GLOB")]
     target: Vec<String>,
+    /// Close the program in (Landlock): it writes to its working tree and temporary files alone, reads
+    /// neither ~/.ssh nor sgw's files nor other terminals, and signals and traces nothing outside; what
+    /// stays open is told when it starts
+    #[arg(long)]
+    sandbox: bool,
+    /// With --sandbox: it may write to this file or directory too
+    #[arg(long, value_name = "PATH", requires = "sandbox")]
+    write: Vec<PathBuf>,
     #[command(flatten)]
     terms: Terms,
     #[command(flatten)]
@@ -59,6 +66,8 @@ impl Runs for Run {
 
 impl Run {
     async fn live(self, context: &Context) -> Outcome {
+        // Before anything is asked: where none can be made, nothing runs.
+        let sandbox = self.sandbox.then(|| self.closed_in(context)).transpose()?;
         let (text, hash) = drawn()?;
         let given = |target: &String| self.terms.give(target.clone(), Budget::default());
         let request = Request::Run {
@@ -76,7 +85,8 @@ impl Run {
                 begun = self.begin(context, request) => begun?,
             }
         };
-        let ended = self.run_program(context, &mut connection, &token, &text).await;
+        let ended =
+            self.run_program(context, &mut connection, (&token, &text), sandbox.as_ref()).await;
         // Gone with the connection anyway; so it is gone when this returns.
         let revoke = operator::Request::Token(Request::Revoke { token: token.id });
         let _gone = tokio::time::timeout(
@@ -103,8 +113,8 @@ impl Run {
         &self,
         context: &Context,
         connection: &mut Connection,
-        token: &Shown,
-        text: &TokenText,
+        (token, text): (&Shown, &TokenText),
+        sandbox: Option<&Sandbox>,
     ) -> Outcome {
         let ui = context.ui;
         let vars: Vec<_> = std::env::vars_os().collect();
@@ -118,7 +128,13 @@ impl Run {
             ui.note(&format!("left in its environment, and good without sgw: {}", told.join(" ")));
         }
         let environment = environment::of(&vars, text.expose());
-        let mut child = match program::start(&self.program, environment) {
+        if let Some(sandbox) = sandbox {
+            sandbox
+                .notes(|name| std::env::var_os(name).is_some())
+                .iter()
+                .for_each(|note| ui.note(note));
+        }
+        let mut child = match program::start(&self.program, environment, sandbox) {
             Ok(child) => child,
             Err(failed) => {
                 ui.failure(&failed.failure);
@@ -140,6 +156,11 @@ impl Run {
                 }
             }
         }
+    }
+
+    fn closed_in(&self, context: &Context) -> Result<Sandbox, Stop> {
+        let directory = std::env::current_dir().map_err(Error::local("find this directory"))?;
+        Ok(Sandbox::new(&directory, context.place()?.path(), &self.write)?)
     }
 
     /// The program's own name, as far as it makes one.

@@ -127,7 +127,7 @@ impl Walk<'_> {
 
 /// The keyword and the other words of a line, in lower case and without quotes. ssh takes `=` for a
 /// space too, and a quote in the middle of a word for nothing.
-fn words(line: &str) -> (String, Vec<String>) {
+pub(super) fn words(line: &str) -> (String, Vec<String>) {
     let plain = line.replace(['"', '\'', '\\'], "").to_lowercase();
     if plain.trim_start().starts_with('#') {
         return Default::default();
@@ -138,7 +138,7 @@ fn words(line: &str) -> (String, Vec<String>) {
 }
 
 /// What stands behind a keyword of so many bytes: quoted or not, up to a comment.
-fn arguments(line: &str, keyword: usize) -> Vec<String> {
+pub(super) fn arguments(line: &str, keyword: usize) -> Vec<String> {
     let line = line.trim();
     let rest = line.get(keyword..).unwrap_or_default().trim_start();
     let mut chars = rest.strip_prefix('=').unwrap_or(rest).chars().peekable();
@@ -164,7 +164,7 @@ fn arguments(line: &str, keyword: usize) -> Vec<String> {
 
 /// The files that fit a pattern of glob(7): `*` and `?` exactly, and a `[` as if it were `*` with all
 /// that follows in that name, so that nothing is missed.
-fn glob(pattern: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+pub(super) fn glob(pattern: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let mut found = vec![PathBuf::new()];
     for component in pattern.components() {
         let Component::Normal(name) = component else {

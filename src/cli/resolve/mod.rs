@@ -10,6 +10,7 @@ mod look_through;
 pub mod password;
 mod pem;
 pub mod route;
+pub mod said;
 pub mod ssh_agent;
 pub mod ssh_config;
 mod tokens;

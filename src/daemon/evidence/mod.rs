@@ -176,9 +176,9 @@ impl Evidence {
     }
 }
 
-/// A handler of tokio's in place of the default action, which ends the process: the write then fails
-/// with EFBIG, as it should.
-fn survive_file_size_limit() {
+/// A handler of tokio's in place of the default action of SIGXFSZ, which ends the process: the write then
+/// fails with EFBIG, as it should. Within a tokio runtime.
+pub fn survive_file_size_limit() {
     use tokio::signal::unix::{SignalKind, signal};
     if tokio::runtime::Handle::try_current().is_ok() {
         let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());

@@ -1,5 +1,7 @@
 //! `sgw run`: an agent with a token of its own, which ends with it.
 
+mod sandbox;
+
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
 
 use rustix::process::Signal;

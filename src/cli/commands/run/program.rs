@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    cli::ui::exit::Exit,
+    cli::{sandbox::Sandbox, ui::exit::Exit},
     domain::escape::visible,
     protocol::error::{Code, Failure},
 };
@@ -29,11 +29,28 @@ pub struct Failed {
     pub exit: Exit,
 }
 
-pub fn start(words: &[OsString], environment: Vec<(OsString, OsString)>) -> Result<Child, Failed> {
+/// With a sandbox it is closed in, and so is all that it starts.
+pub fn start(
+    words: &[OsString],
+    mut environment: Vec<(OsString, OsString)>,
+    sandbox: Option<&Sandbox>,
+) -> Result<Child, Failed> {
     let program = words.first().cloned().unwrap_or_default();
     let mut command = Command::new(&program);
+    environment.extend(sandbox.map(Sandbox::environment).unwrap_or_default());
     command.args(words.iter().skip(1)).env_clear().envs(environment);
-    command.spawn().map_err(|error| {
+    let runtime = tokio::runtime::Handle::current();
+    let spawned = match sandbox {
+        None => command.spawn(),
+        Some(sandbox) => sandbox
+            .inside(|| {
+                // Its end is heard of by this runtime.
+                let _entered = runtime.enter();
+                command.spawn()
+            })
+            .map_err(|failure| Failed { failure, exit: NOT_STARTED })?,
+    };
+    spawned.map_err(|error| {
         let exit = if error.kind() == ErrorKind::NotFound { NOT_FOUND } else { NOT_STARTED };
         let name = visible(&program.to_string_lossy(), 200);
         let message = format!("{name} could not be started: {error}");

@@ -4,7 +4,7 @@
 mod calls;
 mod detail;
 mod fold;
-mod guard;
+pub mod guard;
 mod keys;
 mod outside;
 pub mod plain;
