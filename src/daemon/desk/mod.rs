@@ -77,6 +77,7 @@ pub struct Ground<'a> {
 
 pub struct Desk {
     queue: Mutex<Queue>,
+    handoffs: Mutex<handoff::Recent>,
     pub pauses: Pauses,
     changes: watch::Sender<u64>,
     new_id: Box<dyn Fn() -> Result<Id, Failure> + Send + Sync>,
@@ -90,6 +91,7 @@ impl Desk {
     ) -> Self {
         Self {
             queue: Mutex::default(),
+            handoffs: Mutex::default(),
             pauses: Pauses::default(),
             changes: watch::Sender::new(0),
             new_id: Box::new(new_id),

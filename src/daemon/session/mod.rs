@@ -36,7 +36,7 @@ use crate::{
     daemon::{
         desk::Permit,
         evidence::Evidence,
-        upstream::{self, OpenError, Pool},
+        upstream::{self, Machine, OpenError, Pool},
     },
     domain::{
         action,
@@ -77,6 +77,8 @@ pub struct Session {
     pub route: Route,
     /// For each hop the fingerprint of its host key.
     pub host_keys: Vec<String>,
+    /// What the target showed of itself at the first login.
+    machine: Machine,
     pub created_at: Timestamp,
     pub pool: Arc<Pool>,
     /// Shared with the owner's other sessions on this machine's account.
@@ -107,6 +109,7 @@ pub struct Parts {
     pub asked: Destination,
     pub route: Route,
     pub host_keys: Vec<String>,
+    pub machine: Machine,
     pub grant: Grant,
     pub pool: Arc<Pool>,
     pub created_at: Timestamp,
@@ -308,7 +311,8 @@ impl Sessions {
     }
 
     pub fn add(&self, parts: Parts) -> Arc<Session> {
-        let Parts { id, name, owner, asked, route, host_keys, grant, pool, created_at } = parts;
+        let Parts { id, name, owner, asked, route, host_keys, machine, .. } = parts;
+        let Parts { grant, pool, created_at, .. } = parts;
         let state = State {
             grant,
             execs: VecDeque::new(),
@@ -316,7 +320,7 @@ impl Sessions {
             ended: None,
         };
         let mut all = self.lock();
-        let keyboard = shared_keyboard(all.values(), &owner, route.target(), &host_keys);
+        let keyboard = shared_keyboard(all.values(), &owner, route.target(), &machine);
         let session = Arc::new(Session {
             id: id.clone(),
             name,
@@ -324,6 +328,7 @@ impl Sessions {
             asked,
             route,
             host_keys,
+            machine,
             created_at,
             pool,
             keyboard,
@@ -509,21 +514,30 @@ impl Sessions {
     }
 }
 
-/// The keyboard of an owner's open sessions on an account of a machine, or a new one. A machine is
-/// its host key: it may have many names.
+/// The keyboard of an owner's open sessions on an account of a machine, or a new one. A machine may
+/// have many names and host keys: whatever two sessions have in common makes it one, since one too
+/// many only stops an agent that it need not. Where it is two keyboards' account, the one that the
+/// operator has counts.
 fn shared_keyboard<'s>(
     all: impl Iterator<Item = &'s Arc<Session>>,
     owner: &Identity,
     target: &Hop,
-    host_keys: &[String],
+    machine: &Machine,
 ) -> Arc<Keyboard> {
-    let mut alike = all.filter(|one| {
-        one.owner == *owner
-            && one.route.target().user == target.user
-            && one.host_keys.last() == host_keys.last()
-    });
-    let open = alike.find(|one| one.over().is_none());
-    open.map(|session| session.keyboard.clone()).unwrap_or_default()
+    let host = |hop: &Hop| hop.host.trim_end_matches('.').to_ascii_lowercase();
+    let mut alike: Vec<_> = all
+        .filter(|one| {
+            let there = one.route.target();
+            let same_place = there.port == target.port && host(there) == host(target);
+            one.owner == *owner
+                && there.user == target.user
+                && (same_place || one.machine.is_like(machine))
+                && one.over().is_none()
+        })
+        .map(|one| &one.keyboard)
+        .collect();
+    alike.sort_by_key(|keyboard| keyboard.control().is_agents());
+    alike.first().map(|keyboard| Arc::clone(keyboard)).unwrap_or_default()
 }
 
 fn remember(session: &Session, exec: Arc<Exec>) {

@@ -19,6 +19,7 @@ use super::{
     AskOperator, ConnectError, ConnectFault, Connection, HopPlan, HostKeyJudge, Plan, Step, auth,
     connection::{Leg, NoChannel},
     handler::{Farewell, Fault, Handler, Phase, words},
+    machine::Known,
     slots::{Refusal, Slots},
     wire::Wire,
 };
@@ -78,8 +79,9 @@ async fn reach(
         None => dial(&next.hop).await?,
         Some(jump) => tunnel(jump, &next.hop).await?,
     };
-    let (wire, cut) = wire;
-    let mut leg = shake_hands(wire, cut, &next.hop, judge).await?;
+    let (wire, cut, address) = wire;
+    let known = Known::at(address);
+    let mut leg = shake_hands(wire, cut, known, &next.hop, judge).await?;
     match auth::login(&mut leg, next, ask).await {
         Ok(asked) => Ok((leg, asked)),
         Err(ConnectFault::Closed { at, words: None }) => Err(leg.closed(at)),
@@ -100,7 +102,10 @@ async fn first_channel(connection: &Connection) -> Result<(), ConnectFault> {
     }
 }
 
-async fn dial(hop: &Hop) -> Result<(Wire, CancellationToken), ConnectFault> {
+/// A stream, what cuts it, and where it goes if that is known.
+type Dialled = (Wire, CancellationToken, Option<SocketAddr>);
+
+async fn dial(hop: &Hop) -> Result<Dialled, ConnectFault> {
     let late = || ConnectFault::TimedOut(Step::Connecting, PATIENCE);
     let deadline = Instant::now() + PATIENCE;
     let found = timeout_at(deadline, lookup_host((hop.host.as_str(), hop.port))).await;
@@ -117,7 +122,7 @@ async fn dial(hop: &Hop) -> Result<(Wire, CancellationToken), ConnectFault> {
             Ok(Ok(stream)) => {
                 tune(&stream).map_err(ConnectFault::Unreachable)?;
                 let cut = CancellationToken::new();
-                return Ok((Wire::new(stream, cut.clone()), cut));
+                return Ok((Wire::new(stream, cut.clone()), cut, Some(*address)));
             }
         }
     }
@@ -133,13 +138,13 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// A stream through a jump host. It is cut when the jump is lost.
-async fn tunnel(jump: &Leg, hop: &Hop) -> Result<(Wire, CancellationToken), ConnectFault> {
+async fn tunnel(jump: &Leg, hop: &Hop) -> Result<Dialled, ConnectFault> {
     let asked = jump.handle.channel_open_direct_tcpip(&hop.host, hop.port.into(), "127.0.0.1", 0);
     match timeout(PATIENCE, asked).await {
         Err(_) => Err(ConnectFault::TimedOut(Step::Connecting, PATIENCE)),
         Ok(Ok(channel)) => {
             let cut = jump.lost.child_token();
-            Ok((Wire::new(channel.into_stream(), cut.clone()), cut))
+            Ok((Wire::new(channel.into_stream(), cut.clone()), cut, None))
         }
         Ok(Err(russh::Error::ChannelOpenFailure(_))) => match jump.slots.refusal().await {
             Refusal::Never(words) => Err(ConnectFault::JumpRefused(words)),
@@ -152,6 +157,7 @@ async fn tunnel(jump: &Leg, hop: &Hop) -> Result<(Wire, CancellationToken), Conn
 async fn shake_hands(
     wire: Wire,
     cut: CancellationToken,
+    known: Known,
     hop: &Hop,
     judge: &Arc<dyn HostKeyJudge>,
 ) -> Result<Leg, ConnectFault> {
@@ -167,6 +173,7 @@ async fn shake_hands(
         phase,
         slots: Arc::clone(&slots),
         farewell: farewell.clone(),
+        known: known.clone(),
         cut: cut.clone(),
         _lost: lost.clone().drop_guard(),
     };
@@ -179,7 +186,7 @@ async fn shake_hands(
         }
     };
     match outcome {
-        Ok(handle) => Ok(Leg { handle, slots, farewell, lost, cut: abort.disarm(), lookout }),
+        Ok(handle) => Ok(Leg { handle, slots, farewell, known, lost, cut: abort.disarm(), lookout }),
         Err(fault) => Err(explain(fault, &heard.bytes())),
     }
 }

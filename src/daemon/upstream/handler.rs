@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use russh::{
     ChannelId, ChannelOpenFailure,
     client::{self, ChannelOpenHandle, DisconnectReason, Msg, Session},
-    keys::PublicKeyOrCertificate,
+    keys::{PublicKey, PublicKeyOrCertificate},
 };
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{HostKeyJudge, HostKeyRefusal, slots::Slots};
+use super::{HostKeyJudge, HostKeyRefusal, machine::Known, slots::Slots};
 use crate::domain::target::Hop;
 
 /// Of what a server says, this much is kept.
@@ -61,6 +61,7 @@ pub(super) struct Handler {
     pub phase: watch::Sender<Phase>,
     pub slots: Arc<Slots>,
     pub farewell: Farewell,
+    pub known: Known,
     pub cut: CancellationToken,
     /// Says `lost` however russh's task ends.
     pub _lost: DropGuard,
@@ -73,7 +74,10 @@ impl Handler {
         };
         let presented = key.fingerprint(russh::keys::HashAlg::Sha256).to_string();
         tokio::select! {
-            verdict = self.judge.judge(&self.hop, key) => verdict.map(|()| true),
+            verdict = self.judge.judge(&self.hop, key) => verdict.map(|()| {
+                self.known.has(std::slice::from_ref(key));
+                true
+            }),
             () = self.cut.cancelled() => Err(HostKeyRefusal::Declined { presented }),
         }
     }
@@ -107,6 +111,15 @@ impl client::Handler for Handler {
         let verdict = self.judge(key).await;
         self.phase.send_replace(Phase::Judged);
         Ok(verdict?)
+    }
+
+    async fn openssh_ext_host_keys_announced(
+        &mut self,
+        keys: Vec<PublicKey>,
+        _: &mut Session,
+    ) -> Result<(), Fault> {
+        self.known.has(&keys);
+        Ok(())
     }
 
     async fn channel_open_confirmation(

@@ -17,6 +17,7 @@ mod handler;
 mod hosts;
 mod interview;
 mod look;
+mod machine;
 mod pool;
 mod slots;
 mod supply;
@@ -39,6 +40,7 @@ pub use error::{ChannelError, ConnectError, ConnectFault, HostKeyRefusal, OpenEr
 pub use failure::failure;
 pub use hosts::{Answer, Hosts};
 pub use look::Look;
+pub use machine::Machine;
 pub use pool::{Pool, PoolOptions};
 
 use crate::domain::{hostkey::Unknown, secret::Secret, target::Hop};

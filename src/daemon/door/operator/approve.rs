@@ -139,6 +139,7 @@ impl Operator {
             Arc::new(Hosts::asking(parts.vault.clone(), known, approve.accept_host_keys, ask, how));
         let first = self.connect(&plan, &hosts, asking.as_ref()).await?;
         let host_keys = hosts.fingerprints(&hops);
+        let machine = first.machine();
         let pinned = Arc::new(Hosts::pinned(parts.vault.clone()));
         let pool = Pool::new(Arc::new(plan), pinned, first, PoolOptions { ahead: AHEAD });
         self.end_what_was_left(&route, &pool).await;
@@ -166,6 +167,7 @@ impl Operator {
             asked: access.destination,
             route,
             host_keys,
+            machine,
             grant,
             pool,
             created_at,

@@ -189,13 +189,15 @@ impl Pty {
         self.model().live().shown()
     }
 
-    /// Whether what stands before the cursor seems to ask for a secret: a guess. While the operator is
-    /// private, of what was shown before.
+    /// Whether what stands before the cursor seems to ask for a secret: a guess. Of what everyone may
+    /// see.
     pub fn asks_for_secret(&self) -> bool {
-        let private = self.keyboard.control().is_private();
-        let model = self.model();
-        let screen = if private { model.open() } else { model.live() };
-        prompt::asks_for_secret(&screen.before_cursor())
+        prompt::asks_for_secret(&self.model().open().before_cursor())
+    }
+
+    /// The same of what the operator sees, private or not.
+    pub fn asks_operator_for_secret(&self) -> bool {
+        prompt::asks_for_secret(&self.model().live().before_cursor())
     }
 
     /// Whether what comes is kept from everyone but the operator. It is for a while after they were
@@ -211,9 +213,9 @@ impl Pty {
         let _late = tokio::time::timeout(OPENS, opens).await;
     }
 
-    /// Whether programs want cursor keys in the application's form.
+    /// Whether programs want cursor keys in the application's form, as far as everyone may see.
     pub fn application_cursor(&self) -> bool {
-        self.model().live().application_cursor()
+        self.model().open().application_cursor()
     }
 
     /// The transcript's end: changes as bytes come, never while the operator is private, and closes
