@@ -118,6 +118,7 @@ fn session(id: &str, running: &[&str]) -> view::Session {
         paused: false,
         running: running.iter().map(|id| (*id).to_owned()).collect(),
         waiting: None,
+        returned: None,
     }
 }
 

@@ -5,10 +5,12 @@ mod follow;
 mod link;
 pub mod operator;
 mod peer;
+mod places;
 mod socket;
 
 pub use self::{
     agent::exec_shown,
     link::Outbox,
+    places::Places,
     socket::{Listeners, accept},
 };

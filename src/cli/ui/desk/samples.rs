@@ -169,6 +169,7 @@ pub fn session(id: &str) -> Session {
         expires_at,
         running: Vec::new(),
         waiting: None,
+        returned: None,
     }
 }
 
