@@ -19,6 +19,7 @@ mod interview;
 mod look;
 mod machine;
 mod pool;
+mod rest;
 mod slots;
 mod supply;
 mod wire;
@@ -42,6 +43,7 @@ pub use hosts::{Answer, Hosts};
 pub use look::Look;
 pub use machine::Machine;
 pub use pool::{Pool, PoolOptions};
+pub use rest::{Rest, Running};
 
 use crate::domain::{hostkey::Unknown, secret::Secret, target::Hop};
 

@@ -182,7 +182,9 @@ impl Sessions {
             over: CancellationToken::new(),
             ended: CancellationToken::new(),
             why: Mutex::new(None),
-            before: Mutex::new(None),
+            before: Mutex::default(),
+            start: Mutex::default(),
+            typed: Mutex::default(),
         });
         let lease = session.lease.clone();
         tokio::spawn(Actor { pty: pty.clone(), reader, lease, changes, drawn }.run());
@@ -214,6 +216,7 @@ impl Sessions {
         let action = permit.spend();
         session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
         let opened = self.open_pty(session, Opener::Agent).await?;
+        opened.pty.opens().await?;
         session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
         {
             let mut state = session.lock();

@@ -219,12 +219,13 @@ async fn sit_down(
     let private = how.private.unwrap_or_else(|| {
         how.fresh || handed_over || session.keyboard.control().is_private() || secret()
     });
+    let anew = !pty.is_hidden();
     parts.sessions.set_private(session, private).await?;
     pty.resize(size.rows.get(), size.columns.get()).await?;
     if !how.fresh {
         let pty = pty.clone();
         // Beside it: the person sees the terminal at once.
-        tokio::spawn(async move { pty.look_before().await });
+        tokio::spawn(async move { pty.look_before(anew).await });
     }
     Ok((seat, pty, fresh))
 }
