@@ -183,8 +183,8 @@ mod tests {
         for one in ["20:10:20:34816:10:T:200:sleep", "20:10:20:34816:10:S:200:sleep"] {
             assert_eq!(now(one).rest(None), Rest::Works);
             assert_eq!(now(one).rest(Some(&now(one))), Rest::Shell, "it was there before");
-            let other = one.replace(":200:", ":201:");
-            assert_eq!(now(one).rest(Some(&now(&other))), Rest::Works, "the number is used again");
+            let other = running("10 10 keys 0", &[SHELL, &one.replace(":200:", ":201:")]);
+            assert_eq!(now(one).rest(Some(&other)), Rest::Works, "the number is used again");
         }
         assert_eq!(now("20:10:20:34816:10:Z:200:sleep").rest(None), Rest::Shell);
         assert_eq!(now("20:10:20:34817:20:S:200:sleep").rest(None), Rest::Works, "behind the shell");

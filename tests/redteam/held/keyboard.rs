@@ -35,7 +35,10 @@ fn a_thousand_inputs_that_race_a_takeover_slip_nothing_behind_it() {
             std::thread::spawn(move || {
                 let mut refused = 0;
                 // A hundred each at least, and on until the takeover is noticed, however late it comes.
-                for request in (1..=100_000).take_while(|request| *request <= 100 || refused < 25) {
+                for request in 1..=100_000 {
+                    if request > 100 && refused >= 25 {
+                        break;
+                    }
                     let words = if number == 0 { &exec } else { &input };
                     wire.send(JSON, request, words.as_bytes());
                     loop {
