@@ -1,7 +1,10 @@
 //! The operator's proof: whoever can open the data key speaks to the daemon over a session that only
 //! its holder can read, write or answer.
 
-use super::{Connection, Error, Place, place::{again, in_time}};
+use super::{
+    Connection, Error, Place,
+    place::{again, in_time},
+};
 use crate::{
     domain::{
         passphrase::MIN_CHARACTERS,

@@ -53,7 +53,8 @@ impl Desk {
         let digest = |_: &Id, _| sameness;
         let now = (self.now)();
         let joins = self.queue().same(&sameness, now).is_some();
-        if !joins && !self.handoffs.lock().is_ok_and(|mut recent| recent.add(&asker.identity, now)) {
+        if !joins && !self.handoffs.lock().is_ok_and(|mut recent| recent.add(&asker.identity, now))
+        {
             return Err(Failure::new(
                 Code::LimitRequests,
                 format!("more than {HANDOFFS} handoffs within an hour"),

@@ -186,7 +186,9 @@ async fn shake_hands(
         }
     };
     match outcome {
-        Ok(handle) => Ok(Leg { handle, slots, farewell, known, lost, cut: abort.disarm(), lookout }),
+        Ok(handle) => {
+            Ok(Leg { handle, slots, farewell, known, lost, cut: abort.disarm(), lookout })
+        }
         Err(fault) => Err(explain(fault, &heard.bytes())),
     }
 }

@@ -65,6 +65,7 @@ for file in $(grep -lsPATTERN [0-9]*/environ); do
   tty=$(( ((($5 >> 8) & 4095) - 136) * 256 + (($5 & 255) | (($5 >> 12) & 1048320)) ))
   case $(stty -a < "/dev/pts/$tty") in *-icanon*) mode=keys ;; *) mode=lines ;; esac
   read -r wchan < "$front/wchan"
+  cwd=$(readlink "$front/cwd")
   while read -r word real effective rest; do
     [ "$word" = Uid: ] && uid=$effective
   done < "$front/status"
@@ -79,7 +80,7 @@ for file in $(grep -lsPATTERN [0-9]*/environ); do
     [ "$5" -gt 0 ] || continue
     printf ' %s' "${stat%/stat}:$2:$3:$5:$6:$1:${20}:$name"
   done
-  printf '\n%s\nsgw: looked\n' "$(readlink "$front/cwd")"
+  printf '\n%s\nsgw: looked\n' "$cwd"
   exit 0
 done 2>/dev/null
 "#;
@@ -94,7 +95,9 @@ mod tests {
         assert_eq!(look.user.as_deref(), Some("root"));
         assert_eq!(look.program.as_deref(), Some("vim"));
         assert_eq!(look.cwd.as_deref(), Some(&b"/srv/a\nb"[..]));
-        let unseen = read(b"sgw: look\nroot\nsudo\n10 10 keys 0 10:9:10:1:10:S:7:sh\n\nsgw: looked").unwrap();
+        let unseen =
+            read(b"sgw: look\nroot\nsudo\n10 10 keys 0 10:9:10:1:10:S:7:sh\n\nsgw: looked")
+                .unwrap();
         assert_eq!((unseen.user.as_deref(), unseen.cwd), (Some("root"), None));
         assert_eq!(unseen.running.unwrap().rest(None), crate::daemon::upstream::Rest::Shell);
         let long = [b"sgw: look\n".as_slice(), &[b'x'; 100], b"\nsh\n/\nsgw: looked"].concat();

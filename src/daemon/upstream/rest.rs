@@ -48,8 +48,18 @@ const SHELLS: [&str; 10] =
     ["bash", "zsh", "fish", "dash", "ash", "sh", "ksh", "mksh", "tcsh", "busybox"];
 /// What works behind these can't be seen.
 const RELAYS: [&str; 12] = [
-    "ssh", "sudo", "doas", "screen", "tmux", "docker", "podman", "kubectl", "telnet", "mosh-client",
-    "script", "machinectl",
+    "ssh",
+    "sudo",
+    "doas",
+    "screen",
+    "tmux",
+    "docker",
+    "podman",
+    "kubectl",
+    "telnet",
+    "mosh-client",
+    "script",
+    "machinectl",
 ];
 /// The most terminals within each other.
 const DEEP: usize = 4;
@@ -129,6 +139,9 @@ impl Running {
 
     /// What has a terminal of its own behind `front`, as under sudo.
     fn behind(&self, front: u32, known: &[u32]) -> Option<&Process> {
+        if self.process(front).is_some_and(|front| SHELLS.contains(&&*front.program)) {
+            return None;
+        }
         self.all.iter().find(|one| {
             !known.contains(&one.terminal) && one.front > 1 && self.way_to(one.pid).contains(&front)
         })
@@ -174,7 +187,7 @@ mod tests {
         assert_eq!(at_rest("10 10 keys 0", &["10:9:10:34816:10:R:100:bash"]), Rest::Works);
         let sleeps = "20:10:20:34816:20:S:200:sleep";
         assert_eq!(at_rest("20 10 lines hrtimer_nanosleep", &[SHELL, sleeps]), Rest::Works);
-        assert_eq!(at_rest("10 10 keys 0", &[]), Rest::Works);
+        assert_eq!(at_rest("20 10 keys 0", &[SHELL]), Rest::Works);
     }
 
     #[test]
@@ -187,7 +200,7 @@ mod tests {
             assert_eq!(now(one).rest(Some(&other)), Rest::Works, "the number is used again");
         }
         assert_eq!(now("20:10:20:34816:10:Z:200:sleep").rest(None), Rest::Shell);
-        assert_eq!(now("20:10:20:34817:20:S:200:sleep").rest(None), Rest::Works, "behind the shell");
+        assert_eq!(now("20:10:20:34817:20:S:200:sleep").rest(None), Rest::Shell, "elsewhere");
         assert_eq!(now("20:1:20:34817:20:S:200:sleep").rest(None), Rest::Shell, "elsewhere");
     }
 
@@ -216,7 +229,9 @@ mod tests {
 
     #[test]
     fn what_is_no_list_is_none() {
-        for odd in ["", "1 2", "a b keys 0", "1 2 keys 0 x", "1 2 keys 0 1:1:1:1:1:S", "1 2 keys 0 "] {
+        for odd in
+            ["", "1 2", "a b keys 0", "1 2 keys 0 x", "1 2 keys 0 1:1:1:1:1:S", "1 2 keys 0 "]
+        {
             assert_eq!(Running::read(odd), None, "{odd}");
         }
     }

@@ -146,7 +146,7 @@ fn a_line_that_was_left_at_the_prompt_is_not_the_agents_to_run() {
     sgw.agent(["input", &s, "echo before"]).ok();
     let mut seat = Live::attach(&sgw, &s, Some(true));
     seat.control_is("operator", true);
-    seat.types(&format!("{canary}"));
+    seat.types(canary);
     seat.shows(canary);
     let returned = returns(&mut seat, &s);
     assert_eq!(returned["line_left"], Value::Null, "{returned}");

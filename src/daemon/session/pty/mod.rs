@@ -240,7 +240,8 @@ impl Pty {
         let mut drawn = self.drawn();
         let opens = async { while self.is_hidden() && drawn.changed().await.is_ok() {} };
         let opens = tokio::time::timeout(OPENS, opens);
-        let _late = self.keyboard.write(&self.session, opens).await.map_err(|why| why.sent(false))?;
+        let _late =
+            self.keyboard.write(&self.session, opens).await.map_err(|why| why.sent(false))?;
         if !self.is_hidden() {
             return Ok(());
         }
