@@ -193,7 +193,7 @@ fn words_that_change_nothing_fill_no_record() {
         assert_eq!(code(&wire.receive().expect("an answer").2), "");
     };
     (1..=50).for_each(|number| says(number, json!({"type": "pause", "what": null})));
-    assert_eq!(records("control.paused"), 1);
+    assert_eq!(records("pause.set"), 1);
     sgw.operator(["resume", "--all"]).ok();
     let flap = || {
         let handoff = sgw.agent(["handoff", &s, "please", "--no-wait", "--json"]);

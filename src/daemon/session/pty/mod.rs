@@ -71,6 +71,8 @@ pub struct Pty {
     /// What ran there before anything was hidden.
     start: Mutex<Option<Running>>,
     typed: Mutex<TypedInPrivate>,
+    /// Held while a look is taken; the operator's keys come after it.
+    looking: Arc<Turn<()>>,
 }
 
 /// What the operator typed since what comes is hidden.
@@ -137,6 +139,7 @@ impl Pty {
 
     /// Types as the operator. What is not private is on record before.
     pub async fn type_as_operator(&self, bytes: &[u8]) -> Result<(), Failure> {
+        drop(self.looking.lock().await);
         let private = self.keyboard.control().is_private();
         if !private {
             self.recorder.operators_input(bytes).await?;
@@ -311,8 +314,18 @@ impl Pty {
     }
 
     /// Remembers what is in the foreground, to be compared with later; the first look counts. Where
-    /// nothing was hidden yet, `anew`, so does what runs.
-    pub async fn look_before(&self, anew: bool) {
+    /// nothing was hidden yet, `anew`, so does what runs. Goes on beside; what the operator types waits for
+    /// it, since what they begin is to be told from what ran before.
+    pub async fn look_before(self: &Arc<Self>, anew: bool) {
+        let looking = self.looking.clone().lock_owned().await;
+        let pty = self.clone();
+        tokio::spawn(async move {
+            pty.look_first(anew).await;
+            drop(looking);
+        });
+    }
+
+    async fn look_first(&self, anew: bool) {
         if anew {
             *lock(&self.start) = None;
         }

@@ -185,6 +185,7 @@ impl Sessions {
             before: Mutex::default(),
             start: Mutex::default(),
             typed: Mutex::default(),
+            looking: Arc::default(),
         });
         let lease = session.lease.clone();
         tokio::spawn(Actor { pty: pty.clone(), reader, lease, changes, drawn }.run());

@@ -223,9 +223,7 @@ async fn sit_down(
     parts.sessions.set_private(session, private).await?;
     pty.resize(size.rows.get(), size.columns.get()).await?;
     if !how.fresh {
-        let pty = pty.clone();
-        // Beside it: the person sees the terminal at once.
-        tokio::spawn(async move { pty.look_before(anew).await });
+        pty.look_before(anew).await;
     }
     Ok((seat, pty, fresh))
 }
