@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::net::UnixStream;
+use tokio::{net::UnixStream, time::Instant};
 
 use super::{Connection, Error};
 use crate::{
@@ -19,6 +19,9 @@ use crate::{
 
 /// How long a daemon may take to say hello before it counts as dead.
 const HELLO: Duration = Duration::from_secs(5);
+/// How long, and after which pause, a socket is tried again where too many wait to be accepted.
+const FULL: Duration = Duration::from_secs(5);
+const MOMENT: Duration = Duration::from_millis(2);
 /// How often, and after which pause, the operator's socket is tried again where its places are taken.
 const TRIES: usize = 20;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -96,9 +99,17 @@ impl Place {
         socket: fn(&Home) -> Result<PathBuf, HomeError>,
     ) -> Result<UnixStream, Error> {
         let home = Home::open(&self.path)?;
-        let stream = match UnixStream::connect(socket(&home)?).await {
-            Ok(stream) => stream,
-            Err(error) => return Err(self.why_not(&home, &error)),
+        let path = socket(&home)?;
+        let over = Instant::now() + FULL;
+        let stream = loop {
+            match UnixStream::connect(&path).await {
+                Ok(stream) => break stream,
+                // Others wait to be let in: a daemon that lives makes room.
+                Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < over => {
+                    tokio::time::sleep(MOMENT).await;
+                }
+                Err(error) => return Err(self.why_not(&home, &error)),
+            }
         };
         let peer = stream.peer_cred().map_err(Error::local("ask who the daemon is"))?;
         if peer.uid() != geteuid().as_raw() {

@@ -61,7 +61,7 @@ fn another_key_of_the_same_server_is_no_other_keyboard() {
         .line(&format!("HostKey {}", key.display()))
         .line("ListenAddress 127.0.0.2")
         .start();
-    let sgw = Sgw::unlocked();
+    let Some(sgw) = Sgw::of_someone_with_a_home() else { return };
     let first = sgw.session(&sshd);
     let mut planted = String::new();
     let public = fs::read_to_string(key.with_extension("pub")).unwrap();
@@ -76,12 +76,13 @@ fn another_key_of_the_same_server_is_no_other_keyboard() {
         let second = sgw.session_with(&elsewhere, &["--new"]);
         let shown = |s: &str| sgw.agent(["show", s, "--json"]).ok().json();
         assert_ne!(shown(&first)["id"], shown(&second)["id"]);
-        let mut seat = Live::attach(&sgw, &first, Some(true));
-        seat.control_is("operator", true);
+        let handoff = ["handoff", &first, "please log in", "--no-wait", "--json"];
+        let request = sgw.agent(handoff).fails(75, "request.pending").waits_on();
         assert_eq!(shown(&second)["control"], "operator", "{host}");
         sgw.agent(["exec", &second, "--", "true"]).fails(75, "control.operator");
         sgw.agent(["input", &second, "true"]).fails(75, "control.operator");
-        returns(&mut seat, &second);
+        sgw.agent(["close", &request]).ok();
+        sgw.agent(["close", &second]).ok();
     }
 }
 
@@ -235,22 +236,18 @@ fn a_crowd_at_the_operators_door_keeps_nobody_out() {
     let mut seat = Live::attach(&sgw, &s, Some(false));
     seat.control_is("operator", false);
     let socket = sgw.find("operator.sock");
-    let comes = std::sync::atomic::AtomicBool::new(true);
-    std::thread::scope(|scope| {
-        let crowd = scope.spawn(|| {
-            let mut held = Vec::new();
-            while comes.load(std::sync::atomic::Ordering::Relaxed) {
-                let Ok(stream) = std::os::unix::net::UnixStream::connect(&socket) else { break };
-                held.push(stream);
-                held.drain(..held.len().saturating_sub(500));
-            }
-        });
-        seat.types("echo still-he''re\r");
-        seat.shows("still-here");
-        drop(seat);
-        sgw.agent(["sessions", "--all"]).ok();
-        sgw.lock();
-        comes.store(false, std::sync::atomic::Ordering::Relaxed);
-        crowd.join().unwrap();
+    // It ends with the socket that the lock takes away.
+    let crowd = std::thread::spawn(move || {
+        let mut held = Vec::new();
+        while let Ok(stream) = std::os::unix::net::UnixStream::connect(&socket) {
+            held.push(stream);
+            held.drain(..held.len().saturating_sub(500));
+        }
     });
+    seat.says(&json!({"type": "private", "on": true}));
+    seat.control_is("operator", true);
+    drop(seat);
+    sgw.agent(["sessions", "--all"]).ok();
+    sgw.lock();
+    crowd.join().unwrap();
 }
