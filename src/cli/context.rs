@@ -2,6 +2,8 @@
 
 use std::{io::Read, time::Duration};
 
+use serde::{Serialize, de::DeserializeOwned};
+
 use super::{
     Stop,
     ui::{self, Ui, prompt::Signals},
@@ -78,6 +80,14 @@ impl Context {
     /// A greeted connection to the operator's socket, without proof.
     pub async fn operator(&self) -> Result<Connection, Error> {
         self.place()?.operator().await
+    }
+
+    /// One question to the operator's socket, without proof.
+    pub async fn ask<Reply: DeserializeOwned>(
+        &self,
+        request: &impl Serialize,
+    ) -> Result<Reply, Error> {
+        self.place()?.ask(request).await
     }
 }
 

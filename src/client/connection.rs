@@ -147,12 +147,32 @@ impl Connection {
     }
 
     pub async fn write(&mut self, frame: Frame) -> Result<(), Error> {
-        if self.hello.is_empty() || frame.kind == Kind::Secret {
-            return Ok(frame::write(&mut self.to, &frame).await?);
+        let written = if self.hello.is_empty() || frame.kind == Kind::Secret {
+            frame::write(&mut self.to, &frame).await.map_err(Error::from)
+        } else {
+            let mut both = std::mem::take(&mut self.hello);
+            frame::write(&mut both, &frame).await?;
+            self.to.write_all(&both).await.map_err(|_| Error::Lost)
+        };
+        match written {
+            Err(Error::Lost) => Err(self.last_word().await),
+            written => written,
         }
-        let mut both = std::mem::take(&mut self.hello);
-        frame::write(&mut both, &frame).await?;
-        self.to.write_all(&both).await.map_err(|_| Error::Lost)
+    }
+
+    /// Why nothing can be written any more: a daemon that refuses says so before it closes.
+    async fn last_word(&mut self) -> Error {
+        let Source::Asked(Greeted { from, .. }) = &mut self.from else { return Error::Lost };
+        loop {
+            let Ok(Ok(Some(frame))) = tokio::time::timeout(WELCOME, frame::read(from)).await else {
+                return Error::Lost;
+            };
+            if let Ok(Message::Error(failure)) = message(&frame)
+                && frame.request == 0
+            {
+                return failure.into();
+            }
+        }
     }
 
     /// The next frame; the connection's end is an error. Cancel-safe after [`Self::read_ahead`] only.

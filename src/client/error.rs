@@ -52,6 +52,11 @@ impl From<serde_json::Error> for Error {
 }
 
 impl Error {
+    /// Whether too many are there, and another try may get through.
+    pub fn is_crowded(&self) -> bool {
+        matches!(self, Self::Told(failure) if failure.code == Code::LimitConnections)
+    }
+
     /// For `map_err` on the client's own system calls.
     pub fn local(action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Local { action, source }

@@ -1,7 +1,10 @@
 //! The operator's proof: whoever can open the data key speaks to the daemon over a session that only
 //! its holder can read, write or answer.
 
-use super::{Connection, Error, Place, place::in_time};
+use super::{
+    Connection, Error, Place,
+    place::{again, in_time},
+};
 use crate::{
     domain::{
         passphrase::MIN_CHARACTERS,
@@ -64,7 +67,10 @@ impl Proven {
 
     /// A connection that is proven, and nobody else's to read.
     pub async fn connect(&self) -> Result<Connection, Error> {
-        let stream = self.place.operator_stream().await?;
-        in_time(Connection::proven(stream, &self.data_key)).await
+        again(async || {
+            let stream = self.place.operator_stream().await?;
+            in_time(Connection::proven(stream, &self.data_key)).await
+        })
+        .await
     }
 }

@@ -8,7 +8,8 @@ use std::{
 };
 
 use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
-use tokio::net::UnixStream;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{net::UnixStream, time::Instant};
 
 use super::{Connection, Error};
 use crate::{
@@ -18,6 +19,12 @@ use crate::{
 
 /// How long a daemon may take to say hello before it counts as dead.
 const HELLO: Duration = Duration::from_secs(5);
+/// How long, and after which pause, a socket is tried again where too many wait to be accepted.
+const FULL: Duration = Duration::from_secs(5);
+const MOMENT: Duration = Duration::from_millis(2);
+/// How often, and after which pause, the operator's socket is tried again where its places are taken.
+const TRIES: usize = 20;
+const PAUSE: Duration = Duration::from_millis(100);
 /// How long a daemon that was told to end may take to close its sessions.
 const GONE: Duration = Duration::from_secs(30);
 
@@ -46,8 +53,25 @@ impl Place {
 
     /// The operator's socket without proof: it takes what looks and what narrows.
     pub async fn operator(&self) -> Result<Connection, Error> {
-        let stream = self.connect(Home::operator_socket).await?;
-        in_time(Connection::operator(stream)).await
+        again(async || {
+            let stream = self.connect(Home::operator_socket).await?;
+            in_time(Connection::operator(stream)).await
+        })
+        .await
+    }
+
+    /// One question without proof, and its answer. Asked again where somebody took its place.
+    pub async fn ask<Reply: DeserializeOwned>(
+        &self,
+        request: &impl Serialize,
+    ) -> Result<Reply, Error> {
+        for _ in 1..TRIES {
+            match self.operator().await?.call(request).await {
+                Err(error) if error.is_crowded() => tokio::time::sleep(PAUSE).await,
+                answer => return answer,
+            }
+        }
+        self.operator().await?.call(request).await
     }
 
     /// The operator's socket as it is, for the Noise session.
@@ -75,9 +99,17 @@ impl Place {
         socket: fn(&Home) -> Result<PathBuf, HomeError>,
     ) -> Result<UnixStream, Error> {
         let home = Home::open(&self.path)?;
-        let stream = match UnixStream::connect(socket(&home)?).await {
-            Ok(stream) => stream,
-            Err(error) => return Err(self.why_not(&home, &error)),
+        let path = socket(&home)?;
+        let over = Instant::now() + FULL;
+        let stream = loop {
+            match UnixStream::connect(&path).await {
+                Ok(stream) => break stream,
+                // Others wait to be let in: a daemon that lives makes room.
+                Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < over => {
+                    tokio::time::sleep(MOMENT).await;
+                }
+                Err(error) => return Err(self.why_not(&home, &error)),
+            }
         };
         let peer = stream.peer_cred().map_err(Error::local("ask who the daemon is"))?;
         if peer.uid() != geteuid().as_raw() {
@@ -98,6 +130,20 @@ impl Place {
             Ok(Some(_)) => Error::Locked,
         }
     }
+}
+
+/// Tries again for a while where too many are there: others have to go for whoever comes.
+pub(super) async fn again<T>(
+    mut attempt: impl AsyncFnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    for _ in 1..TRIES {
+        match attempt().await {
+            Err(error) if error.is_crowded() || matches!(error, Error::Lost) => {}
+            outcome => return outcome,
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    attempt().await
 }
 
 /// A daemon that accepts and stays silent must not hold anybody up.

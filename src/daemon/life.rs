@@ -215,8 +215,9 @@ async fn serve(parts: &Arc<Parts>, listeners: &Listeners) {
     let agents = door::accept(&listeners.agent, &parts.end, |stream, peer| {
         door::agent::serve(parts.clone(), stream, peer)
     });
+    let places = door::Places::default();
     let operators = door::accept(&listeners.operator, &parts.end, |stream, peer| {
-        door::operator::serve(parts.clone(), stream, peer)
+        door::operator::serve(parts.clone(), stream, peer, places.enter(peer.pid))
     });
     tokio::join!(agents, operators, end_on_signals(parts));
     time.abort();

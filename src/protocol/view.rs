@@ -254,6 +254,9 @@ pub struct Returned {
     pub private: bool,
     pub duration_ms: u64,
     pub changed: Changed,
+    /// For the operator alone: what they typed in private without Enter may still stand there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub line_left: bool,
 }
 
 /// What a fresh look at the terminal found to be other than before; `null` where it is as it was,

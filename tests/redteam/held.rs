@@ -1,6 +1,7 @@
 //! Held: none of this gets an agent anything.
 
 mod calls;
+mod custody;
 mod hardening;
 mod identity;
 mod keyboard;

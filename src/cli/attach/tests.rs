@@ -206,6 +206,7 @@ fn the_keyboard_is_handed_back_with_a_word() {
             private: false,
             duration_ms: 1,
             changed: view::Changed::default(),
+            line_left: false,
         };
         daemon.answers(number, &returned).await;
     });

@@ -31,7 +31,7 @@ impl Run for Close {
         let id = self.id;
         let closed: Value = context.block_on(async {
             match self.all {
-                true => context.operator().await?.call(&operator::Request::Close { id }).await,
+                true => context.ask(&operator::Request::Close { id }).await,
                 false => context.agent().await?.call(&agent::Request::Close { id }).await,
             }
         })?;

@@ -55,8 +55,7 @@ impl Run for Daemon {
 fn status(context: &Context) -> Outcome {
     let home = context.place().map(|place| place.path().display().to_string())?;
     let status = context.block_on(async {
-        match context.operator().await {
-            Ok(mut connection) => connection.call(&operator::Request::Status {}).await,
+        match context.ask(&operator::Request::Status {}).await {
             Err(
                 Error::Locked | Error::NotSetUp | Error::Home(crate::home::HomeError::Missing(_)),
             ) => Ok(view::DaemonStatus {
@@ -68,7 +67,7 @@ fn status(context: &Context) -> Outcome {
                 connections: None,
                 home,
             }),
-            Err(error) => Err(error),
+            status => status,
         }
     })?;
     context.ui.result(&status, || views::daemon(&status));

@@ -29,11 +29,11 @@ impl Run for Deny {
     fn run(self, context: &Context) -> Outcome {
         let request = operator::Request::Deny { id: self.id, message: self.message };
         let decided: view::Decided = context.interactive(async {
-            let mut connection = match request.needs_proof() {
-                true => self.proof.open(context).await?.connect().await?,
-                false => context.operator().await?,
-            };
-            Ok(connection.call(&request).await?)
+            if request.needs_proof() {
+                let mut connection = self.proof.open(context).await?.connect().await?;
+                return Ok(connection.call(&request).await?);
+            }
+            Ok(context.ask(&request).await?)
         })?;
         context.ui.result(&decided, || views::decided(&decided));
         Ok(Exit::DONE)

@@ -28,7 +28,7 @@ impl Run for History {
         let history: view::History = context.block_on(async {
             if self.all {
                 let request = operator::Request::History { session };
-                return context.operator().await?.call(&request).await;
+                return context.ask(&request).await;
             }
             context.agent().await?.call(&agent::Request::History { session }).await
         })?;

@@ -35,6 +35,7 @@ impl Run for Lock {
             match connection.call::<Value>(&operator::Request::Lock {}).await {
                 // It ended before it could say so.
                 Ok(_) | Err(Error::Lost) => {}
+                Err(error) if deaf(&error) => context.place()?.end_daemon().await?,
                 Err(error) => return Err(error),
             }
             // Locked is when it is gone: it holds the connection until then.
@@ -47,10 +48,11 @@ impl Run for Lock {
     }
 }
 
-/// A daemon of another version, or one that hangs, is ended by a signal.
+/// A daemon of another version, one that hangs, or one that others keep busy is ended by a signal.
 fn deaf(error: &Error) -> bool {
     match error {
         Error::Silent => true,
+        error if error.is_crowded() => true,
         Error::Told(failure) => failure.code == Code::DaemonVersion,
         _ => false,
     }

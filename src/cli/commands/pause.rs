@@ -30,8 +30,7 @@ pub struct Pause {
 impl Run for Pause {
     fn run(self, context: &Context) -> Outcome {
         let request = operator::Request::Pause { what: self.what.clone() };
-        let _done: Value =
-            context.block_on(async { context.operator().await?.call(&request).await })?;
+        let _done: Value = context.block_on(context.ask(&request))?;
         let what = self.what.as_deref().unwrap_or("everyone");
         context.ui.result(&json!({ "paused": what }), || format!("paused: {what}"));
         Ok(Exit::DONE)

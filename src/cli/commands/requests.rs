@@ -20,9 +20,8 @@ pub struct Requests {
 
 impl Run for Requests {
     fn run(self, context: &Context) -> Outcome {
-        let requests: view::Requests = context.block_on(async {
-            context.operator().await?.call(&operator::Request::Requests {}).await
-        })?;
+        let requests: view::Requests =
+            context.block_on(async { context.ask(&operator::Request::Requests {}).await })?;
         context.ui.result(&requests, || views::requests(&requests.requests));
         Ok(Exit::DONE)
     }

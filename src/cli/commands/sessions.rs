@@ -25,7 +25,7 @@ impl Run for Sessions {
     fn run(self, context: &Context) -> Outcome {
         let sessions: view::Sessions = context.block_on(async {
             match self.all {
-                true => context.operator().await?.call(&operator::Request::Sessions {}).await,
+                true => context.ask(&operator::Request::Sessions {}).await,
                 false => context.agent().await?.call(&agent::Request::Sessions {}).await,
             }
         })?;

@@ -31,7 +31,7 @@ impl Run for Show {
         let id = self.id;
         let thing: Value = context.block_on(async {
             match self.all {
-                true => context.operator().await?.call(&operator::Request::Show { id }).await,
+                true => context.ask(&operator::Request::Show { id }).await,
                 false => context.agent().await?.call(&agent::Request::Show { id }).await,
             }
         })?;

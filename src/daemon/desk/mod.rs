@@ -82,6 +82,7 @@ pub struct Ground<'a> {
 pub struct Desk {
     queue: Mutex<Queue>,
     authority: Arc<Authority>,
+    handoffs: Mutex<handoff::Recent>,
     pub pauses: Pauses,
     changes: watch::Sender<u64>,
     new_id: Box<dyn Fn() -> Result<Id, Failure> + Send + Sync>,
@@ -97,6 +98,7 @@ impl Desk {
         Self {
             queue: Mutex::default(),
             authority,
+            handoffs: Mutex::default(),
             pauses: Pauses::default(),
             changes: watch::Sender::new(0),
             new_id: Box::new(new_id),

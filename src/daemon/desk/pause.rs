@@ -32,11 +32,13 @@ impl Pauses {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stops an identity or a target by its name as shown; everyone without one.
-    pub fn pause(&self, what: Option<String>) -> Result<(), Failure> {
+    /// Stops an identity or a target by its name as shown; everyone without one. False where that is
+    /// stopped already.
+    pub fn pause(&self, what: Option<String>) -> Result<bool, Failure> {
         let mut state = self.lock();
-        match what {
-            None => state.everyone = true,
+        Ok(match what {
+            None => !std::mem::replace(&mut state.everyone, true),
+            Some(word) if state.words.contains(&word) => false,
             Some(_) if state.words.len() >= MOST => {
                 return Err(Failure::new(
                     Code::LimitRequests,
@@ -44,11 +46,8 @@ impl Pauses {
                     "pause everything: sgw pause --all",
                 ));
             }
-            Some(word) => {
-                state.words.insert(word);
-            }
-        }
-        Ok(())
+            Some(word) => state.words.insert(word),
+        })
     }
 
     /// Lets go on. Without a name, everything that was paused.
@@ -111,14 +110,16 @@ mod tests {
     fn a_pause_holds_for_what_it_names_until_it_is_resumed() {
         let (me, other) = (Identity { uid: 1, token: None }, Identity { uid: 2, token: None });
         let pauses = Pauses::default();
-        pauses.pause(Some("uid:1".into())).unwrap();
+        assert!(pauses.pause(Some("uid:1".into())).unwrap());
+        assert!(!pauses.pause(Some("uid:1".into())).unwrap());
         assert!(pauses.check(&me, &["web1"]).is_err());
         assert!(pauses.check(&other, &["web1"]).is_ok());
         pauses.resume(Some("uid:1")).unwrap();
         assert!(pauses.resume(Some("uid:1")).is_err());
         pauses.pause(Some("web1".into())).unwrap();
         assert!(pauses.check(&other, &["me@web1", "web1"]).is_err());
-        pauses.pause(None).unwrap();
+        assert!(pauses.pause(None).unwrap());
+        assert!(!pauses.pause(None).unwrap());
         assert!(pauses.check(&me, &["web2"]).is_err());
         pauses.resume(None).unwrap();
         assert!(pauses.check(&me, &["web1"]).is_ok());

@@ -5,10 +5,12 @@ mod follow;
 mod link;
 pub mod operator;
 mod peer;
+mod places;
 mod socket;
 
 pub use self::{
     agent::exec_shown,
     link::{Outbox, Room, to_its_end},
+    places::Places,
     socket::{Listeners, accept},
 };

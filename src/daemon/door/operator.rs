@@ -28,7 +28,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::UnixStream,
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
 };
 
 use self::{
@@ -41,12 +41,14 @@ use super::{
     agent::ending,
     link::{self, Gone, Outbox, value},
     peer::Peer,
+    places::Guest,
     socket::{Passed, PassingReader, SharedWriter},
 };
 use crate::{
     daemon::{Parts, audit},
     domain::{id::Id, record::Kind as RecordKind, secret::Secret},
     protocol::{
+        agent::Message,
         error::{Code, Failure},
         frame::{self, Frame, Kind},
         noise,
@@ -79,11 +81,51 @@ struct Operator {
     /// Programs' tokens, which end with this connection.
     held: Held,
     peer: Peer,
+    guest: Arc<Guest>,
 }
 
-/// Serves one connection until it closes.
-pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer) {
-    let stream = Arc::new(stream);
+/// What it had claimed is free again.
+impl Drop for Operator {
+    fn drop(&mut self) {
+        self.parts.desk.release(self.number);
+    }
+}
+
+/// What is written ends with its connection, also where nobody reads it.
+struct Writes(AbortHandle);
+
+impl Drop for Writes {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Serves one connection until it closes, or has to make room.
+pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer, guest: Guest) {
+    let (stream, guest) = (Arc::new(stream), Arc::new(guest));
+    let end = parts.end.clone();
+    let sent_away = async {
+        let failure = guest.sent_away().await;
+        // Whoever locks hears of the end.
+        if end.is_cancelled() { std::future::pending().await } else { failure }
+    };
+    tokio::select! {
+        () = greet(parts, stream.clone(), peer, guest.clone()) => {}
+        failure = sent_away => say_at_once(&stream, failure).await,
+    }
+}
+
+/// As much as fits: nobody waits for one who may not read.
+async fn say_at_once(stream: &UnixStream, failure: Failure) {
+    let mut bytes = Vec::new();
+    if let Ok(frame) = Frame::json(0, &Message::Error(failure))
+        && frame::write(&mut bytes, &frame).await.is_ok()
+    {
+        let _full = stream.try_write(&bytes);
+    }
+}
+
+async fn greet(parts: Arc<Parts>, stream: Arc<UnixStream>, peer: Peer, guest: Arc<Guest>) {
     let (mut from, passed) = PassingReader::new(stream.clone());
     let mut to = SharedWriter(stream);
     let link::Begun { hello, raw, .. } = match link::hello(&mut from).await {
@@ -96,21 +138,24 @@ pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer) {
         return;
     }
     if !hello.proof {
-        return converse(parts, from, to, passed, peer, false).await;
+        return converse(parts, from, to, passed, peer, guest, false).await;
     }
     let prologue = [raw.as_slice(), &welcome.body].concat();
     let deadline = noise::HANDSHAKE_DEADLINE;
     match noise::respond(from, to, &parts.operator_key(), &prologue, deadline).await {
         Ok(session) => {
+            if let Err(failure) = guest.proves() {
+                return refuse(session.writer, failure).await;
+            }
             passed.accept();
-            converse(parts, session.reader, session.writer, passed, peer, true).await
+            converse(parts, session.reader, session.writer, passed, peer, guest, true).await
         }
         // Whoever has no proof is told nothing.
         Err(error) => tracing::warn!(%error, "an operator's proof failed"),
     }
 }
 
-async fn refuse(to: SharedWriter, failure: Failure) {
+async fn refuse(to: impl AsyncWrite + Unpin + Send + 'static, failure: Failure) {
     let (outbox, writer) = link::writer(to, &link::UNPROVEN);
     let _gone = outbox.answer(0, Err(failure)).await;
     link::finish(outbox, writer).await;
@@ -122,12 +167,14 @@ async fn converse(
     to: impl AsyncWrite + Unpin + Send + 'static,
     passed: Passed,
     peer: Peer,
+    guest: Arc<Guest>,
     proven: bool,
 ) {
     let rooms = if proven { &link::OPERATORS } else { &link::UNPROVEN };
     let (outbox, writer) = link::writer(to, rooms);
     let used = parts.clone();
     let _using = proven.then(|| used.in_use.begin());
+    let _writes = Writes(writer.abort_handle());
     let operator = Arc::new(Operator {
         parts,
         outbox: outbox.clone(),
@@ -140,12 +187,12 @@ async fn converse(
         pin_tries: Tries::default(),
         held: Held::default(),
         peer,
+        guest,
     });
     if let Err(failure) = operator.clone().listen(&mut from).await {
         let _gone = outbox.answer(0, Err(failure)).await;
     }
     operator.end_held().await;
-    operator.parts.desk.release(operator.number);
     let the_daemon_ends = operator.parts.end.is_cancelled();
     drop(operator);
     link::finish(outbox, writer).await;
@@ -227,8 +274,9 @@ impl Operator {
                 return Ok(());
             }
         };
-        let operator = self.clone();
+        let (operator, call) = (self.clone(), self.guest.calls());
         calls.spawn(async move {
+            let _call = call;
             // A client that is gone needs no answer.
             let _gone = operator.perform(number, request, stream).await;
         });

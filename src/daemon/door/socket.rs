@@ -26,7 +26,7 @@ use crate::protocol::{
     frame::{self, Frame},
 };
 
-/// Connections that are served at once, on each socket.
+/// Connections that are served at once, on each socket; of those on the operator's few without proof.
 const CONNECTIONS: usize = 1024;
 /// Descriptors that wait to be taken by an approval.
 const DESCRIPTORS: usize = 16;

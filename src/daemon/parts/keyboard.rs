@@ -29,7 +29,7 @@ impl Parts {
         if session.keyboard.held().is_none() {
             return Err(agents_already(&session.id));
         }
-        let changed = self.tidy_up(session).await;
+        let (changed, line_left) = self.tidy_up(session).await;
         // Seen while control changes hands: one that comes later takes the keyboard later.
         let mut waiting = Vec::new();
         let given = self.sessions.give_back(session, OPERATOR, word.clone(), |_| {
@@ -47,6 +47,7 @@ impl Parts {
             private: was_private,
             duration_ms: u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
             changed,
+            line_left: false,
         };
         for id in &waiting {
             self.desk.handed_back(id, &returned);
@@ -55,12 +56,14 @@ impl Parts {
             // The answer to the handoff says it.
             let _told = session.keyboard.news();
         }
-        Ok(returned)
+        // For the operator alone.
+        Ok(Returned { line_left, ..returned })
     }
 
-    /// Terminals have the size again that the agent knows. What is other in them than before.
-    async fn tidy_up(&self, session: &Session) -> Changed {
-        let mut changed = None;
+    /// Terminals have the size again that the agent knows. What is other in them than before, and
+    /// whether a line that was begun in private may still stand in one.
+    async fn tidy_up(&self, session: &Session) -> (Changed, bool) {
+        let (mut changed, mut line_left) = (None, false);
         for one in self.sessions.those_at(&session.keyboard) {
             let Some(pty) = one.open_pty().filter(|pty| !pty.has_ended()) else { continue };
             if pty.size() != Size::USUAL {
@@ -69,9 +72,10 @@ impl Parts {
                 let _ended = pty.resize(rows, columns).await;
             }
             let seen = pty.look_after().await;
-            changed = changed.or(seen);
+            changed = changed.or(seen.changed);
+            line_left |= seen.line_left;
         }
-        changed.unwrap_or_default()
+        (changed.unwrap_or_default(), line_left)
     }
 
     /// A handoff was refused. Whoever proved to be the operator gives the keyboard back by that, also

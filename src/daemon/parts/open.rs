@@ -75,6 +75,7 @@ impl Parts {
     pub async fn open(&self, opening: Opening, way: Way) -> Result<Arc<Session>, Failure> {
         let Way { route, plan, judged, further, first, surroundings } = way;
         let host_keys = judged.fingerprints(route.hops());
+        let machine = first.machine();
         let pool = Pool::new(Arc::new(plan), further, first, PoolOptions { ahead: AHEAD });
         self.end_what_was_left(&route, &pool).await;
         let id = self.ids.next(IdKind::Session)?;
@@ -94,6 +95,7 @@ impl Parts {
             asked: opening.asked,
             route,
             host_keys,
+            machine,
             surroundings,
             grant: opening.grant,
             under: opening.under,

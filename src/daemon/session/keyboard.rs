@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use self::hold::Hold;
 pub use self::hold::{GivenBack, Held, Seat, agents_already};
@@ -43,6 +46,8 @@ struct State {
     hold: Option<Hold>,
     /// How it was held last; none while it is.
     last: Option<Held>,
+    /// When the agent gave it away last; none once the operator has come for it and given it back.
+    handed_over: Option<Instant>,
     /// How many have sat down so far.
     seats: u64,
 }

@@ -42,7 +42,7 @@ use crate::{
         authority::Under,
         desk::Permit,
         evidence::Evidence,
-        upstream::{self, OpenError, Pool},
+        upstream::{self, Machine, OpenError, Pool},
     },
     domain::{
         action,
@@ -81,6 +81,8 @@ pub struct Session {
     /// For each hop the fingerprint of its host key.
     pub host_keys: Vec<String>,
     pub surroundings: Surroundings,
+    /// What the target showed of itself at the first login.
+    machine: Machine,
     pub created_at: Timestamp,
     pub pool: Arc<Pool>,
     /// The standing grant that it lives under, where it does.
@@ -114,6 +116,7 @@ pub struct Parts {
     pub route: Route,
     pub host_keys: Vec<String>,
     pub surroundings: Surroundings,
+    pub machine: Machine,
     pub grant: Grant,
     pub under: Option<Arc<Under>>,
     pub pool: Arc<Pool>,
@@ -310,8 +313,8 @@ impl Sessions {
     }
 
     pub fn add(&self, parts: Parts) -> Arc<Session> {
-        let Parts { id, name, owner, asked, route, host_keys, surroundings, grant, .. } = parts;
-        let Parts { under, pool, created_at, .. } = parts;
+        let Parts { id, name, owner, asked, route, host_keys, machine, surroundings, .. } = parts;
+        let Parts { grant, under, pool, created_at, .. } = parts;
         let state = State {
             grant,
             execs: VecDeque::new(),
@@ -319,7 +322,7 @@ impl Sessions {
             ended: None,
         };
         let mut all = self.lock();
-        let keyboard = shared_keyboard(all.values(), &owner, route.target(), &host_keys);
+        let keyboard = shared_keyboard(all.values(), &owner, route.target(), &machine);
         let session = Arc::new(Session {
             id: id.clone(),
             name,
@@ -328,6 +331,7 @@ impl Sessions {
             route,
             host_keys,
             surroundings,
+            machine,
             created_at,
             pool,
             under,
@@ -507,21 +511,30 @@ impl Sessions {
     }
 }
 
-/// The keyboard of an owner's open sessions on an account of a machine, or a new one. A machine is
-/// its host key: it may have many names.
+/// The keyboard of an owner's open sessions on an account of a machine, or a new one. A machine may
+/// have many names and host keys: whatever two sessions have in common makes it one, since one too
+/// many only stops an agent that it need not. Where it is two keyboards' account, the one that the
+/// operator has counts.
 fn shared_keyboard<'s>(
     all: impl Iterator<Item = &'s Arc<Session>>,
     owner: &Identity,
     target: &Hop,
-    host_keys: &[String],
+    machine: &Machine,
 ) -> Arc<Keyboard> {
-    let mut alike = all.filter(|one| {
-        one.owner == *owner
-            && one.route.target().user == target.user
-            && one.host_keys.last() == host_keys.last()
-    });
-    let open = alike.find(|one| one.over().is_none());
-    open.map(|session| session.keyboard.clone()).unwrap_or_default()
+    let host = |hop: &Hop| hop.host.trim_end_matches('.').to_ascii_lowercase();
+    let mut alike: Vec<_> = all
+        .filter(|one| {
+            let there = one.route.target();
+            let same_place = there.port == target.port && host(there) == host(target);
+            one.owner == *owner
+                && there.user == target.user
+                && (same_place || one.machine.is_like(machine))
+                && one.over().is_none()
+        })
+        .map(|one| &one.keyboard)
+        .collect();
+    alike.sort_by_key(|keyboard| keyboard.control().is_agents());
+    alike.first().map(|keyboard| Arc::clone(keyboard)).unwrap_or_default()
 }
 
 fn remember(session: &Session, exec: Arc<Exec>) {

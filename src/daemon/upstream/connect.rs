@@ -19,6 +19,7 @@ use super::{
     AskOperator, ConnectError, ConnectFault, Connection, HopPlan, HostKeyJudge, Plan, Step, auth,
     connection::{Leg, NoChannel},
     handler::{Farewell, Fault, Handler, Phase, words},
+    machine::Known,
     proxy,
     slots::{Refusal, Slots},
     wire::Wire,
@@ -86,12 +87,15 @@ async fn reach(
     judge: &Arc<dyn HostKeyJudge>,
     ask: Option<&dyn AskOperator>,
 ) -> Result<(Leg, bool), ConnectFault> {
-    let (wire, cut) = match from {
+    let (wire, cut, address) = match from {
         From::Here(None) => dial(&next.hop).await?,
-        From::Here(Some(command)) => proxy::start(command, &next.hop)?,
+        From::Here(Some(command)) => {
+            let (wire, cut) = proxy::start(command, &next.hop)?;
+            (wire, cut, None)
+        }
         From::Jump(jump) => tunnel(jump, &next.hop).await?,
     };
-    let mut leg = shake_hands(wire, cut, &next.hop, judge).await?;
+    let mut leg = shake_hands(wire, cut, Known::at(address), &next.hop, judge).await?;
     match auth::login(&mut leg, next, ask).await {
         Ok(asked) => Ok((leg, asked)),
         Err(ConnectFault::Closed { at, words: None }) => Err(leg.closed(at)),
@@ -112,11 +116,14 @@ async fn first_channel(connection: &Connection) -> Result<(), ConnectFault> {
     }
 }
 
-async fn dial(hop: &Hop) -> Result<(Wire, CancellationToken), ConnectFault> {
+/// A stream, what cuts it, and where it goes if that is known.
+pub(super) type Dialled = (Wire, CancellationToken, Option<SocketAddr>);
+
+async fn dial(hop: &Hop) -> Result<Dialled, ConnectFault> {
     let late = || ConnectFault::TimedOut(Step::Connecting, PATIENCE);
     let deadline = Instant::now() + PATIENCE;
     let addresses = timeout_at(deadline, look_up(hop)).await.map_err(|_| late())??;
-    connect_to(&addresses, deadline).await.map(|(wire, cut, _)| (wire, cut))
+    connect_to(&addresses, deadline).await.map(|(wire, cut, address)| (wire, cut, Some(address)))
 }
 
 pub(super) async fn look_up(hop: &Hop) -> Result<Vec<SocketAddr>, ConnectFault> {
@@ -157,16 +164,13 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// A stream through a jump host. It is cut when the jump is lost.
-pub(super) async fn tunnel(
-    jump: &Leg,
-    hop: &Hop,
-) -> Result<(Wire, CancellationToken), ConnectFault> {
+pub(super) async fn tunnel(jump: &Leg, hop: &Hop) -> Result<Dialled, ConnectFault> {
     let asked = jump.handle.channel_open_direct_tcpip(&hop.host, hop.port.into(), "127.0.0.1", 0);
     match timeout(PATIENCE, asked).await {
         Err(_) => Err(ConnectFault::TimedOut(Step::Connecting, PATIENCE)),
         Ok(Ok(channel)) => {
             let cut = jump.lost.child_token();
-            Ok((Wire::new(channel.into_stream(), cut.clone()), cut))
+            Ok((Wire::new(channel.into_stream(), cut.clone()), cut, None))
         }
         Ok(Err(russh::Error::ChannelOpenFailure(_))) => match jump.slots.refusal().await {
             Refusal::Never(words) => Err(ConnectFault::JumpRefused(words)),
@@ -179,6 +183,7 @@ pub(super) async fn tunnel(
 pub(super) async fn shake_hands(
     wire: Wire,
     cut: CancellationToken,
+    known: Known,
     hop: &Hop,
     judge: &Arc<dyn HostKeyJudge>,
 ) -> Result<Leg, ConnectFault> {
@@ -194,6 +199,7 @@ pub(super) async fn shake_hands(
         phase,
         slots: Arc::clone(&slots),
         farewell: farewell.clone(),
+        known: known.clone(),
         cut: cut.clone(),
         _lost: lost.clone().drop_guard(),
     };
@@ -207,7 +213,9 @@ pub(super) async fn shake_hands(
         }
     };
     match outcome {
-        Ok(handle) => Ok(Leg { handle, slots, farewell, lost, cut: abort.disarm(), lookout }),
+        Ok(handle) => {
+            Ok(Leg { handle, slots, farewell, known, lost, cut: abort.disarm(), lookout })
+        }
         Err(fault) => Err(explain(fault, &heard.bytes())),
     }
 }

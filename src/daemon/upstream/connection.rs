@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     ConnectFault, Pool, Step,
     handler::{Ended, Farewell, Handler},
+    machine::{Known, Machine},
     slots::{Refusal, Slots},
     wire::Lookout,
 };
@@ -25,6 +26,7 @@ pub(super) struct Leg {
     pub handle: client::Handle<Handler>,
     pub slots: Arc<Slots>,
     pub farewell: Farewell,
+    pub known: Known,
     /// Cancelled once it is over, from whatever cause.
     pub lost: CancellationToken,
     pub cut: CancellationToken,
@@ -91,6 +93,11 @@ impl Connection {
     /// The machines at which a person had to answer something: such a login can't be repeated.
     pub fn asked_at(&self) -> &[Hop] {
         &self.asked_at
+    }
+
+    /// What is known of the target, beside its name.
+    pub fn machine(&self) -> Machine {
+        self.target.known.get()
     }
 
     pub fn is_lost(&self) -> bool {

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use russh::{
     ChannelId, ChannelOpenFailure,
     client::{self, ChannelOpenHandle, DisconnectReason, Msg, Session},
-    keys::{HashAlg, PublicKeyOrCertificate},
+    keys::{HashAlg, PublicKey, PublicKeyOrCertificate},
 };
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{HostKeyJudge, HostKeyRefusal, slots::Slots};
+use super::{HostKeyJudge, HostKeyRefusal, machine::Known, slots::Slots};
 use crate::domain::target::Hop;
 
 /// Of what a server says, this much is kept.
@@ -61,6 +61,7 @@ pub(super) struct Handler {
     pub phase: watch::Sender<Phase>,
     pub slots: Arc<Slots>,
     pub farewell: Farewell,
+    pub known: Known,
     pub cut: CancellationToken,
     /// Says `lost` however russh's task ends.
     pub _lost: DropGuard,
@@ -68,18 +69,21 @@ pub(super) struct Handler {
 
 impl Handler {
     async fn judge(&self, key: &PublicKeyOrCertificate) -> Result<bool, HostKeyRefusal> {
-        let (judging, fingerprint) = match key {
+        let (judging, shown) = match key {
             PublicKeyOrCertificate::PublicKey { key, .. } => {
-                (self.judge.judge(&self.hop, key), key.fingerprint(HashAlg::Sha256))
+                (self.judge.judge(&self.hop, key), key.clone())
             }
             PublicKeyOrCertificate::Certificate(certificate) => (
                 self.judge.judge_certificate(&self.hop, certificate),
-                certificate.public_key().fingerprint(HashAlg::Sha256),
+                PublicKey::from(certificate.public_key().clone()),
             ),
         };
-        let presented = fingerprint.to_string();
+        let presented = shown.fingerprint(HashAlg::Sha256).to_string();
         tokio::select! {
-            verdict = judging => verdict.map(|()| true),
+            verdict = judging => verdict.map(|()| {
+                self.known.has(std::slice::from_ref(&shown));
+                true
+            }),
             () = self.cut.cancelled() => Err(HostKeyRefusal::Declined { presented }),
         }
     }
@@ -113,6 +117,15 @@ impl client::Handler for Handler {
         let verdict = self.judge(key).await;
         self.phase.send_replace(Phase::Judged);
         Ok(verdict?)
+    }
+
+    async fn openssh_ext_host_keys_announced(
+        &mut self,
+        keys: Vec<PublicKey>,
+        _: &mut Session,
+    ) -> Result<(), Fault> {
+        self.known.has(&keys);
+        Ok(())
     }
 
     async fn channel_open_confirmation(

@@ -17,9 +17,11 @@ mod handler;
 mod hosts;
 mod interview;
 mod look;
+mod machine;
 mod pool;
 mod probe;
 mod proxy;
+mod rest;
 mod slots;
 mod supply;
 mod wire;
@@ -41,8 +43,10 @@ pub use error::{ChannelError, ConnectError, ConnectFault, HostKeyRefusal, OpenEr
 pub use failure::failure;
 pub use hosts::{Answer, Hosts, Vouched};
 pub use look::Look;
+pub use machine::Machine;
 pub use pool::{Pool, PoolOptions};
 pub use probe::{Stage, probe};
+pub use rest::{Rest, Running};
 
 use crate::domain::{hostkey::Unknown, secret::Secret, target::Hop};
 

@@ -9,6 +9,7 @@ use super::{
     ConnectFault, HopPlan, HostKeyJudge, Plan, Step, auth,
     connect::{PATIENCE, connect_to, look_up, shake_hands, tunnel},
     connection::Leg,
+    machine::Known,
     proxy,
     slots::Refusal,
 };
@@ -110,7 +111,8 @@ impl Walk {
         let started = Instant::now();
         let (wire, cut) = match (self.legs.last(), command) {
             (Some(jump), _) => {
-                let outcome = tunnel(jump, &next.hop).await.map(|wire| (wire, None));
+                let outcome =
+                    tunnel(jump, &next.hop).await.map(|(wire, cut, _)| ((wire, cut), None));
                 self.note(Stage::Tunnel, started, outcome)?
             }
             (None, Some(command)) => {
@@ -136,7 +138,9 @@ impl Walk {
         };
         let started = Instant::now();
         let judge = Arc::clone(&self.judge);
-        let outcome = shake_hands(wire, cut, &next.hop, &judge).await.map(|leg| (leg, None));
+        let outcome = shake_hands(wire, cut, Known::default(), &next.hop, &judge)
+            .await
+            .map(|leg| (leg, None));
         let mut leg = self.note(Stage::HostKey, started, outcome)?;
         if key_only {
             return Some(());

@@ -14,14 +14,16 @@ use crate::{
 };
 
 impl Operator {
-    /// Stops first and records then: it only narrows, and must not wait for a disk.
+    /// Stops first and records then: it only narrows, and must not wait for a disk. What changes
+    /// nothing is not recorded: it needs no proof, and whoever repeats it would fill the record.
     pub(super) async fn pause(&self, what: Option<String>) -> Result<serde_json::Value, Failure> {
         if let Some(word) = &what {
             self.check_known(word)?;
         }
         let parts = &self.parts;
-        parts.desk.pauses.pause(what.clone())?;
-        audit::paused(&parts.evidence, RecordKind::Paused, self.who(), what.as_deref()).await?;
+        if parts.desk.pauses.pause(what.clone())? {
+            audit::paused(&parts.evidence, RecordKind::Paused, self.who(), what.as_deref()).await?;
+        }
         Ok(serde_json::Value::Null)
     }
 

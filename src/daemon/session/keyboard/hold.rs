@@ -10,6 +10,9 @@ use crate::{
     protocol::error::{Code, Failure},
 };
 
+/// A handoff that ended without an answer may be why the operator comes, for so long.
+const LATELY: Duration = Duration::from_secs(10 * 60);
+
 /// The operator has it.
 pub(super) struct Hold {
     since: Instant,
@@ -64,6 +67,9 @@ impl Keyboard {
 
     fn hold(&self, came: bool) {
         let mut state = self.lock();
+        if !came {
+            state.handed_over = Some(Instant::now());
+        }
         if let Some(hold) = &mut state.hold {
             hold.came |= came;
             return;
@@ -112,6 +118,12 @@ impl Keyboard {
         self.lock().hold.as_ref().is_some_and(|hold| !hold.came)
     }
 
+    /// Whether the agent gave it away within the last minutes and nobody came for it, also where it has
+    /// taken that back: whoever comes now may still come for that.
+    pub fn lately_handed_over(&self) -> bool {
+        self.lock().handed_over.is_some_and(|at| at.elapsed() < LATELY)
+    }
+
     /// Private on or off, while the operator has it. False where nothing changes.
     pub fn set_private(&self, on: bool) -> bool {
         let mut state = self.lock();
@@ -133,6 +145,9 @@ impl Keyboard {
     pub fn give_back(&self, word: Option<String>) {
         let mut state = self.lock();
         if let Some(hold) = state.hold.take() {
+            if hold.came {
+                state.handed_over = None;
+            }
             state.last = Some(Held { how: hold.given_back(), word, told: !hold.came });
             self.control.send_replace(Control::Agent);
         }

@@ -5,26 +5,41 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
-    task::yield_now,
+    task::{JoinHandle, yield_now},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Pty, answers::Answers};
+use super::{Pty, TypedInPrivate, answers::Answers, lock};
 use crate::{
-    daemon::upstream::{Event, Reader},
+    daemon::upstream::{Event, Look, Reader, Rest},
     protocol::error::{Code, Failure},
 };
 
-/// What was begun in private has come to its end when the terminal was silent for so long …
+/// What was begun in private may have come to its end when the terminal was silent for so long, …
 const QUIET: Duration = Duration::from_millis(300);
-/// … or, if it goes on, after this.
+/// … which a look has to find; so soon after one that did not there is another, …
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// … and where nobody can look, or a program that was begun then waits for keys, silence is taken for it
+/// only after this.
 const GOES_ON: Duration = Duration::from_secs(60);
+/// What still works is hidden for so long.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 /// The operator is not private any more, but what they began then may go on.
 struct Opening {
-    quiet: Instant,
-    over: Instant,
+    begun: Instant,
+    /// When the next step is due, unless something comes before.
+    next: Instant,
+    step: Step,
+}
+
+enum Step {
+    /// It has to be silent first.
+    Silence,
+    Look(Instant, JoinHandle<Option<Look>>),
+    /// It was found at rest: what is still on its way has to come.
+    Last,
 }
 
 pub struct Actor {
@@ -39,12 +54,46 @@ pub struct Actor {
 impl Opening {
     fn begin() -> Self {
         let now = Instant::now();
-        Self { quiet: now + QUIET, over: now + GOES_ON }
+        Self { begun: now, next: now + QUIET, step: Step::Silence }
     }
 
-    /// Something came.
+    /// Something came: what was found counts no more.
     fn goes_on(&mut self) {
-        self.quiet = (Instant::now() + QUIET).min(self.over);
+        self.again(QUIET);
+    }
+
+    fn again(&mut self, after: Duration) {
+        self.step = Step::Silence;
+        self.next = Instant::now() + after;
+    }
+
+    /// Comes when a step is due, with what a look has found.
+    async fn due(&mut self) -> Option<Look> {
+        match &mut self.step {
+            Step::Look(_, look) => look.await.ok().flatten(),
+            Step::Silence | Step::Last => {
+                sleep_until(self.next).await;
+                None
+            }
+        }
+    }
+
+    /// Whether what was found is the end of what was begun.
+    fn is_over(&self, rest: Option<Rest>) -> bool {
+        let age = self.begun.elapsed();
+        match rest {
+            Some(Rest::Shell | Rest::Before) => true,
+            Some(Rest::Other) | None => age >= GOES_ON,
+            Some(Rest::Works) => false,
+        }
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        if let Step::Look(_, look) = &self.step {
+            look.abort();
+        }
     }
 }
 
@@ -56,9 +105,7 @@ impl Actor {
         let mut exit_code = None;
         let mut opening: Option<Opening> = None;
         let stopped = loop {
-            let quiet = opening.as_ref().map(|opening| opening.quiet);
-            let over = opening.as_ref().is_some_and(|opening| opening.over <= Instant::now());
-            if over {
+            if opening.as_ref().is_some_and(|opening| opening.begun.elapsed() >= LONGEST) {
                 self.reveal();
                 opening = None;
             }
@@ -87,9 +134,13 @@ impl Actor {
                     }
                     Event::Closed => break false,
                 },
-                () = sleep_until(quiet.unwrap_or_else(Instant::now)), if opening.is_some() => {
-                    self.reveal();
-                    opening = None;
+                found = due(&mut opening) => {
+                    if let Some(going) = &mut opening
+                        && self.is_over(going, found).await
+                    {
+                        self.reveal();
+                        opening = None;
+                    }
                 }
             }
         };
@@ -152,6 +203,36 @@ impl Actor {
         model.is_private().then(Opening::begin)
     }
 
+    /// Goes on to the next step; whether it was the last.
+    async fn is_over(&self, opening: &mut Opening, found: Option<Look>) -> bool {
+        match std::mem::replace(&mut opening.step, Step::Silence) {
+            Step::Last => return true,
+            Step::Silence if !lock(&self.pty.typed).something => return true,
+            Step::Silence => {
+                let pty = self.pty.clone();
+                let look = tokio::spawn(async move { pty.pool.look(&pty.marker).await });
+                opening.step = Step::Look(Instant::now(), look);
+            }
+            Step::Look(since, _) => {
+                let rest = found.map(|look| self.pty.rests(&look));
+                let took = since.elapsed();
+                if !opening.is_over(rest) {
+                    opening.again(LOOK_AGAIN.max(took));
+                } else if rest == Some(Rest::Shell) && lock(&self.pty.typed).half {
+                    // While the operator sits there, it is theirs to end.
+                    if self.pty.keyboard.control().is_agents() {
+                        self.pty.drop_line().await;
+                    }
+                    opening.again(LOOK_AGAIN);
+                } else {
+                    opening.step = Step::Last;
+                    opening.next = Instant::now() + QUIET.max(took);
+                }
+            }
+        }
+        false
+    }
+
     fn reveal(&self) {
         {
             let mut model = self.pty.model();
@@ -159,6 +240,7 @@ impl Actor {
                 return;
             }
             model.reveal();
+            *lock(&self.pty.typed) = TypedInPrivate::default();
         }
         self.drawn.send_modify(|count| *count += 1);
     }
@@ -166,6 +248,13 @@ impl Actor {
     fn failed(&self, why: Failure) {
         let mut known = self.pty.why.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         known.get_or_insert(why);
+    }
+}
+
+async fn due(opening: &mut Option<Opening>) -> Option<Look> {
+    match opening {
+        Some(opening) => opening.due().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -28,7 +28,7 @@ use super::{keyboard::Keyboard, record::Recorder};
 use crate::{
     daemon::{
         authority::Under,
-        upstream::{ChannelError, Look, Pool, Writer},
+        upstream::{ChannelError, Look, Pool, Rest, Running, Writer},
     },
     domain::{bytes::Bytes, id::Id, prompt, terminal::Size, transcript::Transcript},
     protocol::{
@@ -67,6 +67,27 @@ pub struct Pty {
     why: Mutex<Option<Failure>>,
     /// What was in the foreground when the operator sat down.
     before: Mutex<Option<Look>>,
+    /// What ran there before anything was hidden.
+    start: Mutex<Option<Running>>,
+    typed: Mutex<TypedInPrivate>,
+    /// Held while a look is taken; the operator's keys come after it.
+    looking: Arc<Turn<()>>,
+}
+
+/// What the operator typed since what comes is hidden.
+#[derive(Clone, Copy, Default)]
+struct TypedInPrivate {
+    something: bool,
+    /// Not up to an Enter: a line may stand there.
+    half: bool,
+}
+
+/// What a look found when the operator gives a terminal back.
+#[derive(Default)]
+pub struct LookedAfter {
+    pub changed: Option<Changed>,
+    /// What was typed in private without Enter may still stand there.
+    pub line_left: bool,
 }
 
 impl Pty {
@@ -98,12 +119,11 @@ impl Pty {
     /// stood there just before.
     ///
     /// # Errors
-    /// The keyboard was taken, of which `sent` says whether something had been typed; the terminal
+    /// What was begun in private goes on; the keyboard was taken, of which `sent` says whether something had been typed; the terminal
     /// ended.
     async fn type_as_agent(&self, bytes: &[u8]) -> Result<Before, Failure> {
         let _turn = self.turn.lock().await;
-        let opens = self.keyboard.write(&self.session, self.opens()).await;
-        opens.map_err(|taken| taken.sent(false))?;
+        self.opens().await?;
         let before = self.model().before();
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -118,8 +138,16 @@ impl Pty {
 
     /// Types as the operator. What is not private is on record before.
     pub async fn type_as_operator(&self, bytes: &[u8]) -> Result<(), Failure> {
-        if !self.keyboard.control().is_private() {
+        drop(self.looking.lock().await);
+        let private = self.keyboard.control().is_private();
+        if !private {
             self.recorder.operators_input(bytes).await?;
+        }
+        if private || self.is_hidden() {
+            let mut typed = lock(&self.typed);
+            typed.something |= private;
+            let ends = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0x03);
+            typed.half = bytes.last().map_or(typed.half, |last| !ends(last));
         }
         self.writer.write(bytes.to_vec()).await.map_err(|error| self.gone(&error))
     }
@@ -168,7 +196,7 @@ impl Pty {
                 ));
             }
         };
-        self.keyboard.check_agent(&self.session)?;
+        self.opens().await?;
         self.recorder.signal(name).await?;
         self.type_as_agent(typed).await.map(|_| ())
     }
@@ -188,13 +216,15 @@ impl Pty {
         self.model().live().shown()
     }
 
-    /// Whether what stands before the cursor seems to ask for a secret: a guess. While the operator is
-    /// private, of what was shown before.
+    /// Whether what stands before the cursor seems to ask for a secret: a guess. Of what everyone may
+    /// see.
     pub fn asks_for_secret(&self) -> bool {
-        let private = self.keyboard.control().is_private();
-        let model = self.model();
-        let screen = if private { model.open() } else { model.live() };
-        prompt::asks_for_secret(&screen.before_cursor())
+        prompt::asks_for_secret(&self.model().open().before_cursor())
+    }
+
+    /// The same of what the operator sees, private or not.
+    pub fn asks_operator_for_secret(&self) -> bool {
+        prompt::asks_for_secret(&self.model().live().before_cursor())
     }
 
     /// Whether what comes is kept from everyone but the operator. It is for a while after they were
@@ -203,16 +233,33 @@ impl Pty {
         self.model().is_private()
     }
 
-    /// Comes when what was begun in private is quiet, or after [`OPENS`].
-    async fn opens(&self) {
+    /// Comes when nothing is hidden, for the agent's keys: what they would do is not seen, and what was
+    /// begun in private is not theirs to stop or to answer.
+    ///
+    /// # Errors
+    /// What was begun in private goes on for longer than [`OPENS`]; the keyboard was taken.
+    async fn opens(&self) -> Result<(), Failure> {
         let mut drawn = self.drawn();
         let opens = async { while self.is_hidden() && drawn.changed().await.is_ok() {} };
-        let _late = tokio::time::timeout(OPENS, opens).await;
+        let opens = tokio::time::timeout(OPENS, opens);
+        let _late =
+            self.keyboard.write(&self.session, opens).await.map_err(|why| why.sent(false))?;
+        if !self.is_hidden() {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Code::ControlOperator,
+            "what the operator began in private still goes on there: it is kept from you, and \
+             nothing was typed",
+            format!("try again later; or ask: sgw handoff {} 'please finish there'", self.session),
+        )
+        .about(&self.session)
+        .sent(false))
     }
 
-    /// Whether programs want cursor keys in the application's form.
+    /// Whether programs want cursor keys in the application's form, as far as everyone may see.
     pub fn application_cursor(&self) -> bool {
-        self.model().live().application_cursor()
+        self.model().open().application_cursor()
     }
 
     /// The transcript's end: changes as bytes come, never while the operator is private, and closes
@@ -260,24 +307,64 @@ impl Pty {
         self.model().fade();
     }
 
-    /// Remembers what is in the foreground, to be compared with later; the first look counts.
-    pub async fn look_before(&self) {
+    /// Remembers what is in the foreground, to be compared with later; the first look counts. Where
+    /// nothing was hidden yet, `anew`, so does what runs. Goes on beside; what the operator types waits for
+    /// it, since what they begin is to be told from what ran before.
+    pub async fn look_before(self: &Arc<Self>, anew: bool) {
+        let looking = self.looking.clone().lock_owned().await;
+        let pty = self.clone();
+        tokio::spawn(async move {
+            pty.look_first(anew).await;
+            drop(looking);
+        });
+    }
+
+    async fn look_first(&self, anew: bool) {
+        if anew {
+            *lock(&self.start) = None;
+        }
         if lock(&self.before).is_none()
             && let Some(look) = self.pool.look(&self.marker).await
         {
+            if anew {
+                lock(&self.start).clone_from(&look.running);
+            }
             lock(&self.before).get_or_insert(look);
         }
     }
 
-    /// What is other than it was at [`Pty::look_before`], which is forgotten.
-    pub async fn look_after(&self) -> Option<Changed> {
-        let before = lock(&self.before).take()?;
-        let now = self.pool.look(&self.marker).await?;
-        Some(Changed {
+    /// What is other than it was at [`Pty::look_before`], which is forgotten. A line that was begun in
+    /// private is taken away where a shell is sure to have it: its next reader would have it run.
+    pub async fn look_after(&self) -> LookedAfter {
+        let before = lock(&self.before).take();
+        let half = lock(&self.typed).half;
+        if before.is_none() && !half {
+            return LookedAfter::default();
+        }
+        let Some(now) = self.pool.look(&self.marker).await else {
+            return LookedAfter { changed: None, line_left: half };
+        };
+        let line_left = half && !(self.rests(&now) == Rest::Shell && self.drop_line().await);
+        let changed = before.map(|before| Changed {
             user: now.user.filter(|user| before.user.as_ref() != Some(user)),
             cwd: now.cwd.filter(|cwd| before.cwd.as_ref() != Some(cwd)).map(Bytes),
             program: now.program.filter(|program| before.program.as_ref() != Some(program)),
-        })
+        });
+        LookedAfter { changed, line_left }
+    }
+
+    fn rests(&self, look: &Look) -> Rest {
+        let start = lock(&self.start);
+        look.running.as_ref().map_or(Rest::Works, |running| running.rest(start.as_ref()))
+    }
+
+    /// Ctrl-C, at a shell's prompt: what Ctrl-U takes away, Ctrl-Y gives back.
+    async fn drop_line(&self) -> bool {
+        let dropped = self.writer.write(b"\x03".to_vec()).await.is_ok();
+        if dropped {
+            lock(&self.typed).half = false;
+        }
+        dropped
     }
 
     fn gone(&self, error: &ChannelError) -> Failure {

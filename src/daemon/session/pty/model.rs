@@ -56,7 +56,7 @@ impl Model {
 
     pub fn before(&self) -> Before {
         let (from, line) = (self.transcript.cursor(), self.transcript.line_start());
-        Before { from, line, place: self.live().place() }
+        Before { from, line, place: self.open().place() }
     }
 
     pub fn is_private(&self) -> bool {
@@ -143,7 +143,8 @@ mod tests {
         assert!(model.live().lines().concat().contains("secret"));
         assert_eq!(model.open().lines(), ["$ su", "Passw"]);
         assert_eq!(model.open().shown().title, None);
-        assert_eq!(model.before().from, before.from);
+        let now = model.before();
+        assert_eq!((now.from, now.place), (before.from, before.place));
         // The one who sees it also gets its programs answered.
         assert_eq!(model.take_answers(), b"\x1b[2;17R");
         model.resize(Size::new(10, 20).unwrap());

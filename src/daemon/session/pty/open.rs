@@ -188,7 +188,10 @@ impl Sessions {
             over: CancellationToken::new(),
             ended: CancellationToken::new(),
             why: Mutex::new(None),
-            before: Mutex::new(None),
+            before: Mutex::default(),
+            start: Mutex::default(),
+            typed: Mutex::default(),
+            looking: Arc::default(),
         });
         let lease = session.lease.clone();
         tokio::spawn(Actor { pty: pty.clone(), reader, lease, changes, drawn }.run());
@@ -220,6 +223,7 @@ impl Sessions {
         let action = permit.spend();
         session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
         let opened = self.open_pty(session, Opener::Agent).await?;
+        opened.pty.opens().await?;
         session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
         session.count_command()?;
         opened.pty.recorder.input(&action.bytes, request.as_ref()).await?;

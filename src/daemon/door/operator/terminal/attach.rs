@@ -110,7 +110,7 @@ impl Operator {
                 Key::Typed(typed) => {
                     // What is typed where a password is asked for is kept nowhere, whoever has said
                     // so. A terminal that has ended is told by its end.
-                    let set = match pty.asks_for_secret() {
+                    let set = match pty.asks_operator_for_secret() {
                         true => self.parts.sessions.set_private(session, true).await,
                         false => Ok(()),
                     };
@@ -200,7 +200,9 @@ async fn sit_down(
     size: Size,
 ) -> Result<(Seat, Arc<Pty>, Fresh), Failure> {
     let was_agents = session.keyboard.control().is_agents();
-    let handed_over = !parts.handoffs_at(session).is_empty();
+    // Taken back meanwhile is as good: an agent must not choose by that what it sees.
+    let handed_over =
+        session.keyboard.lately_handed_over() || !parts.handoffs_at(session).is_empty();
     let seat = parts.sessions.take_seat(session, how.fresh, how.take).await?;
     let opened = match how.fresh {
         true => parts.sessions.fresh_pty(session).await,
@@ -218,16 +220,15 @@ async fn sit_down(
     };
     let fresh = Fresh(how.fresh.then(|| pty.clone()));
     // Echo can't be seen from here: a guess.
-    let secret = || pty.asks_for_secret();
+    let secret = || pty.asks_operator_for_secret();
     let private = how.private.unwrap_or_else(|| {
         how.fresh || handed_over || session.keyboard.control().is_private() || secret()
     });
+    let anew = !pty.is_hidden();
     parts.sessions.set_private(session, private).await?;
     pty.resize(size.rows.get(), size.columns.get()).await?;
     if !how.fresh {
-        let pty = pty.clone();
-        // Beside it: the person sees the terminal at once.
-        tokio::spawn(async move { pty.look_before().await });
+        pty.look_before(anew).await;
     }
     Ok((seat, pty, fresh))
 }
