@@ -82,7 +82,13 @@ pub fn returned(returned: &view::Returned) -> String {
 /// The same, as the operator hears of it.
 pub fn given_back(returned: &view::Returned) -> String {
     let (id, lasted) = (plain(&returned.id), took(returned.duration_ms));
-    format!("{id}: the agent has the keyboard again, after {lasted}{}", changed(&returned.changed))
+    let left = if returned.line_left {
+        "\nwhat you typed in private without Enter may still stand there, for the agent to see"
+    } else {
+        ""
+    };
+    let changed = changed(&returned.changed);
+    format!("{id}: the agent has the keyboard again, after {lasted}{changed}{left}")
 }
 
 fn changed(changed: &view::Changed) -> String {
