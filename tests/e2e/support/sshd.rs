@@ -97,6 +97,7 @@ impl Sshd {
         fs::write(directory.path().join("settings"), lines.join("\n")).unwrap();
         let user = settings.user.unwrap_or_else(|| Person::me().name.clone());
         let mut sshd = Self { directory, port: 0, process: None, host_key, user, key };
+        fs::create_dir(sshd.home()).unwrap();
         // Between choosing a free port and taking it another test can take it.
         for _ in 0..10 {
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -138,14 +139,24 @@ impl Sshd {
         let (port, directory) = (self.port, self.directory.path().display());
         let own = fs::read_to_string(self.path("settings")).unwrap();
         // The first value of a keyword counts, so the test's own lines come first. With SHLVL set,
-        // bash does not take sshd for a reason to read anybody's ~/.bashrc.
+        // bash does not take sshd for a reason to read anybody's ~/.bashrc; and whoever runs the suite
+        // has a home without one, for login shells.
+        let home = match self.user == Person::me().name {
+            true => format!(" HOME={}", self.home().display()),
+            false => String::new(),
+        };
         format!(
             "{own}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {directory}/host_key\n\
              PidFile none\nAuthorizedKeysFile {directory}/authorized_keys\nStrictModes no\n\
              UsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\n\
              KbdInteractiveAuthentication no\nMaxStartups 1000\nUseDNS no\nLogLevel VERBOSE\n\
-             Subsystem sftp internal-sftp\nSetEnv SHLVL=1\n"
+             Subsystem sftp internal-sftp\nSetEnv SHLVL=1{home}\n"
         )
+    }
+
+    /// The home of whoever runs the suite, there: empty at first.
+    fn home(&self) -> PathBuf {
+        self.path("home")
     }
 
     fn answers(&self) -> bool {

@@ -169,11 +169,9 @@ impl Caller {
             Some(Kind::Request) => self.wait_for_request(number, &wait.id, limit, control).await,
             Some(Kind::Exec) => {
                 let (session, exec) = self.parts.sessions.exec(&wait.id, Some(self.identity()))?;
-                if session.over().is_none() {
-                    let over = limit.map(|limit| Instant::now() + limit);
-                    let back = self.back_to_exec(&session, over).await;
-                    back.map_err(|stopped| stopped_until(stopped, &exec.id))?;
-                }
+                let over = limit.map(|limit| Instant::now() + limit);
+                let back = self.back_to_exec(&session, over).await;
+                back.map_err(|stopped| stopped_until(stopped, &exec.id))?;
                 Ok(self.follow_exec(number, exec, limit, control).await)
             }
             Some(Kind::Session) => {
