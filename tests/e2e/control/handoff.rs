@@ -216,7 +216,8 @@ fn a_refused_command_is_not_counted() {
 fn a_takeover_between_two_calls_is_told_once_by_the_next() {
     let (sgw, _sshd, s) = ready();
     sgw.agent(["exec", &s, "--", "true"]).ok();
-    let seat = Live::attach(&sgw, &s, Some(true));
+    let mut seat = Live::attach(&sgw, &s, Some(true));
+    seat.control_is("operator", true);
     drop(seat);
     sgw.operator(["return", &s, "--message", "look at the disk"]).ok();
     let shown = sgw.agent(["show", &s, "--json"]).ok().json();
