@@ -120,7 +120,7 @@ prompt='db=> '
 while IFS= read -rep "$prompt" line; do
     history -s -- "$line"
     case $line in
-        *';') sleep 0.4; echo ' count '; echo '-------'; echo '    42'; echo '(1 row)'; prompt='db=> ';;
+        *';') sleep 0.4; printf ' count \n-------\n    42\n(1 row)\n'; prompt='db=> ';;
         *) prompt='db-> ';;
     esac
 done
