@@ -16,6 +16,8 @@ use super::{
 };
 
 const KEYS: usize = 200;
+/// Nobody types faster for long; what comes faster is drawn together, at most every 15 ms.
+const BETWEEN_KEYS: Duration = Duration::from_millis(40);
 const SESSIONS: usize = 10;
 const ROUNDS: usize = 40;
 /// What is printed into the terminal.
@@ -79,6 +81,7 @@ impl Typist {
         }
         let next = char::from(b'a' + u8::try_from(self.typed.len() % 26).unwrap());
         self.typed.push(next);
+        std::thread::sleep(BETWEEN_KEYS);
         let start = Instant::now();
         self.terminal.send(&next.to_string());
         while !self.terminal.screen().contains(&self.typed) {

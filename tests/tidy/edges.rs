@@ -46,7 +46,7 @@ const ROOMS: Edges = &[
             "vault",
         ],
     ),
-    ("reading", &["door::Outbox", "session"]),
+    ("reading", &["door::Outbox", "door::Room", "session"]),
     ("audit", &["desk::Asker", "evidence", "session"]),
     // Standing grants, and what a token may ask for: judged where everything is.
     ("desk", &["authority"]),

@@ -60,7 +60,8 @@ impl Run for Status {
 /// No daemon is a state like others, not a failure.
 fn not_there(failure: Failure) -> Result<view::Status, Failure> {
     match failure.code {
-        Code::DaemonUnreachable | Code::OperatorNone => Ok(view::Status {
+        // One that ends at this moment is as good as gone.
+        Code::DaemonUnreachable | Code::DaemonLost | Code::OperatorNone => Ok(view::Status {
             unlocked: false,
             identity: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
