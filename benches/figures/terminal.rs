@@ -85,7 +85,8 @@ impl Typist {
         let start = Instant::now();
         self.terminal.send(&next.to_string());
         while !self.terminal.screen().contains(&self.typed) {
-            assert!(start.elapsed() < Duration::from_secs(10), "a key never showed");
+            let late = start.elapsed() > Duration::from_secs(10);
+            assert!(!late, "{} never showed:\n{}", self.typed, self.terminal.screen());
             std::thread::sleep(Duration::from_micros(50));
         }
         start.elapsed()
