@@ -106,6 +106,9 @@ codes! {
     InputRegex = "input.regex" is Usage,
     InputEchoOff = "input.echo_off" is No,
     TokenInvalid = "token.invalid" is No,
+    /// A policy's file that can't be read, or says what no policy can; the message has line and column.
+    PolicyInvalid = "policy.invalid" is Usage,
+    PolicyRule = "policy.rule" is Usage,
     EvidenceFailed = "evidence.failed" is Failed,
     LimitCommand = "limit.command" is Usage,
     LimitReason = "limit.reason" is Usage,

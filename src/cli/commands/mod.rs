@@ -22,6 +22,7 @@ mod man;
 mod output;
 mod pause;
 mod pin;
+mod policy;
 mod request;
 mod requests;
 mod resume;
@@ -68,6 +69,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<pause::Pause>("pause", Who::Operator),
     entry::<resume::Resume>("resume", Who::Operator),
     entry::<daemon::Daemon>("daemon", Who::Operator),
+    entry::<policy::PolicyCommand>("policy", Who::Operator),
     entry::<audit::Audit>("audit", Who::Operator),
     entry::<config::Config>("config", Who::Operator),
     entry::<pin::Pin>("pin", Who::Operator),
