@@ -24,57 +24,64 @@ pub enum Class {
     None,
 }
 
+/// Words that stand whole; short ones only where they are called. What holds a dot stands as it is.
 const WORDS: &[(Class, &[&str])] = &[
     (
         Class::Process,
         &[
-            "system", "popen", "subprocess", "exec", "execv", "execve", "execvp", "execl", "execlp", "execfile", "spawn",
-            "spawnv", "posix_spawn", "child_process", "spawnSync", "execSync", "execFile", "execFileSync", "fork", "shell_exec",
-            "passthru", "proc_open", "pcntl_exec", "qx", "IO.popen", "Open3", "Runtime", "getstatusoutput", "getoutput",
-            "ProcessBuilder", "pty", "Kernel", "syscall", "os.execute", "io.popen", "command", "pexpect", "start_process",
-            "Deno.run", "Deno.Command", "Bun.spawn", "fileevent", "shell", "Command", "run_command", "ctypes", "dl",
+            "system", "popen", "popen2", "Popen", "subprocess", "exec", "execv", "execve", "execvp", "execvpe", "execl", "execlp", "execfile",
+            "spawn", "spawnv", "spawnl", "spawnlp", "posix_spawn", "child_process", "spawnSync", "execSync", "execFile", "execFileSync",
+            "fork", "forkpty", "shell_exec", "passthru", "proc_open", "pcntl_exec", "qx", "Open3", "getstatusoutput", "getoutput",
+            "ProcessBuilder", "pty", "syscall", "os.execute", "io.popen", "pexpect", "start_process", "Deno.run", "Deno.Command",
+            "Bun.spawn", "ctypes", "system2", "shell_command", "getRuntime", "startfile", "pipe_exec", "call_process", "run_command",
+            "IO.popen", "Kernel.", "Process.spawn", "shell-command", "start-process", "call-process", "process_open", "proc.spawn",
         ],
     ),
     (
         Class::Write,
         &[
             "write", "writeFile", "writeFileSync", "appendFile", "appendFileSync", "write_text", "write_bytes", "writelines",
-            "truncate", "rename", "renameSync", "replace_file", "chmod", "chown", "lchown", "chmodSync", "chownSync", "symlink",
-            "symlinkSync", "link", "file_put_contents", "fwrite", "fputs", "move", "copy", "copyfile", "copytree", "copyFileSync",
-            "copy2", "touch", "mkdir", "createWriteStream", "ftruncate", "setuid", "setgid", "setxattr", "mknod", "utime",
-            "umask", "dump", "truncateSync", "shelve", "cp", "mv", "cp_r", "install", "ln_s", "rename_file",
+            "truncate", "ftruncate", "truncateSync", "rename", "renameSync", "chmod", "fchmod", "chown", "lchown", "chmodSync", "chownSync",
+            "symlink", "symlinkSync", "file_put_contents", "fwrite", "fputs", "shutil", "copyFileSync", "touch", "mkdir", "mkdirSync", "makedirs",
+            "createWriteStream", "setuid", "setgid", "setxattr", "mknod", "mkfifo", "utime", "ln_s", "cp_r", "FileUtils", "FileInput", "fileinput",
+            "writeTextFile", "writeTextFileSync", "move_uploaded_file", "inplace", "Deno.writeFile", "fs.cp", "fs.copyFile", "os.replace", "os.link",
+            "syswrite", "print_to_file", "setenv_file",
         ],
     ),
     (
         Class::Delete,
         &[
-            "rmtree", "remove", "unlink", "unlinkSync", "rmdir", "rmdirSync", "removedirs", "rm", "rmSync", "rm_rf", "rm_r",
-            "remove_tree", "delete", "rimraf", "File.delete", "unlink_file", "remove_entry", "remove_dir", "safe_unlink",
-            "file_delete", "rmtree_f", "os.remove", "emptyDirSync", "removeSync", "DROP", "dropDatabase", "drop", "deleteMany",
-            "remove_dir_all", "cleardir", "destroy",
+            "rmtree", "unlink", "unlinkSync", "rmdir", "rmdirSync", "removedirs", "rm", "rmSync", "rm_rf", "rm_r", "rm_f", "remove_tree",
+            "rimraf", "File.delete", "Dir.delete", "remove_entry", "remove_entry_secure", "safe_unlink", "os.remove", "emptyDirSync", "removeSync",
+            "dropDatabase", "dropUser", "dropAllUsers", "dropIndexes", "dropIndex", "deleteMany", "deleteOne", "remove_dir_all", ".drop(", ".remove({", "Deno.remove", "file.remove", "unlink_files",
+            "rmtree_f", "delete-file", "delete-directory", "file delete", "fs.rm", "os.unlink", "bulkWrite", "shutdownServer", "findAndModify",
         ],
     ),
     (
         Class::Socket,
         &[
-            "socket", "urllib", "urlopen", "requests", "http.client", "httpx", "aiohttp", "ftplib", "smtplib", "paramiko",
-            "telnetlib", "net", "http", "https", "fetch", "Socket", "TCPSocket", "IO::Socket", "LWP", "fsockopen", "curl_exec",
-            "curl_init", "XMLHttpRequest", "dgram", "tls", "axios", "Net", "open-uri", "xmlrpc", "websocket", "socketserver",
-            "TCPServer", "UDPSocket", "http.server", "createServer", "urlretrieve", "stream_socket_client", "file_get_contents_url",
+            "urllib", "urlopen", "urlretrieve", "requests", "http.client", "httpx", "aiohttp", "ftplib", "smtplib", "paramiko",
+            "telnetlib", "fetch", "TCPSocket", "UDPSocket", "TCPServer", "IO::Socket", "Socket::INET", "LWP", "fsockopen", "curl_exec", "curl_init",
+            "XMLHttpRequest", "dgram", "axios", "Net::", "open-uri", "xmlrpc", "websocket", "socketserver", "http.server", "createServer",
+            "stream_socket_client", "create_connection", "net.connect", "net.Socket", "tls.connect", "http.get", "https.get", "http.request", "https.request",
+            "sockaddr_in", "use Socket", "inet_aton", ".connect(", ".connect((", ".bind((", "/inet/", "WebSocket", "asyncio.open_connection", "HTTP::Tiny", "urllib2", "URI.open", "luasocket",
+            "require(\"net\")", "require('net')", "fsocketopen", "pfsockopen", "socket.create_server",
         ],
     ),
     (
         Class::Eval,
         &[
-            "eval", "compile", "__import__", "importlib", "getattr", "globals", "builtins", "__builtins__", "Function",
-            "vm", "instance_eval", "class_eval", "assert", "create_function", "preg_replace_e", "loadstring", "load", "marshal",
-            "pickle", "runpy", "b64decode", "fromCharCode", "fromhex", "decode_base64", "unpack", "base64_decode", "atob",
-            "chr", "codecs", "unhexlify", "uncompress", "constructor", "process.binding", "dlopen", "source", "dofile", "require_once",
-            "include", "rot13", "str_rot13", "send", "public_send", "const_get", "method_missing", "hex2bin", "pack", "uplevel",
+            "eval", "__import__", "importlib", "getattr", "globals", "builtins", "__builtins__", "instance_eval", "class_eval",
+            "create_function", "loadstring", "marshal", "pickle", "runpy", "b64decode", "fromCharCode", "fromhex", "decode_base64", "base64_decode",
+            "atob", "unhexlify", "codecs", "public_send", "const_get", "process.binding", "dlopen", "dofile", "str_rot13", "hex2bin", "uplevel",
+            "new Function", "vm.run", "chr", "runInThisContext", "runInNewContext", "exec(", "compile(", "__subclasses__", "__globals__", "unpack",
         ],
     ),
-    (Class::Signal, &["kill", "killpg", "reboot", "shutdown", "abort_all", "process.kill", "posix_kill", "raise_signal"]),
+    (Class::Signal, &["kill", "killpg", "reboot", "shutdown", "process.kill", "posix_kill", "SIGKILL", "SIGTERM", "pidfd_send_signal"]),
 ];
+
+/// What is harmless though it has such a name.
+const HARMLESS: &[&str] = &["stdout.write", "stderr.write", "re.compile", "STDOUT.write", "STDERR.write", "stdout.buffer.write", "RegExp.exec", ".exec(", "$stdout.write"];
 
 /// Whether a text names something of a class. Words are read whole: `evaluate` is not `eval`.
 pub fn names(text: &str, class: Class, language: &str) -> bool {
@@ -84,11 +91,17 @@ pub fn names(text: &str, class: Class, language: &str) -> bool {
         _ => {}
     }
     let Some((_, words)) = WORDS.iter().find(|(of, _)| *of == class) else { return false };
-    let part_of_word = |char: char| char.is_ascii_alphanumeric() || char == '_';
-    let data = blank_strings(text);
-    let named = data
-        .split(|char| !part_of_word(char))
-        .any(|word| words.iter().any(|known| *known == word || known.rsplit(['.', ':']).next() == Some(word) && known.contains(['.', ':'])));
+    let mut data = blank_strings(text);
+    for harmless in HARMLESS {
+        if data.contains(harmless) {
+            data = data.replace(harmless, " ");
+        }
+    }
+    let named = match language {
+        // Little languages of their own, whose words are others.
+        "awk" | "sed" | "vim" | "ed" => false,
+        _ => words.iter().any(|known| stands(&data, text, known)),
+    };
     named || by_sign(&data, text, class, language)
 }
 
@@ -105,16 +118,37 @@ fn fork_bomb(text: &str) -> bool {
     text.contains("fork") && !text.contains("waitpid") && endless.iter().any(|word| text.contains(word))
 }
 
+/// Whether a word stands in the code: whole, and called if it is short enough to be part of a pattern or a name.
+fn stands(data: &str, text: &str, known: &str) -> bool {
+    if known.contains(|char: char| !char.is_ascii_alphanumeric() && char != '_') {
+        return data.contains(known) || known.contains('"') && text.contains(known);
+    }
+    let part_of_word = |char: char| char.is_ascii_alphanumeric() || char == '_';
+    data.match_indices(known).any(|(at, _)| {
+        let (before, after) = (&data[..at], &data[at + known.len()..]);
+        let whole = !before.ends_with(part_of_word) && !after.starts_with(part_of_word);
+        let called = known.len() > 6
+            || after.trim_start().starts_with(['(', '"', '\'', '$', '@', '`', '<', '{', '*', ';', '%'])
+            || after.starts_with('.')
+            || after.trim_start().is_empty()
+            || before.ends_with(['.', ':', '{']) 
+            || before.trim_end().ends_with("import") || before.trim_end().ends_with(',') || before.trim_end().ends_with(';')
+            || before.trim().is_empty();
+        whole && called
+    })
+}
+
 /// What is done without a word: `` `ls` `` in ruby and perl, `| "sh"` in awk, `open(…, "w")`, `>` in perl's open.
 fn by_sign(data: &str, text: &str, class: Class, language: &str) -> bool {
     match class {
         Class::Process => match language {
             "ruby" | "perl" | "php" => data.contains('`') || text.contains("%x") || text.contains("open(") && text.contains('|'),
-            "awk" => data.contains('|') && !data.contains("||") || data.contains("system") || text.contains("| getline") || text.contains("|getline"),
+            "awk" => data.replace("||", "").contains('|') || data.contains("system(") || data.contains("system (") || text.contains("| getline") || text.contains("|getline"),
             "sed" => sed_runs(text),
             "tcl" => data.contains("open") && text.contains("|"),
             "lua" => data.contains("os.execute"),
-            "vim" => data.contains('!'),
+            "vim" | "ed" => text.contains('!'),
+            "other" => text.contains("shell ") || text.trim_start().starts_with('!'),
             _ => false,
         },
         Class::Write => {
@@ -216,6 +250,11 @@ fn strings(text: &str) -> Vec<String> {
     found
 }
 
+/// Whether the code may run what its texts say.
+pub fn may_run(text: &str, language: &str) -> bool {
+    names(text, Class::Process, language) || names(text, Class::Eval, language)
+}
+
 /// Texts in the code that may be shell lines: each string, neighbours joined as an argv is, and what
 /// stands in brackets that quote (`qx{…}`, `exec reboot`).
 pub fn commands(text: &str) -> Vec<String> {
@@ -231,9 +270,10 @@ pub fn commands(text: &str) -> Vec<String> {
     }
     for mark in ["qx", "%x", "exec ", "system ", "!", "shell ", "1e ", "e "] {
         if let Some(at) = text.find(mark) {
-            let rest = &text[at + mark.len()..];
-            let rest = rest.trim_matches(|c: char| matches!(c, '{' | '}' | '(' | ')' | '[' | ']' | '/' | '|' | ' '));
+            let rest = text[at + mark.len()..].trim();
             lines.push(rest.to_owned());
+            let bare = rest.trim_matches(|c: char| matches!(c, '{' | '}' | '(' | ')' | '[' | ']' | '|' | ' '));
+            lines.push(bare.to_owned());
         }
     }
     lines

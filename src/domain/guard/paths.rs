@@ -84,7 +84,10 @@ fn names(path: &[&str], pattern: &[&str]) -> bool {
     match (path.split_first(), pattern.split_first()) {
         (None, None) => true,
         (_, Some((&"**", rest))) => {
-            (0..=path.len()).any(|skipped| names(&path[skipped..], rest))
+            // `*` alone, somewhere, is not said to mean a certain name anywhere.
+            let vague = |name: &&str| name.chars().all(|char| matches!(char, STAR | ANY | UNKNOWN));
+            let vague = path.last().is_some_and(vague) && rest.len() == 1 && rest != ["**"];
+            !vague && (0..=path.len()).any(|skipped| names(&path[skipped..], rest))
         }
         (Some((name, path)), Some((part, pattern))) => name_overlap(name, part) && names(path, pattern),
         _ => false,
@@ -106,6 +109,11 @@ fn name_overlap(name: &str, pattern: &str) -> bool {
     // A dot file is matched by a star only when the dot is written.
     if pattern.starts_with('.') && name.starts_with([STAR, ANY]) {
         return false;
+    }
+    // Two stars meet in a name that nobody has.
+    if pattern.matches('*').count() > 1 && name.contains(STAR) {
+        let plain: String = name.chars().filter(|char| *char != STAR).collect();
+        return glob(pattern, &plain) && !plain.is_empty();
     }
     let a: Vec<Piece> = marked(name);
     let b: Vec<Piece> = pattern

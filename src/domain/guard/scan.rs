@@ -67,6 +67,9 @@ fn text(line: &[u8]) -> Cow<'_, str> {
 /// Characters that a person does not see, or sees as another.
 fn strange(char: char, last: char) -> Option<(&'static str, &'static str)> {
     match char {
+        char if char.is_ascii_alphanumeric() && is_twin(last) => {
+            Some(("line.homograph", "a letter that looks like another alphabet's"))
+        }
         '\t' | '\n' | ' '..='~' => None,
         '\0' => Some(("line.control", "a NUL byte")),
         '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' => Some(("line.control", "a control character")),
@@ -84,9 +87,6 @@ fn strange(char: char, last: char) -> Option<(&'static str, &'static str)> {
         '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' => Some(("line.character", "a character that stands for none")),
         // Letters that look like others, within a word of those.
         char if is_twin(char) && last.is_ascii_alphanumeric() => {
-            Some(("line.homograph", "a letter that looks like another alphabet's"))
-        }
-        _ if last != ' ' && is_twin(last) && char.is_ascii_alphanumeric() => {
             Some(("line.homograph", "a letter that looks like another alphabet's"))
         }
         _ => None,

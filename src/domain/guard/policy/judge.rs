@@ -233,7 +233,7 @@ impl Operand {
         let path = |field: &Field| normal(&field.text, call.cwd.as_deref());
         let within = |patterns: &[String], field: &Field| {
             let path = path(field);
-            patterns.iter().any(|pattern| overlap(&path, &home(pattern)))
+            hits(patterns, field, |pattern| overlap(&path, &home(pattern)))
         };
         if !self.all_path.is_empty() {
             let all = !operands.is_empty()
@@ -248,7 +248,7 @@ impl Operand {
         }
         let each = operands.iter().map(|field| {
             let path = path(field);
-            let hit = self.any_path.iter().any(|pattern| {
+            let hit = hits(&self.any_path, field, |pattern| {
                 let pattern = home(pattern);
                 overlap(&path, &pattern) || self.also == Some(Also::Ancestor) && above(&path, &pattern)
             });
@@ -287,7 +287,7 @@ fn files(patterns: &[String], files: &[Field], writing: bool) -> Holds {
             true => overlap(text, &home(pattern)),
             false => overlap_known(text, &home(pattern)),
         };
-        match (patterns.iter().any(hit), known) {
+        match (hits(patterns, field, hit), known) {
             (true, true) => Holds::Yes,
             (true, false) => Holds::Perhaps,
             (false, false) if writing && text.starts_with(UNKNOWN) => Holds::Perhaps,
@@ -295,6 +295,15 @@ fn files(patterns: &[String], files: &[Field], writing: bool) -> Holds {
         }
     });
     each.max().unwrap_or(Holds::No)
+}
+
+/// Whether one of the patterns meets a path, and none of those with `!` before them, which hold only for what
+/// is wholly known.
+fn hits(patterns: &[String], field: &Field, hit: impl Fn(&String) -> bool) -> bool {
+    let not = |pattern: &&String| pattern.starts_with('!');
+    patterns.iter().filter(|pattern| !not(pattern)).any(&hit)
+        && !(field.literal().is_some()
+            && patterns.iter().filter(not).any(|pattern| hit(&pattern[1..].to_owned())))
 }
 
 impl Flow {

@@ -156,6 +156,13 @@ impl Policy {
         pattern.map_or(&*self.other, |(_, program)| program)
     }
 
+    /// Whether anything is said of a program of this name.
+    pub fn knows(&self, name: &str) -> bool {
+        self.programs.contains_key(name)
+            || self.by_program.contains_key(name)
+            || self.patterns.iter().any(|(pattern, _)| paths::glob(pattern, name))
+    }
+
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.rules.iter().map(|rule| &**rule)
     }

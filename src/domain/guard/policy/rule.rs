@@ -186,7 +186,7 @@ impl Rule {
     }
 
     pub fn has_names(&self) -> bool {
-        self.clone().lists().any(|list| list.iter().any(|path| path.starts_with('@')))
+        self.clone().lists().any(|list| list.iter().any(|path| path.starts_with(['@', '!'])))
     }
 
     /// Puts the lists in the place of their names; the first name that is none.
@@ -194,6 +194,11 @@ impl Rule {
         for list in self.lists() {
             let mut resolved = Vec::new();
             for path in list.drain(..) {
+                if let Some(name) = path.strip_prefix("!@") {
+                    let paths = paths.get(name).ok_or_else(|| name.to_owned())?;
+                    resolved.extend(paths.iter().map(|path| format!("!{path}")));
+                    continue;
+                }
                 match path.strip_prefix('@') {
                     Some(name) => resolved.extend(paths.get(name).ok_or_else(|| name.to_owned())?.iter().cloned()),
                     None => resolved.push(path),

@@ -16,6 +16,10 @@ impl Walk<'_> {
         span: Span,
     ) -> Option<Data> {
         let operands = &arguments.operands;
+        let names_variables = ["printf", "read", "unset", "declare", "typeset", "local", "readonly", "export", "mapfile", "readarray", "let", "wait", "getopts"];
+        if names_variables.contains(&name) {
+            fields.iter().filter(|field| field.text.contains('[')).for_each(|field| self.arithmetic(field));
+        }
         match name {
             "cd" | "pushd" => self.change_directory(operands),
             "popd" => self.set_unknown("PWD"),

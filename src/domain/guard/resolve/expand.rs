@@ -99,7 +99,9 @@ impl Walk<'_> {
                 Part::Parameter(parameter) => {
                     let quoted = parameter.quoting == Quoting::Double;
                     let values = self.parameter(parameter);
-                    self.put(values, quoted, parameter.name == "@", &mut builder);
+                    let all = parameter.index.as_ref().and_then(Word::literal);
+                    let apart = parameter.name == "@" || all.is_some_and(|index| index == "@");
+                    self.put(values, quoted, apart, &mut builder);
                 }
                 Part::Substitution(script, quoting) => {
                     let data = self.substitution(script);

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::{Arguments, Call, Code, MAX_TEXTS, MAX_VALUES, Streams, Walk};
 use crate::domain::guard::{
+    Decision,
     field::{Data, Field, Origins, UNKNOWN, as_code},
     finding::Finding,
     policy::{Inner, Program},
@@ -230,6 +231,11 @@ impl Walk<'_> {
         }
         self.chain.pop();
         let produced = match ran {
+            // What a shell prints that takes its orders from elsewhere.
+            Some(mut data) if data.text.is_none() && program.script && arguments.operands.is_empty() => {
+                super::super::field::merge(&mut data.from, &[named.name.as_str().into()]);
+                data
+            }
             Some(data) => data,
             None => self.output(&named.name, fields, &arguments),
         };
@@ -259,17 +265,18 @@ impl Walk<'_> {
         let function = self.functions.get_mut(&named.name)?;
         function.called = true;
         let body = function.body.clone();
-        if self.texts >= MAX_TEXTS {
-            // A function that calls itself says nothing new; a fork bomb does.
-            if self.chain.iter().any(|name| *name == named.name) {
-                return Some(Data::default());
+        if self.chain.contains(&named.name) {
+            // Calling itself says nothing new, unless each call leaves two behind.
+            if self.beside > 0 {
+                self.find(Finding::new(Decision::Block, "shell.fork-bomb", "starts processes without end", span));
             }
+            return Some(Data::default());
+        }
+        if self.texts >= MAX_TEXTS {
             self.opaque("limit.texts", span);
             return Some(Data::default());
         }
-        if self.chain.contains(&named.name) {
-            return Some(Data::default());
-        }
+        let beside = std::mem::take(&mut self.beside);
         self.texts += 1;
         self.chain.push(named.name.clone());
         let positional = self.positional.replace(fields[1..].to_vec());
@@ -278,6 +285,7 @@ impl Walk<'_> {
         self.positional = positional;
         self.chain.pop();
         self.texts -= 1;
+        self.beside = beside;
         Some(data)
     }
 
@@ -415,6 +423,9 @@ impl Walk<'_> {
         let data = &code.data;
         let Some(text) = &data.text else {
             let known_file = data.file.as_ref().filter(|path| !self.policy.is_scratch(path));
+            if !data.from.is_empty() {
+                self.flows_to_code(data.from.clone(), span);
+            }
             // A file of the server's own is what the target's setting is for.
             if known_file.is_none() {
                 let rule = if data.file.is_some() { "opaque.script" } else { "opaque.code" };
@@ -439,7 +450,10 @@ impl Walk<'_> {
                 }
                 Data::default()
             }
-            _ => {
+            language => {
+                if !super::super::code::may_run(text, language) {
+                    return Data::default();
+                }
                 for line in super::super::code::commands(text) {
                     self.quiet_text(&line, span);
                 }
@@ -483,6 +497,11 @@ fn find_prefix(text: &str, prefix: &str) -> Option<usize> {
     let prefix = prefix.to_ascii_lowercase();
     let at = lower.find(&prefix)?;
     (at == 0 || at == 2 && text.starts_with('-')).then_some(at + prefix.len())
+}
+
+/// The last name of a path.
+pub(super) fn file_name(text: &str) -> &str {
+    text.rsplit('/').next().unwrap_or(text)
 }
 
 /// The file name of a program; zsh's `=rm` is the path of `rm`.

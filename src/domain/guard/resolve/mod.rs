@@ -89,6 +89,8 @@ pub struct Walk<'a> {
     pick: usize,
     /// Inside something that may not run, or not once.
     unsure: u32,
+    /// Processes that run beside each other since the last function was called.
+    beside: u32,
     assignments: usize,
     commands: usize,
     code_bytes: usize,
@@ -119,6 +121,7 @@ impl<'a> Walk<'a> {
             choices: Vec::new(),
             pick: 0,
             unsure: 0,
+            beside: 0,
             assignments: 0,
             commands: 0,
             code_bytes: 0,
@@ -165,10 +168,13 @@ impl<'a> Walk<'a> {
 
     /// Functions that nobody called may still be called by what the guard can't see.
     fn uncalled(&mut self) {
-        let bodies: Vec<_> = self.functions.values().filter(|f| !f.called).map(|f| f.body.clone()).collect();
+        let uncalled = self.functions.iter().filter(|(_, function)| !function.called);
+        let bodies: Vec<_> = uncalled.map(|(name, function)| (name.clone(), function.body.clone())).collect();
         self.positional = None;
-        for body in bodies {
+        for (name, body) in bodies {
+            self.chain.push(name);
             self.command(&body, Data::default());
+            self.chain.pop();
         }
     }
 
@@ -209,11 +215,15 @@ impl<'a> Walk<'a> {
 
     fn pipeline(&mut self, pipeline: &Pipeline) -> Data {
         let Some((last, before)) = pipeline.stages.split_last() else { return Data::default() };
+        let beside = u32::from(pipeline.background || !before.is_empty());
+        self.beside += beside;
         let mut data = self.stdin.clone();
         for stage in before {
             data = self.command(stage, data);
         }
-        self.command(last, data)
+        let data = self.command(last, data);
+        self.beside -= beside;
+        data
     }
 
     fn command(&mut self, command: &Command, stdin: Data) -> Data {

@@ -16,7 +16,7 @@ impl Walk<'_> {
         let words = fields.get(1..).unwrap_or_default();
         match name {
             "echo" => {
-                let mut from = Vec::new();
+                let mut from = vec!["echo".into()];
                 words.iter().for_each(|word| merge(&mut from, &word.from));
                 match words.iter().all(Field::is_known) {
                     true => Data { text: Some(echo(words)), from, file: None },
@@ -24,7 +24,7 @@ impl Walk<'_> {
                 }
             }
             "printf" => {
-                let mut from = Vec::new();
+                let mut from = vec!["printf".into()];
                 words.iter().for_each(|word| merge(&mut from, &word.from));
                 let words: Vec<&Field> = match words.first() {
                     Some(flag) if flag.text == "-v" => words.iter().skip(2).collect(),
@@ -43,6 +43,10 @@ impl Walk<'_> {
                     true => stdin.clone(),
                     false => files.iter().map(|f| self.content(f)).fold(Data::known(""), Data::then),
                 };
+                let mut source = source;
+                merge(&mut source.from, &[name.into()]);
+                // From here on it is a stream of unknown text, no file that can be looked at.
+                source.file = None;
                 // One line of text is the same sorted, headed and tailed.
                 let single = source.text.as_deref().is_some_and(|text| text.trim_end().lines().count() <= 1);
                 match matches!(name, "cat" | "tee" | "dd" | "pv" | "sponge") || single {
@@ -101,6 +105,7 @@ impl Walk<'_> {
                 true => Data::known(words.iter().map(Field::shown).collect::<Vec<_>>().join(" ") + "\n"),
                 false => unknown,
             },
+            "mktemp" => Data::known("/tmp/tmp.sgw/file\n"),
             "true" | ":" | "false" | "cd" | "sleep" | "mkdir" | "touch" | "rm" | "chmod" => Data::known(""),
             _ => unknown,
         }

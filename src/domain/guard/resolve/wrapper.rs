@@ -24,6 +24,10 @@ impl Walk<'_> {
             Inner::None => return Data::default(),
             Inner::Argv | Inner::Line | Inner::Items => {}
         }
+        // `command -v` only tells where a program is.
+        if name == "command" && (arguments.has("v") || arguments.has("V")) {
+            return self.output("which", fields, arguments);
+        }
         let mut env = env.to_vec();
         let first = match program.stops() {
             true => arguments.first_operand,
@@ -72,6 +76,24 @@ impl Walk<'_> {
                 }
                 return self.text(&line, span);
             }
+        }
+        // `flock FILE -c CODE`: a flag behind the operands that were skipped.
+        if let [flag, code, ..] = words
+            && program.code_flags.iter().any(|(known, _)| *known == flag.text)
+        {
+            let text = code.is_known().then(|| super::super::field::as_code(&code.text).into_owned());
+            let data = Data { text, from: code.from.clone(), file: None };
+            self.run_code(&Code { language: "sh".to_owned(), data }, span, None);
+            return Data::default();
+        }
+        // A flag that nobody declared may have taken the word before: what follows may be the command.
+        let undeclared = arguments.flags.iter().any(|flag| flag.value.is_none());
+        if let [first, rest @ ..] = words
+            && undeclared
+            && !rest.is_empty()
+            && !self.policy.knows(super::invoke::file_name(&first.text))
+        {
+            self.nested(rest, &env, span);
         }
         if words.is_empty() {
             return match program.bare_shell && !has_code && !arguments.has("c") {

@@ -56,6 +56,8 @@ pub type List = Vec<Pipeline>;
 pub struct Pipeline {
     /// Behind `&&` or `||`: it may not run.
     pub conditional: bool,
+    /// Before `&`: the shell goes on at once.
+    pub background: bool,
     pub stages: Vec<Command>,
 }
 

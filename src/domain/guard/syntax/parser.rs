@@ -39,7 +39,7 @@ impl Parser<'_> {
                 break;
             }
             let stages = self.pipeline()?;
-            list.push(Pipeline { conditional, stages });
+            list.push(Pipeline { conditional, background: false, stages });
             self.blanks()?;
             if self.peek() == Some(b'#') {
                 self.comment();
@@ -59,7 +59,12 @@ impl Parser<'_> {
                 // `;;` and `;&` belong to `case`.
                 Some(b';') if !matches!(self.peek_at(1), Some(b';' | b'&')) => self.at += 1,
                 // A comment ran to the end, or `)` closes.
-                Some(b'&') => self.at += 1,
+                Some(b'&') => {
+                    self.at += 1;
+                    if let Some(last) = list.last_mut() {
+                        last.background = true;
+                    }
+                }
                 _ => break,
             }
         }
@@ -254,13 +259,13 @@ impl Parser<'_> {
             if self.peek() == Some(b'(') || self.keyword().is_some_and(|word| word == "{") {
                 let command = self.command()?;
                 let stages = vec![command];
-                let list = vec![Pipeline { conditional: false, stages }];
+                let list = vec![Pipeline { conditional: false, background: true, stages }];
                 return Ok(Kind::Group { list, subshell: true });
             }
         }
         self.at = start;
         let stages = vec![self.command()?];
-        Ok(Kind::Group { list: vec![Pipeline { conditional: false, stages }], subshell: true })
+        Ok(Kind::Group { list: vec![Pipeline { conditional: false, background: true, stages }], subshell: true })
     }
 
     fn branches(&mut self) -> Result<Kind> {
