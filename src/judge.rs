@@ -59,7 +59,10 @@ impl Judge {
     pub fn start() -> io::Result<Self> {
         keep_panics_quiet();
         let (jobs, queue) = mpsc::sync_channel(QUEUE);
-        thread::Builder::new().name(NAME.to_owned()).stack_size(STACK_BYTES).spawn(move || serve(queue))?;
+        thread::Builder::new()
+            .name(NAME.to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || serve(queue))?;
         Ok(Self { jobs })
     }
 
@@ -147,9 +150,30 @@ mod tests {
     fn the_deepest_lines_are_answered() {
         let judge = Judge::start().unwrap();
         let deep = [
-            ("(", ")"), ("$(", ")"), ("{ ", "; }"), ("if x; then ", "; fi"), ("`", "`"), ("${x:-", "}"), ("$((", "))"), ("((", "))"),
-            ("while x; do ", "; done"), ("case x in y) ", " ;; esac"), ("f() { ", "; }"), ("<(", ")"), ("\"$(", ")\""), ("sh -c '", "'"), ("{a,", "}"),
-            ("[[ ", " ]]"), ("a[", "]"), ("! ", ""), ("time ", ""), ("sudo ", ""), ("eval ", ""), ("x=", ""), ("x=(", ")"), ("<<a ", "\na\n"),
+            ("(", ")"),
+            ("$(", ")"),
+            ("{ ", "; }"),
+            ("if x; then ", "; fi"),
+            ("`", "`"),
+            ("${x:-", "}"),
+            ("$((", "))"),
+            ("((", "))"),
+            ("while x; do ", "; done"),
+            ("case x in y) ", " ;; esac"),
+            ("f() { ", "; }"),
+            ("<(", ")"),
+            ("\"$(", ")\""),
+            ("sh -c '", "'"),
+            ("{a,", "}"),
+            ("[[ ", " ]]"),
+            ("a[", "]"),
+            ("! ", ""),
+            ("time ", ""),
+            ("sudo ", ""),
+            ("eval ", ""),
+            ("x=", ""),
+            ("x=(", ")"),
+            ("<<a ", "\na\n"),
         ];
         for (open, close) in deep {
             for count in [1, 20, 24, 25, 60, 61, 100, 1000, 4000] {

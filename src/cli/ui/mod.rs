@@ -155,7 +155,8 @@ pub struct Results {
 
 impl Results {
     pub fn object(&mut self, value: &impl Serialize) {
-        let written = serde_json::to_writer(&mut self.out, value).is_ok() && self.out.write_all(b"\n").is_ok();
+        let written = serde_json::to_writer(&mut self.out, value).is_ok()
+            && self.out.write_all(b"\n").is_ok();
         self.open &= written;
     }
 

@@ -29,59 +29,312 @@ const WORDS: &[(Class, &[&str])] = &[
     (
         Class::Process,
         &[
-            "system", "popen", "popen2", "Popen", "subprocess", "exec", "execv", "execve", "execvp", "execvpe", "execl", "execlp", "execfile",
-            "spawn", "spawnv", "spawnl", "spawnlp", "posix_spawn", "child_process", "spawnSync", "execSync", "execFile", "execFileSync",
-            "fork", "forkpty", "shell_exec", "passthru", "proc_open", "pcntl_exec", "qx", "Open3", "getstatusoutput", "getoutput",
-            "ProcessBuilder", "pty", "syscall", "os.execute", "io.popen", "pexpect", "start_process", "Deno.run", "Deno.Command",
-            "Bun.spawn", "ctypes", "system2", "shell_command", "getRuntime", "startfile", "pipe_exec", "call_process", "run_command",
-            "IO.popen", "Kernel.", "Process.spawn", "shell-command", "start-process", "call-process", "process_open", "proc.spawn",
+            "system",
+            "popen",
+            "popen2",
+            "Popen",
+            "subprocess",
+            "exec",
+            "execv",
+            "execve",
+            "execvp",
+            "execvpe",
+            "execl",
+            "execlp",
+            "execfile",
+            "spawn",
+            "spawnv",
+            "spawnl",
+            "spawnlp",
+            "posix_spawn",
+            "child_process",
+            "spawnSync",
+            "execSync",
+            "execFile",
+            "execFileSync",
+            "fork",
+            "forkpty",
+            "shell_exec",
+            "passthru",
+            "proc_open",
+            "pcntl_exec",
+            "qx",
+            "Open3",
+            "getstatusoutput",
+            "getoutput",
+            "ProcessBuilder",
+            "pty",
+            "syscall",
+            "os.execute",
+            "io.popen",
+            "pexpect",
+            "start_process",
+            "Deno.run",
+            "Deno.Command",
+            "Bun.spawn",
+            "ctypes",
+            "system2",
+            "shell_command",
+            "getRuntime",
+            "startfile",
+            "pipe_exec",
+            "call_process",
+            "run_command",
+            "IO.popen",
+            "Kernel.",
+            "Process.spawn",
+            "shell-command",
+            "start-process",
+            "call-process",
+            "process_open",
+            "proc.spawn",
         ],
     ),
     (
         Class::Write,
         &[
-            "write", "writeFile", "writeFileSync", "appendFile", "appendFileSync", "write_text", "write_bytes", "writelines",
-            "truncate", "ftruncate", "truncateSync", "rename", "renameSync", "chmod", "fchmod", "chown", "lchown", "chmodSync", "chownSync",
-            "symlink", "symlinkSync", "file_put_contents", "fwrite", "fputs", "shutil", "copyFileSync", "touch", "mkdir", "mkdirSync", "makedirs",
-            "createWriteStream", "setuid", "setgid", "setxattr", "mknod", "mkfifo", "utime", "ln_s", "cp_r", "FileUtils", "FileInput", "fileinput",
-            "writeTextFile", "writeTextFileSync", "move_uploaded_file", "inplace", "Deno.writeFile", "fs.cp", "fs.copyFile", "os.replace", "os.link",
-            "syswrite", "print_to_file", "setenv_file",
+            "write",
+            "writeFile",
+            "writeFileSync",
+            "appendFile",
+            "appendFileSync",
+            "write_text",
+            "write_bytes",
+            "writelines",
+            "truncate",
+            "ftruncate",
+            "truncateSync",
+            "rename",
+            "renameSync",
+            "chmod",
+            "fchmod",
+            "chown",
+            "lchown",
+            "chmodSync",
+            "chownSync",
+            "symlink",
+            "symlinkSync",
+            "file_put_contents",
+            "fwrite",
+            "fputs",
+            "shutil",
+            "copyFileSync",
+            "touch",
+            "mkdir",
+            "mkdirSync",
+            "makedirs",
+            "createWriteStream",
+            "setuid",
+            "setgid",
+            "setxattr",
+            "mknod",
+            "mkfifo",
+            "utime",
+            "ln_s",
+            "cp_r",
+            "FileUtils",
+            "FileInput",
+            "fileinput",
+            "writeTextFile",
+            "writeTextFileSync",
+            "move_uploaded_file",
+            "inplace",
+            "Deno.writeFile",
+            "fs.cp",
+            "fs.copyFile",
+            "os.replace",
+            "os.link",
+            "syswrite",
+            "print_to_file",
+            "setenv_file",
         ],
     ),
     (
         Class::Delete,
         &[
-            "rmtree", "unlink", "unlinkSync", "rmdir", "rmdirSync", "removedirs", "rm", "rmSync", "rm_rf", "rm_r", "rm_f", "remove_tree",
-            "rimraf", "File.delete", "Dir.delete", "remove_entry", "remove_entry_secure", "safe_unlink", "os.remove", "emptyDirSync", "removeSync",
-            "dropDatabase", "dropUser", "dropAllUsers", "dropIndexes", "dropIndex", "deleteMany", "deleteOne", "remove_dir_all", ".drop(", ".remove({", "Deno.remove", "file.remove", "unlink_files",
-            "rmtree_f", "delete-file", "delete-directory", "file delete", "fs.rm", "os.unlink", "bulkWrite", "shutdownServer", "findAndModify",
+            "rmtree",
+            "unlink",
+            "unlinkSync",
+            "rmdir",
+            "rmdirSync",
+            "removedirs",
+            "rm",
+            "rmSync",
+            "rm_rf",
+            "rm_r",
+            "rm_f",
+            "remove_tree",
+            "rimraf",
+            "File.delete",
+            "Dir.delete",
+            "remove_entry",
+            "remove_entry_secure",
+            "safe_unlink",
+            "os.remove",
+            "emptyDirSync",
+            "removeSync",
+            "dropDatabase",
+            "dropUser",
+            "dropAllUsers",
+            "dropIndexes",
+            "dropIndex",
+            "deleteMany",
+            "deleteOne",
+            "remove_dir_all",
+            ".drop(",
+            ".remove({",
+            "Deno.remove",
+            "file.remove",
+            "unlink_files",
+            "rmtree_f",
+            "delete-file",
+            "delete-directory",
+            "file delete",
+            "fs.rm",
+            "os.unlink",
+            "bulkWrite",
+            "shutdownServer",
+            "findAndModify",
         ],
     ),
     (
         Class::Socket,
         &[
-            "urllib", "urlopen", "urlretrieve", "requests", "http.client", "httpx", "aiohttp", "ftplib", "smtplib", "paramiko",
-            "telnetlib", "fetch", "TCPSocket", "UDPSocket", "TCPServer", "IO::Socket", "Socket::INET", "LWP", "fsockopen", "curl_exec", "curl_init",
-            "XMLHttpRequest", "dgram", "axios", "Net::", "open-uri", "xmlrpc", "websocket", "socketserver", "http.server", "createServer",
-            "stream_socket_client", "create_connection", "net.connect", "net.Socket", "tls.connect", "http.get", "https.get", "http.request", "https.request",
-            "sockaddr_in", "use Socket", "inet_aton", ".connect(", ".connect((", ".bind((", "/inet/", "WebSocket", "asyncio.open_connection", "HTTP::Tiny", "urllib2", "URI.open", "luasocket",
-            "require(\"net\")", "require('net')", "fsocketopen", "pfsockopen", "socket.create_server",
+            "urllib",
+            "urlopen",
+            "urlretrieve",
+            "requests",
+            "http.client",
+            "httpx",
+            "aiohttp",
+            "ftplib",
+            "smtplib",
+            "paramiko",
+            "telnetlib",
+            "fetch",
+            "TCPSocket",
+            "UDPSocket",
+            "TCPServer",
+            "IO::Socket",
+            "Socket::INET",
+            "LWP",
+            "fsockopen",
+            "curl_exec",
+            "curl_init",
+            "XMLHttpRequest",
+            "dgram",
+            "axios",
+            "Net::",
+            "open-uri",
+            "xmlrpc",
+            "websocket",
+            "socketserver",
+            "http.server",
+            "createServer",
+            "stream_socket_client",
+            "create_connection",
+            "net.connect",
+            "net.Socket",
+            "tls.connect",
+            "http.get",
+            "https.get",
+            "http.request",
+            "https.request",
+            ":connect(",
+            "socket.tcp",
+            "sockaddr_in",
+            "use Socket",
+            "inet_aton",
+            ".connect(",
+            ".connect((",
+            ".bind((",
+            "/inet/",
+            "WebSocket",
+            "asyncio.open_connection",
+            "HTTP::Tiny",
+            "urllib2",
+            "URI.open",
+            "luasocket",
+            "require(\"net\")",
+            "require('net')",
+            "fsocketopen",
+            "pfsockopen",
+            "socket.create_server",
         ],
     ),
     (
         Class::Eval,
         &[
-            "eval", "__import__", "importlib", "getattr", "globals", "builtins", "__builtins__", "instance_eval", "class_eval",
-            "create_function", "loadstring", "marshal", "pickle", "runpy", "b64decode", "fromCharCode", "fromhex", "decode_base64", "base64_decode",
-            "atob", "unhexlify", "codecs", "public_send", "const_get", "process.binding", "dlopen", "dofile", "str_rot13", "hex2bin", "uplevel",
-            "new Function", "vm.run", "chr", "runInThisContext", "runInNewContext", "exec(", "compile(", "__subclasses__", "__globals__", "unpack",
+            "eval",
+            "__import__",
+            "importlib",
+            "getattr",
+            "globals",
+            "builtins",
+            "__builtins__",
+            "instance_eval",
+            "class_eval",
+            "create_function",
+            "loadstring",
+            "marshal",
+            "pickle",
+            "runpy",
+            "b64decode",
+            "fromCharCode",
+            "fromhex",
+            "decode_base64",
+            "base64_decode",
+            "atob",
+            "unhexlify",
+            "codecs",
+            "public_send",
+            "const_get",
+            "process.binding",
+            "dlopen",
+            "dofile",
+            "str_rot13",
+            "hex2bin",
+            "uplevel",
+            "new Function",
+            "vm.run",
+            "chr",
+            "runInThisContext",
+            "runInNewContext",
+            "exec(",
+            "compile(",
+            "__subclasses__",
+            "__globals__",
+            "unpack",
         ],
     ),
-    (Class::Signal, &["kill", "killpg", "reboot", "shutdown", "process.kill", "posix_kill", "SIGKILL", "SIGTERM", "pidfd_send_signal"]),
+    (
+        Class::Signal,
+        &[
+            "kill",
+            "killpg",
+            "reboot",
+            "shutdown",
+            "process.kill",
+            "posix_kill",
+            "SIGKILL",
+            "SIGTERM",
+            "pidfd_send_signal",
+        ],
+    ),
 ];
 
 /// What is harmless though it has such a name.
-const HARMLESS: &[&str] = &["stdout.write", "stderr.write", "re.compile", "STDOUT.write", "STDERR.write", "stdout.buffer.write", "RegExp.exec", ".exec(", "$stdout.write"];
+const HARMLESS: &[&str] = &[
+    "stdout.write",
+    "stderr.write",
+    "re.compile",
+    "STDOUT.write",
+    "STDERR.write",
+    "stdout.buffer.write",
+    "RegExp.exec",
+    ".exec(",
+    "$stdout.write",
+];
 
 /// Whether a text names something of a class. Words are read whole: `evaluate` is not `eval`.
 pub fn names(text: &str, class: Class, language: &str) -> bool {
@@ -106,16 +359,37 @@ pub fn names(text: &str, class: Class, language: &str) -> bool {
 }
 
 fn reverse_shell(text: &str, language: &str) -> bool {
-    let shell = ["/bin/sh", "/bin/bash", "bash -i", "sh -i", "/bin/zsh", "/bin/dash", "\"sh\"", "'sh'", "\"bash\"", "'bash'", "cmd.exe"];
-    let speaks = names(text, Class::Socket, language) || text.contains("/inet/tcp") || text.contains("/dev/tcp");
-    let connected = text.contains("dup2") || text.contains("fileno") || text.contains(">&") || text.contains("STDIN");
-    speaks && (shell.iter().any(|shell| text.contains(shell)) || connected && names(text, Class::Process, language))
+    let shell = [
+        "/bin/sh",
+        "/bin/bash",
+        "bash -i",
+        "sh -i",
+        "/bin/zsh",
+        "/bin/dash",
+        "\"sh\"",
+        "'sh'",
+        "\"bash\"",
+        "'bash'",
+        "cmd.exe",
+    ];
+    let speaks = names(text, Class::Socket, language)
+        || text.contains("/inet/tcp")
+        || text.contains("/dev/tcp");
+    let connected = text.contains("dup2")
+        || text.contains("fileno")
+        || text.contains(">&")
+        || text.contains("STDIN");
+    speaks
+        && (shell.iter().any(|shell| text.contains(shell))
+            || connected && names(text, Class::Process, language))
         || text.contains("/inet/tcp") && (text.contains("getline") || text.contains("|&"))
 }
 
 fn fork_bomb(text: &str) -> bool {
     let endless = ["while", "loop", "for(;;)", "for (;;)", "forever", "until"];
-    text.contains("fork") && !text.contains("waitpid") && endless.iter().any(|word| text.contains(word))
+    text.contains("fork")
+        && !text.contains("waitpid")
+        && endless.iter().any(|word| text.contains(word))
 }
 
 /// Whether a word stands in the code: whole, and called if it is short enough to be part of a pattern or a name.
@@ -128,11 +402,15 @@ fn stands(data: &str, text: &str, known: &str) -> bool {
         let (before, after) = (&data[..at], &data[at + known.len()..]);
         let whole = !before.ends_with(part_of_word) && !after.starts_with(part_of_word);
         let called = known.len() > 6
-            || after.trim_start().starts_with(['(', '"', '\'', '$', '@', '`', '<', '{', '*', ';', '%'])
+            || after
+                .trim_start()
+                .starts_with(['(', '"', '\'', '$', '@', '`', '<', '{', '*', ';', '%'])
             || after.starts_with('.')
             || after.trim_start().is_empty()
-            || before.ends_with(['.', ':', '{']) 
-            || before.trim_end().ends_with("import") || before.trim_end().ends_with(',') || before.trim_end().ends_with(';')
+            || before.ends_with(['.', ':', '{'])
+            || before.trim_end().ends_with("import")
+            || before.trim_end().ends_with(',')
+            || before.trim_end().ends_with(';')
             || before.trim().is_empty();
         whole && called
     })
@@ -142,8 +420,18 @@ fn stands(data: &str, text: &str, known: &str) -> bool {
 fn by_sign(data: &str, text: &str, class: Class, language: &str) -> bool {
     match class {
         Class::Process => match language {
-            "ruby" | "perl" | "php" => data.contains('`') || text.contains("%x") || text.contains("open(") && text.contains('|'),
-            "awk" => data.replace("||", "").contains('|') || data.contains("system(") || data.contains("system (") || text.contains("| getline") || text.contains("|getline"),
+            "ruby" | "perl" | "php" => {
+                data.contains('`')
+                    || text.contains("%x")
+                    || text.contains("open(") && text.contains('|')
+            }
+            "awk" => {
+                data.replace("||", "").contains('|')
+                    || data.contains("system(")
+                    || data.contains("system (")
+                    || text.contains("| getline")
+                    || text.contains("|getline")
+            }
             "sed" => sed_runs(text),
             "tcl" => data.contains("open") && text.contains("|"),
             "lua" => data.contains("os.execute"),
@@ -152,12 +440,22 @@ fn by_sign(data: &str, text: &str, class: Class, language: &str) -> bool {
             _ => false,
         },
         Class::Write => {
-            let modes = ["'w", "\"w", "'a'", "\"a\"", "'a+", "\"a+", "'x'", "\"x\"", "'r+", "\"r+", "\">", "'>", "'+<", "\"+<"];
-            let opens = ["open", "File.new", "fopen", "Path"].iter().any(|word| data.contains(word));
+            let modes = [
+                "'w", "\"w", "'a'", "\"a\"", "'a+", "\"a+", "'x'", "\"x\"", "'r+", "\"r+", "\">",
+                "'>", "'+<", "\"+<",
+            ];
+            let opens =
+                ["open", "File.new", "fopen", "Path"].iter().any(|word| data.contains(word));
             match language {
-                "awk" => data.contains("print") && data.contains('>') && text.contains("> \"") || text.contains(">\"") || text.contains(">>"),
+                "awk" => {
+                    data.contains("print") && data.contains('>') && text.contains("> \"")
+                        || text.contains(">\"")
+                        || text.contains(">>")
+                }
                 "sed" => sed_writes(text),
-                "vim" => data.split([' ', '\t', '|']).any(|word| matches!(word, "w" | "wq" | "x" | "w!" | "saveas" | "write")),
+                "vim" => data
+                    .split([' ', '\t', '|'])
+                    .any(|word| matches!(word, "w" | "wq" | "x" | "w!" | "saveas" | "write")),
                 _ => opens && modes.iter().any(|mode| text.contains(mode)),
             }
         }
@@ -168,8 +466,12 @@ fn by_sign(data: &str, text: &str, class: Class, language: &str) -> bool {
 /// GNU sed's `e`, and the flag of `s///e`.
 fn sed_runs(script: &str) -> bool {
     script.split([';', '\n', '{', '}']).any(|command| {
-        let command = command.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, ' ' | ',' | '$' | '!'));
-        let bare = command.strip_prefix('/').and_then(|rest| rest.rsplit_once('/')).map_or(command, |(_, rest)| rest);
+        let command = command
+            .trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, ' ' | ',' | '$' | '!'));
+        let bare = command
+            .strip_prefix('/')
+            .and_then(|rest| rest.rsplit_once('/'))
+            .map_or(command, |(_, rest)| rest);
         let e = bare == "e" || bare.starts_with("e ");
         e || substitution_flags(command).is_some_and(|flags| flags.contains('e'))
     })
@@ -177,9 +479,15 @@ fn sed_runs(script: &str) -> bool {
 
 fn sed_writes(script: &str) -> bool {
     script.split([';', '\n', '{', '}']).any(|command| {
-        let command = command.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, ' ' | ',' | '$' | '!'));
-        let bare = command.strip_prefix('/').and_then(|rest| rest.rsplit_once('/')).map_or(command, |(_, rest)| rest);
-        bare.starts_with("w ") || bare.starts_with("W ") || substitution_flags(command).is_some_and(|flags| flags.contains('w'))
+        let command = command
+            .trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, ' ' | ',' | '$' | '!'));
+        let bare = command
+            .strip_prefix('/')
+            .and_then(|rest| rest.rsplit_once('/'))
+            .map_or(command, |(_, rest)| rest);
+        bare.starts_with("w ")
+            || bare.starts_with("W ")
+            || substitution_flags(command).is_some_and(|flags| flags.contains('w'))
     })
 }
 
@@ -259,7 +567,8 @@ pub fn may_run(text: &str, language: &str) -> bool {
 /// stands in brackets that quote (`qx{…}`, `exec reboot`).
 pub fn commands(text: &str) -> Vec<String> {
     let strings = strings(text);
-    let mut lines: Vec<String> = strings.iter().filter(|string| string.len() > 1).cloned().collect();
+    let mut lines: Vec<String> =
+        strings.iter().filter(|string| string.len() > 1).cloned().collect();
     if strings.len() > 1 {
         lines.push(strings.join(" "));
         lines.push(strings.concat());
@@ -272,7 +581,8 @@ pub fn commands(text: &str) -> Vec<String> {
         if let Some(at) = text.find(mark) {
             let rest = text[at + mark.len()..].trim();
             lines.push(rest.to_owned());
-            let bare = rest.trim_matches(|c: char| matches!(c, '{' | '}' | '(' | ')' | '[' | ']' | '|' | ' '));
+            let bare = rest
+                .trim_matches(|c: char| matches!(c, '{' | '}' | '(' | ')' | '[' | ']' | '|' | ' '));
             lines.push(bare.to_owned());
         }
     }

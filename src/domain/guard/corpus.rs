@@ -35,7 +35,8 @@ pub fn read(text: &str) -> Result<Vec<Line>, CorpusError> {
             _ => return Err(error("it begins with none of allow, approve, block")),
         };
         let command = unescape(parts.next().ok_or_else(|| error("it has no command"))?);
-        let (class, note) = parts.next().unwrap_or("other").split_once(": ").unwrap_or(("other", ""));
+        let (class, note) =
+            parts.next().unwrap_or("other").split_once(": ").unwrap_or(("other", ""));
         lines.push(Line { expected, command, class: class.to_owned(), note: note.to_owned() });
     }
     Ok(lines)

@@ -72,7 +72,8 @@ impl Findings {
         }
         if self.all.len() < MAX_FINDINGS {
             self.all.push(finding);
-        } else if let Some(weaker) = self.all.iter_mut().find(|old| old.decision < finding.decision) {
+        } else if let Some(weaker) = self.all.iter_mut().find(|old| old.decision < finding.decision)
+        {
             *weaker = finding;
         }
     }

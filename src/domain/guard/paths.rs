@@ -55,9 +55,17 @@ pub fn overlap_known(path: &str, pattern: &str) -> bool {
     let parts = split(pattern);
     let fits = |name: &str, part: &str| name != unknown || part.starts_with('*');
     let deep = parts.contains(&"**");
-    (deep || path.len() == parts.len() && path.iter().zip(&parts).all(|(name, part)| fits(name, part)))
+    (deep
+        || path.len() == parts.len()
+            && path.iter().zip(&parts).all(|(name, part)| fits(name, part)))
         && path.first().is_some_and(|first| !first.starts_with(UNKNOWN))
-        && (!deep || path.len() > 1 && path.iter().zip(&parts).take_while(|(_, part)| **part != "**").all(|(name, part)| fits(name, part)))
+        && (!deep
+            || path.len() > 1
+                && path
+                    .iter()
+                    .zip(&parts)
+                    .take_while(|(_, part)| **part != "**")
+                    .all(|(name, part)| fits(name, part)))
         && names(&path, &parts)
 }
 
@@ -89,7 +97,9 @@ fn names(path: &[&str], pattern: &[&str]) -> bool {
             let vague = path.last().is_some_and(vague) && rest.len() == 1 && rest != ["**"];
             !vague && (0..=path.len()).any(|skipped| names(&path[skipped..], rest))
         }
-        (Some((name, path)), Some((part, pattern))) => name_overlap(name, part) && names(path, pattern),
+        (Some((name, path)), Some((part, pattern))) => {
+            name_overlap(name, part) && names(path, pattern)
+        }
         _ => false,
     }
 }
@@ -104,6 +114,10 @@ enum Piece {
 fn name_overlap(name: &str, pattern: &str) -> bool {
     // Most names hold neither marks nor stars.
     if !pattern.contains(['*', '?']) && !name.contains([UNKNOWN, STAR, ANY, SET]) {
+        return name == pattern;
+    }
+    // Root and home are no names: nothing matches them but themselves.
+    if pattern == "/" || name == "/" || pattern.starts_with(HOME) || name.starts_with(HOME) {
         return name == pattern;
     }
     // A dot file is matched by a star only when the dot is written.

@@ -2,12 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{
-    field::is_mark,
-    finding::Finding,
-    policy::Policy,
-    syntax::Span,
-};
+use super::{field::is_mark, finding::Finding, policy::Policy, syntax::Span};
 
 /// Compound commands that a line may open.
 const MAX_KEYWORDS: usize = 400;
@@ -76,15 +71,33 @@ fn strange(char: char, last: char) -> Option<(&'static str, &'static str)> {
         '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}' => {
             Some(("line.bidi", "a character that turns the direction of writing"))
         }
-        '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{2028}' | '\u{2029}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
-            Some(("line.blank", "a blank that is none to a shell"))
-        }
-        '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{ad}' | '\u{180e}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' => {
+        '\u{a0}'
+        | '\u{1680}'
+        | '\u{2000}'..='\u{200a}'
+        | '\u{2028}'
+        | '\u{2029}'
+        | '\u{202f}'
+        | '\u{205f}'
+        | '\u{3000}' => Some(("line.blank", "a blank that is none to a shell")),
+        '\u{200b}'..='\u{200d}'
+        | '\u{2060}'..='\u{2064}'
+        | '\u{feff}'
+        | '\u{ad}'
+        | '\u{180e}'
+        | '\u{34f}'
+        | '\u{115f}'
+        | '\u{1160}'
+        | '\u{3164}'
+        | '\u{ffa0}' => Some(("line.invisible", "a character that can't be seen")),
+        '\u{fe00}'..='\u{fe0f}' if last.is_ascii() => {
             Some(("line.invisible", "a character that can't be seen"))
         }
-        '\u{fe00}'..='\u{fe0f}' if last.is_ascii() => Some(("line.invisible", "a character that can't be seen")),
-        '\u{e0000}'..='\u{e007f}' | '\u{e0100}'..='\u{e01ef}' => Some(("line.invisible", "a character that can't be seen")),
-        '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' => Some(("line.character", "a character that stands for none")),
+        '\u{e0000}'..='\u{e007f}' | '\u{e0100}'..='\u{e01ef}' => {
+            Some(("line.invisible", "a character that can't be seen"))
+        }
+        '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' => {
+            Some(("line.character", "a character that stands for none"))
+        }
         // Letters that look like others, within a word of those.
         char if is_twin(char) && last.is_ascii_alphanumeric() => {
             Some(("line.homograph", "a letter that looks like another alphabet's"))
@@ -96,11 +109,19 @@ fn strange(char: char, last: char) -> Option<(&'static str, &'static str)> {
 /// Cyrillic, Greek and full-width letters, which mix with Latin ones only to deceive.
 fn is_twin(char: char) -> bool {
     matches!(char, '\u{370}'..='\u{3ff}' | '\u{400}'..='\u{52f}' | '\u{ff01}'..='\u{ff5e}' | '\u{13a0}'..='\u{13ff}' | '\u{1d400}'..='\u{1d7ff}')
-        || matches!(char, '\u{2044}' | '\u{2215}' | '\u{29f8}' | '\u{2010}'..='\u{2013}' | '\u{2212}')
+        || matches!(
+            char,
+            '\u{2044}' | '\u{2215}' | '\u{29f8}' | '\u{2010}'..='\u{2013}' | '\u{2212}'
+        )
 }
 
 /// Words that open a compound command, wherever they stand.
 fn keywords(text: &str) -> usize {
-    let opens = |word: &str| matches!(word, "if" | "while" | "until" | "for" | "case" | "select" | "function" | "{" | "(");
+    let opens = |word: &str| {
+        matches!(
+            word,
+            "if" | "while" | "until" | "for" | "case" | "select" | "function" | "{" | "("
+        )
+    };
     text.split([' ', '\t', '\n', ';', '&', '|']).filter(|word| opens(word)).count()
 }

@@ -74,10 +74,15 @@ fn statements(text: &str) -> Vec<Vec<String>> {
             }
         }
     }
-    let word = |char: char| char.is_alphanumeric() || matches!(char, '_' | '?' | '=' | '.' | '(' | ')');
+    let word =
+        |char: char| char.is_alphanumeric() || matches!(char, '_' | '?' | '=' | '.' | '(' | ')');
     let split = |statement: &str| {
         let spaced = statement.replace('=', " = ").replace('(', " ( ").replace(')', " ) ");
-        spaced.split(|char| !word(char)).filter(|w| !w.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+        spaced
+            .split(|char| !word(char))
+            .filter(|w| !w.is_empty())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     clean.split(';').map(split).filter(|words| !words.is_empty()).collect()
 }
@@ -88,46 +93,111 @@ pub fn has(text: &str, class: Class) -> bool {
 }
 
 fn is(words: &[String], class: Class) -> bool {
-    let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| !matches!(*word, "(" | ")")).collect();
+    let words: Vec<&str> =
+        words.iter().map(String::as_str).filter(|word| !matches!(*word, "(" | ")")).collect();
     let head = |at: usize| words.get(at).copied().unwrap_or_default();
     // `EXPLAIN DELETE …` changes nothing, unless it is told to run.
-    if matches!(head(0), "EXPLAIN" | "DESCRIBE" | "DESC" | "SHOW" | "HELP") && !words.contains(&"ANALYZE") {
+    if matches!(head(0), "EXPLAIN" | "DESCRIBE" | "DESC" | "SHOW" | "HELP")
+        && !words.contains(&"ANALYZE")
+    {
         return false;
     }
     // Common table expressions, and what begins a block, come before the verb.
-    let prefixed = matches!(head(0), "WITH" | "BEGIN" | "DO" | "EXPLAIN" | "EXECUTE" | "PREPARE" | "DECLARE" | "IF" | "START" | "SET" | "COMMIT");
+    let prefixed = matches!(
+        head(0),
+        "WITH"
+            | "BEGIN"
+            | "DO"
+            | "EXPLAIN"
+            | "EXECUTE"
+            | "PREPARE"
+            | "DECLARE"
+            | "IF"
+            | "START"
+            | "SET"
+            | "COMMIT"
+    );
     let begins = |verb: &str| head(0) == verb || prefixed && words.contains(&verb);
     match class {
-        Class::Drop => begins("DROP") || begins("ALTER") && words.contains(&"DROP") || begins("DETACH"),
+        Class::Drop => {
+            begins("DROP") || begins("ALTER") && words.contains(&"DROP") || begins("DETACH")
+        }
         Class::Truncate => begins("TRUNCATE") || begins("ALTER") && words.contains(&"TRUNCATE"),
-        Class::DeleteAll => (begins("DELETE") || begins("ALTER") && words.contains(&"DELETE")) && unbounded(&words),
+        Class::DeleteAll => {
+            (begins("DELETE") || begins("ALTER") && words.contains(&"DELETE")) && unbounded(&words)
+        }
         Class::UpdateAll => begins("UPDATE") && unbounded(&words),
         Class::Rights => {
             matches!(head(0), "GRANT" | "REVOKE" | "REASSIGN")
-                || matches!(head(0), "CREATE" | "ALTER" | "DROP" | "RENAME") && words.iter().take(3).any(|w| matches!(*w, "USER" | "ROLE" | "LOGIN"))
+                || matches!(head(0), "CREATE" | "ALTER" | "DROP" | "RENAME")
+                    && words.iter().take(3).any(|w| matches!(*w, "USER" | "ROLE" | "LOGIN"))
                 || head(0) == "SET" && words.iter().take(3).any(|w| *w == "PASSWORD")
         }
         Class::Server => {
             let pairs = words.windows(2);
-            let mut copies = pairs.clone().filter(|pair| matches!(pair, ["TO" | "FROM", "PROGRAM"] | ["INTO", "OUTFILE" | "DUMPFILE"]));
+            let mut copies = pairs.clone().filter(|pair| {
+                matches!(pair, ["TO" | "FROM", "PROGRAM"] | ["INTO", "OUTFILE" | "DUMPFILE"])
+            });
             copies.next().is_some()
-                || begins("COPY") && words.windows(2).any(|pair| matches!(pair, ["TO", "?"] | ["FROM", "?"]))
+                || begins("COPY")
+                    && words.windows(2).any(|pair| matches!(pair, ["TO", "?"] | ["FROM", "?"]))
                 || words.iter().any(|word| {
-                    matches!(*word, "XP_CMDSHELL" | "LOAD_FILE" | "PG_READ_FILE" | "PG_READ_BINARY_FILE" | "LO_EXPORT" | "LO_IMPORT" | "SYS_EXEC" | "SYS_EVAL" | "LOAD_EXTENSION" | "PG_WRITE_FILE" | "PLPYTHONU" | "PLPYTHON3U" | "PLPERLU" | "PLSH")
+                    matches!(
+                        *word,
+                        "XP_CMDSHELL"
+                            | "LOAD_FILE"
+                            | "PG_READ_FILE"
+                            | "PG_READ_BINARY_FILE"
+                            | "LO_EXPORT"
+                            | "LO_IMPORT"
+                            | "SYS_EXEC"
+                            | "SYS_EVAL"
+                            | "LOAD_EXTENSION"
+                            | "PG_WRITE_FILE"
+                            | "PLPYTHONU"
+                            | "PLPYTHON3U"
+                            | "PLPERLU"
+                            | "PLSH"
+                    )
                 })
                 || head(0) == "LOAD"
                 || head(0) == "ALTER" && head(1) == "SYSTEM"
         }
         Class::Admin => {
-            matches!(head(0), "KILL" | "SHUTDOWN" | "PURGE" | "FLUSH" | "RESET" | "FLUSHALL" | "FLUSHDB" | "STOP" | "CHANGE" | "DETACH" | "OPTIMIZE")
-                || matches!((head(0), head(1)), ("VACUUM", "FULL") | ("REINDEX", _) | ("SET", "GLOBAL") | ("SYSTEM", _))
-                || words.iter().any(|word| matches!(*word, "PG_TERMINATE_BACKEND" | "PG_CANCEL_BACKEND" | "PG_DROP_REPLICATION_SLOT" | "PG_PROMOTE" | "PG_RELOAD_CONF"))
+            matches!(
+                head(0),
+                "KILL"
+                    | "SHUTDOWN"
+                    | "PURGE"
+                    | "FLUSH"
+                    | "RESET"
+                    | "FLUSHALL"
+                    | "FLUSHDB"
+                    | "STOP"
+                    | "CHANGE"
+                    | "DETACH"
+                    | "OPTIMIZE"
+            ) || matches!(
+                (head(0), head(1)),
+                ("VACUUM", "FULL") | ("REINDEX", _) | ("SET", "GLOBAL") | ("SYSTEM", _)
+            ) || words.iter().any(|word| {
+                matches!(
+                    *word,
+                    "PG_TERMINATE_BACKEND"
+                        | "PG_CANCEL_BACKEND"
+                        | "PG_DROP_REPLICATION_SLOT"
+                        | "PG_PROMOTE"
+                        | "PG_RELOAD_CONF"
+                )
+            })
         }
-        Class::Change => {
-            ["INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "ALTER", "CREATE", "DROP", "TRUNCATE", "RENAME", "CALL", "EXECUTE", "DO", "GRANT", "REVOKE", "LOAD", "IMPORT", "COPY", "VACUUM", "REINDEX", "ATTACH"]
-                .iter()
-                .any(|verb| begins(verb))
-        }
+        Class::Change => [
+            "INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "ALTER", "CREATE", "DROP",
+            "TRUNCATE", "RENAME", "CALL", "EXECUTE", "DO", "GRANT", "REVOKE", "LOAD", "IMPORT",
+            "COPY", "VACUUM", "REINDEX", "ATTACH",
+        ]
+        .iter()
+        .any(|verb| begins(verb)),
     }
 }
 
@@ -139,7 +209,10 @@ fn unbounded(words: &[&str]) -> bool {
     match &words[at + 1..] {
         [] | ["TRUE"] | ["1"] => true,
         [a, "=", b] => a == b && *a != "?" || *a == "?" && *b == "?",
-        rest => rest.windows(4).any(|w| matches!(w, ["OR", a, "=", b] if a == b)) || rest.windows(2).any(|w| matches!(w, ["OR", "TRUE" | "1"])),
+        rest => {
+            rest.windows(4).any(|w| matches!(w, ["OR", a, "=", b] if a == b))
+                || rest.windows(2).any(|w| matches!(w, ["OR", "TRUE" | "1"]))
+        }
     }
 }
 
@@ -149,7 +222,9 @@ pub fn shell_escapes(text: &str) -> Vec<String> {
     for line in text.lines() {
         let line = line.trim();
         for mark in ["\\!", ".shell ", ".system ", "system ", "\\copy "] {
-            let Some(at) = line.find(mark).filter(|at| *at == 0 || mark.starts_with('\\')) else { continue };
+            let Some(at) = line.find(mark).filter(|at| *at == 0 || mark.starts_with('\\')) else {
+                continue;
+            };
             let rest = line[at + mark.len()..].trim();
             let rest = match (mark, rest.to_ascii_lowercase().find("program ")) {
                 ("\\copy ", Some(at)) => rest[at + 8..].trim_matches(['\'', '"', ' ']),

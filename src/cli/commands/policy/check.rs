@@ -11,7 +11,10 @@ use serde_json::{Value, json};
 
 use super::Source;
 use crate::{
-    cli::{Context, Outcome, ui::{exit::Exit, Ui}},
+    cli::{
+        Context, Outcome,
+        ui::{Ui, exit::Exit},
+    },
     domain::{
         escape::visible,
         guard::{Decision, Policy, Verdict},
@@ -63,14 +66,20 @@ impl Check {
             return self.many(context.ui, &judge, &policy);
         }
         let argv: Vec<Vec<u8>> = self.line.iter().cloned().map(OsString::into_vec).collect();
-        let line = shell::line(&argv)
-            .map_err(|error| Failure::new(Code::UsageCommand, error.to_string(), "sgw policy check -- 'ls'"))?;
+        let line = shell::line(&argv).map_err(|error| {
+            Failure::new(Code::UsageCommand, error.to_string(), "sgw policy check -- 'ls'")
+        })?;
         let verdict = self.judge(&judge, &policy, line.clone())?;
         context.ui.result(&object(&verdict), || text(&verdict, &line));
         Ok(Exit::DONE)
     }
 
-    fn judge(&self, judge: &Judge, policy: &Arc<Policy>, line: Vec<u8>) -> Result<Verdict, Failure> {
+    fn judge(
+        &self,
+        judge: &Judge,
+        policy: &Arc<Policy>,
+        line: Vec<u8>,
+    ) -> Result<Verdict, Failure> {
         let question = Question {
             line,
             target: self.target.clone(),
@@ -97,11 +106,22 @@ impl Check {
             number += 1;
             let line = string(&bytes).map_err(|what| {
                 let message = format!("standard input, line {number}, {what}");
-                Failure::new(Code::UsageArguments, message, "printf '\"ls\"\\n' | sgw policy check --jsonl")
+                Failure::new(
+                    Code::UsageArguments,
+                    message,
+                    "printf '\"ls\"\\n' | sgw policy check --jsonl",
+                )
             })?;
             if line.len() > shell::MAX_COMMAND {
-                let message = format!("standard input, line {number}, column 1: longer than a command may be");
-                return Err(Failure::new(Code::UsageArguments, message, "sgw policy check -- 'ls'").into());
+                let message = format!(
+                    "standard input, line {number}, column 1: longer than a command may be"
+                );
+                return Err(Failure::new(
+                    Code::UsageArguments,
+                    message,
+                    "sgw policy check -- 'ls'",
+                )
+                .into());
             }
             out.object(&object(&self.judge(judge, policy, line.into_bytes())?));
             // Somebody who writes a line and waits gets its answer.
@@ -122,7 +142,8 @@ fn string(bytes: &[u8]) -> Result<String, String> {
     if let Err(error) = std::str::from_utf8(bytes) {
         return Err(format!("column {}: it is not UTF-8", error.valid_up_to() + 1));
     }
-    serde_json::from_slice(bytes).map_err(|error| format!("column {}: it is not a JSON string", error.column().max(1)))
+    serde_json::from_slice(bytes)
+        .map_err(|error| format!("column {}: it is not a JSON string", error.column().max(1)))
 }
 
 fn local(what: &str) -> Failure {
@@ -173,7 +194,9 @@ fn text(verdict: &Verdict, line: &[u8]) -> String {
     for argv in &verdict.resolved {
         text.push_str(&format!("  runs  {}\n", visible(&argv.join(" "), SHOWN)));
     }
-    for finding in verdict.findings.iter().filter(|finding| Some(&finding.rule) != verdict.rule.as_ref()) {
+    for finding in
+        verdict.findings.iter().filter(|finding| Some(&finding.rule) != verdict.rule.as_ref())
+    {
         text.push_str(&format!("  also  {} ({})\n", finding.rule, word(finding.decision)));
     }
     text

@@ -6,7 +6,10 @@ use serde_json::json;
 
 use super::{Source, check::word};
 use crate::{
-    cli::{Context, Outcome, ui::{Table, exit::Exit}},
+    cli::{
+        Context, Outcome,
+        ui::{Table, exit::Exit},
+    },
     domain::{
         escape::visible,
         guard::{
@@ -64,12 +67,17 @@ impl Test {
         }
         let lines = match &self.corpus {
             Some(path) => corpus::read(&super::text(path, MAX_CORPUS_BYTES)?).map_err(|error| {
-                Failure::new(Code::PolicyInvalid, format!("{}: {error}", path.display()), "sgw policy test --help")
+                Failure::new(
+                    Code::PolicyInvalid,
+                    format!("{}: {error}", path.display()),
+                    "sgw policy test --help",
+                )
             })?,
             None => Vec::new(),
         };
-        let judge = Judge::start()
-            .map_err(|error| Failure::new(Code::UsageCommand, error.to_string(), "sgw policy test"))?;
+        let judge = Judge::start().map_err(|error| {
+            Failure::new(Code::UsageCommand, error.to_string(), "sgw policy test")
+        })?;
         let mut scores: BTreeMap<&str, Score> = BTreeMap::new();
         let mut wrong = Vec::new();
         for line in &lines {
@@ -81,9 +89,9 @@ impl Test {
                 today: None,
                 policy: policy.clone(),
             };
-            let verdict = judge
-                .wait(question)
-                .map_err(|error| Failure::new(Code::UsageCommand, error.to_string(), "sgw policy test"))?;
+            let verdict = judge.wait(question).map_err(|error| {
+                Failure::new(Code::UsageCommand, error.to_string(), "sgw policy test")
+            })?;
             let score = scores.entry(line.class.as_str()).or_default();
             match (line.expected, verdict.decision) {
                 (expected, said) if expected == said => score.right += 1,
@@ -115,14 +123,20 @@ impl Test {
 fn told(line: &Line, said: Decision, rule: Option<&str>) -> String {
     let rule = rule.unwrap_or("no rule");
     let command = visible(&line.command, SHOWN);
-    format!("{} expected, {} said ({rule}): {command}  [{}]", word(line.expected), word(said), line.class)
+    format!(
+        "{} expected, {} said ({rule}): {command}  [{}]",
+        word(line.expected),
+        word(said),
+        line.class
+    )
 }
 
 fn table(scores: &BTreeMap<&str, Score>, rules: usize) -> String {
     let mut all = Score::default();
     let mut table = Table::new(&["CLASS", "RIGHT", "MISSED", "ALARMS", "OTHER"]);
     let mut row = |class: &str, score: &Score| {
-        let numbers = [score.right, score.missed, score.alarms, score.other].map(|number| number.to_string());
+        let numbers =
+            [score.right, score.missed, score.alarms, score.other].map(|number| number.to_string());
         let [right, missed, alarms, other] = numbers;
         table.row(vec![class.to_owned(), right, missed, alarms, other]);
     };

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 
 use super::{Source, check::word};
 use crate::{
-    cli::{Context, Outcome, ui::{Table, exit::Exit}},
+    cli::{
+        Context, Outcome,
+        ui::{Table, exit::Exit},
+    },
     domain::{
         guard::{
             Policy,
@@ -97,7 +100,8 @@ fn list(policy: &Policy) -> String {
 fn find<'a>(policy: &'a Policy, id: &str) -> Result<&'a Rule, Failure> {
     policy.rule(id).ok_or_else(|| {
         let near = nearest(id, policy.rules().map(|rule| rule.id.as_str()));
-        let hint = near.map_or("sgw policy show --list".to_owned(), |id| format!("sgw policy explain {id}"));
+        let hint = near
+            .map_or("sgw policy show --list".to_owned(), |id| format!("sgw policy explain {id}"));
         Failure::new(Code::PolicyRule, format!("no rule {id}"), hint)
     })
 }

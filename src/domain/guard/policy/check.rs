@@ -31,7 +31,8 @@ fn check_rule(policy: &Policy, rule: &Rule) -> Vec<Mismatch> {
     if rule.decision == Decision::Allow {
         return Vec::new();
     }
-    let mismatch = |line: &String, expected| Mismatch { rule: rule.id.clone(), line: line.clone(), expected };
+    let mismatch =
+        |line: &String, expected| Mismatch { rule: rule.id.clone(), line: line.clone(), expected };
     let missed = rule.matches.iter().filter(|line| !speaks(line)).map(|line| mismatch(line, true));
     let wrong = rule.no_match.iter().filter(|line| speaks(line)).map(|line| mismatch(line, false));
     missed.chain(wrong).collect()

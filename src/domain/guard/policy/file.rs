@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Defaults, program::ProgramPart, rule::{AllowPart, RulePart}};
+use super::{
+    Defaults,
+    program::ProgramPart,
+    rule::{AllowPart, RulePart},
+};
 use crate::domain::guard::Decision;
 
 /// The format that this is.
@@ -84,7 +88,10 @@ pub fn read(text: &str) -> Result<File, PolicyError> {
     })?;
     let error = |at: usize, what: String| PolicyError { at: position(text, at), what };
     if *file.version.get_ref() != VERSION {
-        return Err(error(file.version.span().start, format!("version {VERSION} is the only one there is")));
+        return Err(error(
+            file.version.span().start,
+            format!("version {VERSION} is the only one there is"),
+        ));
     }
     if file.rule.len() > MAX_RULES {
         return Err(error(0, format!("more than {MAX_RULES} rules")));
@@ -92,15 +99,23 @@ pub fn read(text: &str) -> Result<File, PolicyError> {
     let mut seen = BTreeMap::new();
     for rule in &file.rule {
         let (id, at) = (rule.id.get_ref(), rule.id.span().start);
-        let valid = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || matches!(char, '.' | '-' | '_');
+        let valid = |char: char| {
+            char.is_ascii_lowercase() || char.is_ascii_digit() || matches!(char, '.' | '-' | '_')
+        };
         if id.is_empty() || !id.chars().all(valid) {
-            return Err(error(at, format!("{id:?} is no id: small letters, digits, dots and dashes")));
+            return Err(error(
+                at,
+                format!("{id:?} is no id: small letters, digits, dots and dashes"),
+            ));
         }
         if seen.insert(id.clone(), ()).is_some() {
             return Err(error(at, format!("a second rule {id}")));
         }
         if rule.says_nothing() {
-            return Err(error(at, format!("rule {id} has no predicate: it would hold for everything")));
+            return Err(error(
+                at,
+                format!("rule {id} has no predicate: it would hold for everything"),
+            ));
         }
     }
     Ok(file)
@@ -110,7 +125,10 @@ pub fn read(text: &str) -> Result<File, PolicyError> {
 pub fn unknown_paths(text: &str, rule: &str, name: &str) -> PolicyError {
     let needle = format!("@{name}");
     let at = text.find(&needle).unwrap_or(0);
-    PolicyError { at: position(text, at), what: format!("rule {rule} names {needle}, which [paths] does not have") }
+    PolicyError {
+        at: position(text, at),
+        what: format!("rule {rule} names {needle}, which [paths] does not have"),
+    }
 }
 
 fn position(text: &str, at: usize) -> Position {
@@ -123,7 +141,8 @@ fn position(text: &str, at: usize) -> Position {
 /// The part of a file that says one rule, as it stands there.
 pub fn section<'a>(text: &'a str, id: &str) -> Option<&'a str> {
     let needle = format!("id = \"{id}\"");
-    let at = text.match_indices(&needle).map(|(at, _)| at).find(|at| text[..*at].ends_with('\n'))?;
+    let at =
+        text.match_indices(&needle).map(|(at, _)| at).find(|at| text[..*at].ends_with('\n'))?;
     let start = text[..at].rfind("[[rule]]")?;
     let rest = &text[at..];
     let end = ["\n[[", "\n["].iter().filter_map(|mark| rest.find(mark)).min().unwrap_or(rest.len());

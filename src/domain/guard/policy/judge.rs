@@ -54,7 +54,11 @@ impl Policy {
             found.push(finding(self, rule, holds, call));
         }
         // Redirections and assignments alone are no command.
-        if !known && !call.program.is_empty() && found.is_empty() && self.program(call.program).inner.is_none() {
+        if !known
+            && !call.program.is_empty()
+            && found.is_empty()
+            && self.program(call.program).inner.is_none()
+        {
             found.push(self.unmatched(call, context));
         }
         found
@@ -73,7 +77,9 @@ impl Policy {
         }
         self.allows.iter().any(|allow| {
             let fits = |pattern: &Option<String>, name: Option<&str>| {
-                pattern.as_deref().is_none_or(|pattern| name.is_some_and(|name| glob(pattern, name)))
+                pattern
+                    .as_deref()
+                    .is_none_or(|pattern| name.is_some_and(|name| glob(pattern, name)))
             };
             allow.rule == rule.id
                 && fits(&allow.target, context.target)
@@ -89,12 +95,16 @@ impl Policy {
 /// A pattern of an `[[allow]]` against a word: what a path climbs out of does not count.
 fn lifts(pattern: &str, field: &Field) -> bool {
     let shown = field.shown();
-    glob(pattern, &shown) && (!shown.contains("..") || pattern == shown) && (pattern == shown || !shown.contains('\n'))
+    glob(pattern, &shown)
+        && (!shown.contains("..") || pattern == shown)
+        && (pattern == shown || !shown.contains('\n'))
 }
 
 fn finding(policy: &Policy, rule: &Rule, holds: Holds, call: &Call<'_>) -> Finding {
     let finding = match holds {
-        Holds::Perhaps if rule.decision == Decision::Block => Finding::opaque(policy, "opaque.target", call.span),
+        Holds::Perhaps if rule.decision == Decision::Block => {
+            Finding::opaque(policy, "opaque.target", call.span)
+        }
         _ => Finding::new(rule.decision, &rule.id, &rule.reason, call.span),
     };
     Finding { argv: shown(call.argv), ..finding }
@@ -107,7 +117,8 @@ fn shown(argv: &[Field]) -> Vec<String> {
 impl Rule {
     fn is_for(&self, context: &Context<'_>) -> bool {
         let fits = |patterns: &[String], name: Option<&str>| {
-            patterns.is_empty() || name.is_some_and(|name| patterns.iter().any(|pattern| glob(pattern, name)))
+            patterns.is_empty()
+                || name.is_some_and(|name| patterns.iter().any(|pattern| glob(pattern, name)))
         };
         fits(&self.target, context.target) && fits(&self.token, context.token)
     }
@@ -117,7 +128,10 @@ impl Rule {
         if holds == Holds::No {
             return holds;
         }
-        if self.decision != Decision::Allow && !self.when.program.is_empty() && asks_for_help(&call.arguments) {
+        if self.decision != Decision::Allow
+            && !self.when.program.is_empty()
+            && asks_for_help(&call.arguments)
+        {
             return Holds::No;
         }
         // An exception must be certain.
@@ -131,7 +145,8 @@ impl Rule {
 /// `--help` or `--version` with nothing beside it but verbs: the program prints and ends.
 fn asks_for_help(arguments: &Arguments) -> bool {
     let help = |name: &str| matches!(name, "help" | "version" | "usage");
-    let word = |field: &Field| field.text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');
+    let word =
+        |field: &Field| field.text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');
     !arguments.flags.is_empty()
         && arguments.flags.iter().all(|flag| flag.long && flag.value.is_none() && help(&flag.name))
         && arguments.operands.iter().all(word)
@@ -143,10 +158,13 @@ impl When {
         if !self.program.is_empty() && !any_glob(&self.program, call.program) {
             return Holds::No;
         }
-        if !self.context.is_empty() && !self.context.iter().any(|name| call.contexts.contains(name)) {
+        if !self.context.is_empty() && !self.context.iter().any(|name| call.contexts.contains(name))
+        {
             return Holds::No;
         }
-        if !self.verb.is_empty() && !self.verb.iter().any(|verb| verb_is(verb, &call.arguments.operands)) {
+        if !self.verb.is_empty()
+            && !self.verb.iter().any(|verb| verb_is(verb, &call.arguments.operands))
+        {
             return Holds::No;
         }
         if !self.flags.hold(&call.arguments) || !self.env.hold(call.env) {
@@ -158,7 +176,9 @@ impl When {
         if !self.code.is_empty() && !self.code.iter().any(|class| code_is(call, *class)) {
             return Holds::No;
         }
-        if let Some(flow) = &self.flow && !flow.holds(call) {
+        if let Some(flow) = &self.flow
+            && !flow.holds(call)
+        {
             return Holds::No;
         }
         let paths = [
@@ -177,7 +197,11 @@ fn any_glob(patterns: &[String], text: &str) -> bool {
 /// Whether the first operands are a verb's words.
 fn verb_is(verb: &str, operands: &[Field]) -> bool {
     let mut operands = operands.iter();
-    verb.split(' ').all(|word| operands.next().is_some_and(|operand| glob(word, &operand.text.to_ascii_lowercase()) || operand.text == UNKNOWN.to_string()))
+    verb.split(' ').all(|word| {
+        operands.next().is_some_and(|operand| {
+            glob(word, &operand.text.to_ascii_lowercase()) || operand.text == UNKNOWN.to_string()
+        })
+    })
 }
 
 impl Flags {
@@ -208,7 +232,9 @@ impl Env {
         if value.text.is_empty() {
             return !self.unless_value.is_empty();
         }
-        let fits = |part: &str| self.unless_value.iter().any(|pattern| glob(&pattern.replace('~', "\u{fdd4}"), part));
+        let fits = |part: &str| {
+            self.unless_value.iter().any(|pattern| glob(&pattern.replace('~', "\u{fdd4}"), part))
+        };
         fits(&value.text) || value.text.split(':').all(fits)
     }
 }
@@ -221,8 +247,10 @@ impl Operand {
         let operands = &call.arguments.operands;
         let is = |patterns: &[String], field: &Field| any_glob(patterns, &field.shown());
         let texts = (self.any.is_empty() || operands.iter().any(|field| is(&self.any, field)))
-            && (self.all.is_empty() || !operands.is_empty() && operands.iter().all(|field| is(&self.all, field)))
-            && (self.first.is_empty() || operands.first().is_some_and(|field| is(&self.first, field)))
+            && (self.all.is_empty()
+                || !operands.is_empty() && operands.iter().all(|field| is(&self.all, field)))
+            && (self.first.is_empty()
+                || operands.first().is_some_and(|field| is(&self.first, field)))
             && (self.last.is_empty() || operands.last().is_some_and(|field| is(&self.last, field)))
             && !operands.iter().any(|field| is(&self.none, field))
             && self.min.is_none_or(|min| operands.len() >= min)
@@ -250,7 +278,8 @@ impl Operand {
             let path = path(field);
             let hit = hits(&self.any_path, field, |pattern| {
                 let pattern = home(pattern);
-                overlap(&path, &pattern) || self.also == Some(Also::Ancestor) && above(&path, &pattern)
+                overlap(&path, &pattern)
+                    || self.also == Some(Also::Ancestor) && above(&path, &pattern)
             });
             match (field.is_known(), hit) {
                 (true, hit) => Holds::from(hit),
@@ -325,6 +354,9 @@ fn sql_is(call: &Call<'_>, class: sql::Class) -> bool {
 }
 
 fn code_is(call: &Call<'_>, class: code::Class) -> bool {
-    let mut codes = call.codes.iter().filter(|code| code.language != "sh" && code.language != "sql");
-    codes.any(|code| code.data.text.as_ref().is_some_and(|text| code::names(text, class, &code.language)))
+    let mut codes =
+        call.codes.iter().filter(|code| code.language != "sh" && code.language != "sql");
+    codes.any(|code| {
+        code.data.text.as_ref().is_some_and(|text| code::names(text, class, &code.language))
+    })
 }

@@ -141,7 +141,9 @@ impl Policy {
         for rule in &mut self.rules {
             if rule.has_names() {
                 let mut resolved = Rule::clone(rule);
-                resolved.resolve(paths).map_err(|name| file::unknown_paths(text, &rule.id, &name))?;
+                resolved
+                    .resolve(paths)
+                    .map_err(|name| file::unknown_paths(text, &rule.id, &name))?;
                 *rule = Arc::new(resolved);
             }
         }
@@ -173,7 +175,9 @@ impl Policy {
 
     /// Whether anyone can write there, so that what is run from there says nothing of itself.
     pub fn is_scratch(&self, path: &str) -> bool {
-        self.paths.get("scratch").is_some_and(|all| all.iter().any(|pattern| paths::overlap(path, pattern)))
+        self.paths
+            .get("scratch")
+            .is_some_and(|all| all.iter().any(|pattern| paths::overlap(path, pattern)))
     }
 
     /// The defaults on a target.

@@ -49,6 +49,8 @@ pub struct ProgramPart {
     shell_prefixes: Vec<String>,
     stdin_code: bool,
     script: bool,
+    script_flags: Vec<String>,
+    run_after: Vec<String>,
     reads: Option<Vec<String>>,
     writes: Vec<String>,
 }
@@ -76,6 +78,10 @@ pub struct Program {
     pub code_operand: Option<usize>,
     pub stdin_code: bool,
     pub script: bool,
+    /// Flags whose value is a file of code.
+    pub script_flags: Vec<String>,
+    /// Verbs behind which a shell line stands.
+    pub run_after: Vec<String>,
     reads: Option<Vec<Selector>>,
     writes: Vec<Selector>,
 }
@@ -115,7 +121,9 @@ impl Selector {
             Self::First => into.extend(operands.first().cloned()),
             Self::Last => into.extend(operands.last().filter(|_| operands.len() > 1).cloned()),
             Self::AllButFirst => into.extend(operands.iter().skip(1).cloned()),
-            Self::AllButLast => into.extend(operands.iter().take(operands.len().saturating_sub(1)).cloned()),
+            Self::AllButLast => {
+                into.extend(operands.iter().take(operands.len().saturating_sub(1)).cloned())
+            }
             Self::Flag(flag) => {
                 let given = arguments.flags.iter().filter(|given| given.is(flag));
                 into.extend(given.filter_map(|given| given.value.clone()));
@@ -144,7 +152,9 @@ impl Program {
         let mut value_flags: HashSet<String> = part.value_flags.into_iter().collect();
         value_flags.extend(code_flags.iter().map(|(flag, _)| flag.clone()));
         value_flags.extend(part.split_flags.iter().cloned());
-        let select = |list: &[String]| list.iter().filter_map(|text| Selector::read(text)).collect::<Vec<_>>();
+        let select = |list: &[String]| {
+            list.iter().filter_map(|text| Selector::read(text)).collect::<Vec<_>>()
+        };
         let writes = select(&part.writes);
         for selector in &writes {
             if let Selector::Flag(flag) = selector {
@@ -171,6 +181,8 @@ impl Program {
             code_operand: part.code_operand,
             stdin_code: part.stdin_code,
             script: part.script,
+            script_flags: part.script_flags,
+            run_after: part.run_after,
             reads: part.reads.map(|list| select(&list)),
             writes,
         }
@@ -182,7 +194,8 @@ impl Program {
 
     /// Whether its own flags end at the first operand: what follows is another program's.
     pub fn stops(&self) -> bool {
-        matches!(self.inner, Some(Inner::Argv | Inner::Line | Inner::Items)) && self.inner_verbs.is_empty()
+        matches!(self.inner, Some(Inner::Argv | Inner::Line | Inner::Items))
+            && self.inner_verbs.is_empty()
             || self.script
     }
 

@@ -154,11 +154,39 @@ pub struct Rule {
 impl RulePart {
     fn split(self) -> Rule {
         let RulePart {
-            id, decision, reason, target, token, unless, matches, no_match, program, verb, flags, operand, env, read,
-            write, flow, sql, code, context,
+            id,
+            decision,
+            reason,
+            target,
+            token,
+            unless,
+            matches,
+            no_match,
+            program,
+            verb,
+            flags,
+            operand,
+            env,
+            read,
+            write,
+            flow,
+            sql,
+            code,
+            context,
         } = self;
-        let when = When { program, verb, flags, operand, env, read, write, flow, sql, code, context };
-        Rule { id: id.into_inner(), decision, reason, target, token, when, unless, matches, no_match }
+        let when =
+            When { program, verb, flags, operand, env, read, write, flow, sql, code, context };
+        Rule {
+            id: id.into_inner(),
+            decision,
+            reason,
+            target,
+            token,
+            when,
+            unless,
+            matches,
+            no_match,
+        }
     }
 
     /// Whether nothing at all must hold.
@@ -200,7 +228,8 @@ impl Rule {
                     continue;
                 }
                 match path.strip_prefix('@') {
-                    Some(name) => resolved.extend(paths.get(name).ok_or_else(|| name.to_owned())?.iter().cloned()),
+                    Some(name) => resolved
+                        .extend(paths.get(name).ok_or_else(|| name.to_owned())?.iter().cloned()),
                     None => resolved.push(path),
                 }
             }
@@ -234,8 +263,16 @@ impl Flags {
 
 impl Operand {
     pub fn is_empty(&self) -> bool {
-        let lists =
-            [&self.any, &self.all, &self.none, &self.any_path, &self.all_path, &self.none_path, &self.first, &self.last];
+        let lists = [
+            &self.any,
+            &self.all,
+            &self.none,
+            &self.any_path,
+            &self.all_path,
+            &self.none_path,
+            &self.first,
+            &self.last,
+        ];
         lists.iter().all(|list| list.is_empty()) && self.min.is_none() && self.max.is_none()
     }
 }

@@ -13,11 +13,17 @@ fn the_built_in_policy_loads_and_its_examples_hold() {
 fn what_is_wrong_with_a_file_is_told_with_its_place() {
     let error = |text: &str| Policy::default().over(text).unwrap_err().to_string();
     assert!(error("version = 2").starts_with("line 1, column 11:"));
-    let unknown = "version = 1\n[[rule]]\nid = \"x.y\"\ndecision = \"block\"\nprogramm = [\"rm\"]\n";
-    assert!(error(unknown).starts_with("line 5, column 1: unknown field `programm`"), "{}", error(unknown));
+    let unknown =
+        "version = 1\n[[rule]]\nid = \"x.y\"\ndecision = \"block\"\nprogramm = [\"rm\"]\n";
+    assert!(
+        error(unknown).starts_with("line 5, column 1: unknown field `programm`"),
+        "{}",
+        error(unknown)
+    );
     let nothing = "version = 1\n[[rule]]\nid = \"x.y\"\ndecision = \"block\"\n";
     assert!(error(nothing).contains("no predicate"));
-    let paths = "version = 1\n[[rule]]\nid = \"x.y\"\ndecision = \"block\"\nread = [\"@nowhere\"]\n";
+    let paths =
+        "version = 1\n[[rule]]\nid = \"x.y\"\ndecision = \"block\"\nread = [\"@nowhere\"]\n";
     assert!(error(paths).starts_with("line 5, column 10:"), "{}", error(paths));
     assert!(error("version = 1\n[[rule]\n").starts_with("line 2,"));
 }

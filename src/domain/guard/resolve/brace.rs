@@ -14,7 +14,9 @@ enum Unit {
 
 /// The words that a word becomes, or `None` where they are too many.
 pub fn expand(word: &Word) -> Option<Vec<Word>> {
-    let has = |char| word.parts.iter().any(|part| matches!(part, Part::Bare(text) if text.contains(char)));
+    let has = |char| {
+        word.parts.iter().any(|part| matches!(part, Part::Bare(text) if text.contains(char)))
+    };
     if !(has('{') && has('}')) {
         return Some(vec![word.clone()]);
     }

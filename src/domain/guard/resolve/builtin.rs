@@ -16,14 +16,33 @@ impl Walk<'_> {
         span: Span,
     ) -> Option<Data> {
         let operands = &arguments.operands;
-        let names_variables = ["printf", "read", "unset", "declare", "typeset", "local", "readonly", "export", "mapfile", "readarray", "let", "wait", "getopts"];
+        let names_variables = [
+            "printf",
+            "read",
+            "unset",
+            "declare",
+            "typeset",
+            "local",
+            "readonly",
+            "export",
+            "mapfile",
+            "readarray",
+            "let",
+            "wait",
+            "getopts",
+        ];
         if names_variables.contains(&name) {
-            fields.iter().filter(|field| field.text.contains('[')).for_each(|field| self.arithmetic(field));
+            fields
+                .iter()
+                .filter(|field| field.text.contains('['))
+                .for_each(|field| self.arithmetic(field));
         }
         match name {
             "cd" | "pushd" => self.change_directory(operands),
             "popd" => self.set_unknown("PWD"),
-            "export" | "declare" | "typeset" | "local" | "readonly" => self.declare(name, fields, span),
+            "export" | "declare" | "typeset" | "local" | "readonly" => {
+                self.declare(name, fields, span)
+            }
             "unset" => {
                 for field in operands {
                     self.variables.remove(&field.text);
@@ -34,7 +53,12 @@ impl Walk<'_> {
                 let at = words.iter().position(|field| field.text == "--");
                 let rest = match at {
                     Some(at) => Some(&words[at + 1..]),
-                    None if words.first().is_some_and(|field| !field.text.starts_with(['-', '+'])) => Some(words),
+                    None if words
+                        .first()
+                        .is_some_and(|field| !field.text.starts_with(['-', '+'])) =>
+                    {
+                        Some(words)
+                    }
                     None => None,
                 };
                 if let Some(rest) = rest {
@@ -54,7 +78,8 @@ impl Walk<'_> {
             "read" => self.read(operands, arguments),
             "mapfile" | "readarray" => {
                 let stdin = self.stdin.clone();
-                let lines = stdin.text.map(|text| text.lines().map(|l| Field::new(l, span)).collect());
+                let lines =
+                    stdin.text.map(|text| text.lines().map(|l| Field::new(l, span)).collect());
                 let name = operands.first().map_or("MAPFILE", |field| field.text.as_str());
                 self.set(name, lines.unwrap_or_else(|| vec![Field::new(UNKNOWN, span)]));
                 self.code_of(arguments.value("C"), span);
@@ -127,7 +152,9 @@ impl Walk<'_> {
 
     fn declare(&mut self, name: &str, fields: &[Field], span: Span) {
         let mut env = Vec::new();
-        let nameref = fields.iter().any(|field| name != "export" && field.text.starts_with('-') && field.text.contains('n'));
+        let nameref = fields.iter().any(|field| {
+            name != "export" && field.text.starts_with('-') && field.text.contains('n')
+        });
         for field in &fields[1..] {
             let Some((name, value)) = field.text.split_once('=') else { continue };
             if name.starts_with('-') {
@@ -169,7 +196,8 @@ impl Walk<'_> {
                     true => words.by_ref().collect::<Vec<_>>().join(" "),
                     false => words.next().unwrap_or_default().to_owned(),
                 };
-                let value = Field { from: stdin.from.clone(), ..Field::new(value, Span::default()) };
+                let value =
+                    Field { from: stdin.from.clone(), ..Field::new(value, Span::default()) };
                 self.set(name, vec![value]);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Walk, brace};
+use super::{MAX_EXPANDED, MAX_VALUE, Walk, brace};
 use crate::domain::guard::{
     field::{self, ANY, Data, Field, HOME, Origins, SET, STAR, UNKNOWN, is_mark, with_globs},
     syntax::{Part, Quoting, Script, Span, Word},
@@ -68,7 +68,9 @@ impl Walk<'_> {
             return vec![Field::new(text.as_str(), span)];
         }
         match brace::expand(word) {
-            Some(words) => words.iter().flat_map(|word| self.expand_parts(word, span, true)).collect(),
+            Some(words) => {
+                words.iter().flat_map(|word| self.expand_parts(word, span, true)).collect()
+            }
             None => {
                 self.opaque("limit.braces", span);
                 vec![Field::new(UNKNOWN, span)]
@@ -93,6 +95,10 @@ impl Walk<'_> {
         let mut builder = Builder { split, ..Builder::default() };
         builder.current.span = span;
         for (at, part) in word.parts.iter().enumerate() {
+            if builder.current.text.len() > MAX_VALUE * 2 {
+                self.expanded = self.expanded.saturating_add(MAX_EXPANDED);
+                break;
+            }
             match part {
                 Part::Bare(text) => self.bare(text, at == 0, &mut builder),
                 Part::Quoted(text) => builder.push(text),
@@ -132,6 +138,11 @@ impl Walk<'_> {
             }
         }
         builder.end();
+        self.expanded += builder.fields.iter().map(|field| field.text.len()).sum::<usize>();
+        if self.expanded > MAX_EXPANDED {
+            self.opaque("limit.words", span);
+            return vec![Field::new(UNKNOWN, span)];
+        }
         builder.fields
     }
 
@@ -198,7 +209,9 @@ impl Walk<'_> {
     /// What splits fields (`IFS`), where the line set it.
     fn separators(&mut self) -> String {
         let value = self.variables.get("IFS").and_then(|variable| variable.values.first()?.first());
-        value.filter(|field| field.is_known()).map_or_else(|| " \t\n".to_owned(), |field| field.text.clone())
+        value
+            .filter(|field| field.is_known())
+            .map_or_else(|| " \t\n".to_owned(), |field| field.text.clone())
     }
 
     fn substitution(&mut self, script: &Rc<Script>) -> Data {

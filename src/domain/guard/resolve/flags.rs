@@ -78,7 +78,11 @@ impl Arguments {
         }
         // `-iname`, where the program takes it whole.
         if program.takes_value(text) {
-            self.flags.push(Flag { name: text[1..].to_owned(), long: text.len() > 2, value: next.cloned() });
+            self.flags.push(Flag {
+                name: text[1..].to_owned(),
+                long: text.len() > 2,
+                value: next.cloned(),
+            });
             return usize::from(next.is_some());
         }
         let letters = &text[1..];

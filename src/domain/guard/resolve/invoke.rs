@@ -66,7 +66,8 @@ impl Walk<'_> {
         let mut before = Vec::new();
         for assignment in assignments {
             if !fields.is_empty() {
-                before.push((assignment.name.clone(), self.variables.get(&assignment.name).cloned()));
+                before
+                    .push((assignment.name.clone(), self.variables.get(&assignment.name).cloned()));
             }
             let value = self.assign(assignment);
             env.push((assignment.name.clone(), value));
@@ -114,7 +115,8 @@ impl Walk<'_> {
             }
             (true, Value::Scalar(_)) => {
                 let old = self.value_of(name).unwrap_or_default();
-                let text: String = old.iter().take(1).chain(new.first()).map(|f| f.text.as_str()).collect();
+                let text: String =
+                    old.iter().take(1).chain(new.first()).map(|f| f.text.as_str()).collect();
                 vec![Field { text, ..shown.clone() }]
             }
             (false, _) if assignment.index.is_some() => {
@@ -164,7 +166,8 @@ impl Walk<'_> {
         reads.extend(streams.reads.iter().cloned());
         writes.extend(streams.writes.iter().cloned());
         for code in &codes {
-            if code.language != "sh" && code.language != "sql"
+            if code.language != "sh"
+                && code.language != "sql"
                 && let Some(text) = &code.data.text
             {
                 let named = super::super::code::paths(text);
@@ -177,8 +180,19 @@ impl Walk<'_> {
         }
         let stdin = std::mem::take(&mut self.stdin);
         let contexts = std::mem::take(&mut self.contexts);
-        let call =
-            Call { program, argv, arguments, reads, writes, env, codes, stdin: &stdin, contexts: &contexts, cwd, span };
+        let call = Call {
+            program,
+            argv,
+            arguments,
+            reads,
+            writes,
+            env,
+            codes,
+            stdin: &stdin,
+            contexts: &contexts,
+            cwd,
+            span,
+        };
         let found = self.policy.judge(&call, self.context);
         drop(call);
         self.stdin = stdin;
@@ -209,7 +223,9 @@ impl Walk<'_> {
         if let Some(data) = self.call_function(&named, fields, span) {
             return data;
         }
-        if named.name.contains(|char| char == UNKNOWN || super::super::field::is_mark(char)) || named.name.is_empty() {
+        if named.name.contains(|char| char == UNKNOWN || super::super::field::is_mark(char))
+            || named.name.is_empty()
+        {
             return self.unknown_program(first, fields, env, streams, span);
         }
         if named.path {
@@ -232,7 +248,9 @@ impl Walk<'_> {
         self.chain.pop();
         let produced = match ran {
             // What a shell prints that takes its orders from elsewhere.
-            Some(mut data) if data.text.is_none() && program.script && arguments.operands.is_empty() => {
+            Some(mut data)
+                if data.text.is_none() && program.script && arguments.operands.is_empty() =>
+            {
                 super::super::field::merge(&mut data.from, &[named.name.as_str().into()]);
                 data
             }
@@ -243,9 +261,11 @@ impl Walk<'_> {
             let from = vec![Rc::from(named.name.as_str())];
             let data = match named.name.as_str() {
                 "tee" | "sponge" => self.stdin.clone(),
-                "cp" | "mv" | "ln" | "install" => {
-                    arguments.operands.first().map(|source| self.content(source)).unwrap_or_default()
-                }
+                "cp" | "mv" | "ln" | "install" => arguments
+                    .operands
+                    .first()
+                    .map(|source| self.content(source))
+                    .unwrap_or_default(),
                 _ => Data::unknown(from),
             };
             let path = self.path(&write.text);
@@ -268,7 +288,12 @@ impl Walk<'_> {
         if self.chain.contains(&named.name) {
             // Calling itself says nothing new, unless each call leaves two behind.
             if self.beside > 0 {
-                self.find(Finding::new(Decision::Block, "shell.fork-bomb", "starts processes without end", span));
+                self.find(Finding::new(
+                    Decision::Block,
+                    "shell.fork-bomb",
+                    "starts processes without end",
+                    span,
+                ));
             }
             return Some(Data::default());
         }
@@ -343,8 +368,17 @@ impl Walk<'_> {
         if let Some(at) = program.code_operand.filter(|_| !with_flag) {
             if let Some(field) = arguments.operands.get(at) {
                 codes.push(code(language, field));
+                return codes;
             }
-            return codes;
+            if !program.stdin_code {
+                return codes;
+            }
+        }
+        for flag in &program.script_flags {
+            if let Some(field) = arguments.value(flag) {
+                let data = self.content(field);
+                codes.push(Code { language: language.clone(), data });
+            }
         }
         let script = arguments.operands.first().filter(|_| program.script && !with_flag);
         let from_stdin = program.stdin_code
@@ -404,13 +438,35 @@ impl Walk<'_> {
                 }
                 operands
             });
-            printed = Some(self.run_code_data(code, span, positional));
+            let data = self.run_code_data(code, span, positional);
+            if code.language == "sh" {
+                printed = Some(data);
+            }
         }
         if let Some(inner) = self.builtin(name, fields, arguments, span) {
             return Some(inner);
         }
+        for verb in &program.run_after {
+            let words: Vec<&str> = verb.split(' ').collect();
+            let here =
+                arguments.operands.iter().zip(&words).all(|(operand, word)| operand.text == **word);
+            if here && arguments.operands.len() > words.len() {
+                let rest = &arguments.operands[words.len()..];
+                let line =
+                    rest.iter().map(|field| field.text.as_str()).collect::<Vec<_>>().join(" ");
+                return Some(self.half_known(&line, span));
+            }
+        }
         if program.inner.is_some_and(|inner| inner != Inner::None) {
-            return Some(self.wrapped(program, name, fields, arguments, env, span, !codes.is_empty()));
+            return Some(self.wrapped(
+                program,
+                name,
+                fields,
+                arguments,
+                env,
+                span,
+                !codes.is_empty(),
+            ));
         }
         printed
     }
@@ -422,7 +478,10 @@ impl Walk<'_> {
     fn run_code_data(&mut self, code: &Code, span: Span, positional: Option<Vec<Field>>) -> Data {
         let data = &code.data;
         let Some(text) = &data.text else {
-            let known_file = data.file.as_ref().filter(|path| !self.policy.is_scratch(path));
+            let known_file = data
+                .file
+                .as_ref()
+                .filter(|path| !path.contains(UNKNOWN) && !self.policy.is_scratch(path));
             if !data.from.is_empty() {
                 self.flows_to_code(data.from.clone(), span);
             }
@@ -435,7 +494,8 @@ impl Walk<'_> {
         };
         match code.language.as_str() {
             "sh" => {
-                let outer = std::mem::replace(&mut self.positional, positional.or(Some(Vec::new())));
+                let outer =
+                    std::mem::replace(&mut self.positional, positional.or(Some(Vec::new())));
                 // The text came over standard input, or leaves it alone: either way it is not the text's own.
                 let stdin = std::mem::replace(&mut self.stdin, Data::known(""));
                 let text = text.clone();
@@ -466,7 +526,11 @@ impl Walk<'_> {
         let variables = self.variables.clone();
         let data = self.text(text, span);
         // `eval` and `.` keep what they assign; elsewhere it ends with the process.
-        if !self.chain.last().is_some_and(|name| matches!(name.as_str(), "eval" | "." | "source" | "trap")) {
+        if !self
+            .chain
+            .last()
+            .is_some_and(|name| matches!(name.as_str(), "eval" | "." | "source" | "trap"))
+        {
             self.variables = variables;
         }
         data

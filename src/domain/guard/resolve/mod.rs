@@ -31,6 +31,9 @@ const MAX_COMMANDS: usize = 4000;
 const MAX_TEXTS: u32 = 12;
 /// Values that a variable may have by turns, and combinations of them in one command.
 const MAX_VALUES: usize = 48;
+/// Bytes of one value, and of all words together after expansion; what is larger is taken for unknown.
+const MAX_VALUE: usize = 1 << 16;
+const MAX_EXPANDED: usize = 1 << 22;
 /// Bytes of texts inside the line that are read as code, altogether.
 const MAX_CODE: usize = 1 << 20;
 
@@ -94,6 +97,7 @@ pub struct Walk<'a> {
     assignments: usize,
     commands: usize,
     code_bytes: usize,
+    expanded: usize,
     texts: u32,
     origin: Option<Span>,
     chain: Vec<String>,
@@ -125,6 +129,7 @@ impl<'a> Walk<'a> {
             assignments: 0,
             commands: 0,
             code_bytes: 0,
+            expanded: 0,
             texts: 0,
             origin: None,
             chain: Vec::new(),
@@ -169,7 +174,8 @@ impl<'a> Walk<'a> {
     /// Functions that nobody called may still be called by what the guard can't see.
     fn uncalled(&mut self) {
         let uncalled = self.functions.iter().filter(|(_, function)| !function.called);
-        let bodies: Vec<_> = uncalled.map(|(name, function)| (name.clone(), function.body.clone())).collect();
+        let bodies: Vec<_> =
+            uncalled.map(|(name, function)| (name.clone(), function.body.clone())).collect();
         self.positional = None;
         for (name, body) in bodies {
             self.chain.push(name);
@@ -269,7 +275,8 @@ impl<'a> Walk<'a> {
                     None => self.positional_fields(),
                 };
                 let known = fields.len() <= MAX_VALUES;
-                let values = if known { fields.into_iter().map(|f| vec![f]).collect() } else { Vec::new() };
+                let values =
+                    if known { fields.into_iter().map(|f| vec![f]).collect() } else { Vec::new() };
                 match values {
                     _ if !known => self.set_unknown(name),
                     values => _ = self.variables.insert(name.clone(), Variable { values }),
@@ -374,7 +381,9 @@ impl<'a> Walk<'a> {
         match self.files.get(&path) {
             Some(data) => data.clone(),
             None if path == "/dev/null" => Data::known(""),
-            None if matches!(path.as_str(), "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0") => self.stdin.clone(),
+            None if matches!(path.as_str(), "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0") => {
+                self.stdin.clone()
+            }
             None => Data { text: None, from: Vec::new(), file: Some(path) },
         }
     }
@@ -385,7 +394,8 @@ impl<'a> Walk<'a> {
             None => data,
             Some(field) => {
                 let path = self.path(&field.text);
-                if matches!(path.as_str(), "/dev/stdout" | "/dev/stderr" | "/dev/fd/1" | "/dev/tty") {
+                if matches!(path.as_str(), "/dev/stdout" | "/dev/stderr" | "/dev/fd/1" | "/dev/tty")
+                {
                     return data;
                 }
                 self.write(path, data);
@@ -416,13 +426,17 @@ impl<'a> Walk<'a> {
         super::paths::normal(text, cwd)
     }
 
-    fn set(&mut self, name: &str, value: Vec<Field>) {
+    fn set(&mut self, name: &str, mut value: Vec<Field>) {
+        if value.iter().map(|field| field.text.len()).sum::<usize>() > MAX_VALUE {
+            value = vec![Field::new(UNKNOWN, Span::default())];
+        }
         self.assignments += 1;
         let unsure = self.unsure > 0 || self.pick > 0;
         match self.variables.get_mut(name) {
             Some(variable) if unsure => {
                 let same = |old: &Vec<Field>| {
-                    old.len() == value.len() && old.iter().zip(&value).all(|(a, b)| a.text == b.text)
+                    old.len() == value.len()
+                        && old.iter().zip(&value).all(|(a, b)| a.text == b.text)
                 };
                 if variable.values.iter().any(same) {
                     self.assignments -= 1;

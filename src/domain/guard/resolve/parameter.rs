@@ -38,10 +38,12 @@ impl Walk<'_> {
         let all = self.value_of(name);
         let values = match (all, index.shown().as_str()) {
             (Some(values), "@" | "*") => values,
-            (Some(values), index) => match index.parse::<usize>().ok().and_then(|at| values.get(at).cloned()) {
-                Some(value) => vec![value],
-                None => vec![self.unknown(Vec::new())],
-            },
+            (Some(values), index) => {
+                match index.parse::<usize>().ok().and_then(|at| values.get(at).cloned()) {
+                    Some(value) => vec![value],
+                    None => vec![self.unknown(Vec::new())],
+                }
+            }
             (None, _) => vec![self.unknown(Vec::new())],
         };
         self.changed(name, values, parameter)
@@ -61,10 +63,15 @@ impl Walk<'_> {
             // The shell itself: which one matters little.
             "0" | "SHELL" | "BASH" => known("/bin/sh"),
             "@" | "*" => self.positional_fields(),
-            "_" => self.last_argument.clone().map_or_else(|| vec![self.unknown(Vec::new())], |field| vec![field]),
+            "_" => self
+                .last_argument
+                .clone()
+                .map_or_else(|| vec![self.unknown(Vec::new())], |field| vec![field]),
             name => match name.parse::<usize>() {
                 Ok(number) => match &self.positional {
-                    Some(fields) => fields.get(number.wrapping_sub(1)).cloned().into_iter().collect(),
+                    Some(fields) => {
+                        fields.get(number.wrapping_sub(1)).cloned().into_iter().collect()
+                    }
                     None => vec![self.unknown(Vec::new())],
                 },
                 Err(_) => vec![self.unknown(Vec::new())],
@@ -78,7 +85,8 @@ impl Walk<'_> {
             Change::Length => vec![Field::new(UNKNOWN, Span::default())],
             Change::Default { operator, word, .. } => {
                 // Never assigned here: it may be unset, and then the word counts.
-                let assigned = self.variables.contains_key(name) || values.iter().any(|v| v.is_known() && !v.text.is_empty());
+                let assigned = self.variables.contains_key(name)
+                    || values.iter().any(|v| v.is_known() && !v.text.is_empty());
                 let fallback = self.expand_one(word);
                 match (operator, assigned) {
                     (b'+', true) => vec![fallback],
@@ -101,7 +109,9 @@ impl Walk<'_> {
                 let pattern = self.expand_one(pattern);
                 let with = self.expand_one(with);
                 match pattern.is_known() && with.is_known() {
-                    true => self.each(values, |text| replace(text, &pattern.text, &with.text, *all)),
+                    true => {
+                        self.each(values, |text| replace(text, &pattern.text, &with.text, *all))
+                    }
                     false => vec![self.unknown(with.from)],
                 }
             }
@@ -110,7 +120,8 @@ impl Walk<'_> {
                 self.sum(&word);
                 let text = word.text.clone();
                 if matches!(name, "@" | "*") {
-                    return slice_fields(values, &text).unwrap_or_else(|| vec![self.unknown(Vec::new())]);
+                    return slice_fields(values, &text)
+                        .unwrap_or_else(|| vec![self.unknown(Vec::new())]);
                 }
                 self.each_option(values, |value| slice(value, &text))
             }
@@ -120,7 +131,10 @@ impl Walk<'_> {
                     false => char.to_ascii_lowercase(),
                 };
                 let first = if *all { usize::MAX } else { 1 };
-                text.chars().enumerate().map(|(at, c)| if at < first { change(c) } else { c }).collect()
+                text.chars()
+                    .enumerate()
+                    .map(|(at, c)| if at < first { change(c) } else { c })
+                    .collect()
             }),
             Change::Opaque(word) => {
                 let word = self.expand_one(word);
@@ -138,7 +152,9 @@ impl Walk<'_> {
                     "@L" => self.each(values, str::to_ascii_lowercase),
                     "@U" => self.each(values, str::to_ascii_uppercase),
                     "@E" | "@Q" | "@P" => values,
-                    _ => vec![self.unknown(values.into_iter().flat_map(|value| value.from).collect())],
+                    _ => vec![
+                        self.unknown(values.into_iter().flat_map(|value| value.from).collect()),
+                    ],
                 }
             }
         }
@@ -148,7 +164,11 @@ impl Walk<'_> {
         self.each_option(values, |text| Some(change(text)))
     }
 
-    fn each_option(&self, values: Vec<Field>, change: impl Fn(&str) -> Option<String>) -> Vec<Field> {
+    fn each_option(
+        &self,
+        values: Vec<Field>,
+        change: impl Fn(&str) -> Option<String>,
+    ) -> Vec<Field> {
         let changed = |value: Field| match value.is_known().then(|| change(&value.text)).flatten() {
             Some(text) => Field { text, ..value },
             None => Field { text: UNKNOWN.to_string(), ..value },
@@ -174,7 +194,8 @@ fn range(count: usize, offset: i64, length: Option<i64>) -> Option<(usize, usize
         Some(length) if length < 0 => count + length,
         Some(length) => start.checked_add(length)?.min(count),
     };
-    (start >= 0 && end >= start).then_some((usize::try_from(start).ok()?, usize::try_from(end).ok()?))
+    (start >= 0 && end >= start)
+        .then_some((usize::try_from(start).ok()?, usize::try_from(end).ok()?))
 }
 
 fn slice(text: &str, bounds: &str) -> Option<String> {
@@ -205,7 +226,9 @@ pub(super) fn matches(pattern: &[char], text: &[char]) -> bool {
                 continue;
             }
             None if t == text.len() => return true,
-            Some(&SET) if t < text.len() => set(&pattern[p + 1..], text[t]).map(|length| p + 1 + length),
+            Some(&SET) if t < text.len() => {
+                set(&pattern[p + 1..], text[t]).map(|length| p + 1 + length)
+            }
             Some(&char) if t < text.len() && (char == ANY || char == text[t]) => Some(p + 1),
             _ => None,
         };

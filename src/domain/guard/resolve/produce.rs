@@ -31,37 +31,56 @@ impl Walk<'_> {
                     Some(flag) if flag.text == "--" => words.iter().skip(1).collect(),
                     _ => words.iter().collect(),
                 };
-                let text = words.iter().all(|word| word.is_known()).then(|| printf(&words)).flatten();
+                let text =
+                    words.iter().all(|word| word.is_known()).then(|| printf(&words)).flatten();
                 Data { text, from, file: None }
             }
-            "cat" | "tac" | "head" | "tail" | "sort" | "uniq" | "tee" | "nl" | "pv" | "sponge" | "unbuffer" | "dd" => {
+            "cat" | "tac" | "head" | "tail" | "sort" | "uniq" | "tee" | "nl" | "pv" | "sponge"
+            | "unbuffer" | "dd" => {
                 let files: Vec<&Field> = match name {
                     "tee" | "dd" | "sponge" => Vec::new(),
                     _ => operands.iter().filter(|field| field.text != "-").collect(),
                 };
                 let source = match files.is_empty() {
                     true => stdin.clone(),
-                    false => files.iter().map(|f| self.content(f)).fold(Data::known(""), Data::then),
+                    false => {
+                        files.iter().map(|f| self.content(f)).fold(Data::known(""), Data::then)
+                    }
                 };
                 let mut source = source;
                 merge(&mut source.from, &[name.into()]);
                 // From here on it is a stream of unknown text, no file that can be looked at.
                 source.file = None;
                 // One line of text is the same sorted, headed and tailed.
-                let single = source.text.as_deref().is_some_and(|text| text.trim_end().lines().count() <= 1);
+                let single =
+                    source.text.as_deref().is_some_and(|text| text.trim_end().lines().count() <= 1);
                 match matches!(name, "cat" | "tee" | "dd" | "pv" | "sponge") || single {
                     true => source,
                     false => Data { text: None, ..source },
                 }
             }
-            "base64" | "base32" | "basenc" if arguments.has("d") || arguments.has("decode") || arguments.has("D") => {
-                let source = self.source(operands);
-                Data { text: source.text.and_then(|text| decode(name, &text)), from: source.from, file: None }
-            }
-            "openssl" if words.iter().any(|w| w.text == "base64" || w.text == "-base64" || w.text == "-a") && words.iter().any(|w| w.text == "-d")
-                && !words.iter().any(|w| w.text.starts_with("-aes") || w.text == "-k") =>
+            "base64" | "base32" | "basenc"
+                if arguments.has("d") || arguments.has("decode") || arguments.has("D") =>
             {
-                Data { text: stdin.text.and_then(|text| decode("base64", &text)), from: stdin.from, file: None }
+                let source = self.source(operands);
+                Data {
+                    text: source.text.and_then(|text| decode(name, &text)),
+                    from: source.from,
+                    file: None,
+                }
+            }
+            "openssl"
+                if words
+                    .iter()
+                    .any(|w| w.text == "base64" || w.text == "-base64" || w.text == "-a")
+                    && words.iter().any(|w| w.text == "-d")
+                    && !words.iter().any(|w| w.text.starts_with("-aes") || w.text == "-k") =>
+            {
+                Data {
+                    text: stdin.text.and_then(|text| decode("base64", &text)),
+                    from: stdin.from,
+                    file: None,
+                }
             }
             "xxd" if arguments.has("r") || words.iter().any(|w| w.text == "-r") => {
                 let plain = words.iter().any(|w| w.text.starts_with('-') && w.text.contains('p'));
@@ -82,17 +101,29 @@ impl Walk<'_> {
             }
             "sed" => {
                 let script = operands.first().and_then(Field::literal);
-                let text = stdin.text.as_deref().zip(script).and_then(|(text, script)| substitute(text, script));
+                let text = stdin
+                    .text
+                    .as_deref()
+                    .zip(script)
+                    .and_then(|(text, script)| substitute(text, script));
                 Data { text, from: stdin.from.clone(), file: None }
             }
-            "cut" | "awk" | "gawk" | "mawk" | "fold" | "fmt" | "paste" | "expand" => Data { text: None, ..stdin },
+            "cut" | "awk" | "gawk" | "mawk" | "fold" | "fmt" | "paste" | "expand" => {
+                Data { text: None, ..stdin }
+            }
             "basename" => match operands.first().filter(|field| field.is_known()) {
-                Some(field) => known(field.text.rsplit('/').next().unwrap_or_default().to_owned() + "\n"),
+                Some(field) => {
+                    known(field.text.rsplit('/').next().unwrap_or_default().to_owned() + "\n")
+                }
                 None => unknown,
             },
             "which" | "type" | "command" | "whereis" | "readlink" | "realpath" => {
                 // The path of a program: its name is what counts.
-                match operands.last().or(fields.last()).filter(|field| field.is_known() && fields.len() > 1) {
+                match operands
+                    .last()
+                    .or(fields.last())
+                    .filter(|field| field.is_known() && fields.len() > 1)
+                {
                     Some(field) => known(as_code(&field.text).into_owned() + "\n"),
                     None => unknown,
                 }
@@ -102,11 +133,15 @@ impl Walk<'_> {
                 None => Data::default(),
             },
             "yes" => match words.iter().all(Field::is_known) {
-                true => Data::known(words.iter().map(Field::shown).collect::<Vec<_>>().join(" ") + "\n"),
+                true => {
+                    Data::known(words.iter().map(Field::shown).collect::<Vec<_>>().join(" ") + "\n")
+                }
                 false => unknown,
             },
             "mktemp" => Data::known("/tmp/tmp.sgw/file\n"),
-            "true" | ":" | "false" | "cd" | "sleep" | "mkdir" | "touch" | "rm" | "chmod" => Data::known(""),
+            "true" | ":" | "false" | "cd" | "sleep" | "mkdir" | "touch" | "rm" | "chmod" => {
+                Data::known("")
+            }
             _ => unknown,
         }
     }
@@ -123,7 +158,9 @@ impl Walk<'_> {
 fn echo(words: &[Field]) -> String {
     let mut newline = true;
     let mut escapes = false;
-    let flag = |text: &str| text.len() > 1 && text.starts_with('-') && text[1..].bytes().all(|b| b"neE".contains(&b));
+    let flag = |text: &str| {
+        text.len() > 1 && text.starts_with('-') && text[1..].bytes().all(|b| b"neE".contains(&b))
+    };
     let mut words = words;
     while let Some((first, rest)) = words.split_first().filter(|(first, _)| flag(&first.text)) {
         newline &= !first.text.contains('n');
@@ -318,7 +355,8 @@ fn translate(text: &str, arguments: &Arguments) -> Option<String> {
 }
 
 fn members(set: &str) -> Option<Vec<char>> {
-    let set = set.replace("[:upper:]", "A-Z").replace("[:lower:]", "a-z").replace("[:digit:]", "0-9");
+    let set =
+        set.replace("[:upper:]", "A-Z").replace("[:lower:]", "a-z").replace("[:digit:]", "0-9");
     if set.contains("[:") {
         return None;
     }
@@ -346,7 +384,8 @@ fn substitute(text: &str, script: &str) -> Option<String> {
     let separator = rest.chars().next()?;
     let parts: Vec<&str> = rest[separator.len_utf8()..].split(separator).collect();
     let &[from, to, flags] = parts.as_slice() else { return None };
-    let plain = |text: &str| !text.contains(['\\', '.', '*', '[', '^', '$', '&', '+', '?', '(', '{', '|']);
+    let plain =
+        |text: &str| !text.contains(['\\', '.', '*', '[', '^', '$', '&', '+', '?', '(', '{', '|']);
     if from.is_empty() || !plain(from) || !plain(to) || !matches!(flags, "" | "g") {
         return None;
     }

@@ -37,7 +37,8 @@ impl Walk<'_> {
         let mut skip = program.skip_operands;
         // `docker run IMAGE`, but `docker ps`: only some verbs run what follows.
         if !program.inner_verbs.is_empty() {
-            let is_verb = |field: &&Field| program.inner_verbs.iter().any(|verb| *verb == field.text);
+            let is_verb =
+                |field: &&Field| program.inner_verbs.iter().any(|verb| *verb == field.text);
             let Some(at) = words.iter().take(3).position(|field| is_verb(&field)) else {
                 return self.output(name, fields, arguments);
             };
@@ -61,7 +62,9 @@ impl Walk<'_> {
                 break;
             }
         }
-        if let Some(at) = words.iter().position(|field| field.text == "--").filter(|_| program.after_dashes) {
+        if let Some(at) =
+            words.iter().position(|field| field.text == "--").filter(|_| program.after_dashes)
+        {
             words = &words[at + 1..];
         }
         if !assigned.is_empty() {
@@ -81,7 +84,8 @@ impl Walk<'_> {
         if let [flag, code, ..] = words
             && program.code_flags.iter().any(|(known, _)| *known == flag.text)
         {
-            let text = code.is_known().then(|| super::super::field::as_code(&code.text).into_owned());
+            let text =
+                code.is_known().then(|| super::super::field::as_code(&code.text).into_owned());
             let data = Data { text, from: code.from.clone(), file: None };
             self.run_code(&Code { language: "sh".to_owned(), data }, span, None);
             return Data::default();
@@ -131,18 +135,43 @@ impl Walk<'_> {
 
     /// A joined line with unknown parts: what is known is judged with the rest left open.
     fn half_known_line(&mut self, words: &[Field], span: Span) -> Data {
-        let line: String =
-            words.iter().map(|word| word.text.replace(UNKNOWN, "\"$SGW_UNKNOWN\"")).collect::<Vec<_>>().join(" ");
+        let line: String = words
+            .iter()
+            .map(|word| word.text.replace(UNKNOWN, "\"$SGW_UNKNOWN\""))
+            .collect::<Vec<_>>()
+            .join(" ");
         let line = super::super::field::as_code(&line).into_owned();
         self.text(&line, span)
     }
 
     /// `xargs`, `parallel`: words of standard input go behind the command, or in the place of a mark.
-    fn items(&mut self, program: &Program, words: &[Field], arguments: &Arguments, span: Span) -> Data {
+    fn items(
+        &mut self,
+        program: &Program,
+        words: &[Field],
+        arguments: &Arguments,
+        span: Span,
+    ) -> Data {
         let data = self.stdin.clone();
+        // `parallel ::: A B` runs its arguments.
+        if let [first, lines @ ..] = words
+            && first.text == ":::"
+        {
+            for line in lines {
+                self.half_known(&line.text, span);
+            }
+            return Data::default();
+        }
+        let separators: &[char] = if arguments.has("0") || arguments.has("null") {
+            &['\0']
+        } else if arguments.has("I") || arguments.has("L") || arguments.has("d") {
+            &['\n', '\0']
+        } else {
+            &['\n', ' ', '\t', '\0']
+        };
         let items: Vec<Field> = match &data.text {
             Some(text) => text
-                .split(['\n', ' ', '\t', '\0'])
+                .split(separators)
                 .filter(|item| !item.is_empty())
                 .take(64)
                 .map(|item| Field { from: data.from.clone(), ..Field::new(unquoted(item), span) })
@@ -153,7 +182,8 @@ impl Walk<'_> {
             let given = arguments.flags.iter().find(|given| given.is(flag))?;
             Some(given.value.as_ref().map_or("{}".to_owned(), |value| value.text.clone()))
         });
-        let mark = mark.or_else(|| words.iter().any(|word| word.text.contains("{}")).then(|| "{}".to_owned()));
+        let mark = mark
+            .or_else(|| words.iter().any(|word| word.text.contains("{}")).then(|| "{}".to_owned()));
         let mut all = words.to_vec();
         match mark {
             Some(mark) if words.iter().any(|word| word.text.contains(&mark)) => {
@@ -189,13 +219,32 @@ impl Walk<'_> {
         let here = Field::new(".", span);
         let starts = if starts.is_empty() { vec![&here] } else { starts };
         let narrows = fields.iter().any(|field| {
-            let narrowing = ["-name", "-iname", "-path", "-regex", "-type", "-mtime", "-mmin", "-size", "-user", "-newer", "-maxdepth", "-empty", "-perm", "-atime", "-ctime"];
+            let narrowing = [
+                "-name",
+                "-iname",
+                "-path",
+                "-regex",
+                "-type",
+                "-mtime",
+                "-mmin",
+                "-size",
+                "-user",
+                "-newer",
+                "-maxdepth",
+                "-empty",
+                "-perm",
+                "-atime",
+                "-ctime",
+            ];
             narrowing.contains(&field.text.as_str())
         });
         let mut at = 0;
         while let Some(field) = fields.get(at) {
             at += 1;
-            if !matches!(field.text.as_str(), "-exec" | "-execdir" | "-ok" | "-okdir" | "-x" | "-X" | "--exec" | "--exec-batch") {
+            if !matches!(
+                field.text.as_str(),
+                "-exec" | "-execdir" | "-ok" | "-okdir" | "-x" | "-X" | "--exec" | "--exec-batch"
+            ) {
                 continue;
             }
             let ends = |field: &Field| matches!(field.text.as_str(), ";" | "+");
@@ -205,7 +254,9 @@ impl Walk<'_> {
                     true => format!("{}/{UNKNOWN}", start.text),
                     false => start.text.clone(),
                 };
-                let words = fields[at..end].iter().map(|word| Field { text: word.text.replace("{}", &found), ..word.clone() });
+                let words = fields[at..end]
+                    .iter()
+                    .map(|word| Field { text: word.text.replace("{}", &found), ..word.clone() });
                 let words: Vec<Field> = words.collect();
                 self.nested(&words, &[], span);
             }
@@ -213,13 +264,13 @@ impl Walk<'_> {
         }
         Data::unknown(vec!["find".into()])
     }
-
 }
 
 /// `NAME=value` among a wrapper's words.
 fn assignment(field: &Field) -> Option<(String, String)> {
     let (name, value) = field.text.split_once('=')?;
-    let valid = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let valid =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     valid.then(|| (name.to_owned(), value.to_owned()))
 }
 

@@ -179,14 +179,29 @@ pub enum Change {
     None,
     Length,
     /// `-` `=` `+` `?`; with a colon an empty value counts as none.
-    Default { operator: u8, colon: bool, word: Word },
+    Default {
+        operator: u8,
+        colon: bool,
+        word: Word,
+    },
     /// `#` `##` `%` `%%`.
-    Strip { end: bool, longest: bool, pattern: Word },
-    Replace { all: bool, pattern: Word, with: Word },
+    Strip {
+        end: bool,
+        longest: bool,
+        pattern: Word,
+    },
+    Replace {
+        all: bool,
+        pattern: Word,
+        with: Word,
+    },
     /// `:offset:length`.
     Slice(Word),
     /// `^` `^^` `,` `,,`.
-    Case { upper: bool, all: bool },
+    Case {
+        upper: bool,
+        all: bool,
+    },
     /// `@P` and its like, flags of zsh, and what else is not followed.
     Opaque(Word),
 }

@@ -142,7 +142,10 @@ impl Parser<'_> {
                     }
                 }
                 // A shell without the keyword runs a program of this name, with flags of its own.
-                if self.peek().is_none_or(|byte| matches!(byte, b'-' | b'\n' | b';' | b'&' | b'|' | b')')) {
+                if self
+                    .peek()
+                    .is_none_or(|byte| matches!(byte, b'-' | b'\n' | b';' | b'&' | b'|' | b')'))
+                {
                     self.at = before;
                     return Ok(());
                 }
@@ -265,7 +268,10 @@ impl Parser<'_> {
         }
         self.at = start;
         let stages = vec![self.command()?];
-        Ok(Kind::Group { list: vec![Pipeline { conditional: false, background: true, stages }], subshell: true })
+        Ok(Kind::Group {
+            list: vec![Pipeline { conditional: false, background: true, stages }],
+            subshell: true,
+        })
     }
 
     fn branches(&mut self) -> Result<Kind> {
@@ -351,7 +357,9 @@ impl Parser<'_> {
             self.expect(")")?;
             lists.push(self.list(false)?);
             self.lines()?;
-            if !(self.eat(";;&") || self.eat(";;") || self.eat(";&")) && self.keyword() != Some("esac") {
+            if !(self.eat(";;&") || self.eat(";;") || self.eat(";&"))
+                && self.keyword() != Some("esac")
+            {
                 return Err(self.missing());
             }
         }
@@ -441,10 +449,7 @@ impl Parser<'_> {
             let Some(word) = self.word()? else { break };
             end = self.at;
             words.push(word);
-            if words.len() == 1
-                && assignments.is_empty()
-                && self.function_follows()?
-            {
+            if words.len() == 1 && assignments.is_empty() && self.function_follows()? {
                 let name = words[0].literal().ok_or(SyntaxError::Ambiguous)?;
                 self.lines()?;
                 let body = Rc::new(self.command()?);
@@ -479,7 +484,8 @@ impl Parser<'_> {
         let rest = self.rest();
         let length =
             rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
-        let Some(name) = self.text.get(self.at..self.at + length).filter(|name| is_name(name)) else {
+        let Some(name) = self.text.get(self.at..self.at + length).filter(|name| is_name(name))
+        else {
             return Ok(None);
         };
         let name = name.to_owned();

@@ -34,9 +34,10 @@ impl Until {
     /// Whether quotes already stand around the text.
     fn quoting(self) -> Quoting {
         match self {
-            Self::Quote | Self::Body | Self::Brace(Quoting::Double) | Self::Slash(Quoting::Double) => {
-                Quoting::Double
-            }
+            Self::Quote
+            | Self::Body
+            | Self::Brace(Quoting::Double)
+            | Self::Slash(Quoting::Double) => Quoting::Double,
             _ => Quoting::Bare,
         }
     }
@@ -189,7 +190,8 @@ impl Parser<'_> {
             return Ok(false);
         }
         let plain = |byte: &&u8| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'|' | b'*' | b'?' | b'/')
+            byte.is_ascii_alphanumeric()
+                || matches!(byte, b'.' | b'-' | b'_' | b'|' | b'*' | b'?' | b'/')
         };
         let length = self.rest()[1..].iter().take_while(plain).count();
         if self.peek_at(length + 1) != Some(b')') {
@@ -286,7 +288,8 @@ impl Parser<'_> {
             Some(byte) if byte.is_ascii_alphabetic() || byte == b'_' => {
                 self.at += 1;
                 let length = self.rest().iter();
-                let length = length.take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
+                let length =
+                    length.take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
                 let name = self.text.get(self.at..self.at + length).unwrap_or_default().to_owned();
                 self.at += length;
                 parts.push(parameter(name, quoting));
@@ -340,11 +343,15 @@ impl Parser<'_> {
         let mut length = false;
         let mut indirect = false;
         match (self.peek(), self.peek_at(1)) {
-            (Some(b'#'), Some(next)) if next != b'}' && !matches!(next, b':' | b'-' | b'+' | b'=' | b'%') => {
+            (Some(b'#'), Some(next))
+                if next != b'}' && !matches!(next, b':' | b'-' | b'+' | b'=' | b'%') =>
+            {
                 self.at += 1;
                 length = true;
             }
-            (Some(b'!'), Some(next)) if next != b'}' && !matches!(next, b':' | b'-' | b'+' | b'=') => {
+            (Some(b'!'), Some(next))
+                if next != b'}' && !matches!(next, b':' | b'-' | b'+' | b'=') =>
+            {
                 self.at += 1;
                 indirect = true;
             }
@@ -413,7 +420,9 @@ impl Parser<'_> {
                 self.at += 1;
                 Change::Slice(self.operand(rest)?)
             }
-            (Some(byte @ (b'^' | b',')), next) if next == Some(b'}') || next == Some(byte) && self.peek_at(2) == Some(b'}') => {
+            (Some(byte @ (b'^' | b',')), next)
+                if next == Some(b'}') || next == Some(byte) && self.peek_at(2) == Some(b'}') =>
+            {
                 let all = next == Some(byte);
                 self.at += 1 + usize::from(all);
                 Change::Case { upper: byte == b'^', all }
@@ -491,7 +500,9 @@ impl Parser<'_> {
     fn digits(&mut self, radix: u32, most: usize) -> u32 {
         let mut value = 0u32;
         for _ in 0..most {
-            let Some(digit) = self.peek().and_then(|byte| char::from(byte).to_digit(radix)) else { break };
+            let Some(digit) = self.peek().and_then(|byte| char::from(byte).to_digit(radix)) else {
+                break;
+            };
             value = value.wrapping_mul(radix).wrapping_add(digit);
             self.at += 1;
         }
