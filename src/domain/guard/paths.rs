@@ -42,9 +42,15 @@ pub fn normal(path: &str, cwd: Option<&str>) -> String {
 /// Whether a path with marks and a policy's pattern (`*` within a name, `**` over any number of names)
 /// can mean the same file. What is unknown counts as one name or a part of one.
 pub fn overlap(path: &str, pattern: &str) -> bool {
-    let path: Vec<&str> = split(path);
-    let pattern: Vec<&str> = split(pattern);
-    names(&path, &pattern)
+    // Most patterns say the first name, or the last.
+    if let (Some(first), Some(other)) = (first_name(path), first_name(pattern))
+        && !other.contains(['*', '?'])
+        && !first.contains([UNKNOWN, STAR, ANY, SET])
+        && first != other
+    {
+        return false;
+    }
+    names(&split(path), &split(pattern))
 }
 
 /// As [`overlap`], but a name of which nothing is known meets only a star: it could be anything, and a
@@ -57,13 +63,13 @@ pub fn overlap_known(path: &str, pattern: &str) -> bool {
     let deep = parts.contains(&"**");
     (deep
         || path.len() == parts.len()
-            && path.iter().zip(&parts).all(|(name, part)| fits(name, part)))
+            && path.iter().zip(parts.iter()).all(|(name, part)| fits(name, part)))
         && path.first().is_some_and(|first| !first.starts_with(UNKNOWN))
         && (!deep
             || path.len() > 1
                 && path
                     .iter()
-                    .zip(&parts)
+                    .zip(parts.iter())
                     .take_while(|(_, part)| **part != "**")
                     .all(|(name, part)| fits(name, part)))
         && names(&path, &parts)
@@ -80,12 +86,43 @@ pub fn above(path: &str, pattern: &str) -> bool {
         })
 }
 
-fn split(path: &str) -> Vec<&str> {
-    let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    if path.starts_with('/') {
-        parts.insert(0, "/");
+/// The name below the root, or home.
+fn first_name(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix('/')?;
+    rest.split('/').find(|part| !part.is_empty())
+}
+
+/// The names of a path. Short ones need no allocation: each path is split once for each pattern.
+enum Names<'a> {
+    Few([&'a str; FEW], usize),
+    Many(Vec<&'a str>),
+}
+
+const FEW: usize = 12;
+
+impl<'a> std::ops::Deref for Names<'a> {
+    type Target = [&'a str];
+
+    fn deref(&self) -> &[&'a str] {
+        match self {
+            Self::Few(names, count) => &names[..*count],
+            Self::Many(names) => names,
+        }
     }
-    parts
+}
+
+fn split(path: &str) -> Names<'_> {
+    let root = path.starts_with('/').then_some("/");
+    let parts = root.into_iter().chain(path.split('/').filter(|part| !part.is_empty()));
+    let (mut few, mut count) = ([""; FEW], 0);
+    for part in parts.clone() {
+        match few.get_mut(count) {
+            Some(place) => *place = part,
+            None => return Names::Many(parts.collect()),
+        }
+        count += 1;
+    }
+    Names::Few(few, count)
 }
 
 fn names(path: &[&str], pattern: &[&str]) -> bool {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::domain::guard::{
     Context, Decision, code,
-    field::{Field, HOME, Origins, UNKNOWN},
+    field::{Field, Origins, UNKNOWN},
     finding::Finding,
     paths::{above, glob, normal, overlap, overlap_known},
     resolve::{Arguments, Call},
@@ -34,7 +34,10 @@ impl Policy {
         let named = self.by_program.get(call.program).map(Vec::as_slice).unwrap_or_default();
         let mut found = Vec::new();
         let mut known = false;
-        for at in named.iter().chain(&self.general) {
+        let general = self.general.iter().filter(|(at, globs)| {
+            (globs.is_empty() || any_glob(globs, call.program)) && !named.contains(at)
+        });
+        for at in named.iter().chain(general.map(|(at, _)| at)) {
             let Some(rule) = self.rules.get(*at) else { continue };
             if !rule.is_for(context) {
                 continue;
@@ -261,7 +264,7 @@ impl Operand {
         let path = |field: &Field| normal(&field.text, call.cwd.as_deref());
         let within = |patterns: &[String], field: &Field| {
             let path = path(field);
-            hits(patterns, field, |pattern| overlap(&path, &home(pattern)))
+            hits(patterns, field, |pattern| overlap(&path, pattern))
         };
         if !self.all_path.is_empty() {
             let all = !operands.is_empty()
@@ -277,9 +280,8 @@ impl Operand {
         let each = operands.iter().map(|field| {
             let path = path(field);
             let hit = hits(&self.any_path, field, |pattern| {
-                let pattern = home(pattern);
-                overlap(&path, &pattern)
-                    || self.also == Some(Also::Ancestor) && above(&path, &pattern)
+                overlap(&path, pattern)
+                    || self.also == Some(Also::Ancestor) && above(&path, pattern)
             });
             match (field.is_known(), hit) {
                 (true, hit) => Holds::from(hit),
@@ -296,14 +298,6 @@ fn certain(field: &Field) -> bool {
     field.is_known() && !field.text.contains("..")
 }
 
-fn home(pattern: &str) -> String {
-    let pattern = &pattern.replace("[*]", "\u{fdd1}");
-    match pattern.strip_prefix('~') {
-        Some(rest) => format!("{HOME}{rest}"),
-        None => pattern.to_owned(),
-    }
-}
-
 /// Files that are read or written, against a rule's paths. An unknown file to write may be any.
 fn files(patterns: &[String], files: &[Field], writing: bool) -> Holds {
     if patterns.is_empty() {
@@ -313,8 +307,8 @@ fn files(patterns: &[String], files: &[Field], writing: bool) -> Holds {
         let text = field.text.as_str();
         let known = field.is_known();
         let hit = |pattern: &String| match known {
-            true => overlap(text, &home(pattern)),
-            false => overlap_known(text, &home(pattern)),
+            true => overlap(text, pattern),
+            false => overlap_known(text, pattern),
         };
         match (hits(patterns, field, hit), known) {
             (true, true) => Holds::Yes,

@@ -37,9 +37,9 @@ pub struct Policy {
     patterns: Vec<(String, Arc<Program>)>,
     other: Arc<Program>,
     rules: Vec<Arc<Rule>>,
-    /// Rules by the program's name, and those for any program, as places in `rules`.
+    /// Rules by the program's name, and those for any program or for names by pattern, as places in `rules`.
     by_program: HashMap<String, Vec<usize>>,
-    general: Vec<usize>,
+    general: Vec<(usize, Vec<String>)>,
     allows: Vec<Allow>,
 }
 
@@ -125,12 +125,13 @@ impl Policy {
         self.general.clear();
         for (at, rule) in self.rules.iter().enumerate() {
             let named = &rule.when.program;
-            if named.is_empty() || named.iter().any(|name| name.contains('*')) {
-                self.general.push(at);
-            } else {
-                for name in named {
-                    self.by_program.entry(name.clone()).or_default().push(at);
-                }
+            let (globs, names): (Vec<_>, Vec<_>) =
+                named.iter().cloned().partition(|name| name.contains(['*', '?']));
+            if named.is_empty() || !globs.is_empty() {
+                self.general.push((at, globs));
+            }
+            for name in names {
+                self.by_program.entry(name).or_default().push(at);
             }
         }
     }
@@ -139,7 +140,7 @@ impl Policy {
     fn resolve(&mut self, text: &str) -> Result<(), PolicyError> {
         let paths = &self.paths;
         for rule in &mut self.rules {
-            if rule.has_names() {
+            if rule.has_paths() {
                 let mut resolved = Rule::clone(rule);
                 resolved
                     .resolve(paths)

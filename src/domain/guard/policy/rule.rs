@@ -6,7 +6,11 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::domain::guard::{Decision, code, sql};
+use crate::domain::guard::{
+    Decision, code,
+    field::{HOME, STAR},
+    sql,
+};
 
 /// One `[[rule]]`, as written. The predicates stand beside the rest: each is named in both structs, since
 /// serde can't refuse unknown names behind `flatten`.
@@ -213,8 +217,9 @@ impl Rule {
         })
     }
 
-    pub fn has_names(&self) -> bool {
-        self.clone().lists().any(|list| list.iter().any(|path| path.starts_with(['@', '!'])))
+    /// Whether it names paths at all.
+    pub fn has_paths(&self) -> bool {
+        self.clone().lists().any(|list| !list.is_empty())
     }
 
     /// Puts the lists in the place of their names; the first name that is none.
@@ -233,9 +238,22 @@ impl Rule {
                     None => resolved.push(path),
                 }
             }
-            *list = resolved;
+            *list = resolved.iter().map(|path| marked(path)).collect();
         }
         Ok(())
+    }
+}
+
+/// A pattern as it meets paths: home and a typed star are marks there.
+fn marked(pattern: &str) -> String {
+    let (not, rest) = match pattern.strip_prefix('!') {
+        Some(rest) => ("!", rest),
+        None => ("", pattern),
+    };
+    let rest = rest.replace("[*]", &STAR.to_string());
+    match rest.strip_prefix('~') {
+        Some(below) => format!("{not}{HOME}{below}"),
+        None => format!("{not}{rest}"),
     }
 }
 

@@ -87,8 +87,8 @@ fn spread(units: &[Unit], depth: u32, results: &mut Vec<Vec<Unit>>) -> Option<()
 fn closing(units: &[Unit], open: usize) -> Option<(usize, Vec<usize>)> {
     let mut depth = 0;
     let mut commas = Vec::new();
-    for at in open..units.len() {
-        match &units[at] {
+    for (at, unit) in units.iter().enumerate().skip(open) {
+        match unit {
             Unit::Char('{') => depth += 1,
             Unit::Char('}') => {
                 depth -= 1;

@@ -146,7 +146,7 @@ impl Walk<'_> {
         if target.contains(UNKNOWN) || target == "-" || hangs && here.is_none() {
             return self.set_unknown("PWD");
         }
-        let path = super::super::paths::normal(target, here.as_deref());
+        let path = crate::domain::guard::paths::normal(target, here.as_deref());
         self.set("PWD", vec![Field::new(path, Span::default())]);
     }
 
@@ -212,7 +212,7 @@ impl Walk<'_> {
         let line = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
         let mut from = Vec::new();
         for word in words {
-            super::super::field::merge(&mut from, &word.from);
+            crate::domain::guard::field::merge(&mut from, &word.from);
         }
         if known {
             let line = as_code(&line).into_owned();

@@ -8,6 +8,7 @@ mod flags;
 mod invoke;
 mod parameter;
 mod produce;
+mod run;
 mod wrapper;
 
 use std::{

@@ -37,8 +37,7 @@ impl Walk<'_> {
         let mut skip = program.skip_operands;
         // `docker run IMAGE`, but `docker ps`: only some verbs run what follows.
         if !program.inner_verbs.is_empty() {
-            let is_verb =
-                |field: &&Field| program.inner_verbs.iter().any(|verb| *verb == field.text);
+            let is_verb = |field: &&Field| program.inner_verbs.contains(&field.text);
             let Some(at) = words.iter().take(3).position(|field| is_verb(&field)) else {
                 return self.output(name, fields, arguments);
             };
@@ -84,8 +83,9 @@ impl Walk<'_> {
         if let [flag, code, ..] = words
             && program.code_flags.iter().any(|(known, _)| *known == flag.text)
         {
-            let text =
-                code.is_known().then(|| super::super::field::as_code(&code.text).into_owned());
+            let text = code
+                .is_known()
+                .then(|| crate::domain::guard::field::as_code(&code.text).into_owned());
             let data = Data { text, from: code.from.clone(), file: None };
             self.run_code(&Code { language: "sh".to_owned(), data }, span, None);
             return Data::default();
@@ -140,7 +140,7 @@ impl Walk<'_> {
             .map(|word| word.text.replace(UNKNOWN, "\"$SGW_UNKNOWN\""))
             .collect::<Vec<_>>()
             .join(" ");
-        let line = super::super::field::as_code(&line).into_owned();
+        let line = crate::domain::guard::field::as_code(&line).into_owned();
         self.text(&line, span)
     }
 
