@@ -46,6 +46,7 @@ fn echo() {
 struct Typist {
     terminal: Pty,
     typed: String,
+    lines: usize,
 }
 
 impl Typist {
@@ -57,20 +58,30 @@ impl Typist {
         }
         terminal.send("ready\r");
         terminal.wait_for("ready\\s+ready");
-        Self { terminal, typed: String::new() }
+        let mut typist = Self { terminal, typed: String::new(), lines: 0 };
+        typist.begins_a_line();
+        typist
+    }
+
+    /// Each line begins with a number of its own, so that nothing typed into it stood there before.
+    fn begins_a_line(&mut self) {
+        self.lines += 1;
+        self.typed = format!("{}-", self.lines);
+        self.terminal.send(&self.typed);
+        self.terminal.wait_for(&format!("(?m)^{}", self.typed));
     }
 
     fn key(&mut self) -> Duration {
         if self.typed.len() >= 40 {
             self.terminal.send("\r");
             self.terminal.wait_for(&format!("{0}\\s+{0}", self.typed));
-            self.typed.clear();
+            self.begins_a_line();
         }
         let next = char::from(b'a' + u8::try_from(self.typed.len() % 26).unwrap());
         self.typed.push(next);
         let start = Instant::now();
         self.terminal.send(&next.to_string());
-        while !self.terminal.screen().trim_end().contains(&self.typed) {
+        while !self.terminal.screen().contains(&self.typed) {
             assert!(start.elapsed() < Duration::from_secs(10), "a key never showed");
             std::thread::sleep(Duration::from_micros(50));
         }
@@ -127,7 +138,7 @@ fn flood() {
     let before = resident(daemon);
     signal(stopped.pid(), Signal::STOP);
     let start = Instant::now();
-    let line = format!("yes 0123456789 | head -c {FLOOD_BYTES}; echo flood over");
+    let line = format!("yes 0123456789 | head -c {FLOOD_BYTES}; echo; echo flood over");
     let mut flooding =
         sgw.command(["input", &session, &line, "--wait-for", "^flood over", "--timeout", "10m"]);
     let mut flooding =
