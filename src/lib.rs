@@ -9,4 +9,5 @@ pub mod daemon;
 pub mod demo;
 pub mod domain;
 pub mod home;
+pub mod judge;
 pub mod protocol;

@@ -11,6 +11,7 @@ pub mod digest;
 pub mod echo;
 pub mod escape;
 pub mod grant;
+pub mod guard;
 pub mod hostkey;
 pub mod id;
 pub mod identity;

@@ -143,6 +143,9 @@ codes! {
     TokenInvalid = "token.invalid" is No,
     TokenExists = "token.exists" is Failed,
     TokenUnknown = "token.unknown" is Failed,
+    /// A policy's file that can't be read, or says what no policy can; the message has line and column.
+    PolicyInvalid = "policy.invalid" is Usage,
+    PolicyRule = "policy.rule" is Usage,
     EvidenceFailed = "evidence.failed" is Failed,
     LimitCommand = "limit.command" is Usage,
     LimitReason = "limit.reason" is Usage,

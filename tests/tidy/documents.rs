@@ -16,6 +16,7 @@ const DOCUMENTS: &[&str] = &[
     "benches/README.md",
     "docs/desk.md",
     "docs/glossary.md",
+    "docs/policy.md",
     "docs/protocol.md",
     "docs/threat-model.md",
 ];

@@ -17,11 +17,13 @@ const EVERYTHING: &str = "*";
 /// The floors.
 const FLOORS: Edges = &[
     ("main", &["cli", "daemon::run"]),
-    ("cli", &["client", "protocol", "domain", "home", "demo"]),
+    ("cli", &["client", "protocol", "domain", "home", "demo", "judge"]),
     ("client", &["protocol", "domain", "home"]),
     ("demo", &["domain"]),
     ("daemon", &["protocol", "domain", "home"]),
     ("home", &["protocol::error", "domain"]),
+    // One thread, which the commands use alone and the daemon in its desk.
+    ("judge", &["domain"]),
     ("protocol", &["domain"]),
     ("domain", &[]),
 ];

@@ -24,6 +24,7 @@ mod man;
 mod output;
 mod pause;
 mod pin;
+mod policy;
 mod request;
 mod requests;
 mod resume;
@@ -75,6 +76,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<pause::Pause>("pause", Who::Operator),
     entry::<resume::Resume>("resume", Who::Operator),
     entry::<daemon::Daemon>("daemon", Who::Operator),
+    entry::<policy::PolicyCommand>("policy", Who::Operator),
     entry::<audit::Audit>("audit", Who::Operator),
     entry::<target::Target>("target", Who::Operator),
     entry::<token::Token>("token", Who::Operator),

@@ -60,6 +60,11 @@ impl Ui {
         }
     }
 
+    /// For many results: gathered, so that each costs no system call.
+    pub fn results(&self) -> Results {
+        Results { out: io::BufWriter::with_capacity(64 << 10, io::stdout().lock()), open: true }
+    }
+
     /// Bytes of the result as they are.
     pub fn bytes(&self, bytes: &[u8]) {
         let mut stdout = io::stdout().lock();
@@ -139,6 +144,30 @@ impl Ui {
 
     fn style(&self, text: &str, code: &str) -> String {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// Lines of JSON on their way to stdout; what is gathered goes out when it ends.
+pub struct Results {
+    out: io::BufWriter<io::StdoutLock<'static>>,
+    open: bool,
+}
+
+impl Results {
+    pub fn object(&mut self, value: &impl Serialize) {
+        let written = serde_json::to_writer(&mut self.out, value).is_ok()
+            && self.out.write_all(b"\n").is_ok();
+        self.open &= written;
+    }
+
+    /// Sends on what was gathered: somebody waits for it.
+    pub fn flush(&mut self) {
+        self.open &= self.out.flush().is_ok();
+    }
+
+    /// Whether anybody still reads.
+    pub fn is_open(&self) -> bool {
+        self.open
     }
 }
 

@@ -1,0 +1,203 @@
+//! `sgw policy check`: one line, or one a line of standard input.
+
+use std::{
+    ffi::OsString,
+    io::{BufRead, Read},
+    os::unix::ffi::OsStringExt,
+    sync::Arc,
+};
+
+use serde_json::{Value, json};
+
+use super::Source;
+use crate::{
+    cli::{
+        Context, Outcome,
+        ui::{Ui, exit::Exit},
+    },
+    domain::{
+        escape::visible,
+        guard::{Decision, Policy, Verdict},
+        shell,
+    },
+    judge::{Judge, Question},
+    protocol::error::{Code, Failure},
+};
+
+/// Bytes of a part that are shown to a person.
+const SHOWN: usize = 400;
+/// The longest line of standard input: six bytes an escaped character of the longest command.
+const MAX_INPUT: u64 = 6 * shell::MAX_COMMAND as u64 + 1024;
+
+/// Say what the policy says of a line: allow, approve or block
+///
+/// The status is 0 whatever the verdict is.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sgw policy check -- 'rm -rf /srv/old'
+  sgw policy check --json --target web1 -- 'systemctl restart nginx'
+  printf '%s\\n' '\"ls\"' '\"rm -rf /\"' | sgw policy check --jsonl")]
+pub struct Check {
+    #[command(flatten)]
+    source: Source,
+    /// As if for this target
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+    /// As if for this token's agent
+    #[arg(long, value_name = "NAME")]
+    token: Option<String>,
+    /// As if started in this directory
+    #[arg(long, value_name = "DIR")]
+    cwd: Option<String>,
+    /// Judge each line of standard input, a JSON string, and print an object for each, in order
+    #[arg(long, conflicts_with = "line")]
+    jsonl: bool,
+    /// The line, or a program and its arguments
+    #[arg(value_name = "LINE", last = true, required_unless_present = "jsonl")]
+    line: Vec<OsString>,
+}
+
+impl Check {
+    pub fn run(self, context: &Context) -> Outcome {
+        let policy = self.source.load()?;
+        let judge = Judge::start().map_err(|error| local(&error.to_string()))?;
+        if self.jsonl {
+            return self.many(context.ui, &judge, &policy);
+        }
+        let argv: Vec<Vec<u8>> = self.line.iter().cloned().map(OsString::into_vec).collect();
+        let line = shell::line(&argv).map_err(|error| {
+            Failure::new(Code::UsageCommand, error.to_string(), "sgw policy check -- 'ls'")
+        })?;
+        let verdict = self.judge(&judge, &policy, line.clone())?;
+        context.ui.result(&object(&verdict), || text(&verdict, &line));
+        Ok(Exit::DONE)
+    }
+
+    fn judge(
+        &self,
+        judge: &Judge,
+        policy: &Arc<Policy>,
+        line: Vec<u8>,
+    ) -> Result<Verdict, Failure> {
+        let question = Question {
+            line,
+            target: self.target.clone(),
+            token: self.token.clone(),
+            cwd: self.cwd.clone(),
+            today: Some(jiff::Zoned::now().date()),
+            policy: policy.clone(),
+        };
+        judge.wait(question).map_err(|error| local(&error.to_string()))
+    }
+
+    /// A line in, a line out: what is held is one of each.
+    fn many(&self, ui: Ui, judge: &Judge, policy: &Arc<Policy>) -> Outcome {
+        let mut input = std::io::BufReader::with_capacity(64 << 10, std::io::stdin().lock());
+        let mut bytes = Vec::new();
+        let mut number = 0u64;
+        let mut out = ui.results();
+        loop {
+            bytes.clear();
+            let read = input.by_ref().take(MAX_INPUT).read_until(b'\n', &mut bytes);
+            if read.map_err(|error| local(&error.to_string()))? == 0 {
+                break;
+            }
+            number += 1;
+            let line = string(&bytes).map_err(|what| {
+                let message = format!("standard input, line {number}, {what}");
+                Failure::new(
+                    Code::UsageArguments,
+                    message,
+                    "printf '\"ls\"\\n' | sgw policy check --jsonl",
+                )
+            })?;
+            if line.len() > shell::MAX_COMMAND {
+                let message = format!(
+                    "standard input, line {number}, column 1: longer than a command may be"
+                );
+                return Err(Failure::new(
+                    Code::UsageArguments,
+                    message,
+                    "sgw policy check -- 'ls'",
+                )
+                .into());
+            }
+            out.object(&object(&self.judge(judge, policy, line.into_bytes())?));
+            // Somebody who writes a line and waits gets its answer.
+            if input.buffer().is_empty() {
+                out.flush();
+            }
+            if !out.is_open() {
+                break;
+            }
+        }
+        Ok(Exit::DONE)
+    }
+}
+
+/// A JSON string, or where it is none.
+fn string(bytes: &[u8]) -> Result<String, String> {
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    if let Err(error) = std::str::from_utf8(bytes) {
+        return Err(format!("column {}: it is not UTF-8", error.valid_up_to() + 1));
+    }
+    serde_json::from_slice(bytes)
+        .map_err(|error| format!("column {}: it is not a JSON string", error.column().max(1)))
+}
+
+fn local(what: &str) -> Failure {
+    Failure::new(Code::UsageCommand, format!("can't judge: {what}"), "sgw policy check -- 'ls'")
+}
+
+/// The shape that checks rely on.
+pub fn object(verdict: &Verdict) -> Value {
+    json!({
+        "verdict": verdict.decision,
+        "rule": verdict.rule,
+        "reason": verdict.reason,
+        "resolved": verdict.resolved,
+        "span": verdict.span.map(|span| [span.start, span.end]),
+        "chain": verdict.chain,
+        "findings": verdict.findings.iter().map(|finding| json!({
+            "verdict": finding.decision,
+            "rule": finding.rule,
+            "reason": finding.reason,
+            "command": finding.argv,
+            "chain": finding.chain,
+            "span": [finding.span.start, finding.span.end],
+        })).collect::<Vec<_>>(),
+    })
+}
+
+pub fn word(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Allow => "allow",
+        Decision::Approve => "approve",
+        Decision::Block => "block",
+    }
+}
+
+/// For a person: the verdict, where in the line it comes from, and the commands that were understood.
+fn text(verdict: &Verdict, line: &[u8]) -> String {
+    let mut text = word(verdict.decision).to_owned();
+    if let (Some(rule), Some(reason)) = (&verdict.rule, &verdict.reason) {
+        text.push_str(&format!("  {rule}: {reason}"));
+    }
+    text.push('\n');
+    if let Some(part) = verdict.span.and_then(|span| line.get(span.start..span.end)) {
+        text.push_str(&format!("  in    {}\n", visible(&String::from_utf8_lossy(part), SHOWN)));
+    }
+    if !verdict.chain.is_empty() {
+        text.push_str(&format!("  by    {}\n", visible(&verdict.chain.join(" > "), SHOWN)));
+    }
+    for argv in &verdict.resolved {
+        text.push_str(&format!("  runs  {}\n", visible(&argv.join(" "), SHOWN)));
+    }
+    for finding in
+        verdict.findings.iter().filter(|finding| Some(&finding.rule) != verdict.rule.as_ref())
+    {
+        text.push_str(&format!("  also  {} ({})\n", finding.rule, word(finding.decision)));
+    }
+    text
+}

@@ -1,0 +1,118 @@
+//! A word after expansion: text in which some characters stand for what only the server knows.
+
+use std::{borrow::Cow, rc::Rc};
+
+use super::syntax::Span;
+
+/// Any text, of any length, that the guard can't know; outside quotes any number of words.
+pub const UNKNOWN: char = '\u{fdd0}';
+/// `*`, `?` and `[` where the shell matches file names.
+pub const STAR: char = '\u{fdd1}';
+pub const ANY: char = '\u{fdd2}';
+pub const SET: char = '\u{fdd3}';
+/// The account's home directory.
+pub const HOME: char = '\u{fdd4}';
+
+/// Noncharacters: never in a text; a line that holds one is not judged at all.
+pub fn is_mark(char: char) -> bool {
+    ('\u{fdd0}'..='\u{fdef}').contains(&char)
+}
+
+/// Whose output is in a text.
+pub type Origins = Vec<Rc<str>>;
+
+#[derive(Clone, Debug, Default)]
+pub struct Field {
+    pub text: String,
+    pub from: Origins,
+    /// What can be read from the file that `<( … )` stands for.
+    pub data: Option<Rc<Data>>,
+    pub span: Span,
+}
+
+/// What comes out of a command, or stands in a file.
+#[derive(Clone, Debug, Default)]
+pub struct Data {
+    pub text: Option<String>,
+    pub from: Origins,
+    /// The file that it is read from.
+    pub file: Option<String>,
+}
+
+impl Field {
+    pub fn new(text: impl Into<String>, span: Span) -> Self {
+        Self { text: text.into(), span, ..Self::default() }
+    }
+
+    pub fn is_known(&self) -> bool {
+        !self.text.contains(UNKNOWN)
+    }
+
+    /// The text, if nothing in it depends on the server but where home is.
+    pub fn literal(&self) -> Option<&str> {
+        let fixed = |char: char| char == HOME || !is_mark(char);
+        self.text.chars().all(fixed).then_some(&self.text)
+    }
+
+    /// For people: marks as a shell would write them.
+    pub fn shown(&self) -> String {
+        shown(&self.text)
+    }
+}
+
+pub fn shown(text: &str) -> String {
+    let sign = |char| match char {
+        UNKNOWN => '…',
+        STAR => '*',
+        ANY => '?',
+        SET => '[',
+        HOME => '~',
+        char => char,
+    };
+    text.chars().map(sign).collect()
+}
+
+/// The same text as code would see it: home by its variable's value, and globs as they were typed.
+pub fn as_code(text: &str) -> Cow<'_, str> {
+    if text.chars().any(is_mark) { Cow::Owned(shown(text)) } else { Cow::Borrowed(text) }
+}
+
+/// Characters that match file names become marks, as in a word outside quotes.
+pub fn with_globs(text: &str) -> String {
+    let mark = |char| match char {
+        '*' => STAR,
+        '?' => ANY,
+        '[' if text.contains(']') => SET,
+        char => char,
+    };
+    text.chars().map(mark).collect()
+}
+
+impl Data {
+    pub fn known(text: impl Into<String>) -> Self {
+        Self { text: Some(text.into()), ..Self::default() }
+    }
+
+    pub fn unknown(from: Origins) -> Self {
+        Self { from, ..Self::default() }
+    }
+
+    /// What one command prints, and then another.
+    pub fn then(mut self, next: Self) -> Self {
+        self.text = match (self.text, next.text) {
+            (Some(text), Some(next)) => Some(text + &next),
+            _ => None,
+        };
+        merge(&mut self.from, &next.from);
+        self.file = self.file.or(next.file);
+        self
+    }
+}
+
+pub fn merge(into: &mut Origins, from: &[Rc<str>]) {
+    for name in from {
+        if !into.contains(name) {
+            into.push(name.clone());
+        }
+    }
+}

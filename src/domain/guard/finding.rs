@@ -1,0 +1,103 @@
+//! What was found in a line: one finding a rule and place, and all commands that were understood.
+
+use super::{
+    Decision,
+    field::Field,
+    policy::Policy,
+    syntax::{Span, SyntaxError},
+};
+
+/// Commands of a line that are kept to be shown; beyond, they are judged all the same.
+const MAX_SHOWN: usize = 200;
+/// Findings that are kept: the strictest stay.
+const MAX_FINDINGS: usize = 64;
+
+/// Why a line does not pass, or that a rule allows a part of it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Finding {
+    pub decision: Decision,
+    pub rule: String,
+    pub reason: String,
+    /// The command that the rule speaks of, resolved.
+    pub argv: Vec<String>,
+    /// The programs around it, the outermost first.
+    pub chain: Vec<String>,
+    pub span: Span,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    pub all: Vec<Finding>,
+    pub commands: Vec<Vec<String>>,
+    /// Commands that no rule allows by name.
+    pub unmatched: usize,
+}
+
+impl Finding {
+    pub fn new(decision: Decision, rule: &str, reason: &str, span: Span) -> Self {
+        Self {
+            decision,
+            rule: rule.to_owned(),
+            reason: reason.to_owned(),
+            argv: Vec::new(),
+            chain: Vec::new(),
+            span,
+        }
+    }
+
+    pub fn syntax(policy: &Policy, error: SyntaxError, span: Span) -> Self {
+        Self::new(policy.defaults.parse_error, "line.syntax", &error.to_string(), span)
+    }
+
+    /// Where the line can't be understood without the server.
+    pub fn opaque(policy: &Policy, rule: &str, span: Span) -> Self {
+        let reason = match rule {
+            "opaque.program" => "which program runs is known only on the server",
+            "opaque.code" => "code that is known only on the server is run",
+            "opaque.script" => "a script is run whose content is not known",
+            "opaque.arithmetic" => "a sum may run code that hides in a subscript",
+            "opaque.prompt" => "a value is expanded again and may run code",
+            "opaque.target" => "what it works on is known only on the server",
+            "opaque.builtin" => "a builtin runs what stands elsewhere",
+            _ => "it is larger or deeper than is followed",
+        };
+        Self::new(policy.defaults.opaque, rule, reason, span)
+    }
+}
+
+impl Findings {
+    pub fn add(&mut self, finding: Finding) {
+        if finding.decision == Decision::Allow || self.all.contains(&finding) {
+            return;
+        }
+        if self.all.len() < MAX_FINDINGS {
+            self.all.push(finding);
+        } else if let Some(weaker) = self.all.iter_mut().find(|old| old.decision < finding.decision)
+        {
+            *weaker = finding;
+        }
+    }
+
+    pub fn command(&mut self, fields: &[Field]) {
+        if self.commands.len() < MAX_SHOWN {
+            self.commands.push(fields.iter().map(Field::shown).collect());
+        }
+    }
+
+    /// Drops what came since but findings of rules: for texts that may not be code at all.
+    pub fn keep_rules_since(&mut self, before: Self) {
+        let found = std::mem::replace(self, before);
+        for finding in found.all {
+            let ours = ["line.", "opaque.", "limit.", "unmatched"];
+            if !ours.iter().any(|start| finding.rule.starts_with(start)) {
+                self.add(finding);
+            }
+        }
+    }
+
+    /// The strictest; of several the first.
+    pub fn strictest(&self) -> Option<&Finding> {
+        let most = self.all.iter().map(|finding| finding.decision).max()?;
+        self.all.iter().find(|finding| finding.decision == most)
+    }
+}

@@ -1,0 +1,93 @@
+//! What a shell line would do, and what the policy says of it: a brake for mistakes and injected
+//! instructions, no sandbox.
+//!
+//! A line goes through four hands: [`scan`] looks at its bytes, [`syntax`] reads it as the remote shell
+//! would, [`resolve`] walks it and finds each command that it runs, [`policy`] judges them. The strictest
+//! finding wins. All of it is a pure function of line, context and policy.
+
+mod code;
+pub mod corpus;
+pub mod field;
+mod finding;
+mod paths;
+pub mod policy;
+mod resolve;
+mod scan;
+mod sql;
+pub mod syntax;
+
+#[cfg(test)]
+mod tests;
+
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+pub use finding::{Finding, Findings};
+pub use policy::{Policy, PolicyError};
+pub use syntax::Span;
+
+/// What becomes of a line; the stricter is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    Allow,
+    /// A person decides.
+    Approve,
+    /// Nobody can lift it but a change of policy.
+    Block,
+}
+
+/// Where a line would run, and for whom.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Context<'a> {
+    pub target: Option<&'a str>,
+    pub token: Option<&'a str>,
+    /// The directory that it starts in, where that is known.
+    pub cwd: Option<&'a str>,
+    /// For rules that expire; without a day they don't hold.
+    pub today: Option<Date>,
+}
+
+/// What the policy says of a line.
+#[must_use]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    #[serde(rename = "verdict")]
+    pub decision: Decision,
+    pub rule: Option<String>,
+    pub reason: Option<String>,
+    /// Each command that the line runs, as far as it is known; `…` is what only the server knows.
+    pub resolved: Vec<Vec<String>>,
+    /// The bytes of the line that decided.
+    pub span: Option<Span>,
+    /// Programs around the command that decided, the outermost first.
+    pub chain: Vec<String>,
+    /// Everything else that was found.
+    pub findings: Vec<Finding>,
+}
+
+/// Judges a line: exactly the bytes that will be sent.
+pub fn judge(line: &[u8], context: &Context<'_>, policy: &Policy) -> Verdict {
+    let findings = examine(line, context, policy);
+    let first = findings.strictest().cloned();
+    Verdict {
+        decision: first.as_ref().map_or(Decision::Allow, |finding| finding.decision),
+        rule: first.as_ref().map(|finding| finding.rule.clone()),
+        reason: first.as_ref().map(|finding| finding.reason.clone()),
+        span: first.as_ref().map(|finding| finding.span),
+        chain: first.map(|finding| finding.chain).unwrap_or_default(),
+        resolved: findings.commands,
+        findings: findings.all,
+    }
+}
+
+/// Everything that is found in a line.
+fn examine(line: &[u8], context: &Context<'_>, policy: &Policy) -> Findings {
+    let (text, mut found) = scan::scan(line, policy);
+    let mut findings = match text {
+        Some(text) => resolve::Walk::new(policy, context).line(&text),
+        None => Findings::default(),
+    };
+    found.drain(..).for_each(|finding| findings.add(finding));
+    findings
+}

@@ -1,0 +1,150 @@
+//! The policy's file: TOML, every word of which is known, or refused with its line and column.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{
+    Defaults,
+    program::ProgramPart,
+    rule::{AllowPart, RulePart},
+};
+use crate::domain::guard::Decision;
+
+/// The format that this is.
+const VERSION: u32 = 1;
+/// Rules of one file, at most.
+const MAX_RULES: usize = 4096;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Position {
+    /// From one.
+    pub line: usize,
+    /// In characters, from one.
+    pub column: usize,
+}
+
+/// What is wrong with a policy's file, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {}, column {}: {what}", .at.line, .at.column)]
+pub struct PolicyError {
+    pub at: Position,
+    pub what: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    version: Spanned<u32>,
+    #[serde(default)]
+    pub defaults: DefaultsPart,
+    #[serde(default)]
+    pub paths: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    wrapper: BTreeMap<String, ProgramPart>,
+    #[serde(default)]
+    program: BTreeMap<String, ProgramPart>,
+    #[serde(default)]
+    pub target: BTreeMap<String, DefaultsPart>,
+    #[serde(default)]
+    pub rule: Vec<RulePart>,
+    #[serde(default)]
+    pub allow: Vec<AllowPart>,
+}
+
+/// Defaults that a file sets; the others stay.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DefaultsPart {
+    unmatched: Option<Decision>,
+    opaque: Option<Decision>,
+    parse_error: Option<Decision>,
+    max_bytes: Option<usize>,
+}
+
+impl DefaultsPart {
+    pub fn apply(&self, to: &mut Defaults) {
+        to.unmatched = self.unmatched.unwrap_or(to.unmatched);
+        to.opaque = self.opaque.unwrap_or(to.opaque);
+        to.parse_error = self.parse_error.unwrap_or(to.parse_error);
+        to.max_bytes = self.max_bytes.unwrap_or(to.max_bytes);
+    }
+}
+
+impl File {
+    /// Programs and wrappers, with whether they wrap.
+    pub fn programs(&self) -> Vec<(String, ProgramPart, bool)> {
+        let wrappers = self.wrapper.iter().map(|(name, part)| (name.clone(), part.clone(), true));
+        let programs = self.program.iter().map(|(name, part)| (name.clone(), part.clone(), false));
+        wrappers.chain(programs).collect()
+    }
+}
+
+pub fn read(text: &str) -> Result<File, PolicyError> {
+    let file: File = toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        PolicyError { at: position(text, at), what: error.message().trim().replace('\n', ", ") }
+    })?;
+    let error = |at: usize, what: String| PolicyError { at: position(text, at), what };
+    if *file.version.get_ref() != VERSION {
+        return Err(error(
+            file.version.span().start,
+            format!("version {VERSION} is the only one there is"),
+        ));
+    }
+    if file.rule.len() > MAX_RULES {
+        return Err(error(0, format!("more than {MAX_RULES} rules")));
+    }
+    let mut seen = BTreeMap::new();
+    for rule in &file.rule {
+        let (id, at) = (rule.id.get_ref(), rule.id.span().start);
+        let valid = |char: char| {
+            char.is_ascii_lowercase() || char.is_ascii_digit() || matches!(char, '.' | '-' | '_')
+        };
+        if id.is_empty() || !id.chars().all(valid) {
+            return Err(error(
+                at,
+                format!("{id:?} is no id: small letters, digits, dots and dashes"),
+            ));
+        }
+        if seen.insert(id.clone(), ()).is_some() {
+            return Err(error(at, format!("a second rule {id}")));
+        }
+        if rule.says_nothing() {
+            return Err(error(
+                at,
+                format!("rule {id} has no predicate: it would hold for everything"),
+            ));
+        }
+    }
+    Ok(file)
+}
+
+/// A rule names a list of paths that is nowhere.
+pub fn unknown_paths(text: &str, rule: &str, name: &str) -> PolicyError {
+    let needle = format!("@{name}");
+    let at = text.find(&needle).unwrap_or(0);
+    PolicyError {
+        at: position(text, at),
+        what: format!("rule {rule} names {needle}, which [paths] does not have"),
+    }
+}
+
+fn position(text: &str, at: usize) -> Position {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    Position { line, column }
+}
+
+/// The part of a file that says one rule, as it stands there.
+pub fn section<'a>(text: &'a str, id: &str) -> Option<&'a str> {
+    let needle = format!("id = \"{id}\"");
+    let at =
+        text.match_indices(&needle).map(|(at, _)| at).find(|at| text[..*at].ends_with('\n'))?;
+    let start = text[..at].rfind("[[rule]]")?;
+    let rest = &text[at..];
+    let end = ["\n[[", "\n["].iter().filter_map(|mark| rest.find(mark)).min().unwrap_or(rest.len());
+    Some(text[start..at + end].trim_end())
+}

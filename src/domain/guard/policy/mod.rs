@@ -1,0 +1,194 @@
+//! The policy: what the guard knows of programs and paths, and the rules that it judges commands by.
+//!
+//! Built-in rules are a file of the same format (`policy.toml`), over which the operator's is laid by id.
+
+mod check;
+mod file;
+mod judge;
+mod program;
+mod rule;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, LazyLock},
+};
+
+pub use check::{Mismatch, check};
+pub use file::{PolicyError, Position, section};
+pub use program::{Inner, Program};
+pub use rule::{Allow, Rule};
+
+use super::{Decision, paths};
+
+/// What sgw comes with.
+pub const BUILT_IN: &str = include_str!("../policy.toml");
+
+/// Rules, programs, paths and defaults, ready to judge by.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    pub defaults: Defaults,
+    targets: Vec<(String, file::DefaultsPart)>,
+    paths: BTreeMap<String, Vec<String>>,
+    programs: HashMap<String, Arc<Program>>,
+    /// Programs by pattern (`python3.*`).
+    patterns: Vec<(String, Arc<Program>)>,
+    other: Arc<Program>,
+    rules: Vec<Arc<Rule>>,
+    /// Rules by the program's name, and those for any program or for names by pattern, as places in `rules`.
+    by_program: HashMap<String, Vec<usize>>,
+    general: Vec<(usize, Vec<String>)>,
+    allows: Vec<Allow>,
+}
+
+/// What holds where no rule speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// For commands that no rule allows: `approve` makes an allow-list of the policy.
+    pub unmatched: Decision,
+    /// For what only the server can know, where it matters.
+    pub opaque: Decision,
+    /// For what is no shell.
+    pub parse_error: Decision,
+    /// The longest line that is judged, in bytes.
+    pub max_bytes: usize,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            unmatched: Decision::Allow,
+            opaque: Decision::Approve,
+            parse_error: Decision::Approve,
+            max_bytes: 65536,
+        }
+    }
+}
+
+impl Policy {
+    /// The policy that sgw comes with.
+    pub fn built_in() -> Arc<Self> {
+        static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| {
+            // A test holds that it loads; without it nothing is known, and so everything is asked.
+            Arc::new(Policy::default().over(BUILT_IN).unwrap_or_else(|_| Policy::nothing()))
+        });
+        POLICY.clone()
+    }
+
+    /// Asks for everything.
+    fn nothing() -> Self {
+        let defaults = Defaults { unmatched: Decision::Approve, ..Defaults::default() };
+        Self { defaults, ..Self::default() }
+    }
+
+    /// This policy with a file laid over it: rules, programs and paths by name.
+    pub fn over(&self, text: &str) -> Result<Self, PolicyError> {
+        let file = file::read(text)?;
+        let mut policy = self.clone();
+        policy.lay(file);
+        policy.index();
+        policy.resolve(text)?;
+        Ok(policy)
+    }
+
+    fn lay(&mut self, file: file::File) {
+        file.defaults.apply(&mut self.defaults);
+        let programs = file.programs();
+        self.targets.extend(file.target);
+        self.paths.extend(file.paths);
+        for (name, part, wraps) in programs {
+            let also = part.also.clone();
+            let program = Arc::new(Program::new(part, wraps));
+            for name in std::iter::once(name).chain(also) {
+                if name.contains('*') {
+                    self.patterns.retain(|(pattern, _)| *pattern != name);
+                    self.patterns.push((name, program.clone()));
+                } else {
+                    self.programs.insert(name, program.clone());
+                }
+            }
+        }
+        for rule in file.rule {
+            let rule = Arc::new(Rule::new(rule));
+            match self.rules.iter_mut().find(|old| old.id == rule.id) {
+                Some(old) => *old = rule,
+                None => self.rules.push(rule),
+            }
+        }
+        self.allows.extend(file.allow.into_iter().map(Allow::new));
+    }
+
+    fn index(&mut self) {
+        self.by_program.clear();
+        self.general.clear();
+        for (at, rule) in self.rules.iter().enumerate() {
+            let named = &rule.when.program;
+            let (globs, names): (Vec<_>, Vec<_>) =
+                named.iter().cloned().partition(|name| name.contains(['*', '?']));
+            if named.is_empty() || !globs.is_empty() {
+                self.general.push((at, globs));
+            }
+            for name in names {
+                self.by_program.entry(name).or_default().push(at);
+            }
+        }
+    }
+
+    /// Puts lists of paths in the place of `@name`, in all rules.
+    fn resolve(&mut self, text: &str) -> Result<(), PolicyError> {
+        let paths = &self.paths;
+        for rule in &mut self.rules {
+            if rule.has_paths() {
+                let mut resolved = Rule::clone(rule);
+                resolved
+                    .resolve(paths)
+                    .map_err(|name| file::unknown_paths(text, &rule.id, &name))?;
+                *rule = Arc::new(resolved);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn program(&self, name: &str) -> &Program {
+        if let Some(program) = self.programs.get(name) {
+            return program;
+        }
+        let pattern = self.patterns.iter().find(|(pattern, _)| paths::glob(pattern, name));
+        pattern.map_or(&*self.other, |(_, program)| program)
+    }
+
+    /// Whether anything is said of a program of this name.
+    pub fn knows(&self, name: &str) -> bool {
+        self.programs.contains_key(name)
+            || self.by_program.contains_key(name)
+            || self.patterns.iter().any(|(pattern, _)| paths::glob(pattern, name))
+    }
+
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().map(|rule| &**rule)
+    }
+
+    pub fn rule(&self, id: &str) -> Option<&Rule> {
+        self.rules().find(|rule| rule.id == id)
+    }
+
+    /// Whether anyone can write there, so that what is run from there says nothing of itself.
+    pub fn is_scratch(&self, path: &str) -> bool {
+        self.paths
+            .get("scratch")
+            .is_some_and(|all| all.iter().any(|pattern| paths::overlap(path, pattern)))
+    }
+
+    /// The defaults on a target.
+    pub fn defaults_on(&self, target: Option<&str>) -> Defaults {
+        let mut defaults = self.defaults;
+        for (pattern, part) in &self.targets {
+            if target.is_some_and(|target| paths::glob(pattern, target)) {
+                part.apply(&mut defaults);
+            }
+        }
+        defaults
+    }
+}

@@ -1,0 +1,328 @@
+//! Rules: what they look at, and how they come from the file.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::domain::guard::{
+    Decision, code,
+    field::{HOME, STAR},
+    sql,
+};
+
+/// One `[[rule]]`, as written. The predicates stand beside the rest: each is named in both structs, since
+/// serde can't refuse unknown names behind `flatten`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RulePart {
+    pub id: Spanned<String>,
+    decision: Decision,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    target: Vec<String>,
+    #[serde(default)]
+    token: Vec<String>,
+    #[serde(default)]
+    unless: Vec<When>,
+    #[serde(default, rename = "match")]
+    matches: Vec<String>,
+    #[serde(default)]
+    no_match: Vec<String>,
+    #[serde(default)]
+    program: Vec<String>,
+    #[serde(default)]
+    verb: Vec<String>,
+    #[serde(default)]
+    flags: Flags,
+    #[serde(default)]
+    operand: Operand,
+    #[serde(default)]
+    env: Env,
+    #[serde(default)]
+    read: Vec<String>,
+    #[serde(default)]
+    write: Vec<String>,
+    flow: Option<Flow>,
+    #[serde(default)]
+    sql: Vec<sql::Class>,
+    #[serde(default)]
+    code: Vec<code::Class>,
+    #[serde(default)]
+    context: Vec<String>,
+}
+
+/// What must be so for a rule to speak; all that is given must hold, and of each list one.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct When {
+    /// The program's file name; `*` and `?` match.
+    pub program: Vec<String>,
+    /// The first operands, a word each: `stop`, `system prune`, `* delete-*`.
+    pub verb: Vec<String>,
+    pub flags: Flags,
+    pub operand: Operand,
+    pub env: Env,
+    /// Paths that are read, and written.
+    pub read: Vec<String>,
+    pub write: Vec<String>,
+    pub flow: Option<Flow>,
+    pub sql: Vec<sql::Class>,
+    pub code: Vec<code::Class>,
+    /// `sudo`, `ssh`, `container`: programs around the command.
+    pub context: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Flags {
+    pub any: Vec<String>,
+    pub all: Vec<String>,
+    pub none: Vec<String>,
+    /// A flag with one of these values.
+    pub value: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Operand {
+    /// Texts; `*` and `?` match.
+    pub any: Vec<String>,
+    /// Every operand is one of these (and there is one).
+    pub all: Vec<String>,
+    pub none: Vec<String>,
+    pub any_path: Vec<String>,
+    pub all_path: Vec<String>,
+    pub none_path: Vec<String>,
+    /// `ancestor`: a directory above one of the paths counts too.
+    pub also: Option<Also>,
+    pub first: Vec<String>,
+    pub last: Vec<String>,
+    /// So many operands, at least or at most.
+    pub min: Option<usize>,
+    pub max: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Also {
+    Ancestor,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Env {
+    /// Names of variables that are set.
+    pub any: Vec<String>,
+    /// Values that are harmless, the whole of them or each part between colons.
+    pub unless_value: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Flow {
+    /// Programs whose output, or files that are read.
+    pub from: Vec<String>,
+    pub to: Sink,
+}
+
+/// Where data runs: into a program that runs it, or into one of these programs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Sink {
+    Code(CodeSink),
+    Programs(Vec<String>),
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CodeSink {
+    Code,
+}
+
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub id: String,
+    pub decision: Decision,
+    pub reason: String,
+    pub target: Vec<String>,
+    pub token: Vec<String>,
+    pub when: When,
+    pub unless: Vec<When>,
+    pub matches: Vec<String>,
+    pub no_match: Vec<String>,
+}
+
+impl RulePart {
+    fn split(self) -> Rule {
+        let RulePart {
+            id,
+            decision,
+            reason,
+            target,
+            token,
+            unless,
+            matches,
+            no_match,
+            program,
+            verb,
+            flags,
+            operand,
+            env,
+            read,
+            write,
+            flow,
+            sql,
+            code,
+            context,
+        } = self;
+        let when =
+            When { program, verb, flags, operand, env, read, write, flow, sql, code, context };
+        Rule {
+            id: id.into_inner(),
+            decision,
+            reason,
+            target,
+            token,
+            when,
+            unless,
+            matches,
+            no_match,
+        }
+    }
+
+    /// Whether nothing at all must hold.
+    pub fn says_nothing(&self) -> bool {
+        self.clone().split().when.is_empty()
+    }
+}
+
+impl Rule {
+    pub fn new(part: RulePart) -> Self {
+        part.split()
+    }
+
+    fn lists(&mut self) -> impl Iterator<Item = &mut Vec<String>> {
+        let whens = std::iter::once(&mut self.when).chain(&mut self.unless);
+        whens.flat_map(|when| {
+            [
+                &mut when.read,
+                &mut when.write,
+                &mut when.operand.any_path,
+                &mut when.operand.all_path,
+                &mut when.operand.none_path,
+            ]
+        })
+    }
+
+    /// Whether it names paths at all.
+    pub fn has_paths(&self) -> bool {
+        self.clone().lists().any(|list| !list.is_empty())
+    }
+
+    /// Puts the lists in the place of their names; the first name that is none.
+    pub fn resolve(&mut self, paths: &BTreeMap<String, Vec<String>>) -> Result<(), String> {
+        for list in self.lists() {
+            let mut resolved = Vec::new();
+            for path in list.drain(..) {
+                if let Some(name) = path.strip_prefix("!@") {
+                    let paths = paths.get(name).ok_or_else(|| name.to_owned())?;
+                    resolved.extend(paths.iter().map(|path| format!("!{path}")));
+                    continue;
+                }
+                match path.strip_prefix('@') {
+                    Some(name) => resolved
+                        .extend(paths.get(name).ok_or_else(|| name.to_owned())?.iter().cloned()),
+                    None => resolved.push(path),
+                }
+            }
+            *list = resolved.iter().map(|path| marked(path)).collect();
+        }
+        Ok(())
+    }
+}
+
+/// A pattern as it meets paths: home and a typed star are marks there.
+fn marked(pattern: &str) -> String {
+    let (not, rest) = match pattern.strip_prefix('!') {
+        Some(rest) => ("!", rest),
+        None => ("", pattern),
+    };
+    let rest = rest.replace("[*]", &STAR.to_string());
+    match rest.strip_prefix('~') {
+        Some(below) => format!("{not}{HOME}{below}"),
+        None => format!("{not}{rest}"),
+    }
+}
+
+impl When {
+    pub fn is_empty(&self) -> bool {
+        self.program.is_empty()
+            && self.verb.is_empty()
+            && self.flags.is_empty()
+            && self.operand.is_empty()
+            && self.env.any.is_empty()
+            && self.read.is_empty()
+            && self.write.is_empty()
+            && self.flow.is_none()
+            && self.sql.is_empty()
+            && self.code.is_empty()
+            && self.context.is_empty()
+    }
+}
+
+impl Flags {
+    pub fn is_empty(&self) -> bool {
+        self.any.is_empty() && self.all.is_empty() && self.none.is_empty() && self.value.is_empty()
+    }
+}
+
+impl Operand {
+    pub fn is_empty(&self) -> bool {
+        let lists = [
+            &self.any,
+            &self.all,
+            &self.none,
+            &self.any_path,
+            &self.all_path,
+            &self.none_path,
+            &self.first,
+            &self.last,
+        ];
+        lists.iter().all(|list| list.is_empty()) && self.min.is_none() && self.max.is_none()
+    }
+}
+
+/// One `[[allow]]`: narrow and dated.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AllowPart {
+    rule: String,
+    #[serde(default)]
+    target: Option<String>,
+    #[serde(default)]
+    token: Option<String>,
+    argv: Vec<String>,
+    expires: Date,
+}
+
+/// Lifts the approval that a rule asks for one command; never a block, nor what is opaque.
+#[derive(Clone, Debug)]
+pub struct Allow {
+    pub rule: String,
+    pub target: Option<String>,
+    pub token: Option<String>,
+    /// Each word of the command; `*` and `?` match.
+    pub argv: Vec<String>,
+    /// The first day on which it no longer holds.
+    pub expires: Date,
+}
+
+impl Allow {
+    pub fn new(part: AllowPart) -> Self {
+        let AllowPart { rule, target, token, argv, expires } = part;
+        Self { rule, target, token, argv, expires }
+    }
+}

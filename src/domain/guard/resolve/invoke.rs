@@ -1,0 +1,434 @@
+//! A simple command: what it is called, what it is given, and what then runs inside it.
+
+use std::rc::Rc;
+
+use super::{Arguments, Call, Code, MAX_TEXTS, MAX_VALUES, Streams, Walk};
+use crate::domain::guard::{
+    Decision,
+    field::{Data, Field, Origins, UNKNOWN, as_code},
+    finding::Finding,
+    policy::Program,
+    syntax::{Assignment, Command, Span, Value, Word},
+};
+
+/// A program whose name stands in the line, or in what the line expands to.
+struct Named {
+    name: String,
+    /// It was written with a directory.
+    path: bool,
+}
+
+impl Walk<'_> {
+    /// Runs a simple command once for each combination of the values that its variables have.
+    pub(super) fn simple(
+        &mut self,
+        command: &Command,
+        assignments: &[Assignment],
+        words: &[Word],
+        stdin: Data,
+    ) -> Data {
+        if !self.choices.is_empty() || self.pick > 0 {
+            return self.once(command, assignments, words, stdin);
+        }
+        let mut data;
+        let mut pick = 0;
+        loop {
+            self.pick = pick;
+            data = self.once(command, assignments, words, stdin.clone());
+            let all = self.combinations();
+            self.choices.clear();
+            pick += 1;
+            if pick >= all {
+                break;
+            }
+            if pick >= MAX_VALUES {
+                self.pick = 0;
+                self.opaque("limit.values", self.origin.unwrap_or(command.span));
+                break;
+            }
+        }
+        self.pick = 0;
+        data
+    }
+
+    fn once(
+        &mut self,
+        command: &Command,
+        assignments: &[Assignment],
+        words: &[Word],
+        stdin: Data,
+    ) -> Data {
+        let span = self.origin.unwrap_or(command.span);
+        let fields = self.words(words);
+        let streams = self.streams(&command.redirects);
+        let stdin = streams.stdin.clone().unwrap_or(stdin);
+        let mut env = Vec::new();
+        let mut before = Vec::new();
+        for assignment in assignments {
+            if !fields.is_empty() {
+                before
+                    .push((assignment.name.clone(), self.variables.get(&assignment.name).cloned()));
+            }
+            let value = self.assign(assignment);
+            env.push((assignment.name.clone(), value));
+        }
+        if fields.is_empty() {
+            self.judge_bare(&env, &streams, span);
+            return self.printed(Data::known(""), &streams);
+        }
+        let declares = matches!(
+            fields[0].text.as_str(),
+            "export" | "declare" | "typeset" | "local" | "readonly"
+        );
+        let outer = std::mem::replace(&mut self.stdin, stdin);
+        let data = self.invoke(&fields, &env, &streams, span);
+        self.stdin = outer;
+        // What stands before a command is for this command alone.
+        if !declares {
+            for (name, variable) in before {
+                match variable {
+                    Some(variable) => _ = self.variables.insert(name, variable),
+                    None => _ = self.variables.remove(&name),
+                }
+            }
+        }
+        self.last_argument = fields.last().cloned();
+        self.printed(data, &streams)
+    }
+
+    fn assign(&mut self, assignment: &Assignment) -> Field {
+        let name = &assignment.name;
+        if let Some(index) = &assignment.index {
+            let index = self.expand_one(index);
+            self.sum_of(&index);
+        }
+        let new = match &assignment.value {
+            Value::Scalar(word) => vec![self.expand_one(word)],
+            Value::Array(words) => self.words(words),
+        };
+        let shown = new.first().cloned().unwrap_or_default();
+        let value = match (assignment.append, &assignment.value) {
+            (true, Value::Array(_)) => {
+                let mut all = self.value_of(name).unwrap_or_default();
+                all.extend(new);
+                all
+            }
+            (true, Value::Scalar(_)) => {
+                let old = self.value_of(name).unwrap_or_default();
+                let text: String =
+                    old.iter().take(1).chain(new.first()).map(|f| f.text.as_str()).collect();
+                vec![Field { text, ..shown.clone() }]
+            }
+            (false, _) if assignment.index.is_some() => {
+                // The whole array may be looked at: its elements in the order of writing.
+                let mut all = self.value_of(name).unwrap_or_default();
+                all.extend(new);
+                all
+            }
+            (false, _) => new,
+        };
+        self.set(name, value);
+        shown
+    }
+
+    fn sum_of(&mut self, index: &Field) {
+        if index.text.contains("$(") || index.text.contains('`') {
+            self.opaque("opaque.arithmetic", index.span);
+        }
+    }
+
+    /// Redirections and assignments without a program.
+    pub(super) fn judge_bare(&mut self, env: &[(String, Field)], streams: &Streams, span: Span) {
+        if env.is_empty() && streams.reads.is_empty() && streams.writes.is_empty() {
+            return;
+        }
+        self.judge(&[], "", env, streams, Arguments::default(), Vec::new(), span);
+    }
+
+    pub(super) fn redirected(&mut self, streams: &Streams, span: Span) {
+        self.judge_bare(&[], streams, span);
+    }
+
+    /// Hands a command to the policy.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a command, each from elsewhere")]
+    fn judge(
+        &mut self,
+        argv: &[Field],
+        program: &str,
+        env: &[(String, Field)],
+        streams: &Streams,
+        arguments: Arguments,
+        codes: Vec<Code>,
+        span: Span,
+    ) {
+        let spec = self.policy.program(program);
+        let (mut reads, mut writes) = spec.files(argv, &arguments);
+        reads.extend(streams.reads.iter().cloned());
+        writes.extend(streams.writes.iter().cloned());
+        for code in &codes {
+            if code.language != "sh"
+                && code.language != "sql"
+                && let Some(text) = &code.data.text
+            {
+                let named = crate::domain::guard::code::paths(text);
+                reads.extend(named.map(|path| Field::new(path, span)));
+            }
+        }
+        let cwd = self.cwd();
+        for field in reads.iter_mut().chain(&mut writes) {
+            field.text = crate::domain::guard::paths::normal(&field.text, cwd.as_deref());
+        }
+        let stdin = std::mem::take(&mut self.stdin);
+        let contexts = std::mem::take(&mut self.contexts);
+        let call = Call {
+            program,
+            argv,
+            arguments,
+            reads,
+            writes,
+            env,
+            codes,
+            stdin: &stdin,
+            contexts: &contexts,
+            cwd,
+            span,
+        };
+        let found = self.policy.judge(&call, self.context);
+        drop(call);
+        self.stdin = stdin;
+        self.contexts = contexts;
+        for finding in found {
+            self.find(finding);
+        }
+    }
+
+    /// Output that is run as code, where no program stands for it.
+    pub(super) fn flows_to_code(&mut self, from: Origins, span: Span) {
+        let codes = vec![Code { language: "sh".to_owned(), data: Data::unknown(from) }];
+        self.judge(&[], "", &[], &Streams::default(), Arguments::default(), codes, span);
+    }
+
+    /// A command whose words are expanded.
+    pub(super) fn invoke(
+        &mut self,
+        fields: &[Field],
+        env: &[(String, Field)],
+        streams: &Streams,
+        span: Span,
+    ) -> Data {
+        self.commands += 1;
+        let Some(first) = fields.first() else { return Data::known("") };
+        self.findings().command(fields);
+        let named = name(first);
+        if let Some(data) = self.call_function(&named, fields, span) {
+            return data;
+        }
+        if named.name.contains(|char| char == UNKNOWN || crate::domain::guard::field::is_mark(char))
+            || named.name.is_empty()
+        {
+            return self.unknown_program(first, fields, env, streams, span);
+        }
+        if named.path {
+            self.run_file(first, span);
+        }
+        let policy = self.policy;
+        let program = policy.program(&named.name);
+        let arguments = Arguments::divide(fields, program, program.stops());
+        let codes = self.codes(program, fields, &arguments);
+        let inner = (codes.clone(), arguments.first_operand);
+        self.judge(fields, &named.name, env, streams, arguments, codes, span);
+        let arguments = Arguments::divide(fields, program, program.stops());
+        self.chain.push(named.name.clone());
+        let context = program.context.clone();
+        self.contexts.extend(context.clone());
+        let ran = self.run_inside(program, &named.name, fields, &arguments, inner.0, env, span);
+        if context.is_some() {
+            self.contexts.pop();
+        }
+        self.chain.pop();
+        let produced = match ran {
+            // What a shell prints that takes its orders from elsewhere.
+            Some(mut data)
+                if data.text.is_none() && program.script && arguments.operands.is_empty() =>
+            {
+                crate::domain::guard::field::merge(&mut data.from, &[named.name.as_str().into()]);
+                data
+            }
+            Some(data) => data,
+            None => self.output(&named.name, fields, &arguments),
+        };
+        for write in self.written(program, fields, &arguments) {
+            let from = vec![Rc::from(named.name.as_str())];
+            let data = match named.name.as_str() {
+                "tee" | "sponge" => self.stdin.clone(),
+                "cp" | "mv" | "ln" | "install" => arguments
+                    .operands
+                    .first()
+                    .map(|source| self.content(source))
+                    .unwrap_or_default(),
+                _ => Data::unknown(from),
+            };
+            let path = self.path(&write.text);
+            self.write(path, data);
+        }
+        produced
+    }
+
+    fn written(&self, program: &Program, fields: &[Field], arguments: &Arguments) -> Vec<Field> {
+        program.files(fields, arguments).1
+    }
+
+    fn call_function(&mut self, named: &Named, fields: &[Field], span: Span) -> Option<Data> {
+        if named.path || !self.functions.contains_key(&named.name) {
+            return None;
+        }
+        let function = self.functions.get_mut(&named.name)?;
+        function.called = true;
+        let body = function.body.clone();
+        if self.chain.contains(&named.name) {
+            // Calling itself says nothing new, unless each call leaves two behind.
+            if self.beside > 0 {
+                self.find(Finding::new(
+                    Decision::Block,
+                    "shell.fork-bomb",
+                    "starts processes without end",
+                    span,
+                ));
+            }
+            return Some(Data::default());
+        }
+        if self.texts >= MAX_TEXTS {
+            self.opaque("limit.texts", span);
+            return Some(Data::default());
+        }
+        let beside = std::mem::take(&mut self.beside);
+        self.texts += 1;
+        self.chain.push(named.name.clone());
+        let positional = self.positional.replace(fields[1..].to_vec());
+        let stdin = self.stdin.clone();
+        let data = self.command(&body, stdin);
+        self.positional = positional;
+        self.chain.pop();
+        self.texts -= 1;
+        self.beside = beside;
+        Some(data)
+    }
+
+    /// A program that only the server can name.
+    fn unknown_program(
+        &mut self,
+        first: &Field,
+        fields: &[Field],
+        env: &[(String, Field)],
+        streams: &Streams,
+        span: Span,
+    ) -> Data {
+        let data = Data { text: None, from: first.from.clone(), file: None };
+        let codes = vec![Code { language: "sh".to_owned(), data }];
+        let arguments = Arguments::divide(fields, self.policy.program(""), false);
+        self.judge(fields, "", env, streams, arguments, codes, span);
+        self.opaque("opaque.program", span);
+        // The words behind it may be a command of their own (`$SUDO rm -rf /`).
+        if first.text == UNKNOWN.to_string() && fields.len() > 1 {
+            self.chain.push("…".to_owned());
+            if self.texts < MAX_TEXTS {
+                self.texts += 1;
+                self.invoke(&fields[1..], env, &Streams::default(), span);
+                self.texts -= 1;
+            }
+            self.chain.pop();
+        }
+        Data::default()
+    }
+
+    /// Texts that a program runs: from its flags, its operands, its standard input.
+    fn codes(&mut self, program: &Program, fields: &[Field], arguments: &Arguments) -> Vec<Code> {
+        let mut codes = Vec::new();
+        let code = |language: &str, field: &Field| {
+            let text = field.is_known().then(|| as_code(&field.text).into_owned());
+            let data = Data { text, from: field.from.clone(), file: None };
+            Code { language: language.to_owned(), data }
+        };
+        for (flag, language) in &program.code_flags {
+            let given = arguments.flags.iter().filter(|given| given.is(flag));
+            for field in given.filter_map(|given| given.value.as_ref()) {
+                codes.push(code(language, field));
+            }
+        }
+        for (prefix, language) in &program.code_prefixes {
+            for field in &fields[1..] {
+                if let Some(at) = find_prefix(&field.text, prefix) {
+                    let rest = Field { text: field.text[at..].to_owned(), ..field.clone() };
+                    codes.push(code(language, &rest));
+                }
+            }
+        }
+        let Some(language) = &program.language else { return codes };
+        let with_flag = !codes.is_empty();
+        if let Some(at) = program.code_operand.filter(|_| !with_flag) {
+            if let Some(field) = arguments.operands.get(at) {
+                codes.push(code(language, field));
+                return codes;
+            }
+            if !program.stdin_code {
+                return codes;
+            }
+        }
+        for flag in &program.script_flags {
+            if let Some(field) = arguments.value(flag) {
+                let data = self.content(field);
+                codes.push(Code { language: language.clone(), data });
+            }
+        }
+        let script = arguments.operands.first().filter(|_| program.script && !with_flag);
+        let from_stdin = program.stdin_code
+            && !with_flag
+            && (!program.script
+                || arguments.has("s") && language == "sh"
+                || script.is_none_or(|field| matches!(field.text.as_str(), "-" | "/dev/stdin")));
+        if from_stdin {
+            let data = self.stdin.clone();
+            let nothing = data.text.as_deref() == Some("");
+            if !nothing {
+                codes.push(Code { language: language.clone(), data });
+            }
+        } else if let Some(field) = script {
+            let data = self.content(field);
+            codes.push(Code { language: language.clone(), data });
+        }
+        codes
+    }
+
+    pub(super) fn nested(&mut self, fields: &[Field], env: &[(String, Field)], span: Span) -> Data {
+        if self.texts >= MAX_TEXTS {
+            self.opaque("limit.texts", span);
+            return Data::default();
+        }
+        self.texts += 1;
+        let data = self.invoke(fields, env, &Streams::default(), span);
+        self.texts -= 1;
+        data
+    }
+}
+
+/// Where a code begins behind its prefix: at the start of a word, or behind `-o`-like letters.
+fn find_prefix(text: &str, prefix: &str) -> Option<usize> {
+    let lower = text.to_ascii_lowercase();
+    let prefix = prefix.to_ascii_lowercase();
+    let at = lower.find(&prefix)?;
+    (at == 0 || at == 2 && text.starts_with('-')).then_some(at + prefix.len())
+}
+
+/// The last name of a path.
+pub(super) fn file_name(text: &str) -> &str {
+    text.rsplit('/').next().unwrap_or(text)
+}
+
+/// The file name of a program; zsh's `=rm` is the path of `rm`.
+fn name(field: &Field) -> Named {
+    let text = field.text.strip_prefix('=').unwrap_or(&field.text);
+    match text.rsplit_once('/') {
+        Some((_, last)) => Named { name: last.to_owned(), path: true },
+        None => Named { name: text.to_owned(), path: false },
+    }
+}

@@ -1,0 +1,484 @@
+//! From a line to the commands that it runs: a walk over the parsed text that keeps what a shell keeps
+//! (variables, directory, functions, what files hold by now), runs nothing, and hands each command to the policy.
+
+mod brace;
+mod builtin;
+mod expand;
+mod flags;
+mod invoke;
+mod parameter;
+mod produce;
+mod run;
+mod wrapper;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    rc::Rc,
+};
+
+use super::{
+    Context,
+    field::{Data, Field, UNKNOWN},
+    finding::{Finding, Findings},
+    policy::Policy,
+    syntax::{self, Command, Kind, List, Pipeline, Redirect, RedirectKind, Span, SyntaxError},
+};
+
+pub use flags::Arguments;
+
+/// Commands that one line may run, texts inside texts followed; beyond, a person looks.
+const MAX_COMMANDS: usize = 4000;
+/// Texts that run inside each other (`sh -c "sh -c …"`), and functions that call each other.
+const MAX_TEXTS: u32 = 12;
+/// Values that a variable may have by turns, and combinations of them in one command.
+const MAX_VALUES: usize = 48;
+/// Bytes of one value, and of all words together after expansion; what is larger is taken for unknown.
+const MAX_VALUE: usize = 1 << 16;
+const MAX_EXPANDED: usize = 1 << 22;
+/// Bytes of texts inside the line that are read as code, altogether.
+const MAX_CODE: usize = 1 << 20;
+
+/// A command as the policy sees it.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The program's file name.
+    pub program: &'a str,
+    pub argv: &'a [Field],
+    pub arguments: Arguments,
+    pub reads: Vec<Field>,
+    pub writes: Vec<Field>,
+    pub env: &'a [(String, Field)],
+    pub codes: Vec<Code>,
+    pub stdin: &'a Data,
+    pub contexts: &'a [String],
+    pub cwd: Option<String>,
+    pub span: Span,
+}
+
+/// A text that a program runs.
+#[derive(Clone, Debug)]
+pub struct Code {
+    pub language: String,
+    pub data: Data,
+}
+
+/// The values that a variable has by turns; an array is one value of several fields.
+#[derive(Clone, Debug, Default)]
+struct Variable {
+    values: Vec<Vec<Field>>,
+}
+
+/// What a redirection does to a command.
+#[derive(Debug, Default)]
+struct Streams {
+    stdin: Option<Data>,
+    reads: Vec<Field>,
+    writes: Vec<Field>,
+    /// Where standard output goes, if not on.
+    stdout: Option<Field>,
+}
+
+pub struct Walk<'a> {
+    policy: &'a Policy,
+    context: &'a Context<'a>,
+    variables: HashMap<String, Variable>,
+    positional: Option<Vec<Field>>,
+    functions: BTreeMap<String, Function>,
+    /// What files hold that the line itself wrote.
+    files: HashMap<String, Data>,
+    /// Standard input of the command at hand.
+    stdin: Data,
+    /// Which of its values each variable has this time.
+    choices: Vec<(String, usize)>,
+    pick: usize,
+    /// Inside something that may not run, or not once.
+    unsure: u32,
+    /// Processes that run beside each other since the last function was called.
+    beside: u32,
+    assignments: usize,
+    commands: usize,
+    code_bytes: usize,
+    expanded: usize,
+    texts: u32,
+    origin: Option<Span>,
+    chain: Vec<String>,
+    contexts: Vec<String>,
+    findings: Findings,
+    last_argument: Option<Field>,
+}
+
+#[derive(Clone, Debug)]
+struct Function {
+    body: Rc<Command>,
+    called: bool,
+}
+
+impl<'a> Walk<'a> {
+    pub fn new(policy: &'a Policy, context: &'a Context<'a>) -> Self {
+        let mut walk = Self {
+            policy,
+            context,
+            variables: HashMap::new(),
+            positional: None,
+            functions: BTreeMap::new(),
+            files: HashMap::new(),
+            stdin: Data::known(""),
+            choices: Vec::new(),
+            pick: 0,
+            unsure: 0,
+            beside: 0,
+            assignments: 0,
+            commands: 0,
+            code_bytes: 0,
+            expanded: 0,
+            texts: 0,
+            origin: None,
+            chain: Vec::new(),
+            contexts: Vec::new(),
+            findings: Findings::default(),
+            last_argument: None,
+        };
+        if let Some(cwd) = context.cwd {
+            walk.set("PWD", vec![Field::new(cwd, Span::default())]);
+        }
+        walk
+    }
+
+    /// The whole line.
+    pub fn line(mut self, text: &str) -> Findings {
+        let script = syntax::parse(text, None);
+        self.list(&script.list);
+        self.broken(script.error, Span { start: 0, end: text.len() });
+        self.uncalled();
+        self.findings
+    }
+
+    pub fn findings(&mut self) -> &mut Findings {
+        &mut self.findings
+    }
+
+    fn broken(&mut self, error: Option<SyntaxError>, span: Span) {
+        if let Some(error) = error {
+            self.find(Finding::syntax(self.policy, error, span));
+        }
+    }
+
+    fn find(&mut self, finding: Finding) {
+        let finding = Finding { chain: self.chain.clone(), ..finding };
+        self.findings.add(finding);
+    }
+
+    fn opaque(&mut self, rule: &'static str, span: Span) {
+        self.find(Finding::opaque(self.policy, rule, span));
+    }
+
+    /// Functions that nobody called may still be called by what the guard can't see.
+    fn uncalled(&mut self) {
+        let uncalled = self.functions.iter().filter(|(_, function)| !function.called);
+        let bodies: Vec<_> =
+            uncalled.map(|(name, function)| (name.clone(), function.body.clone())).collect();
+        self.positional = None;
+        for (name, body) in bodies {
+            self.chain.push(name);
+            self.command(&body, Data::default());
+            self.chain.pop();
+        }
+    }
+
+    /// A text that a shell runs: what it prints.
+    fn text(&mut self, text: &str, span: Span) -> Data {
+        self.code_bytes += text.len();
+        if self.texts >= MAX_TEXTS || self.code_bytes > MAX_CODE {
+            self.opaque("limit.texts", span);
+            return Data::default();
+        }
+        self.texts += 1;
+        let origin = self.origin.replace(span);
+        let script = syntax::parse(text, Some(span));
+        let data = self.list(&script.list);
+        self.broken(script.error, span);
+        self.origin = origin;
+        self.texts -= 1;
+        data
+    }
+
+    fn list(&mut self, list: &List) -> Data {
+        let mut printed = Data::known("");
+        for pipeline in list {
+            self.unsure += u32::from(pipeline.conditional);
+            printed = printed.then(self.pipeline(pipeline));
+            self.unsure -= u32::from(pipeline.conditional);
+        }
+        printed
+    }
+
+    /// What may run, or run again.
+    fn perhaps(&mut self, list: &List) -> Data {
+        self.unsure += 1;
+        let data = self.list(list);
+        self.unsure -= 1;
+        data
+    }
+
+    fn pipeline(&mut self, pipeline: &Pipeline) -> Data {
+        let Some((last, before)) = pipeline.stages.split_last() else { return Data::default() };
+        let beside = u32::from(pipeline.background || !before.is_empty());
+        self.beside += beside;
+        let mut data = self.stdin.clone();
+        for stage in before {
+            data = self.command(stage, data);
+        }
+        let data = self.command(last, data);
+        self.beside -= beside;
+        data
+    }
+
+    fn command(&mut self, command: &Command, stdin: Data) -> Data {
+        self.commands += 1;
+        if self.commands > MAX_COMMANDS {
+            if self.commands == MAX_COMMANDS + 1 {
+                self.opaque("limit.commands", self.origin.unwrap_or(command.span));
+            }
+            return Data::default();
+        }
+        if let Kind::Simple { assignments, words } = &command.kind {
+            return self.simple(command, assignments, words, stdin);
+        }
+        let span = self.origin.unwrap_or(command.span);
+        let streams = self.streams(&command.redirects);
+        self.redirected(&streams, span);
+        let outer = std::mem::replace(&mut self.stdin, streams.stdin.clone().unwrap_or(stdin));
+        let data = self.compound(&command.kind);
+        self.stdin = outer;
+        self.printed(data, &streams)
+    }
+
+    fn compound(&mut self, kind: &Kind) -> Data {
+        match kind {
+            Kind::Simple { .. } => Data::default(),
+            Kind::Group { list, subshell: false } => self.list(list),
+            Kind::Group { list, subshell: true } => self.apart(|walk| walk.list(list)),
+            Kind::Branches { words, lists } => {
+                self.look(words);
+                let mut printed = Data::known("");
+                for list in lists {
+                    printed = printed.then(self.perhaps(list));
+                }
+                Data { text: None, ..printed }
+            }
+            Kind::Loop { words, lists } => {
+                self.look(words);
+                self.again(lists)
+            }
+            Kind::For { name, values, body } => {
+                let fields = match values {
+                    Some(words) => self.words(words),
+                    None => self.positional_fields(),
+                };
+                let known = fields.len() <= MAX_VALUES;
+                let values =
+                    if known { fields.into_iter().map(|f| vec![f]).collect() } else { Vec::new() };
+                match values {
+                    _ if !known => self.set_unknown(name),
+                    values => _ = self.variables.insert(name.clone(), Variable { values }),
+                }
+                self.again(std::slice::from_ref(body))
+            }
+            Kind::Function { name, body } => {
+                let function = Function { body: body.clone(), called: false };
+                let before = self.functions.insert(name.clone(), function);
+                // The one that it replaces may have been called by what the guard can't see.
+                if let Some(before) = before.filter(|before| !before.called) {
+                    let mut other = name.clone();
+                    other.push('\0');
+                    self.functions.insert(other, before);
+                }
+                Data::known("")
+            }
+            Kind::Test(words) => {
+                self.look(words);
+                Data::known("")
+            }
+        }
+    }
+
+    /// A loop's lists: what one round assigns the next one uses.
+    fn again(&mut self, lists: &[List]) -> Data {
+        let mut data = Data::default();
+        let before = self.assignments;
+        for list in lists {
+            data = data.then(self.perhaps(list));
+        }
+        if self.assignments != before {
+            for list in lists {
+                self.perhaps(list);
+            }
+        }
+        Data { text: None, ..data }
+    }
+
+    /// A subshell: what it assigns ends with it.
+    fn apart<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
+        let variables = self.variables.clone();
+        let positional = self.positional.clone();
+        let result = run(self);
+        self.variables = variables;
+        self.positional = positional;
+        result
+    }
+
+    fn look(&mut self, words: &[syntax::Word]) {
+        for word in words {
+            let _ = self.expand_one(word);
+        }
+    }
+
+    fn streams(&mut self, redirects: &[Redirect]) -> Streams {
+        let mut streams = Streams::default();
+        for redirect in redirects {
+            match &redirect.kind {
+                RedirectKind::Read(word) => {
+                    let field = self.expand_one(word);
+                    streams.stdin = Some(self.content(&field));
+                    streams.reads.push(field);
+                }
+                RedirectKind::Write(word) => {
+                    let field = self.expand_one(word);
+                    if redirect.fd.is_none_or(|fd| fd == 1) {
+                        streams.stdout = Some(field.clone());
+                    }
+                    streams.writes.push(field);
+                }
+                RedirectKind::ReadWrite(word) => {
+                    let field = self.expand_one(word);
+                    streams.reads.push(field.clone());
+                    streams.writes.push(field);
+                }
+                RedirectKind::Duplicate(word) => _ = self.expand_one(word),
+                RedirectKind::HereDocument(body) => {
+                    let field = body.get().map(|word| self.expand_one(word)).unwrap_or_default();
+                    streams.stdin = Some(self.text_of(&field, ""));
+                }
+                RedirectKind::HereString(word) => {
+                    let field = self.expand_one(word);
+                    streams.stdin = Some(self.text_of(&field, "\n"));
+                }
+            }
+        }
+        streams
+    }
+
+    fn text_of(&self, field: &Field, end: &str) -> Data {
+        let text = field.is_known().then(|| super::field::as_code(&field.text).into_owned() + end);
+        Data { text, from: field.from.clone(), file: None }
+    }
+
+    /// What a file holds, as far as the line itself wrote it.
+    fn content(&self, field: &Field) -> Data {
+        if let Some(data) = &field.data {
+            return Data::clone(data);
+        }
+        let path = self.path(&field.text);
+        match self.files.get(&path) {
+            Some(data) => data.clone(),
+            None if path == "/dev/null" => Data::known(""),
+            None if matches!(path.as_str(), "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0") => {
+                self.stdin.clone()
+            }
+            None => Data { text: None, from: Vec::new(), file: Some(path) },
+        }
+    }
+
+    /// Standard output, after the redirections: into a file, or on.
+    fn printed(&mut self, data: Data, streams: &Streams) -> Data {
+        match &streams.stdout {
+            None => data,
+            Some(field) => {
+                let path = self.path(&field.text);
+                if matches!(path.as_str(), "/dev/stdout" | "/dev/stderr" | "/dev/fd/1" | "/dev/tty")
+                {
+                    return data;
+                }
+                self.write(path, data);
+                Data::known("")
+            }
+        }
+    }
+
+    fn write(&mut self, path: String, data: Data) {
+        // Bounded: each entry costs the line at least a few bytes.
+        let data = match self.files.remove(&path) {
+            // Appended or written: both texts count.
+            Some(before) => before.then(data),
+            None => data,
+        };
+        self.files.insert(path, data);
+    }
+
+    fn cwd(&mut self) -> Option<String> {
+        let value = self.value_of("PWD")?;
+        let text = value.first().map(|field| field.text.clone())?;
+        (!text.contains(UNKNOWN)).then_some(text)
+    }
+
+    fn path(&self, text: &str) -> String {
+        let cwd = self.variables.get("PWD").and_then(|v| v.values.first()?.first());
+        let cwd = cwd.filter(|field| field.is_known()).map(|field| field.text.as_str());
+        super::paths::normal(text, cwd)
+    }
+
+    fn set(&mut self, name: &str, mut value: Vec<Field>) {
+        if value.iter().map(|field| field.text.len()).sum::<usize>() > MAX_VALUE {
+            value = vec![Field::new(UNKNOWN, Span::default())];
+        }
+        self.assignments += 1;
+        let unsure = self.unsure > 0 || self.pick > 0;
+        match self.variables.get_mut(name) {
+            Some(variable) if unsure => {
+                let same = |old: &Vec<Field>| {
+                    old.len() == value.len()
+                        && old.iter().zip(&value).all(|(a, b)| a.text == b.text)
+                };
+                if variable.values.iter().any(same) {
+                    self.assignments -= 1;
+                } else if variable.values.len() < MAX_VALUES {
+                    variable.values.push(value);
+                } else {
+                    variable.values = vec![vec![Field::new(UNKNOWN, Span::default())]];
+                }
+            }
+            _ => _ = self.variables.insert(name.to_owned(), Variable { values: vec![value] }),
+        }
+    }
+
+    fn set_unknown(&mut self, name: &str) {
+        self.set(name, vec![Field::new(UNKNOWN, Span::default())]);
+    }
+
+    /// The value of a variable that the line itself gave it, this time.
+    fn value_of(&mut self, name: &str) -> Option<Vec<Field>> {
+        let count = self.variables.get(name)?.values.len();
+        let choice = match count {
+            0 => return None,
+            1 => 0,
+            count => self.choose(name, count),
+        };
+        self.variables.get(name)?.values.get(choice).cloned()
+    }
+
+    fn choose(&mut self, name: &str, count: usize) -> usize {
+        let mut stride = 1usize;
+        for (chosen, count) in &self.choices {
+            if chosen == name {
+                return self.pick / stride % count;
+            }
+            stride = stride.saturating_mul(*count);
+        }
+        self.choices.push((name.to_owned(), count));
+        self.pick / stride % count
+    }
+
+    fn combinations(&self) -> usize {
+        self.choices.iter().fold(1usize, |all, (_, count)| all.saturating_mul(*count))
+    }
+}
