@@ -7,7 +7,8 @@ use crate::{
         session::{evidence_failed, fields},
     },
     domain::{
-        action::Opening,
+        action::{Exec, Opening},
+        bytes::Bytes,
         digest::Digest,
         grant::Terms,
         id::Id,
@@ -40,6 +41,26 @@ pub async fn request_created(
         ("request", serde_json::to_value(request)),
         ("seen", serde_json::to_value(&**asker.seen)),
     ]);
+    write(evidence, record).await
+}
+
+/// The policy blocked a command: nothing is sent.
+pub async fn command_blocked(
+    evidence: &Evidence,
+    identity: &str,
+    target: &str,
+    exec: &Exec,
+) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::ExecBlocked, identity);
+    record.target = Some(target.to_owned());
+    record.session = Some(exec.session.clone());
+    record.exec = Some(exec.id.clone());
+    record.action = fields([
+        ("command", serde_json::to_value(&exec.line)),
+        ("wire", serde_json::to_value(Bytes(exec.wire.clone()))),
+        ("reason", serde_json::to_value(&exec.reason)),
+    ]);
+    record.decision = Some(fields([("guard", Ok(exec.judged.recorded()))]));
     write(evidence, record).await
 }
 

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Parts, audit,
     authority::Authority,
-    desk::Desk,
+    desk::{Desk, Guard},
     door::{self, Listeners},
     evidence::{AuditState, Evidence, Found, survive_file_size_limit},
     ids::Ids,
@@ -144,10 +144,16 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
     let ids = Arc::new(Ids::new(vault.clone()));
     let authority = Arc::new(Authority::load(vault.clone(), now));
     let for_desk = ids.clone();
+    let guard = Guard::start(now).map_err(|error| failed(&error))?;
     let operator_key = noise::session_key(&data_key);
     memory::keep(&operator_key);
     let parts = Arc::new(Parts {
-        desk: Arc::new(Desk::new(move || for_desk.next(IdKind::Request), authority.clone(), now)),
+        desk: Arc::new(Desk::new(
+            move || for_desk.next(IdKind::Request),
+            authority.clone(),
+            guard,
+            now,
+        )),
         sessions: Arc::new(Sessions::new(home.path().to_owned(), evidence.clone(), now)),
         left_running: LeftRunning::new(&found.unfinished),
         operator_key: RwLock::new(Arc::new(operator_key)),

@@ -10,6 +10,7 @@ use super::{
     grant::{Mode, Terms},
     id::{Id, Name},
     identity::Identity,
+    judgement::Judgement,
     shell,
     target::Destination,
 };
@@ -55,6 +56,10 @@ pub struct Exec {
     pub stdin: bool,
     pub timeout_ms: Option<u64>,
     pub reason: Option<String>,
+    /// What the guard said of [`Exec::in_full`].
+    pub judged: Judgement,
+    /// Requests whose yes was kept for the session, and let it run.
+    pub passed_by: Vec<Id>,
 }
 
 /// Typing into a session's terminal.
@@ -149,7 +154,8 @@ impl Exec {
         until: Timestamp,
         place: &str,
     ) -> Digest {
-        Digester::new("exec request")
+        self.judged
+            .bind(Digester::new("exec request"))
             .text("id", request)
             .text("until", until)
             .text("identity", identity)
@@ -226,9 +232,14 @@ impl Exec {
     /// The command as people decide on it: all that goes on the wire but sgw's own marker, so that
     /// what the agent put in front (environment, directory) shows.
     pub fn in_full(&self) -> Bytes {
-        let marker = shell::export_marker(&self.marker).into_bytes();
-        Bytes(self.wire.strip_prefix(marker.as_slice()).unwrap_or(&self.wire).to_vec())
+        Bytes(without_prefix(&self.wire, &self.marker).to_vec())
     }
+}
+
+/// What a shell gets to read of the wire after sgw's own marker: what is judged, and shown.
+pub fn without_prefix<'w>(wire: &'w [u8], marker: &str) -> &'w [u8] {
+    let marker = shell::export_marker(marker).into_bytes();
+    wire.strip_prefix(marker.as_slice()).unwrap_or(wire)
 }
 
 fn without_marker(wire: &[u8], marker: &str) -> Vec<u8> {
@@ -269,6 +280,8 @@ mod tests {
             stdin: false,
             timeout_ms: None,
             reason: None,
+            judged: Judgement::for_test(b"ls"),
+            passed_by: Vec::new(),
         }
     }
 
@@ -323,12 +336,13 @@ mod tests {
         let id = Id::from_number(Kind::Request, 7);
         let digest = |exec: &Exec| exec.digest(&me(), &id, Timestamp::UNIX_EPOCH, "web1");
         let whole = digest(&exec());
-        let changes: [fn(&mut Exec); 5] = [
+        let changes: [fn(&mut Exec); 6] = [
             |e| e.wire.push(b' '),
             |e| e.stdin = true,
             |e| e.timeout_ms = Some(1),
             |e| e.reason = Some(String::new()),
             |e| e.session = Id::from_number(Kind::Session, 3),
+            |e| e.judged.policy = Digester::new("another policy").finish(),
         ];
         for change in changes {
             let mut other = exec();

@@ -11,7 +11,10 @@ use super::{
     capability::Capability,
     digest::Digest,
     grant::{Grant, Mode, Terms},
+    guard,
     identity::Identity,
+    judgement::UNJUDGED,
+    kept::Kept,
     request::{Refused, Request},
 };
 
@@ -33,7 +36,13 @@ pub enum Decision<A> {
     /// A person decides; `rule` says why they are asked.
     Ask {
         action: A,
-        rule: &'static str,
+        rule: String,
+    },
+    /// The policy blocks it, and nobody can say yes.
+    Blocked(A),
+    /// The operator said no to what this rule finds, until the session ends.
+    Barred {
+        rule: String,
     },
     Denied(Denied),
 }
@@ -67,14 +76,48 @@ pub struct Leave<'a> {
     pub under: Option<Live<'a>>,
 }
 
-/// Judges a command against the grant of the session that it runs in.
+/// Judges a command against the grant of the session that it runs in, what the guard said of it, and
+/// what the operator said before (`kept`).
 pub fn authorize_exec(
     identity: &Identity,
     leave: Leave<'_>,
-    exec: Exec,
+    mut exec: Exec,
+    kept: &mut Kept,
     now: Timestamp,
 ) -> Decision<Exec> {
-    judge(exec, Capability::Exec, identity, leave, now)
+    if let Err(denied) = may(Capability::Exec, identity, leave, now) {
+        return Decision::Denied(denied);
+    }
+    let asks = |action, rule: &str| Decision::Ask { action, rule: rule.to_owned() };
+    // A verdict on other bytes is none.
+    if !exec.judged.is_of(exec.in_full().as_slice()) {
+        return asks(exec, UNJUDGED);
+    }
+    if exec.judged.decision == guard::Decision::Block {
+        return Decision::Blocked(exec);
+    }
+    if let Some(rule) = kept.denies(&exec.judged) {
+        return Decision::Barred { rule: rule.to_owned() };
+    }
+    if exec.judged.decision == guard::Decision::Approve {
+        let rule = exec.judged.rule.clone().unwrap_or_else(|| UNJUDGED.to_owned());
+        return match leave.grant.mode {
+            Mode::Guarded => match kept.pass(&exec.judged) {
+                Some(passed_by) => {
+                    exec.passed_by = passed_by;
+                    Decision::Allowed(Allowed(exec))
+                }
+                None => Decision::Ask { action: exec, rule },
+            },
+            Mode::Each | Mode::Read => Decision::Ask { action: exec, rule },
+        };
+    }
+    match leave.grant.mode {
+        Mode::Guarded => Decision::Allowed(Allowed(exec)),
+        Mode::Read if exec.judged.reads => Decision::Allowed(Allowed(exec)),
+        Mode::Read => asks(exec, "mode.read"),
+        Mode::Each => asks(exec, "mode.each"),
+    }
 }
 
 /// Judges what is typed into a session's terminal: an input counts as one command.
@@ -99,21 +142,26 @@ fn judge<A>(
     }
     match leave.grant.mode {
         Mode::Guarded => Decision::Allowed(Allowed(action)),
-        Mode::Each => Decision::Ask { action, rule: "mode.each" },
-        Mode::Read => Decision::Ask { action, rule: "mode.read" },
+        Mode::Each => Decision::Ask { action, rule: "mode.each".to_owned() },
+        Mode::Read => Decision::Ask { action, rule: "mode.read".to_owned() },
     }
 }
 
-/// A yes for this very command, used up here. The grant must still hold.
+/// A yes for this very command, used up here. The grant must still hold, and the policy be the one
+/// that the question was asked by.
 pub fn authorize_approved_exec(
     request: &mut Request,
     leave: Leave<'_>,
+    policy: &Digest,
     now: Timestamp,
 ) -> Result<Allowed<Exec>, NotApproved> {
     let Action::Exec(exec) = request.action.clone() else {
         return Err(NotApproved::OtherKind);
     };
     may(Capability::Exec, &request.identity, leave, now).map_err(NotApproved::Denied)?;
+    if exec.judged.policy != *policy {
+        return Err(NotApproved::Policy);
+    }
     request.spend(now).map_err(NotApproved::Request)?;
     Ok(Allowed(exec))
 }
@@ -182,6 +230,8 @@ pub enum NotApproved {
     OtherKind,
     #[error("the approval gives more than was asked")]
     Wider,
+    #[error("the policy has changed since it was asked")]
+    Policy,
     #[error(transparent)]
     Denied(Denied),
     #[error(transparent)]
@@ -224,6 +274,7 @@ mod tests {
     use crate::domain::{
         capability::Capabilities,
         id::{Id, Kind},
+        judgement::Judgement,
     };
 
     fn exec() -> Exec {
@@ -236,6 +287,8 @@ mod tests {
             stdin: false,
             timeout_ms: None,
             reason: None,
+            judged: Judgement::for_test(b"ls"),
+            passed_by: Vec::new(),
         }
     }
 
@@ -253,13 +306,42 @@ mod tests {
         Leave { owner, grant, under: None }
     }
 
+    fn judged(grant: &Grant, exec: Exec) -> Decision<Exec> {
+        let owner = Identity { uid: 1, token: None };
+        let (leave, now) = (leave(&owner, grant), Timestamp::UNIX_EPOCH);
+        authorize_exec(&owner, leave, exec, &mut Kept::default(), now)
+    }
+
+    fn line(line: &str) -> Exec {
+        let wire = line.as_bytes().to_vec();
+        Exec { judged: Judgement::for_test(&wire), wire, ..exec() }
+    }
+
+    #[test]
+    fn what_the_policy_blocks_runs_in_no_mode_and_what_it_asks_for_asks_in_each() {
+        for mode in [Mode::Guarded, Mode::Each, Mode::Read] {
+            let grant = Grant { mode, ..grant() };
+            assert!(matches!(judged(&grant, line("rm -rf /")), Decision::Blocked(_)));
+            let asked = judged(&grant, line("systemctl stop nginx"));
+            assert!(matches!(asked, Decision::Ask { rule, .. } if rule == "service.change"));
+        }
+        assert!(matches!(judged(&grant(), line("ls")), Decision::Allowed(_)));
+    }
+
+    #[test]
+    fn a_verdict_on_other_bytes_lets_nothing_run() {
+        let other = Exec { wire: b"reboot".to_vec(), ..line("ls") };
+        let asked = judged(&grant(), other);
+        assert!(matches!(asked, Decision::Ask { rule, .. } if rule == UNJUDGED));
+    }
+
     fn denied(change: fn(&mut Grant), uid: u32, second: i64) -> Option<Denied> {
         let mut grant = grant();
         change(&mut grant);
         let owner = Identity { uid: 1, token: None };
         let asking = Identity { uid, token: None };
         let now = Timestamp::from_second(second).unwrap();
-        match authorize_exec(&asking, leave(&owner, &grant), exec(), now) {
+        match authorize_exec(&asking, leave(&owner, &grant), exec(), &mut Kept::default(), now) {
             Decision::Denied(denied) => Some(denied),
             _ => None,
         }
@@ -279,11 +361,9 @@ mod tests {
 
     #[test]
     fn the_modes_that_ask_ask() {
-        let owner = Identity { uid: 1, token: None };
         for mode in [Mode::Each, Mode::Read] {
             let grant = Grant { mode, ..grant() };
-            let decision =
-                authorize_exec(&owner, leave(&owner, &grant), exec(), Timestamp::UNIX_EPOCH);
+            let decision = judged(&grant, exec());
             assert!(matches!(decision, Decision::Ask { .. }));
         }
     }

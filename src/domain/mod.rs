@@ -15,6 +15,8 @@ pub mod guard;
 pub mod hostkey;
 pub mod id;
 pub mod identity;
+pub mod judgement;
+pub mod kept;
 pub mod key;
 pub mod keys;
 pub mod known_hosts;

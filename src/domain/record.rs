@@ -31,6 +31,8 @@ pub enum Kind {
     SessionLost,
     /// One that was lost has a connection again.
     SessionResumed,
+    /// The policy blocked a command: nothing was sent.
+    ExecBlocked,
     ExecIntent,
     ExecResult,
     TerminalOpened,
@@ -89,6 +91,7 @@ impl Kind {
             Kind::SessionClosed => "session.closed",
             Kind::SessionLost => "session.lost",
             Kind::SessionResumed => "session.resumed",
+            Kind::ExecBlocked => "exec.blocked",
             Kind::ExecIntent => "exec.intent",
             Kind::ExecResult => "exec.result",
             Kind::TerminalOpened => "terminal.opened",

@@ -93,6 +93,8 @@ codes! {
     ApprovalDenied = "approval.denied" is No,
     ApprovalExpired = "approval.expired" is No,
     ApprovalRequired = "approval.required" is No,
+    /// The policy blocks it; nobody can lift that but a change of the policy.
+    GuardBlocked = "guard.blocked" is No,
     GrantMissing = "grant.missing" is No,
     GrantExhausted = "grant.exhausted" is No,
     GrantExpired = "grant.expired" is No,
@@ -152,6 +154,8 @@ codes! {
     LimitFrame = "limit.frame" is Usage,
     LimitStreams = "limit.streams" is Failed,
     LimitConnections = "limit.connections" is Failed,
+    /// It was refused too often: the operator says when it goes on.
+    LimitRefusals = "limit.refusals" is NotYet,
     LimitRequests = "limit.requests" is NotYet,
     LimitGrants = "limit.grants" is Failed,
     LimitSessions = "limit.sessions" is Failed,

@@ -159,6 +159,29 @@ pub struct Question {
     /// Where a named target leads, for an operator with proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<super::operator::target::Way>,
+    /// What the guard found in a command, where that is why a person is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finding: Option<Finding>,
+}
+
+/// Why the guard asks for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    pub rule: String,
+    /// The policy's own words.
+    pub reason: String,
+    /// The bytes of the request's `command` that decided: from, to.
+    pub span: Option<(usize, usize)>,
+    /// The command that is asked about, resolved; `…` is what only the server knows.
+    pub command: Vec<String>,
+    /// Programs around it, the outermost first.
+    pub chain: Vec<String>,
+    /// Further rules that found something.
+    pub also: Vec<String>,
+    /// What a yes for the session would be for, exactly; absent where none can be given.
+    pub part: Option<Vec<String>>,
+    /// Digest of the policy.
+    pub policy: Digest,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -24,6 +24,7 @@ mod exec_stream;
 mod full_disk;
 mod glance;
 mod grants;
+mod guarded;
 mod help_and_docs;
 mod host_keys;
 mod logins;

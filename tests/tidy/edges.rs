@@ -21,6 +21,8 @@ const FLOORS: Edges = &[
     ("client", &["protocol", "domain", "home"]),
     ("demo", &["domain"]),
     ("daemon", &["protocol", "domain", "home"]),
+    // Lines are judged where everything is, on a thread of its own for its deep stack.
+    ("daemon::desk", &["protocol", "domain", "judge"]),
     ("home", &["protocol::error", "domain"]),
     // One thread, which the commands use alone and the daemon in its desk.
     ("judge", &["domain"]),

@@ -75,12 +75,16 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
     }
     if let Some(command) = &request.command {
         let (does, to) = effect(question.terminal, question.stdin);
-        add(does, exact(command.as_slice(), extent.cap(COMMAND)), true);
+        let found = question.finding.as_ref();
+        add(does, marked(command.as_slice(), found, extent), true);
+        finding_rows(command.as_slice(), found, extent, &mut add);
         add(to.0, to.1.to_owned(), false);
     }
     let mut row = |name, text| add(name, text, false);
-    if let Some(rule) = &request.rule {
-        row("asked", because(rule));
+    match (&request.rule, &question.finding) {
+        (Some(rule), Some(found)) if *rule == found.rule => row("asked", ruled(found)),
+        (Some(rule), _) => row("asked", because(rule)),
+        (None, _) => {}
     }
     if let Some(name) = &question.name {
         row("name", word(name));
@@ -129,6 +133,52 @@ fn effect(terminal: bool, stdin: bool) -> (&'static str, (&'static str, &'static
         (false, true) => ("runs", ("stdin", "open: what comes there is not known now")),
         (false, false) => ("runs", ("stdin", "empty")),
     }
+}
+
+/// The command with what decided between marks: an agent's own marks would be escaped.
+fn marked(command: &[u8], found: Option<&view::Finding>, extent: Extent) -> String {
+    let cap = extent.cap(COMMAND);
+    let span = found.and_then(|found| found.span).filter(|_| command.len() <= cap);
+    let parts = span.and_then(|(from, to)| {
+        Some((command.get(..from)?, command.get(from..to)?, command.get(to..)?))
+    });
+    let show = |bytes| exact(bytes, cap);
+    match parts {
+        Some((before, trigger, after)) if !trigger.is_empty() && trigger.len() < command.len() => {
+            format!("{}«{}»{}", show(before), show(trigger), show(after))
+        }
+        _ => show(command),
+    }
+}
+
+/// What the guard found: the bytes that decided where the line is cut, and the command as it resolves.
+fn finding_rows(
+    command: &[u8],
+    found: Option<&view::Finding>,
+    extent: Extent,
+    add: &mut impl FnMut(&'static str, String, bool),
+) {
+    let Some(found) = found else { return };
+    let trigger = found.span.and_then(|(from, to)| command.get(from..to)).unwrap_or_default();
+    if command.len() > extent.cap(COMMAND) && !trigger.is_empty() {
+        add("trigger", exact(trigger, extent.cap(COMMAND)), true);
+    }
+    let resolved = found.command.join(" ");
+    if !resolved.is_empty() && resolved.as_bytes() != trigger {
+        add("means", exact(resolved.as_bytes(), extent.cap(COMMAND)), true);
+    }
+    if !found.chain.is_empty() {
+        add("inside", exact(found.chain.join(" > ").as_bytes(), WORD), false);
+    }
+}
+
+/// The policy's own words.
+fn ruled(found: &view::Finding) -> String {
+    let also = match found.also.as_slice() {
+        [] => String::new(),
+        also => format!("; also {}", word(&also.join(", "))),
+    };
+    format!("because {} {}{also}", word(&found.rule), visible(&found.reason, WORD))
 }
 
 fn because(rule: &str) -> String {

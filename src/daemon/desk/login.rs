@@ -34,7 +34,7 @@ impl Desk {
         let sameness = login.sameness(&asker.identity);
         let copy = login.clone();
         let digest = |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
-        self.ask(asker, Action::Login(login), Some(LOST), WAITS, sameness, digest)
+        self.ask(asker, Action::Login(login), Some(LOST.to_owned()), WAITS, sameness, digest)
     }
 
     /// The operator said yes to what `shown` stands for: leave to log in again for a session that

@@ -1,6 +1,8 @@
 //! The desk: identity + action -> permit, through `authorize` and the queue of requests. It calls
 //! nobody's effects.
 
+mod commands;
+mod guard;
 mod handoff;
 mod login;
 mod pause;
@@ -10,6 +12,7 @@ mod show;
 mod standing;
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -19,17 +22,22 @@ use tokio::sync::{Notify, watch};
 
 use self::pause::Pauses;
 use self::queue::{Entry, Queue, Same, WAITING_ALL, WAITING_EACH};
-pub use self::{permit::Permit, show::SessionShown};
+pub use self::{
+    guard::{Guard, Line},
+    permit::Permit,
+    show::SessionShown,
+};
 use crate::{
     daemon::authority::{Authority, Under},
     domain::{
-        action::{Access, Action, Exec, Input},
-        authorize::{self, Decision, NotApproved},
+        action::{Access, Action},
+        authorize::{self, NotApproved},
         digest::Digest,
         grant::{Grant, Terms},
         id::Id,
         identity::{Identity, Seen},
-        request::{Parts, Refused, Request, State, WAITS},
+        kept::Kept,
+        request::{Parts, Refused, Request, State},
     },
     protocol::{
         error::{Code, Failure},
@@ -68,6 +76,11 @@ pub enum Verdict<A> {
         id: Id,
         new: bool,
     },
+    /// The policy blocks it: for the record, and for the caller.
+    Blocked {
+        action: A,
+        failure: Failure,
+    },
 }
 
 /// Where a command would run, as the session knows it: bound into the digest.
@@ -81,6 +94,9 @@ pub struct Ground<'a> {
 
 pub struct Desk {
     queue: Mutex<Queue>,
+    pub guard: Guard,
+    /// By session.
+    kept: Mutex<BTreeMap<Id, Kept>>,
     authority: Arc<Authority>,
     handoffs: Mutex<handoff::Recent>,
     pub pauses: Pauses,
@@ -93,10 +109,13 @@ impl Desk {
     pub fn new(
         new_id: impl Fn() -> Result<Id, Failure> + Send + Sync + 'static,
         authority: Arc<Authority>,
+        guard: Guard,
         now: fn() -> Timestamp,
     ) -> Self {
         Self {
             queue: Mutex::default(),
+            guard,
+            kept: Mutex::default(),
             authority,
             handoffs: Mutex::default(),
             pauses: Pauses::default(),
@@ -124,68 +143,18 @@ impl Desk {
         rule: Option<&'static str>,
         lives: SignedDuration,
     ) -> Result<(Id, bool), Failure> {
+        let rule = rule.map(str::to_owned);
         let sameness = access.sameness(&asker.identity);
         let digest = |id: &Id, until| access.digest(&asker.identity, id, until);
         let action = Action::Access(access.clone());
         self.ask(asker, action, rule, lives, sameness, digest)
     }
 
-    /// Judges a command: a permit, a question for the operator, or a refusal.
-    pub fn judge_exec(
-        &self,
-        asker: &Asker,
-        ground: &Ground<'_>,
-        exec: Exec,
-        no_ask: bool,
-    ) -> Result<Verdict<Exec>, Failure> {
-        let now = (self.now)();
-        let decision = authorize::authorize_exec(&asker.identity, ground.leave(), exec, now);
-        Self::verdict(decision, no_ask, |exec, rule| {
-            let sameness = exec.sameness(&asker.identity);
-            let copy = exec.clone();
-            let digest = |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
-            self.ask(asker, Action::Exec(exec), Some(rule), WAITS, sameness, digest)
-        })
-    }
-
-    /// Judges what is to be typed, as [`Desk::judge_exec`].
-    pub fn judge_input(
-        &self,
-        asker: &Asker,
-        ground: &Ground<'_>,
-        input: Input,
-        no_ask: bool,
-    ) -> Result<Verdict<Input>, Failure> {
-        let now = (self.now)();
-        let decision = authorize::authorize_input(&asker.identity, ground.leave(), input, now);
-        Self::verdict(decision, no_ask, |input, rule| {
-            let sameness = input.sameness(&asker.identity);
-            let copy = input.clone();
-            let digest = |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
-            self.ask(asker, Action::Input(input), Some(rule), WAITS, sameness, digest)
-        })
-    }
-
-    fn verdict<A>(
-        decision: Decision<A>,
-        no_ask: bool,
-        ask: impl FnOnce(A, &'static str) -> Result<(Id, bool), Failure>,
-    ) -> Result<Verdict<A>, Failure> {
-        match decision {
-            Decision::Allowed(allowed) => Ok(Verdict::Permit(Permit::issue(allowed))),
-            Decision::Denied(denied) => Err(Failure::from(denied)),
-            Decision::Ask { .. } if no_ask => Err(approval_required()),
-            Decision::Ask { action, rule } => {
-                ask(action, rule).map(|(id, new)| Verdict::Asked { id, new })
-            }
-        }
-    }
-
     fn ask(
         &self,
         asker: &Asker,
         action: Action,
-        rule: Option<&'static str>,
+        rule: Option<String>,
         lives: SignedDuration,
         sameness: Digest,
         digest: impl Fn(&Id, Timestamp) -> Digest,
@@ -300,39 +269,6 @@ impl Desk {
         self.entry(id, Some(identity), |entry| entry.request.action.clone())
     }
 
-    /// Uses up the yes to a command; the grant must still hold. `exec` remembers what it became.
-    pub fn permit_approved(
-        &self,
-        id: &Id,
-        identity: &Identity,
-        ground: &Ground<'_>,
-    ) -> Result<Permit<Exec>, Failure> {
-        let now = (self.now)();
-        self.entry(id, Some(identity), |entry| {
-            let allowed =
-                authorize::authorize_approved_exec(&mut entry.request, ground.leave(), now);
-            if let (Ok(_), Action::Exec(exec)) = (&allowed, &entry.request.action) {
-                entry.exec = Some(exec.id.clone());
-            }
-            allowed.map(Permit::issue).map_err(|why| not_spent(id, why))
-        })?
-    }
-
-    /// Uses up the yes to an input, as [`Desk::permit_approved`].
-    pub fn permit_approved_input(
-        &self,
-        id: &Id,
-        identity: &Identity,
-        ground: &Ground<'_>,
-    ) -> Result<Permit<Input>, Failure> {
-        let now = (self.now)();
-        self.entry(id, Some(identity), |entry| {
-            authorize::authorize_approved_input(&mut entry.request, ground.leave(), now)
-                .map(Permit::issue)
-                .map_err(|why| not_spent(id, why))
-        })?
-    }
-
     /// The operator's connection `by` takes the decision; nobody else may until it lets go.
     pub fn claim(&self, id: &Id, by: u64) -> Result<(), Failure> {
         let now = (self.now)();
@@ -419,8 +355,9 @@ impl Desk {
         self.end(id, Request::withdraw)
     }
 
-    /// Withdraws the commands that wait in a session that has ended.
+    /// Withdraws the commands that wait in a session that has ended, and forgets what was said for it.
     pub fn session_ended(&self, session: &Id) {
+        self.kept().remove(session);
         let ids = self.queue().of_session(session);
         for id in ids {
             let _decided_already = self.withdraw(&id);
@@ -493,6 +430,12 @@ fn not_spent(id: &Id, why: NotApproved) -> Failure {
         NotApproved::Request(Refused::NotApproved(State::Expired)) => {
             expired(Code::ApprovalExpired, id)
         }
+        NotApproved::Policy => Failure::new(
+            Code::ApprovalExpired,
+            format!("the policy has changed since {id} was asked, so the yes holds no more"),
+            "run it again: it is judged anew",
+        )
+        .about(id),
         _ => withdrawn(id),
     }
 }
@@ -522,7 +465,7 @@ fn not_approved(id: &Id, error: NotApproved) -> Failure {
             "an approval can give less than was asked, never more",
             "leave out what was not asked, or ask the agent for a new request",
         ),
-        NotApproved::OtherKind | NotApproved::Denied(_) => Failure::new(
+        NotApproved::OtherKind | NotApproved::Policy | NotApproved::Denied(_) => Failure::new(
             Code::RequestClosed,
             format!("{id} is of another kind"),
             format!("sgw show {id}"),

@@ -28,7 +28,7 @@ const DENIED_FOR: SignedDuration = SignedDuration::from_hours(1);
 pub struct Entry {
     pub request: Request,
     /// Why a person is asked, where a rule did.
-    pub rule: Option<&'static str>,
+    pub rule: Option<String>,
     /// What came of an approved access request.
     pub session: Option<Id>,
     /// What came of an approved command.
@@ -88,7 +88,7 @@ impl Queue {
             .count()
     }
 
-    pub fn add(&mut self, request: Request, rule: Option<&'static str>) -> Arc<Notify> {
+    pub fn add(&mut self, request: Request, rule: Option<String>) -> Arc<Notify> {
         self.forget(request.created_at);
         let changed = Arc::new(Notify::new());
         let id = request.id.clone();

@@ -9,13 +9,14 @@ use crate::{
         bytes::Bytes,
         id::Id,
         identity::Identity,
+        judgement::Judgement,
         nearest::{nearest, told},
         request::State,
         target::Hop,
     },
     protocol::{
         error::{Code, Failure},
-        view::{Kind, Past, Place, Question, Request, RequestStatus},
+        view::{Finding, Kind, Past, Place, Question, Request, RequestStatus},
     },
 };
 
@@ -120,6 +121,10 @@ impl Desk {
                 past,
                 place: place.unwrap_or_default(),
                 named: None,
+                finding: match action {
+                    Action::Exec(exec) => found(&exec.judged),
+                    _ => None,
+                },
             }
         })
     }
@@ -147,6 +152,22 @@ impl Desk {
         }
         past
     }
+}
+
+/// Why the guard asks for a person, where it does.
+fn found(judged: &Judgement) -> Option<Finding> {
+    let rule = judged.rule.clone()?;
+    let first = judged.parts.first();
+    Some(Finding {
+        rule,
+        reason: judged.reason.clone().unwrap_or_default(),
+        span: judged.span,
+        command: first.map(|part| part.argv.clone()).unwrap_or_default(),
+        chain: first.map(|part| part.chain.clone()).unwrap_or_default(),
+        also: judged.parts.iter().skip(1).map(|part| part.rule.clone()).collect(),
+        part: judged.part().map(|part| part.argv.clone()),
+        policy: judged.policy,
+    })
 }
 
 fn status(state: &State) -> RequestStatus {
@@ -187,7 +208,7 @@ fn show(
         user: place.user,
         command,
         reason,
-        rule: entry.rule.map(str::to_owned),
+        rule: entry.rule.clone(),
         only: match &request.action {
             Action::Access(access) => access.terms.capabilities.clone(),
             _ => BTreeSet::new(),

@@ -40,6 +40,10 @@ pub async fn intent(
         ("timeout_ms", serde_json::to_value(action.timeout_ms)),
         ("reason", serde_json::to_value(&action.reason)),
     ]);
+    record.decision = Some(fields([
+        ("guard", Ok(action.judged.recorded())),
+        ("passed_by", serde_json::to_value(&action.passed_by)),
+    ]));
     write(evidence, record).await
 }
 

@@ -147,8 +147,10 @@ fn judge(grants: &Grants, me: &Identity, target: &str) {
         stdin: false,
         timeout_ms: None,
         reason: None,
+        judged: crate::domain::judgement::Judgement::for_test(b""),
+        passed_by: Vec::new(),
     };
-    let decision = authorize_exec(me, leave, exec, now);
+    let decision = authorize_exec(me, leave, exec, &mut crate::domain::kept::Kept::default(), now);
     assert!(matches!(decision, crate::domain::authorize::Decision::Allowed(_)));
 }
 

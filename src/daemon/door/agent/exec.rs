@@ -7,10 +7,11 @@ use tokio::time::{Instant, sleep_until};
 use super::{Caller, view};
 use crate::{
     daemon::{
-        desk::{Ground, Outcome, Verdict},
+        audit,
+        desk::{Ground, Line, Outcome, Verdict},
         door::{
             follow::{self, Control, follow},
-            link::{Gone, value},
+            link::{Gone, to_its_end, value},
         },
         session::{
             Session,
@@ -22,6 +23,7 @@ use crate::{
         bytes::Bytes,
         capability::Capability,
         id::{Id, Kind, prefix_kind},
+        judgement::Judgement,
         shell,
     },
     home::random,
@@ -57,7 +59,7 @@ impl Caller {
         let (stdin, no_ask) = (asked.stdin, asked.no_ask);
         let wait = asked.wait_ms.map(Duration::from_millis);
         let over = wait.map(|wait| Instant::now() + wait);
-        let action = self.read_exec(asked, &session)?;
+        let action = self.read_exec(asked, &session).await?;
         self.logged_in(number, &session, Capability::Exec, no_ask, over).await?;
         self.check_paused(&session)?;
         let (grant, place) = (session.grant(), session.place());
@@ -66,6 +68,10 @@ impl Caller {
         let verdict = self.parts.desk.judge_exec(&self.asker, &ground, action, no_ask)?;
         let (permit, request) = match verdict {
             Verdict::Permit(permit) => (permit, None),
+            Verdict::Blocked { action, failure } => {
+                self.blocked(&session, &action).await?;
+                return Err(failure.about(&session.id));
+            }
             Verdict::Asked { id, new } => {
                 if new {
                     self.announce(&id).await?;
@@ -306,7 +312,21 @@ impl Caller {
         value(&exec.state())
     }
 
-    fn read_exec(&self, asked: agent::Exec, session: &Session) -> Result<action::Exec, Failure> {
+    /// Puts on record what the policy blocks.
+    async fn blocked(&self, session: &Session, action: &action::Exec) -> Result<(), Failure> {
+        let (evidence, target) = (self.parts.evidence.clone(), session.target());
+        let (owner, action) = (self.identity().to_string(), action.clone());
+        to_its_end(async move {
+            audit::command_blocked(&evidence, &owner, &target, &action).await
+        })
+        .await
+    }
+
+    async fn read_exec(
+        &self,
+        asked: agent::Exec,
+        session: &Session,
+    ) -> Result<action::Exec, Failure> {
         let line = match &asked.command {
             agent::Command::Line(line) => line.0.clone(),
             agent::Command::Argv(words) => {
@@ -342,6 +362,7 @@ impl Caller {
         let cwd = asked.cwd.map(|cwd| cwd.0);
         let wire = session.surroundings.wire(&marker, env, cwd, &line);
         let wire = wire.map_err(|error| not_a_command(&error))?;
+        let judged = self.judge(session, action::without_prefix(&wire, &marker)).await;
         Ok(action::Exec {
             id,
             session: session.id.clone(),
@@ -351,7 +372,16 @@ impl Caller {
             stdin: asked.stdin,
             timeout_ms: asked.timeout_ms,
             reason: asked.reason,
+            judged,
+            passed_by: Vec::new(),
         })
+    }
+
+    /// What the guard says of what a shell on the target would read.
+    async fn judge(&self, session: &Session, line: &[u8]) -> Judgement {
+        let (bytes, target) = (line.to_vec(), session.target());
+        let line = Line { bytes, target: &target, identity: self.identity() };
+        self.parts.desk.guard.judge(line).await
     }
 }
 

@@ -1,0 +1,154 @@
+//! Commands and inputs: judged, asked about, and their yes used up.
+
+use std::{
+    collections::BTreeMap,
+    sync::{MutexGuard, PoisonError},
+};
+
+use super::{Asker, Desk, Ground, Permit, Verdict, approval_required, not_spent};
+use crate::{
+    domain::{
+        action::{Action, Exec, Input},
+        authorize::{self, Decision},
+        id::Id,
+        identity::Identity,
+        judgement::Judgement,
+        kept::Kept,
+        request::WAITS,
+    },
+    protocol::error::{Code, Failure},
+};
+
+/// What every refusal of a command says to do.
+const NO: &str = "don't rephrase; change the plan or ask your user";
+
+/// An action that the guard may have spoken of.
+trait Judged {
+    fn judged(&self) -> Option<&Judgement>;
+}
+
+impl Judged for Exec {
+    fn judged(&self) -> Option<&Judgement> {
+        Some(&self.judged)
+    }
+}
+
+impl Judged for Input {
+    fn judged(&self) -> Option<&Judgement> {
+        None
+    }
+}
+
+impl Desk {
+    pub(super) fn kept(&self) -> MutexGuard<'_, BTreeMap<Id, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Judges a command: a permit, a question for the operator, or a refusal.
+    pub fn judge_exec(
+        &self,
+        asker: &Asker,
+        ground: &Ground<'_>,
+        exec: Exec,
+        no_ask: bool,
+    ) -> Result<Verdict<Exec>, Failure> {
+        let (now, session) = ((self.now)(), exec.session.clone());
+        let mut all = self.kept();
+        let mut none = Kept::default();
+        let kept = all.get_mut(&session).unwrap_or(&mut none);
+        let decision = authorize::authorize_exec(&asker.identity, ground.leave(), exec, kept, now);
+        drop(all);
+        Self::verdict(decision, no_ask, |exec, rule| {
+            let sameness = exec.sameness(&asker.identity);
+            let copy = exec.clone();
+            let digest = |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
+            self.ask(asker, Action::Exec(exec), Some(rule), WAITS, sameness, digest)
+        })
+    }
+
+    /// Judges what is to be typed, as [`Desk::judge_exec`].
+    pub fn judge_input(
+        &self,
+        asker: &Asker,
+        ground: &Ground<'_>,
+        input: Input,
+        no_ask: bool,
+    ) -> Result<Verdict<Input>, Failure> {
+        let now = (self.now)();
+        let decision = authorize::authorize_input(&asker.identity, ground.leave(), input, now);
+        Self::verdict(decision, no_ask, |input, rule| {
+            let sameness = input.sameness(&asker.identity);
+            let copy = input.clone();
+            let digest = |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
+            self.ask(asker, Action::Input(input), Some(rule), WAITS, sameness, digest)
+        })
+    }
+
+    fn verdict<A: Judged>(
+        decision: Decision<A>,
+        no_ask: bool,
+        ask: impl FnOnce(A, String) -> Result<(Id, bool), Failure>,
+    ) -> Result<Verdict<A>, Failure> {
+        match decision {
+            Decision::Allowed(allowed) => Ok(Verdict::Permit(Permit::issue(allowed))),
+            Decision::Denied(denied) => Err(Failure::from(denied)),
+            Decision::Barred { rule } => Err(barred(&rule)),
+            Decision::Blocked(action) => {
+                let failure = blocked(action.judged());
+                Ok(Verdict::Blocked { action, failure })
+            }
+            Decision::Ask { .. } if no_ask => Err(approval_required()),
+            Decision::Ask { action, rule } => {
+                ask(action, rule).map(|(id, new)| Verdict::Asked { id, new })
+            }
+        }
+    }
+
+    /// Uses up the yes to a command; the grant must still hold. `exec` remembers what it became.
+    pub fn permit_approved(
+        &self,
+        id: &Id,
+        identity: &Identity,
+        ground: &Ground<'_>,
+    ) -> Result<Permit<Exec>, Failure> {
+        let (now, leave) = ((self.now)(), ground.leave());
+        let policy = self.guard.current().revision;
+        self.entry(id, Some(identity), |entry| {
+            let allowed =
+                authorize::authorize_approved_exec(&mut entry.request, leave, &policy, now);
+            if let (Ok(_), Action::Exec(exec)) = (&allowed, &entry.request.action) {
+                entry.exec = Some(exec.id.clone());
+            }
+            allowed.map(Permit::issue).map_err(|why| not_spent(id, why))
+        })?
+    }
+
+    /// Uses up the yes to an input, as [`Desk::permit_approved`].
+    pub fn permit_approved_input(
+        &self,
+        id: &Id,
+        identity: &Identity,
+        ground: &Ground<'_>,
+    ) -> Result<Permit<Input>, Failure> {
+        let now = (self.now)();
+        self.entry(id, Some(identity), |entry| {
+            authorize::authorize_approved_input(&mut entry.request, ground.leave(), now)
+                .map(Permit::issue)
+                .map_err(|why| not_spent(id, why))
+        })?
+    }
+}
+
+/// The policy's own words: nothing of the command.
+fn blocked(judged: Option<&Judgement>) -> Failure {
+    let rule = judged.and_then(|judged| judged.rule.as_deref()).unwrap_or_default();
+    let reason = judged.and_then(|judged| judged.reason.as_deref()).unwrap_or_default();
+    let message = format!("the policy blocks it: {rule}, {reason}");
+    Failure::new(Code::GuardBlocked, message, NO).sent(false)
+}
+
+fn barred(rule: &str) -> Failure {
+    let message =
+        format!("the operator denied what {rule} finds on this target until the session ends");
+    Failure::new(Code::ApprovalDenied, message, NO).sent(false)
+}

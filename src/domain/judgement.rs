@@ -1,0 +1,241 @@
+//! What the guard said of the very bytes of an action, and by which policy. Nothing is authorized without.
+
+use serde_json::{Value, json};
+
+use super::{
+    digest::{Digest, Digester},
+    guard::{Decision, Finding, Verdict},
+    shell,
+};
+
+/// What one judgement keeps of a command's words, in bytes; what is more is cut, and told by `…`.
+const MAX_WORDS: usize = 8 * 1024;
+/// Findings that are kept; a line with more of them is asked about as a whole.
+const MAX_PARTS: usize = 16;
+/// Commands that change what a later one means where it stands.
+const MOVES: &[&str] =
+    &["cd", "pushd", "popd", "export", "chroot", "declare", "typeset", "set", "shopt", "alias"];
+
+/// A verdict, bound to the bytes that it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// What was judged.
+    line: Vec<u8>,
+    pub decision: Decision,
+    pub rule: Option<String>,
+    pub reason: Option<String>,
+    /// The bytes that decided.
+    pub span: Option<(usize, usize)>,
+    /// Each reason for asking, the one that decided first.
+    pub parts: Vec<Part>,
+    /// There are more reasons than are kept.
+    pub more: bool,
+    /// It does nothing but read, as far as the policy knows.
+    pub reads: bool,
+    /// The part is found for the same reasons where nothing is around it.
+    stands_alone: bool,
+    /// Digest of the policy.
+    pub policy: Digest,
+}
+
+/// A command that is asked about: what a yes for the session can be for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub decision: Decision,
+    pub rule: String,
+    /// Resolved; `…` is what only the server knows.
+    pub argv: Vec<String>,
+    /// Programs around it, the outermost first.
+    pub chain: Vec<String>,
+    /// What the line did before that gives the same words another meaning (`cd`).
+    pub place: Vec<Vec<String>>,
+}
+
+impl Judgement {
+    pub fn new(line: Vec<u8>, verdict: Verdict, policy: Digest) -> Self {
+        let moves = |argv: &&Vec<String>| {
+            argv.first().is_some_and(|program| MOVES.contains(&program.as_str()))
+        };
+        let place: Vec<_> = verdict.resolved.iter().filter(moves).map(|argv| cut(argv)).collect();
+        let mut found: Vec<&Finding> = verdict.findings.iter().collect();
+        found.sort_by_key(|finding| {
+            let first = Some(&finding.rule) == verdict.rule.as_ref()
+                && Some(finding.span) == verdict.span;
+            (std::cmp::Reverse(finding.decision), !first)
+        });
+        let parts = found.iter().take(MAX_PARTS).map(|finding| Part {
+            decision: finding.decision,
+            rule: finding.rule.clone(),
+            argv: cut(&finding.argv),
+            chain: cut(&finding.chain),
+            place: place.clone(),
+        });
+        Self {
+            parts: parts.collect(),
+            more: found.len() > MAX_PARTS,
+            line,
+            decision: verdict.decision,
+            rule: verdict.rule,
+            reason: verdict.reason,
+            span: verdict.span.map(|span| (span.start, span.end)),
+            reads: false,
+            stands_alone: false,
+            policy,
+        }
+    }
+
+    /// A person is asked because the guard could not say anything.
+    pub fn unjudged(line: Vec<u8>, reason: &str, policy: Digest) -> Self {
+        Self {
+            line,
+            decision: Decision::Approve,
+            rule: Some(UNJUDGED.to_owned()),
+            reason: Some(reason.to_owned()),
+            span: None,
+            parts: Vec::new(),
+            more: false,
+            reads: false,
+            stands_alone: false,
+            policy,
+        }
+    }
+
+    /// Whether it is about these bytes.
+    pub fn is_of(&self, line: &[u8]) -> bool {
+        self.line == line
+    }
+
+    /// Whether all that is asked about is what only the server knows.
+    pub fn is_opaque_alone(&self) -> bool {
+        let opaque = |part: &Part| part.rule.starts_with("opaque.");
+        !self.more && !self.parts.is_empty() && self.parts.iter().all(opaque)
+    }
+
+    /// The part as a line of its own, for [`Judgement::with_part_judged`].
+    pub fn part_alone(&self) -> Option<Vec<u8>> {
+        let words: Vec<_> = self.one_part()?.argv.iter().map(|word| word.clone().into()).collect();
+        shell::quote_argv(&words).ok()
+    }
+
+    /// What is found because of what feeds the part, or stands around it, is no part: a yes to its words
+    /// would be one to whatever feeds it next time.
+    pub fn with_part_judged(mut self, alone: &Verdict) -> Self {
+        let found = |part: &Part| {
+            alone.findings.iter().any(|one| one.rule == part.rule && one.argv == part.argv)
+        };
+        self.stands_alone = self.parts.iter().all(found);
+        self
+    }
+
+    /// What a yes for the session would be for: the one command that is asked about, wholly known, which
+    /// needs nothing around it to be asked about.
+    pub fn part(&self) -> Option<&Part> {
+        self.one_part().filter(|_| self.stands_alone)
+    }
+
+    fn one_part(&self) -> Option<&Part> {
+        match self.parts.as_slice() {
+            [first, rest @ ..] if !self.more && self.decision == Decision::Approve => {
+                let same = |part: &Part| part.argv == first.argv && part.chain == first.chain;
+                (rest.iter().all(same) && first.is_known()).then_some(first)
+            }
+            _ => None,
+        }
+    }
+
+    /// Binds an approval to what was said, and by which policy.
+    pub fn bind(&self, digester: Digester) -> Digester {
+        let decided = digester.text("policy", self.policy).text("verdict", word(self.decision));
+        decided.optional("rule", self.rule.as_ref())
+    }
+
+    /// For the record.
+    pub fn recorded(&self) -> Value {
+        let rules: Vec<&str> = self.parts.iter().map(|part| part.rule.as_str()).collect();
+        json!({
+            "verdict": word(self.decision),
+            "rule": self.rule,
+            "rules": rules,
+            "policy": self.policy,
+        })
+    }
+}
+
+/// The rule of what the guard could not judge.
+pub const UNJUDGED: &str = "line.unjudged";
+
+impl Part {
+    fn is_known(&self) -> bool {
+        let words = self.argv.iter().chain(&self.chain).chain(self.place.iter().flatten());
+        !self.argv.is_empty()
+            && !["opaque.", "line.", "limit."].iter().any(|own| self.rule.starts_with(own))
+            && words.into_iter().all(|word| !word.contains('…'))
+    }
+}
+
+fn word(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Allow => "allow",
+        Decision::Approve => "approve",
+        Decision::Block => "block",
+    }
+}
+
+/// Words up to the bound.
+fn cut(words: &[String]) -> Vec<String> {
+    let mut room = MAX_WORDS;
+    let mut kept = Vec::new();
+    for word in words {
+        if word.len() >= room {
+            kept.push("…".to_owned());
+            break;
+        }
+        room -= word.len() + 1;
+        kept.push(word.clone());
+    }
+    kept
+}
+
+#[cfg(test)]
+impl Judgement {
+    /// The built-in policy's.
+    pub fn for_test(line: &[u8]) -> Self {
+        use super::guard::{Context, Policy, judge};
+        let judge = |line: &[u8]| judge(line, &Context::default(), &Policy::built_in());
+        let judged = Self::new(line.to_vec(), judge(line), Digester::new("policy").finish());
+        match judged.part_alone() {
+            Some(alone) => judged.with_part_judged(&judge(&alone)),
+            None => judged,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_part_that_is_asked_about_is_offered_only_where_it_is_known_and_alone() {
+        let part = |line: &str| Judgement::for_test(line.as_bytes()).part().cloned();
+        assert_eq!(part("ls"), None);
+        assert_eq!(part("rm -rf /"), None);
+        let alone = part("cd /srv && systemctl restart nginx; ls").unwrap();
+        assert_eq!(alone.argv, ["systemctl", "restart", "nginx"]);
+        assert_eq!(alone.place, [["cd", "/srv"]]);
+        assert_eq!(part("systemctl restart $X"), None);
+        assert_eq!(part("systemctl restart nginx; rm -rf /srv/x"), None);
+        assert_eq!(part("$X"), None);
+        // What is asked about is what feeds it, not its words.
+        assert_eq!(part("echo 'drop table a' | mysql"), None);
+    }
+
+    #[test]
+    fn a_judgement_is_of_its_bytes_alone() {
+        let judged = Judgement::for_test(b"ls");
+        assert!(judged.is_of(b"ls") && !judged.is_of(b"ls "));
+        let long = format!("systemctl restart {}", "x".repeat(2 * MAX_WORDS));
+        let judged = Judgement::for_test(long.as_bytes());
+        assert_eq!(judged.parts[0].argv, ["systemctl", "restart", "…"]);
+        assert_eq!(judged.part(), None);
+    }
+}

@@ -1,0 +1,142 @@
+//! What the operator said of commands for the rest of a session: parts that pass, and rules whose
+//! findings are denied.
+
+use super::{
+    id::Id,
+    judgement::{Judgement, Part},
+};
+
+/// The most that is kept for one session; beyond, a person is asked again.
+const MOST: usize = 100;
+
+/// A yes to exactly this part.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    pub part: Part,
+    /// How often it still passes; absent: until the session ends.
+    pub left: Option<u32>,
+    /// The request that it was said to.
+    pub request: Id,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    passes: Vec<Pass>,
+    /// Rules.
+    denied: Vec<String>,
+}
+
+impl Kept {
+    /// Keeps a yes. False: there is no room.
+    pub fn keep(&mut self, pass: Pass) -> bool {
+        self.passes.retain(|old| old.left != Some(0) && old.part != pass.part);
+        let room = self.passes.len() < MOST;
+        if room {
+            self.passes.push(pass);
+        }
+        room
+    }
+
+    /// From now on what this rule finds is denied.
+    pub fn deny(&mut self, rule: &str) -> bool {
+        if self.denied.iter().any(|one| one == rule) {
+            return true;
+        }
+        let room = self.denied.len() < MOST;
+        if room {
+            self.denied.push(rule.to_owned());
+        }
+        room
+    }
+
+    /// The rule that is denied of those that found something.
+    pub fn denies(&self, judged: &Judgement) -> Option<&str> {
+        let found = |rule: &&String| {
+            judged.rule.as_ref() == Some(rule) || judged.parts.iter().any(|part| part.rule == **rule)
+        };
+        self.denied.iter().find(found).map(String::as_str)
+    }
+
+    /// Uses up a yes to each part that is asked about: all of them, or none. What said them.
+    pub fn pass(&mut self, judged: &Judgement) -> Option<Vec<Id>> {
+        if judged.more || judged.parts.is_empty() {
+            return None;
+        }
+        let mut used = Vec::new();
+        for part in &judged.parts {
+            let fits = |pass: &Pass| pass.left != Some(0) && pass.part == *part;
+            let at = self.passes.iter().position(fits)?;
+            if !used.contains(&at) {
+                used.push(at);
+            }
+        }
+        let mut said = Vec::new();
+        for at in used {
+            let pass = &mut self.passes[at];
+            pass.left = pass.left.map(|left| left.saturating_sub(1));
+            said.push(pass.request.clone());
+        }
+        said.dedup();
+        Some(said)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::Kind;
+
+    fn pass(line: &str, left: Option<u32>) -> Vec<Pass> {
+        let parts = Judgement::for_test(line.as_bytes()).parts;
+        let request = Id::from_number(Kind::Request, 1);
+        parts.into_iter().map(|part| Pass { part, left, request: request.clone() }).collect()
+    }
+
+    fn passes(kept: &mut Kept, line: &str) -> bool {
+        kept.pass(&Judgement::for_test(line.as_bytes())).is_some()
+    }
+
+    #[test]
+    fn a_yes_is_for_this_part_in_this_place_and_for_nothing_around_it() {
+        let mut kept = Kept::default();
+        for pass in pass("systemctl restart nginx", None) {
+            assert!(kept.keep(pass));
+        }
+        for same in ["systemctl restart nginx", "'systemctl' restart \"nginx\" && ls"] {
+            assert!(passes(&mut kept, same), "{same}");
+        }
+        for other in [
+            "systemctl restart nginx2",
+            "systemctl stop nginx",
+            "sudo systemctl restart nginx",
+            "systemctl restart nginx; rm -rf /srv/x",
+            "cd /x && systemctl restart nginx",
+            "systemctl restart $X",
+            "rm -rf /",
+        ] {
+            assert!(!passes(&mut kept, other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_yes_is_used_up_and_a_line_that_needs_more_uses_none() {
+        let mut kept = Kept::default();
+        for pass in pass("systemctl restart nginx", Some(2)) {
+            assert!(kept.keep(pass));
+        }
+        assert!(!passes(&mut kept, "systemctl restart nginx; systemctl restart other"));
+        assert!(passes(&mut kept, "systemctl restart nginx"));
+        assert!(passes(&mut kept, "systemctl restart nginx"));
+        assert!(!passes(&mut kept, "systemctl restart nginx"));
+    }
+
+    #[test]
+    fn what_is_denied_by_its_rule_is_denied_wherever_it_stands() {
+        let mut kept = Kept::default();
+        let rule = Judgement::for_test(b"systemctl restart nginx").rule.unwrap();
+        assert!(kept.deny(&rule));
+        let denies = |line: &[u8]| kept.denies(&Judgement::for_test(line)).is_some();
+        assert!(denies(b"sudo systemctl stop x") && denies(b"ls; systemctl restart other"));
+        assert!(!denies(b"ls"));
+    }
+}
