@@ -78,6 +78,41 @@ pub async fn request_ended(
     write(evidence, record).await
 }
 
+/// The operator's no; with a rule to what that finds until the session ends, too.
+pub async fn request_denied(
+    evidence: &Evidence,
+    by: &str,
+    id: &Id,
+    message: Option<&str>,
+    rule: Option<&str>,
+) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::RequestDenied, by);
+    record.request = Some(id.clone());
+    record.decision = Some(fields([
+        ("message", serde_json::to_value(message)),
+        ("rule", serde_json::to_value(rule)),
+    ]));
+    write(evidence, record).await
+}
+
+/// The operator's yes to a command, and what of it passes from now on.
+pub async fn command_approved(
+    evidence: &Evidence,
+    id: &Id,
+    shown: &Digest,
+    remembered: Option<(&[String], Option<u32>)>,
+) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::CommandApproved, OPERATOR);
+    record.request = Some(id.clone());
+    let (part, times) = remembered.unzip();
+    record.decision = Some(fields([
+        ("digest", serde_json::to_value(shown)),
+        ("passes", serde_json::to_value(part)),
+        ("times", serde_json::to_value(times.flatten())),
+    ]));
+    write(evidence, record).await
+}
+
 /// The operator's yes, before anything goes anywhere.
 pub async fn approved(
     evidence: &Evidence,

@@ -4,6 +4,7 @@ mod authority;
 mod keyboard;
 mod open;
 mod reach;
+mod refusals;
 mod standing;
 
 pub use open::{Opening, Way};
@@ -104,7 +105,8 @@ impl Parts {
     pub fn session_shown(&self, id: &Id) -> Option<SessionShown> {
         let session = self.sessions.to_see(id.as_str(), None).ok()?;
         let asked_at = session.pool.asked_at().into_iter().next();
-        Some(SessionShown { target: session.target(), place: session.places(), asked_at })
+        let (target, place) = (session.target(), session.places());
+        Some(SessionShown { target, place, mode: Some(session.grant().mode), asked_at })
     }
 
     /// Open sessions, of one identity or of all.

@@ -14,7 +14,7 @@ use super::{
     guard,
     identity::Identity,
     judgement::UNJUDGED,
-    kept::Kept,
+    kept::{DeniedRules, Kept},
     request::{Refused, Request},
 };
 
@@ -39,7 +39,11 @@ pub enum Decision<A> {
         rule: String,
     },
     /// The policy blocks it, and nobody can say yes.
-    Blocked(A),
+    Blocked {
+        action: A,
+        rule: String,
+        reason: String,
+    },
     /// The operator said no to what this rule finds, until the session ends.
     Barred {
         rule: String,
@@ -77,12 +81,13 @@ pub struct Leave<'a> {
 }
 
 /// Judges a command against the grant of the session that it runs in, what the guard said of it, and
-/// what the operator said before (`kept`).
+/// what the operator said before.
 pub fn authorize_exec(
     identity: &Identity,
     leave: Leave<'_>,
     mut exec: Exec,
     kept: &mut Kept,
+    denied: &DeniedRules,
     now: Timestamp,
 ) -> Decision<Exec> {
     if let Err(denied) = may(Capability::Exec, identity, leave, now) {
@@ -94,9 +99,11 @@ pub fn authorize_exec(
         return asks(exec, UNJUDGED);
     }
     if exec.judged.decision == guard::Decision::Block {
-        return Decision::Blocked(exec);
+        let rule = exec.judged.rule.clone().unwrap_or_default();
+        let reason = exec.judged.reason.clone().unwrap_or_default();
+        return Decision::Blocked { action: exec, rule, reason };
     }
-    if let Some(rule) = kept.denies(&exec.judged) {
+    if let Some(rule) = denied.of(&exec.judged) {
         return Decision::Barred { rule: rule.to_owned() };
     }
     if exec.judged.decision == guard::Decision::Approve {
@@ -309,7 +316,7 @@ mod tests {
     fn judged(grant: &Grant, exec: Exec) -> Decision<Exec> {
         let owner = Identity { uid: 1, token: None };
         let (leave, now) = (leave(&owner, grant), Timestamp::UNIX_EPOCH);
-        authorize_exec(&owner, leave, exec, &mut Kept::default(), now)
+        authorize_exec(&owner, leave, exec, &mut Kept::default(), &DeniedRules::default(), now)
     }
 
     fn line(line: &str) -> Exec {
@@ -321,7 +328,7 @@ mod tests {
     fn what_the_policy_blocks_runs_in_no_mode_and_what_it_asks_for_asks_in_each() {
         for mode in [Mode::Guarded, Mode::Each, Mode::Read] {
             let grant = Grant { mode, ..grant() };
-            assert!(matches!(judged(&grant, line("rm -rf /")), Decision::Blocked(_)));
+            assert!(matches!(judged(&grant, line("rm -rf /")), Decision::Blocked { .. }));
             let asked = judged(&grant, line("systemctl stop nginx"));
             assert!(matches!(asked, Decision::Ask { rule, .. } if rule == "service.change"));
         }
@@ -341,7 +348,8 @@ mod tests {
         let owner = Identity { uid: 1, token: None };
         let asking = Identity { uid, token: None };
         let now = Timestamp::from_second(second).unwrap();
-        match authorize_exec(&asking, leave(&owner, &grant), exec(), &mut Kept::default(), now) {
+        let (kept, denied) = (&mut Kept::default(), &DeniedRules::default());
+        match authorize_exec(&asking, leave(&owner, &grant), exec(), kept, denied, now) {
             Decision::Denied(denied) => Some(denied),
             _ => None,
         }

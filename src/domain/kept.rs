@@ -19,11 +19,24 @@ pub struct Pass {
     pub request: Id,
 }
 
+/// What passes in a session.
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
     passes: Vec<Pass>,
-    /// Rules.
-    denied: Vec<String>,
+}
+
+/// Rules whose findings the operator denied, as they hold for one command.
+#[derive(Clone, Debug, Default)]
+pub struct DeniedRules(pub Vec<String>);
+
+impl DeniedRules {
+    /// The rule that is denied of those that found something.
+    pub fn of(&self, judged: &Judgement) -> Option<&str> {
+        let found = |rule: &&String| {
+            judged.rule.as_ref() == Some(rule) || judged.parts.iter().any(|part| part.rule == **rule)
+        };
+        self.0.iter().find(found).map(String::as_str)
+    }
 }
 
 impl Kept {
@@ -35,26 +48,6 @@ impl Kept {
             self.passes.push(pass);
         }
         room
-    }
-
-    /// From now on what this rule finds is denied.
-    pub fn deny(&mut self, rule: &str) -> bool {
-        if self.denied.iter().any(|one| one == rule) {
-            return true;
-        }
-        let room = self.denied.len() < MOST;
-        if room {
-            self.denied.push(rule.to_owned());
-        }
-        room
-    }
-
-    /// The rule that is denied of those that found something.
-    pub fn denies(&self, judged: &Judgement) -> Option<&str> {
-        let found = |rule: &&String| {
-            judged.rule.as_ref() == Some(rule) || judged.parts.iter().any(|part| part.rule == **rule)
-        };
-        self.denied.iter().find(found).map(String::as_str)
     }
 
     /// Uses up a yes to each part that is asked about: all of them, or none. What said them.
@@ -132,10 +125,8 @@ mod tests {
 
     #[test]
     fn what_is_denied_by_its_rule_is_denied_wherever_it_stands() {
-        let mut kept = Kept::default();
-        let rule = Judgement::for_test(b"systemctl restart nginx").rule.unwrap();
-        assert!(kept.deny(&rule));
-        let denies = |line: &[u8]| kept.denies(&Judgement::for_test(line)).is_some();
+        let denied = DeniedRules(vec![Judgement::for_test(b"systemctl restart nginx").rule.unwrap()]);
+        let denies = |line: &[u8]| denied.of(&Judgement::for_test(line)).is_some();
         assert!(denies(b"sudo systemctl stop x") && denies(b"ls; systemctl restart other"));
         assert!(!denies(b"ls"));
     }

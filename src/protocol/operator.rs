@@ -41,6 +41,9 @@ pub enum Request {
     Deny {
         id: String,
         message: Option<String>,
+        /// Also what the same rule finds on that target, until the session ends.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        rule: bool,
     },
     /// Ends a session, an exec, or a request, of anyone.
     Close {
@@ -206,6 +209,17 @@ pub struct Approve {
     pub accept_host_keys: Vec<String>,
     /// Whether this connection can be asked; without, an open question is an error.
     pub interactive: bool,
+    /// What of a command passes from now on; absent: nothing but this once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remember: Option<Remember>,
+}
+
+/// A yes to the part of a command that was asked about ([`super::view::Finding::part`]), beyond this once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Remember {
+    /// Until its session ends, or so many times.
+    Session { times: Option<u32> },
 }
 
 /// The resolved route.

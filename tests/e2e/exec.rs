@@ -53,7 +53,7 @@ fn a_signal_is_told_from_a_status() {
     let (sgw, _sshd, s) = ready();
     for (signal, number) in [("TERM", 15), ("KILL", 9), ("INT", 2), ("SEGV", 11)] {
         let kill = format!("kill -{signal} $$");
-        let outcome = sgw.agent(["exec", &s, "--json", "--", &kill]).exits(128 + number);
+        let outcome = sgw.runs_after_a_yes(&["exec", &s, "--", &kill]).exits(128 + number);
         let json = outcome.json();
         assert_eq!((&json["exit_code"], &json["signal"]), (&json!(null), &json!(signal)));
     }
@@ -159,9 +159,10 @@ fn bytes_that_are_no_text_arrive() {
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
     let (sgw, _sshd, s) = ready();
     let raw = OsStr::from_bytes(b"caf\xe9 \xff");
-    let words = [OsStr::new("exec"), OsStr::new(&s), OsStr::new("--"), OsStr::new("printf")];
-    let outcome = sgw.agent(words.into_iter().chain([OsStr::new("%s"), raw])).ok();
-    assert_eq!(outcome.bytes(), b"caf\xe9 \xff");
+    let words = ["exec", &s, "--", "printf", "%s"].map(OsStr::new);
+    let words: Vec<_> = words.into_iter().chain([raw]).collect();
+    let outcome = sgw.runs_after_a_yes(&words).ok().json();
+    assert_eq!(outcome["stdout"], json!({ "base64": "Y2Fm6SD/" }));
 }
 
 #[test]

@@ -98,3 +98,65 @@ fn directory_and_variables_are_judged_with_the_command() {
     let harmless = ["exec", &me.session, "--env", "A=b", "--cwd", "/", "--", "echo $A; pwd"];
     me.sgw.agent(harmless).ok().prints("b\n/\n");
 }
+
+#[test]
+fn a_yes_for_the_session_is_for_exactly_this_part_and_so_many_times() {
+    let me = Guarded::new();
+    let request = me.asks(&me.line());
+    let approve = ["approve", &request, "--yes", "--json", "--remember", "session", "--times", "2"];
+    me.sgw.operator(approve).ok();
+    me.sgw.agent(["wait", &request]).ok();
+    let runs = |line: &str| me.sgw.agent(["exec", &me.session, "--no-ask", "--", line]);
+    // Another command with the same part, and one that has more to ask about.
+    runs("ls /; rm -f '/srv/none-of-sgw'").ok();
+    for other in [
+        "rm -f /srv/none-of-sgw2",
+        "rm -f /srv/none-of-sgw; rm -f /srv/another",
+        "sudo rm -f /srv/none-of-sgw",
+        "cd /srv && rm -f /srv/none-of-sgw",
+    ] {
+        runs(other).fails(77, "approval.required");
+    }
+    runs("rm -f /srv/none-of-sgw").ok();
+    runs("rm -f /srv/none-of-sgw").fails(77, "approval.required");
+    let records = me.sgw.operator(["audit", "list", "--json"]).ok().json_lines();
+    let passed = records.iter().filter(|one| one["decision"]["passed_by"] == serde_json::json!([request]));
+    assert_eq!(passed.count(), 2);
+    // What is not known before it runs can't be let pass again.
+    let opaque = me.asks("$(echo rm) -f /srv/none-of-sgw");
+    let approve = ["approve", &opaque, "--yes", "--json", "--remember", "session"];
+    me.sgw.operator(approve).fails(1, "usage.arguments");
+}
+
+#[test]
+fn a_denial_with_its_rule_holds_for_what_the_rule_finds_there_until_the_session_ends() {
+    let me = Guarded::new();
+    let request = me.asks(&me.line());
+    let denied = ["deny", &request, "--rule"];
+    me.sgw.agent(denied).ok();
+    let exec = |session: &str, line: &str| {
+        me.sgw.agent(["exec", session, "--no-wait", "--json", "--", line])
+    };
+    exec(&me.session, "sudo rm -r /srv/other").fails(77, "approval.denied");
+    exec(&me.session, "echo hello").ok();
+    let second = me.sgw.session_with(&me.sshd, &["--new"]);
+    exec(&second, "rm -r /srv/other").fails(77, "approval.denied");
+    me.sgw.agent(["close", &me.session]).ok();
+    exec(&second, "rm -r /srv/other").fails(75, "approval.pending");
+}
+
+#[test]
+fn a_session_that_is_refused_too_often_is_paused_until_the_operator_lets_it_go_on() {
+    let me = Guarded::new();
+    for _ in 0..5 {
+        me.sgw.agent(["exec", &me.session, "--", "echo a"]).ok();
+        me.sgw.agent(["exec", &me.session, "--", "rm -rf /"]).fails(77, "guard.blocked");
+    }
+    let exec = ["exec", &me.session, "--json", "--", "echo a"];
+    let error = me.sgw.agent(exec).fails(75, "limit.refusals").json();
+    assert_eq!(error["error"]["hint"], format!("sgw wait {}", me.session));
+    let other = me.sgw.session_with(&me.sshd, &["--new"]);
+    me.sgw.agent(["exec", &other, "--", "echo b"]).ok();
+    me.sgw.operator(["resume", &me.session]).ok();
+    me.sgw.agent(["exec", &me.session, "--", "echo a"]).ok().prints("a\n");
+}

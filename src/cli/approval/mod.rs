@@ -31,7 +31,7 @@ use crate::{
     },
     protocol::{
         error::{Code, Failure},
-        operator::{Request, target},
+        operator::{Remember, Request, target},
         view,
     },
 };
@@ -50,6 +50,8 @@ pub struct Answers {
     pub only: Option<Capabilities>,
     pub mode: Option<Mode>,
     pub max_commands: Option<u32>,
+    /// For a command: what of it passes from now on.
+    pub remember: Option<Remember>,
 }
 
 /// A request that was shown, and is claimed by this connection.

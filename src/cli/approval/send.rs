@@ -48,6 +48,7 @@ pub async fn approve(
         way,
         accept_host_keys: answers.accept_host_keys.clone(),
         interactive: !answers.yes && !context.ui.json && ui::can_prompt(),
+        remember: answers.remember,
     }));
     let number = connection.begin(&request).await?;
     drop(chosen.secrets);

@@ -170,6 +170,10 @@ fn finding_rows(
     if !found.chain.is_empty() {
         add("inside", exact(found.chain.join(" > ").as_bytes(), WORD), false);
     }
+    if let Some(part) = &found.part {
+        let part = exact(part.join(" ").as_bytes(), extent.cap(COMMAND));
+        add("session", format!("a yes can hold for it, for exactly: {part}"), false);
+    }
 }
 
 /// The policy's own words.

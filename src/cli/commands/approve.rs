@@ -12,7 +12,10 @@ use crate::{
     },
     client::{Connection, operator::Proven},
     domain::{capability::Capability, grant::Mode, id},
-    protocol::error::{Code, Failure},
+    protocol::{
+        error::{Code, Failure},
+        operator::Remember,
+    },
 };
 
 /// Look at what an agent asks for, and say yes
@@ -66,8 +69,22 @@ pub struct Approve {
     /// Give so many commands at most [default: as asked]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_commands: Option<u32>,
+    /// Whether the command that was asked about passes from now on: this once, or for the rest of the
+    /// session, exactly as it was shown
+    #[arg(long, value_name = "once|session", default_value = "once", requires = "id")]
+    remember: How,
+    /// With --remember session: let it pass so many times more, no longer
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "id")]
+    times: Option<u32>,
     #[command(flatten)]
     proof: Proof,
+}
+
+/// How long a yes to a command holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum How {
+    Once,
+    Session,
 }
 
 impl Run for Approve {
@@ -86,6 +103,15 @@ impl Run for Approve {
                 Failure { hint, ..failure }
             })?;
         }
+        let remember = match (self.remember, self.times) {
+            (How::Once, None) => None,
+            (How::Once, Some(_)) => {
+                let message = "--times is for a yes that is remembered";
+                let hint = "sgw approve ID --remember session --times N";
+                return Err(Failure::new(Code::UsageArguments, message, hint).into());
+            }
+            (How::Session, times) => Some(Remember::Session { times }),
+        };
         let answers = Answers {
             yes: self.yes,
             identities: self.identity,
@@ -98,6 +124,7 @@ impl Run for Approve {
             only: self.only.map(|only| only.into_iter().collect()),
             mode: self.mode,
             max_commands: self.max_commands,
+            remember,
         };
         let Some(id) = self.id else {
             return super::desk::open(context, &self.proof, &answers, false);

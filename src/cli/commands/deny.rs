@@ -13,6 +13,7 @@ use crate::{
 #[command(after_help = "\
 Examples:
   sgw deny r-7k3
+  sgw deny r-7k3 --rule
   sgw deny r-7k3 --message 'use the staging server'")]
 pub struct Deny {
     /// Which request: r-…
@@ -21,13 +22,16 @@ pub struct Deny {
     /// A word to the agent: why, or what to do instead
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
+    /// Also deny whatever the same rule finds there, until the session ends
+    #[arg(long)]
+    rule: bool,
     #[command(flatten)]
     proof: Proof,
 }
 
 impl Run for Deny {
     fn run(self, context: &Context) -> Outcome {
-        let request = operator::Request::Deny { id: self.id, message: self.message };
+        let request = operator::Request::Deny { id: self.id, message: self.message, rule: self.rule };
         let decided: view::Decided = context.interactive(async {
             if request.needs_proof() {
                 let mut connection = self.proof.open(context).await?.connect().await?;

@@ -5,15 +5,14 @@ use std::{
     sync::{MutexGuard, PoisonError},
 };
 
-use super::{Asker, Desk, Ground, Permit, Verdict, approval_required, not_spent};
+use super::{Asker, Desk, Ground, NotAsked, Permit, Verdict, approval_required, not_spent};
 use crate::{
     domain::{
         action::{Action, Exec, Input},
         authorize::{self, Decision},
         id::Id,
         identity::Identity,
-        judgement::Judgement,
-        kept::Kept,
+        kept::{Kept, Pass},
         request::WAITS,
     },
     protocol::error::{Code, Failure},
@@ -21,23 +20,6 @@ use crate::{
 
 /// What every refusal of a command says to do.
 const NO: &str = "don't rephrase; change the plan or ask your user";
-
-/// An action that the guard may have spoken of.
-trait Judged {
-    fn judged(&self) -> Option<&Judgement>;
-}
-
-impl Judged for Exec {
-    fn judged(&self) -> Option<&Judgement> {
-        Some(&self.judged)
-    }
-}
-
-impl Judged for Input {
-    fn judged(&self) -> Option<&Judgement> {
-        None
-    }
-}
 
 impl Desk {
     pub(super) fn kept(&self) -> MutexGuard<'_, BTreeMap<Id, Kept>> {
@@ -51,12 +33,14 @@ impl Desk {
         ground: &Ground<'_>,
         exec: Exec,
         no_ask: bool,
-    ) -> Result<Verdict<Exec>, Failure> {
+    ) -> Result<Verdict<Exec>, NotAsked<Exec>> {
         let (now, session) = ((self.now)(), exec.session.clone());
         let mut all = self.kept();
         let mut none = Kept::default();
         let kept = all.get_mut(&session).unwrap_or(&mut none);
-        let decision = authorize::authorize_exec(&asker.identity, ground.leave(), exec, kept, now);
+        let denied = self.bars.of(&asker.identity, ground.place);
+        let (identity, leave) = (&asker.identity, ground.leave());
+        let decision = authorize::authorize_exec(identity, leave, exec, kept, &denied, now);
         drop(all);
         Self::verdict(decision, no_ask, |exec, rule| {
             let sameness = exec.sameness(&asker.identity);
@@ -82,25 +66,60 @@ impl Desk {
             let digest = |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
             self.ask(asker, Action::Input(input), Some(rule), WAITS, sameness, digest)
         })
+        .map_err(|refused| refused.failure)
     }
 
-    fn verdict<A: Judged>(
+    fn verdict<A>(
         decision: Decision<A>,
         no_ask: bool,
         ask: impl FnOnce(A, String) -> Result<(Id, bool), Failure>,
-    ) -> Result<Verdict<A>, Failure> {
+    ) -> Result<Verdict<A>, NotAsked<A>> {
         match decision {
             Decision::Allowed(allowed) => Ok(Verdict::Permit(Permit::issue(allowed))),
-            Decision::Denied(denied) => Err(Failure::from(denied)),
-            Decision::Barred { rule } => Err(barred(&rule)),
-            Decision::Blocked(action) => {
-                let failure = blocked(action.judged());
-                Ok(Verdict::Blocked { action, failure })
+            Decision::Denied(denied) => Err(Failure::from(denied).into()),
+            Decision::Barred { rule } => Err(barred(&rule).into()),
+            Decision::Blocked { action, rule, reason } => {
+                let blocked = Some(Box::new(action));
+                Err(NotAsked { failure: self::blocked(&rule, &reason), blocked })
             }
-            Decision::Ask { .. } if no_ask => Err(approval_required()),
+            Decision::Ask { .. } if no_ask => Err(approval_required().into()),
             Decision::Ask { action, rule } => {
-                ask(action, rule).map(|(id, new)| Verdict::Asked { id, new })
+                let (id, new) = ask(action, rule)?;
+                Ok(Verdict::Asked { id, new })
             }
+        }
+    }
+
+    /// What a yes to this request would let pass for the rest of its session.
+    pub fn part_of(&self, id: &Id) -> Result<Vec<String>, Failure> {
+        let part = self.entry(id, None, |entry| match &entry.request.action {
+            Action::Exec(exec) => exec.judged.part().map(|part| part.argv.clone()),
+            _ => None,
+        })?;
+        part.ok_or_else(|| {
+            Failure::new(
+                Code::UsageArguments,
+                format!("nothing of {id} can be let pass again: it is not one known command"),
+                format!("say yes to it once: sgw approve {id}"),
+            )
+            .about(id)
+        })
+    }
+
+    /// Keeps a yes to the part of `id` that was asked about, `times` more or until the session ends.
+    /// Without room a person is asked again.
+    pub fn keep(&self, id: &Id, times: Option<u32>) {
+        let parts = self.entry(id, None, |entry| match &entry.request.action {
+            Action::Exec(exec) if exec.judged.part().is_some() => {
+                Some((exec.session.clone(), exec.judged.parts.clone()))
+            }
+            _ => None,
+        });
+        let Ok(Some((session, parts))) = parts else { return };
+        let mut all = self.kept();
+        let kept = all.entry(session).or_default();
+        for part in parts {
+            let _full = kept.keep(Pass { part, left: times, request: id.clone() });
         }
     }
 
@@ -140,9 +159,7 @@ impl Desk {
 }
 
 /// The policy's own words: nothing of the command.
-fn blocked(judged: Option<&Judgement>) -> Failure {
-    let rule = judged.and_then(|judged| judged.rule.as_deref()).unwrap_or_default();
-    let reason = judged.and_then(|judged| judged.reason.as_deref()).unwrap_or_default();
+fn blocked(rule: &str, reason: &str) -> Failure {
     let message = format!("the policy blocks it: {rule}, {reason}");
     Failure::new(Code::GuardBlocked, message, NO).sent(false)
 }

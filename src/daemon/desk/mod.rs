@@ -8,6 +8,7 @@ mod login;
 mod pause;
 mod permit;
 mod queue;
+mod refusals;
 mod show;
 mod standing;
 
@@ -76,11 +77,19 @@ pub enum Verdict<A> {
         id: Id,
         new: bool,
     },
-    /// The policy blocks it: for the record, and for the caller.
-    Blocked {
-        action: A,
-        failure: Failure,
-    },
+}
+
+/// A command that does not run, and that nobody is asked about.
+pub struct NotAsked<A> {
+    pub failure: Failure,
+    /// For the record, where the policy blocks it.
+    pub blocked: Option<Box<A>>,
+}
+
+impl<A> From<Failure> for NotAsked<A> {
+    fn from(failure: Failure) -> Self {
+        Self { failure, blocked: None }
+    }
 }
 
 /// Where a command would run, as the session knows it: bound into the digest.
@@ -97,6 +106,8 @@ pub struct Desk {
     pub guard: Guard,
     /// By session.
     kept: Mutex<BTreeMap<Id, Kept>>,
+    bars: refusals::Bars,
+    refusals: refusals::Refusals,
     authority: Arc<Authority>,
     handoffs: Mutex<handoff::Recent>,
     pub pauses: Pauses,
@@ -116,6 +127,8 @@ impl Desk {
             queue: Mutex::default(),
             guard,
             kept: Mutex::default(),
+            bars: refusals::Bars::default(),
+            refusals: refusals::Refusals::default(),
             authority,
             handoffs: Mutex::default(),
             pauses: Pauses::default(),
@@ -168,11 +181,12 @@ impl Desk {
             }
             None => {}
         }
-        let mine = queue.waiting(Some(&asker.identity), now);
+        let mine = queue.waiting(Some(&asker.identity), now)
+            + queue.denied_lately(&asker.identity, now);
         if mine >= WAITING_EACH || queue.waiting(None, now) >= WAITING_ALL {
             return Err(Failure::new(
                 Code::LimitRequests,
-                "too many requests wait for the operator already",
+                "too many requests wait for the operator, or were denied within the hour",
                 "wait for one of them (sgw requests), or take one back: sgw close r-…",
             ));
         }
@@ -358,6 +372,8 @@ impl Desk {
     /// Withdraws the commands that wait in a session that has ended, and forgets what was said for it.
     pub fn session_ended(&self, session: &Id) {
         self.kept().remove(session);
+        self.bars.session_ended(session);
+        self.refusals.session_ended(session);
         let ids = self.queue().of_session(session);
         for id in ids {
             let _decided_already = self.withdraw(&id);

@@ -1,14 +1,14 @@
 //! What the operator has stopped for a while: everyone, an identity, or a target.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::{Notify, futures::Notified};
 
 use crate::{
-    domain::identity::Identity,
+    domain::{id::Id, identity::Identity},
     protocol::error::{Code, Failure},
 };
 
@@ -24,7 +24,15 @@ pub struct Pauses {
 #[derive(Default)]
 struct State {
     everyone: bool,
-    words: BTreeSet<String>,
+    words: BTreeMap<String, Why>,
+}
+
+/// Who stopped it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    Operator,
+    /// It was refused too often.
+    Refusals,
 }
 
 impl Pauses {
@@ -38,7 +46,7 @@ impl Pauses {
         let mut state = self.lock();
         Ok(match what {
             None => !std::mem::replace(&mut state.everyone, true),
-            Some(word) if state.words.contains(&word) => false,
+            Some(word) if state.words.contains_key(&word) => false,
             Some(_) if state.words.len() >= MOST => {
                 return Err(Failure::new(
                     Code::LimitRequests,
@@ -46,8 +54,18 @@ impl Pauses {
                     "pause everything: sgw pause --all",
                 ));
             }
-            Some(word) => state.words.insert(word),
+            Some(word) => state.words.insert(word, Why::Operator).is_none(),
         })
+    }
+
+    /// Stops a session by itself. False where it is stopped already.
+    pub(super) fn refused_too_often(&self, session: &Id) -> bool {
+        let mut state = self.lock();
+        let is_new = !state.words.contains_key(session.as_str());
+        if is_new {
+            state.words.insert(session.to_string(), Why::Refusals);
+        }
+        is_new
     }
 
     /// Lets go on. Without a name, everything that was paused.
@@ -55,7 +73,7 @@ impl Pauses {
         let mut state = self.lock();
         match what {
             None => *state = State::default(),
-            Some(word) if !state.words.remove(word) => return Err(not_paused()),
+            Some(word) if state.words.remove(word).is_none() => return Err(not_paused()),
             Some(_) => {}
         }
         drop(state);
@@ -66,7 +84,7 @@ impl Pauses {
     /// Refuses to resume what is not paused.
     pub fn check_paused(&self, what: Option<&str>) -> Result<(), Failure> {
         match what {
-            Some(word) if !self.lock().words.contains(word) => Err(not_paused()),
+            Some(word) if !self.lock().words.contains_key(word) => Err(not_paused()),
             _ => Ok(()),
         }
     }
@@ -79,18 +97,22 @@ impl Pauses {
     /// Refuses what is paused; `target` under any of its names.
     pub fn check<N: AsRef<str>>(&self, identity: &Identity, target: &[N]) -> Result<(), Failure> {
         let state = self.lock();
-        let named = |word: &str| state.words.contains(word);
-        if state.everyone
-            || named(&identity.to_string())
-            || target.iter().any(|one| named(one.as_ref()))
-        {
-            return Err(Failure::new(
+        let named = |word: &str| state.words.get(word).copied();
+        let why = target.iter().filter_map(|one| named(one.as_ref())).chain(named(&identity.to_string()));
+        let why = why.chain(state.everyone.then_some(Why::Operator));
+        match why.max_by_key(|why| *why == Why::Operator) {
+            None => Ok(()),
+            Some(Why::Operator) => Err(Failure::new(
                 Code::ControlPaused,
                 "the operator has paused this",
                 "don't repeat it; the operator says when it goes on (sgw resume)",
-            ));
+            )),
+            Some(Why::Refusals) => Err(Failure::new(
+                Code::LimitRefusals,
+                "too much was refused here, so the session is paused",
+                "change the plan or ask your user; the operator says when it goes on (sgw resume)",
+            )),
         }
-        Ok(())
     }
 }
 
@@ -105,6 +127,7 @@ fn not_paused() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::id::Kind;
 
     #[test]
     fn a_pause_holds_for_what_it_names_until_it_is_resumed() {
@@ -122,6 +145,14 @@ mod tests {
         assert!(!pauses.pause(None).unwrap());
         assert!(pauses.check(&me, &["web2"]).is_err());
         pauses.resume(None).unwrap();
+        let session = Id::from_number(Kind::Session, 1);
+        assert!(pauses.refused_too_often(&session) && !pauses.refused_too_often(&session));
+        let code = || pauses.check(&me, &[session.as_str()]).unwrap_err().code;
+        assert_eq!(code(), Code::LimitRefusals);
+        pauses.pause(Some("uid:1".into())).unwrap();
+        assert_eq!(code(), Code::ControlPaused);
+        pauses.resume(Some("uid:1")).unwrap();
+        pauses.resume(Some(session.as_str())).unwrap();
         assert!(pauses.check(&me, &["web1"]).is_ok());
     }
 }

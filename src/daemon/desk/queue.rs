@@ -16,7 +16,7 @@ use crate::{
     protocol::view::Returned,
 };
 
-/// The most requests of one identity that may wait at once.
+/// The most requests of one identity that may wait at once, or were denied within the hour.
 pub const WAITING_EACH: usize = 10;
 /// The most that may wait in all.
 pub const WAITING_ALL: usize = 100;
@@ -85,6 +85,15 @@ impl Queue {
         self.all(now, |entry| identity.is_none_or(|one| entry.request.identity == *one))
             .iter()
             .filter(|id| self.entries.get_mut(id).is_some_and(|e| e.request.is_pending(now)))
+            .count()
+    }
+
+    /// Requests of an identity that were denied within the hour.
+    pub fn denied_lately(&mut self, identity: &Identity, now: Timestamp) -> usize {
+        let lately = |at: Option<Timestamp>| at.is_some_and(|at| now < at + DENIED_FOR);
+        let mine = self.entries.values_mut().filter(|entry| entry.request.identity == *identity);
+        mine.filter(|entry| lately(entry.decided_at))
+            .filter_map(|entry| matches!(entry.request.state(now), State::Denied { .. }).then_some(()))
             .count()
     }
 

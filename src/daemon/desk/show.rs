@@ -7,6 +7,7 @@ use crate::{
     domain::{
         action::Action,
         bytes::Bytes,
+        grant::Mode,
         id::Id,
         identity::Identity,
         judgement::Judgement,
@@ -25,6 +26,7 @@ use crate::{
 pub struct SessionShown {
     pub target: String,
     pub place: Vec<Place>,
+    pub mode: Option<Mode>,
     /// The machine at which a person had to answer something to log in, the first of them.
     pub asked_at: Option<Hop>,
 }
@@ -106,7 +108,9 @@ impl Desk {
                 Action::Access(access) => Some(access),
                 _ => None,
             };
-            let place = action.session().and_then(session).map(|shown| shown.place);
+            let shown = action.session().and_then(session);
+            let mode = shown.as_ref().and_then(|shown| shown.mode);
+            let place = shown.map(|shown| shown.place);
             Question {
                 request,
                 digest,
@@ -122,7 +126,7 @@ impl Desk {
                 place: place.unwrap_or_default(),
                 named: None,
                 finding: match action {
-                    Action::Exec(exec) => found(&exec.judged),
+                    Action::Exec(exec) => found(&exec.judged, mode),
                     _ => None,
                 },
             }
@@ -155,7 +159,7 @@ impl Desk {
 }
 
 /// Why the guard asks for a person, where it does.
-fn found(judged: &Judgement) -> Option<Finding> {
+fn found(judged: &Judgement, mode: Option<Mode>) -> Option<Finding> {
     let rule = judged.rule.clone()?;
     let first = judged.parts.first();
     Some(Finding {
@@ -165,7 +169,11 @@ fn found(judged: &Judgement) -> Option<Finding> {
         command: first.map(|part| part.argv.clone()).unwrap_or_default(),
         chain: first.map(|part| part.chain.clone()).unwrap_or_default(),
         also: judged.parts.iter().skip(1).map(|part| part.rule.clone()).collect(),
-        part: judged.part().map(|part| part.argv.clone()),
+        // In the other modes all of it is asked about again.
+        part: judged
+            .part()
+            .filter(|_| mode == Some(Mode::Guarded))
+            .map(|part| part.argv.clone()),
         policy: judged.policy,
     })
 }

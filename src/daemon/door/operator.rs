@@ -46,7 +46,7 @@ use super::{
 };
 use crate::{
     daemon::{Parts, audit},
-    domain::{id::Id, record::Kind as RecordKind, secret::Secret},
+    domain::{id::Id, secret::Secret},
     protocol::{
         agent::Message,
         error::{Code, Failure},
@@ -314,11 +314,11 @@ impl Operator {
             }
             Request::Status {} => value(&parts.status()),
             Request::Complete { what } => value(&parts.complete(what, None)),
-            Request::Deny { id, message } => {
+            Request::Deny { id, message, rule } => {
                 let (parts, number) = (parts.clone(), self.number);
                 let (who, proven, told) = (self.who(), self.proven, self.told());
                 let by = By { number, who, proven, told };
-                link::to_its_end(deny(parts, by, id, message)).await
+                link::to_its_end(deny(parts, by, id, message, rule)).await
             }
             Request::Close { id } => {
                 let (parts, proven) = (parts.clone(), self.proven);
@@ -456,14 +456,23 @@ async fn deny(
     by: By,
     word: String,
     message: Option<String>,
+    rule: bool,
 ) -> Result<serde_json::Value, Failure> {
     let id = parts.desk.find(&word, None)?;
+    let rule = rule.then(|| parts.desk.rule_of(&id)).transpose()?;
     let shown = parts.desk.show(id.as_str(), None, |id| parts.session_shown(id))?;
     parts.desk.claim(&id, by.number)?;
     parts.desk.decides(&id, by.told);
-    let kind = RecordKind::RequestDenied;
-    audit::request_ended(&parts.evidence, kind, by.who, &id, message.as_deref()).await?;
+    let (word, evidence) = (message.as_deref(), &parts.evidence);
+    audit::request_denied(evidence, by.who, &id, word, rule.as_deref()).await?;
     parts.desk.deny(&id, message)?;
+    if let (view::Kind::Command, Some(session)) = (shown.kind, &shown.session) {
+        let session = parts.sessions.to_see(session, None)?;
+        if let Some(rule) = rule {
+            parts.desk.bar(&id, rule, session.place())?;
+        }
+        parts.refused(&session.id).await;
+    }
     if let (view::Kind::Handoff, Some(session)) = (shown.kind, &shown.session) {
         parts.handoff_refused(session, by.proven).await;
     }

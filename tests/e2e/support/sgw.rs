@@ -364,6 +364,16 @@ impl Sgw {
         session
     }
 
+    /// A command that asks, run with `--json` after the operator's yes.
+    #[track_caller]
+    pub fn runs_after_a_yes<A: AsRef<OsStr>>(&self, exec: &[A]) -> Outcome {
+        let mut words: Vec<&OsStr> = exec.iter().map(AsRef::as_ref).collect();
+        words.splice(1..1, ["--no-wait", "--json"].map(OsStr::new));
+        let request = self.agent(words).fails(75, "approval.pending").waits_on();
+        self.operator(["approve", &request, "--yes", "--json"]).ok();
+        self.agent(["wait", &request, "--json"])
+    }
+
     /// A file or socket of the instance, by its name.
     #[track_caller]
     pub fn find(&self, name: &str) -> PathBuf {

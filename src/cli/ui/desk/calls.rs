@@ -133,7 +133,7 @@ pub async fn run<'a>(mut on: Connection, approval: Box<Approval<'a>>, id: String
 }
 
 pub async fn deny<'a>(mut on: Connection, id: String, message: Option<String>) -> Answer<'a> {
-    let deny = Request::Deny { id: id.clone(), message };
+    let deny = Request::Deny { id: id.clone(), message, rule: false };
     let decided = on.call(&deny).await.map_err(Failure::from);
     Answer::Decided { id, decided }
 }

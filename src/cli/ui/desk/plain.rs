@@ -200,7 +200,7 @@ impl Plain<'_> {
             "yes" => self.yes(id).await?,
             "no" => {
                 let message = (!word.trim().is_empty()).then(|| word.trim().to_owned());
-                let deny = Request::Deny { id: whole(id)?, message };
+                let deny = Request::Deny { id: whole(id)?, message, rule: false };
                 let decided: view::Decided = self.call(&deny).await?;
                 self.forget(&decided);
             }

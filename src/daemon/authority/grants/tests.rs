@@ -150,7 +150,8 @@ fn judge(grants: &Grants, me: &Identity, target: &str) {
         judged: crate::domain::judgement::Judgement::for_test(b""),
         passed_by: Vec::new(),
     };
-    let decision = authorize_exec(me, leave, exec, &mut crate::domain::kept::Kept::default(), now);
+    let (mut kept, denied) = Default::default();
+    let decision = authorize_exec(me, leave, exec, &mut kept, &denied, now);
     assert!(matches!(decision, crate::domain::authorize::Decision::Allowed(_)));
 }
 

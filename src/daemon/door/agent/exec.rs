@@ -8,7 +8,7 @@ use super::{Caller, view};
 use crate::{
     daemon::{
         audit,
-        desk::{Ground, Line, Outcome, Verdict},
+        desk::{Ground, Line, NotAsked, Outcome, Verdict},
         door::{
             follow::{self, Control, follow},
             link::{Gone, to_its_end, value},
@@ -65,13 +65,12 @@ impl Caller {
         let (grant, place) = (session.grant(), session.place());
         let ground =
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
-        let verdict = self.parts.desk.judge_exec(&self.asker, &ground, action, no_ask)?;
+        let verdict = match self.parts.desk.judge_exec(&self.asker, &ground, action, no_ask) {
+            Ok(verdict) => verdict,
+            Err(refused) => return Err(self.refused(&session, refused).await),
+        };
         let (permit, request) = match verdict {
             Verdict::Permit(permit) => (permit, None),
-            Verdict::Blocked { action, failure } => {
-                self.blocked(&session, &action).await?;
-                return Err(failure.about(&session.id));
-            }
             Verdict::Asked { id, new } => {
                 if new {
                     self.announce(&id).await?;
@@ -312,14 +311,27 @@ impl Caller {
         value(&exec.state())
     }
 
-    /// Puts on record what the policy blocks.
-    async fn blocked(&self, session: &Session, action: &action::Exec) -> Result<(), Failure> {
-        let (evidence, target) = (self.parts.evidence.clone(), session.target());
-        let (owner, action) = (self.identity().to_string(), action.clone());
-        to_its_end(async move {
-            audit::command_blocked(&evidence, &owner, &target, &action).await
-        })
-        .await
+    /// What the policy blocks is put on record; what was refused is counted.
+    async fn refused(&self, session: &Session, refused: NotAsked<action::Exec>) -> Failure {
+        let NotAsked { failure, blocked } = refused;
+        if !matches!(failure.code, Code::GuardBlocked | Code::ApprovalDenied) {
+            return failure;
+        }
+        let (parts, id) = (self.parts.clone(), session.id.clone());
+        let (owner, target) = (self.identity().to_string(), session.target());
+        let recording = async move {
+            let recorded = match blocked {
+                Some(exec) => audit::command_blocked(&parts.evidence, &owner, &target, &exec).await,
+                None => Ok(()),
+            };
+            parts.refused(&id).await;
+            recorded
+        };
+        match to_its_end(recording).await {
+            Ok(()) if failure.id.is_some() => failure,
+            Ok(()) => failure.about(&session.id),
+            Err(failure) => failure,
+        }
     }
 
     async fn read_exec(
@@ -393,7 +405,10 @@ pub(super) fn stopped_until(stopped: Failure, id: &Id) -> Failure {
 /// What holds a command up whose yes is kept: waiting for the yes is waiting for that too.
 pub(super) fn still_held(failure: Failure, id: &Id) -> Failure {
     match failure.code {
-        Code::ControlPaused | Code::ControlOperator | Code::RequestPending => {
+        Code::ControlPaused
+        | Code::LimitRefusals
+        | Code::ControlOperator
+        | Code::RequestPending => {
             stopped_until(failure, id)
         }
         _ => failure,

@@ -86,7 +86,6 @@ impl Caller {
         let verdict = self.parts.desk.judge_input(&self.asker, &ground, input, asked.no_ask)?;
         let (permit, request) = match verdict {
             Verdict::Permit(permit) => (permit, None),
-            Verdict::Blocked { failure, .. } => return Err(failure.about(&session.id)),
             Verdict::Asked { id, new } => {
                 session.asked_inputs.add(&id, until.clone());
                 if new {

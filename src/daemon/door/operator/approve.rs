@@ -14,7 +14,7 @@ use crate::{
     domain::{action::Access, digest::Digest, grant::Grant, id::Id, record::Kind as RecordKind},
     protocol::{
         error::{Code, Failure},
-        operator::Approve,
+        operator::{Approve, Remember},
         view::{self, Decided, RequestStatus},
     },
 };
@@ -38,7 +38,7 @@ impl Operator {
                 .about(id));
             }
             view::Kind::Command => {
-                self.approve_command(&id, &approve.digest).await?;
+                self.approve_command(&id, &approve.digest, approve.remember).await?;
                 None
             }
             view::Kind::Login => Some(self.approve_login(number, &id, approve).await?),
@@ -52,13 +52,24 @@ impl Operator {
         })
     }
 
-    async fn approve_command(&self, id: &Id, shown: &Digest) -> Result<(), Failure> {
+    async fn approve_command(
+        &self,
+        id: &Id,
+        shown: &Digest,
+        remember: Option<Remember>,
+    ) -> Result<(), Failure> {
         let parts = &self.parts;
         parts.desk.check_shown(id, shown, self.number)?;
+        let times = remember.map(|Remember::Session { times }| times);
+        let part = times.map(|_| parts.desk.part_of(id)).transpose()?;
         parts.desk.decides(id, self.told());
-        let kind = RecordKind::CommandApproved;
-        audit::approved(&parts.evidence, kind, id, shown, None, &[], None).await?;
-        parts.desk.approved(id, shown, None)
+        let remembered = part.as_deref().zip(times);
+        audit::command_approved(&parts.evidence, id, shown, remembered).await?;
+        parts.desk.approved(id, shown, None)?;
+        if let Some(times) = times {
+            parts.desk.keep(id, times);
+        }
+        Ok(())
     }
 
     async fn approve_access(&self, number: u32, id: &Id, approve: Approve) -> Result<Id, Failure> {
