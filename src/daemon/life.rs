@@ -25,6 +25,7 @@ use super::{
     left::LeftRunning,
     memory,
     parts::now,
+    policy::Policies,
     session::Sessions,
     store::log::CappedLog,
     vault::{Summary, Vault, VaultError},
@@ -155,8 +156,9 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
         started: Instant::now(),
         end: CancellationToken::new(),
         home,
-        vault,
         authority,
+        policies: Arc::new(Policies::new(vault.clone())),
+        vault,
         evidence,
         ids,
     });

@@ -24,6 +24,7 @@ use super::{
     in_use::InUse,
     left::LeftRunning,
     memory,
+    policy::Policies,
     session::{self, Session, Sessions, exec::Stop},
     vault::Vault,
 };
@@ -48,6 +49,7 @@ pub struct Parts {
     pub home: Arc<Home>,
     pub vault: Arc<Vault>,
     pub authority: Arc<Authority>,
+    pub policies: Arc<Policies>,
     pub evidence: Arc<Evidence>,
     pub desk: Arc<Desk>,
     pub sessions: Arc<Sessions>,

@@ -9,6 +9,7 @@ mod code;
 pub mod corpus;
 pub mod field;
 mod finding;
+pub mod own;
 mod paths;
 pub mod policy;
 mod resolve;

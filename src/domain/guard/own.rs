@@ -1,0 +1,58 @@
+//! The operator's own part of the policy, as it is kept: the text of a `policy.toml` that they accepted.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Policy,
+    policy::{BUILT_IN, PolicyError},
+};
+use crate::domain::digest::{Digest, Digester};
+
+/// The name of the file that proposes it.
+pub const FILE: &str = "policy.toml";
+/// The longest text that is accepted, in bytes: what differs from the policy that sgw comes with.
+pub const MAX_BYTES: usize = 192 * 1024;
+
+/// What the operator accepted, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Own {
+    pub text: String,
+    pub accepted_at: Timestamp,
+}
+
+impl Own {
+    /// There is one of them, under this name.
+    pub const ID: &str = "own";
+
+    /// This text over the policy that sgw comes with.
+    pub fn compiled(&self) -> Result<Arc<Policy>, PolicyError> {
+        Policy::built_in().over(&self.text).map(Arc::new)
+    }
+}
+
+/// What a text of the operator's is known by.
+pub fn digest(text: &str) -> Digest {
+    Digester::new("policy.toml").text("text", text).finish()
+}
+
+/// Binds all that commands are judged by: what sgw comes with, and what the operator accepted.
+pub fn revision(own: Option<&str>) -> Digest {
+    Digester::new("policy in force").text("built in", BUILT_IN).optional("own", own).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_text_is_another_revision() {
+        let all = [None, Some(""), Some("version = 1\n"), Some("version = 1\n\n")].map(revision);
+        for (at, one) in all.iter().enumerate() {
+            assert!(!all[..at].contains(one));
+        }
+    }
+}
