@@ -2,6 +2,7 @@
 //!
 //! Built-in rules are a file of the same format (`policy.toml`), over which the operator's is laid by id.
 
+mod changes;
 mod check;
 mod file;
 mod judge;
@@ -16,6 +17,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
+pub use changes::{Change, changes};
 pub use check::{Mismatch, check};
 pub use file::{PolicyError, Position, section};
 pub use program::{Inner, Program};
