@@ -218,6 +218,14 @@ pub fn status(status: &view::Status) -> String {
         ));
     }
     more(&mut lines, status.requests.len(), most, "sgw status --json");
+    // Ten lines in all: one note, and the others' number.
+    if let Some(note) = status.notes.first() {
+        let others = match status.notes.len() - 1 {
+            0 => String::new(),
+            others => format!(" (and {others} more: sgw policy show)"),
+        };
+        lines.push(format!("for the operator: {}{others}", visible(note, 300)));
+    }
     if !status.hint.is_empty() {
         lines.push(format!("next: {}", status.hint));
     }

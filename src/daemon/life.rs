@@ -155,14 +155,17 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
         in_use: InUse::new(),
         started: Instant::now(),
         end: CancellationToken::new(),
+        policies: Arc::new(Policies::new(vault.clone(), home.clone())),
         home,
         authority,
-        policies: Arc::new(Policies::new(vault.clone())),
         vault,
         evidence,
         ids,
     });
-    let ready = ready(&summary, &found);
+    let mut ready = ready(&summary, &found);
+    let notes = parts.policies.notes(parts.today());
+    let warnings: Vec<String> = ready.warning.take().into_iter().chain(notes).collect();
+    ready.warning = (!warnings.is_empty()).then(|| warnings.join("; "));
     Ok((parts, listeners, ready, lock))
 }
 

@@ -11,7 +11,7 @@ pub use reach::Lent;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -72,6 +72,11 @@ pub fn now() -> Timestamp {
 impl Parts {
     pub fn now(&self) -> Timestamp {
         now()
+    }
+
+    /// As the operator's calendar says.
+    pub fn today(&self) -> Date {
+        self.now().to_zoned(TimeZone::system()).date()
     }
 
     /// What an operator's session is proven with now.

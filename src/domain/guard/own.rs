@@ -9,12 +9,16 @@ use super::{
     Policy,
     policy::{BUILT_IN, PolicyError},
 };
-use crate::domain::digest::{Digest, Digester};
+use crate::domain::{
+    digest::{Digest, Digester},
+    escape::visible,
+};
 
-/// The name of the file that proposes it.
-pub const FILE: &str = "policy.toml";
 /// The longest text that is accepted, in bytes: what differs from the policy that sgw comes with.
 pub const MAX_BYTES: usize = 192 * 1024;
+
+/// Of what is wrong with it, in columns.
+const SHOWN: usize = 400;
 
 /// What the operator accepted, byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +36,17 @@ impl Own {
     pub fn compiled(&self) -> Result<Arc<Policy>, PolicyError> {
         Policy::built_in().over(&self.text).map(Arc::new)
     }
+}
+
+/// Why a text is not taken over what sgw comes with. Says nothing that the text itself made up, unescaped.
+pub fn check(text: &str) -> Result<Policy, String> {
+    if text.len() > MAX_BYTES {
+        return Err(format!(
+            "it is larger than {} KiB: it says only what differs",
+            MAX_BYTES / 1024
+        ));
+    }
+    Policy::built_in().over_anew(text).map_err(|error| visible(&error.to_string(), SHOWN))
 }
 
 /// What a text of the operator's is known by.

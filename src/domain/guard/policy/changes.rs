@@ -130,14 +130,18 @@ mod tests {
         let text = |side: Option<String>| side.unwrap_or_else(|| "-".into());
         changes(before, after)
             .into_iter()
-            .map(|one| format!("{} {}: {} > {}", one.part, one.name, text(one.before), text(one.after)))
+            .map(|one| {
+                format!("{} {}: {} > {}", one.part, one.name, text(one.before), text(one.after))
+            })
             .collect()
     }
 
     #[test]
     fn each_part_that_differs_is_named_with_both_sides() {
         let rule = |decision: &str, program: &str| {
-            format!("[[rule]]\nid = \"fs.rm-critical\"\ndecision = \"{decision}\"\nprogram = [\"{program}\"]\n")
+            format!(
+                "[[rule]]\nid = \"fs.rm-critical\"\ndecision = \"{decision}\"\nprogram = [\"{program}\"]\n"
+            )
         };
         assert_eq!(told("", ""), [""; 0]);
         assert_eq!(told("", &rule("approve", "rm")), ["rule fs.rm-critical: block > approve"]);
@@ -158,7 +162,9 @@ mod tests {
         );
         assert_eq!(told("", "[paths]\ncritical = []"), ["paths critical: as sgw has it > []"]);
         let allow = |day: &str| {
-            format!("[[allow]]\nrule = \"fs.rm\"\nargv = [\"rm\", \"-r\", \"/srv/x\"]\nexpires = \"{day}\"\n")
+            format!(
+                "[[allow]]\nrule = \"fs.rm\"\nargv = [\"rm\", \"-r\", \"/srv/x\"]\nexpires = \"{day}\"\n"
+            )
         };
         let changed = told(&allow("2027-01-01"), &allow("2028-01-01"));
         assert_eq!(changed.len(), 2, "{changed:?}");

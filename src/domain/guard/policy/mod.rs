@@ -95,6 +95,18 @@ impl Policy {
         Ok(policy)
     }
 
+    /// As `over`, for a text that somebody is about to accept: what would change nothing is refused, too.
+    pub fn over_anew(&self, text: &str) -> Result<Self, PolicyError> {
+        let policy = self.over(text)?;
+        file::check_allows(text, &policy)?;
+        Ok(policy)
+    }
+
+    /// What lifts an approval, until a day.
+    pub fn allows(&self) -> &[Allow] {
+        &self.allows
+    }
+
     fn lay(&mut self, file: file::File) {
         file.defaults.apply(&mut self.defaults);
         let programs = file.programs();

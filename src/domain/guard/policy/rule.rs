@@ -299,7 +299,7 @@ impl Operand {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AllowPart {
-    rule: String,
+    pub rule: Spanned<String>,
     #[serde(default)]
     target: Option<String>,
     #[serde(default)]
@@ -323,6 +323,6 @@ pub struct Allow {
 impl Allow {
     pub fn new(part: AllowPart) -> Self {
         let AllowPart { rule, target, token, argv, expires } = part;
-        Self { rule, target, token, argv, expires }
+        Self { rule: rule.into_inner(), target, token, argv, expires }
     }
 }
