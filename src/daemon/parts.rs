@@ -3,6 +3,7 @@
 mod authority;
 mod keyboard;
 mod open;
+mod policy;
 mod reach;
 mod standing;
 

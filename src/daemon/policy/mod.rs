@@ -91,7 +91,9 @@ impl Policies {
     pub fn follow(&self, made_of: Option<&Digest>) {
         let own = self.in_force().own.clone();
         let Some(own) = own else { return };
-        if self.proposal().is(made_of)
+        let proposal = self.proposal();
+        if proposal.is(made_of)
+            && !proposal.is(Some(&own::digest(&own.record.text)))
             && let Err(error) = proposal::write(&self.home, &own.record.text)
         {
             tracing::warn!(%error, "policy.toml was not written");

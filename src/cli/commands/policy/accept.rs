@@ -115,12 +115,16 @@ impl Accept {
         let text = match &self.file {
             Some(path) => super::text(path, own::MAX_BYTES as u64)?,
             None => proposed(context)?.ok_or_else(|| {
-                let place = context.place().map(|place| place.path().join(POLICY));
-                let path = place.map(|path| path.display().to_string()).unwrap_or_default();
+                let path = context.place().map(|place| place.path().join(POLICY));
+                let path = path.map(|path| path.display().to_string()).unwrap_or_default();
                 Failure::new(Code::PolicyInvalid, format!("there is no {path}"), "sgw policy edit")
             })?,
         };
-        review(&text)?;
+        let name = self.file.as_ref().map_or(POLICY.into(), |path| path.display().to_string());
+        review(&text).map_err(|failure| Failure {
+            message: format!("{name}: {}", failure.message),
+            ..failure
+        })?;
         context.interactive(async {
             let proven = self.proof.open(context).await?;
             let in_force = show(&mut proven.connect().await?).await?;

@@ -82,9 +82,9 @@ pub fn all(others: &Others) -> String {
 
 fn kinds(others: &Others) -> [(&'static str, &[Other]); 3] {
     [
-        ("newly blocked", &others.newly_blocked),
-        ("newly asked", &others.newly_asked),
         ("newly allowed", &others.newly_allowed),
+        ("newly asked", &others.newly_asked),
+        ("newly blocked", &others.newly_blocked),
     ]
 }
 

@@ -153,6 +153,9 @@ pub fn compare(
             });
         }
     }
+    // What was blocked before is looked at first.
+    others.newly_asked.sort_by_key(|other| std::cmp::Reverse(other.before));
+    others.newly_allowed.sort_by_key(|other| std::cmp::Reverse(other.before));
     Ok(others)
 }
 
@@ -171,7 +174,8 @@ pub fn examples(policies: &[&Policy]) -> Commands {
             token: rule.token.first().cloned(),
         })
     });
-    let seen = Seen { count: 1, last: Timestamp::UNIX_EPOCH, was: Decision::Allow };
+    // None was ever run.
+    let seen = Seen { count: 0, last: Timestamp::UNIX_EPOCH, was: Decision::Allow };
     examples.map(|command| (command, seen)).collect()
 }
 

@@ -77,6 +77,7 @@ fn said(text: &str) -> BTreeMap<Key, Value> {
                     }
                 }
             }
+            _ if part == "version" => {}
             other => put("file", &part, String::new(), other),
         }
     }
