@@ -10,7 +10,10 @@ use super::{
     program::ProgramPart,
     rule::{AllowPart, RulePart},
 };
-use crate::domain::{guard::Decision, nearest::nearest};
+use crate::domain::{
+    guard::{Decision, Mode},
+    nearest::nearest,
+};
 
 /// The format that this is.
 const VERSION: u32 = 1;
@@ -61,6 +64,7 @@ pub struct DefaultsPart {
     opaque: Option<Decision>,
     parse_error: Option<Decision>,
     max_bytes: Option<usize>,
+    mode: Option<Mode>,
 }
 
 impl DefaultsPart {
@@ -69,6 +73,7 @@ impl DefaultsPart {
         to.opaque = self.opaque.unwrap_or(to.opaque);
         to.parse_error = self.parse_error.unwrap_or(to.parse_error);
         to.max_bytes = self.max_bytes.unwrap_or(to.max_bytes);
+        to.mode = self.mode.unwrap_or(to.mode);
     }
 }
 

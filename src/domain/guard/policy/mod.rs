@@ -23,7 +23,7 @@ pub use file::{PolicyError, Position, section};
 pub use program::{Inner, Program};
 pub use rule::{Allow, Rule};
 
-use super::{Decision, paths};
+use super::{Context, Decision, Mode, paths};
 
 /// What sgw comes with.
 pub const BUILT_IN: &str = include_str!("../policy.toml");
@@ -56,6 +56,8 @@ pub struct Defaults {
     pub parse_error: Decision,
     /// The longest line that is judged, in bytes.
     pub max_bytes: usize,
+    /// What passes unasked.
+    pub mode: Mode,
 }
 
 impl Default for Defaults {
@@ -65,6 +67,7 @@ impl Default for Defaults {
             opaque: Decision::Approve,
             parse_error: Decision::Approve,
             max_bytes: 65536,
+            mode: Mode::Guarded,
         }
     }
 }
@@ -195,13 +198,20 @@ impl Policy {
             .is_some_and(|all| all.iter().any(|pattern| paths::overlap(path, pattern)))
     }
 
-    /// The defaults on a target.
-    pub fn defaults_on(&self, target: Option<&str>) -> Defaults {
+    /// The defaults for a line: the target's, and in read mode none that lets pass what is not known.
+    pub fn defaults_for(&self, context: &Context<'_>) -> Defaults {
         let mut defaults = self.defaults;
         for (pattern, part) in &self.targets {
-            if target.is_some_and(|target| paths::glob(pattern, target)) {
+            if context.target.is_some_and(|target| paths::glob(pattern, target)) {
                 part.apply(&mut defaults);
             }
+        }
+        defaults.opaque = context.opaque.unwrap_or(defaults.opaque);
+        defaults.mode = defaults.mode.max(context.mode);
+        if defaults.mode == Mode::Read {
+            defaults.unmatched = defaults.unmatched.max(Decision::Approve);
+            defaults.opaque = defaults.opaque.max(Decision::Approve);
+            defaults.parse_error = defaults.parse_error.max(Decision::Approve);
         }
         defaults
     }
