@@ -101,6 +101,7 @@ fn answer(question: &Question) -> Verdict {
         token: question.token.as_deref(),
         cwd: question.cwd.as_deref(),
         today: question.today,
+        ..Context::default()
     };
     judge(&question.line, &context, &question.policy)
 }

@@ -10,7 +10,12 @@ use crate::{
         action::{Exec, Opening},
         bytes::Bytes,
         digest::Digest,
+        escape::visible,
         grant::Terms,
+        guard::{
+            own::{self, Own},
+            policy,
+        },
         id::Id,
         record::{Kind, Record},
         target::{Route, named::Target},
@@ -20,6 +25,10 @@ use crate::{
 
 /// Who the operator is in a record.
 const OPERATOR: &str = "operator";
+/// Parts of a policy that a record names one by one.
+const MOST_CHANGES: usize = 200;
+/// Columns of what such a part said.
+const SIDE: usize = 300;
 /// Who sgw itself is.
 const SGW: &str = "sgw";
 
@@ -317,6 +326,29 @@ pub async fn secret_changed(evidence: &Evidence, name: &str, what: &str) -> Resu
     let mut record = Record::new(Kind::SecretChanged, OPERATOR);
     record.action =
         fields([("name", serde_json::to_value(name)), ("what", serde_json::to_value(what))]);
+    write(evidence, record).await
+}
+
+/// Another policy is accepted: what it was and becomes, by digest, and each part that is otherwise.
+pub async fn policy_changed(
+    evidence: &Evidence,
+    before: Option<&Own>,
+    after: &str,
+) -> Result<(), Failure> {
+    let was = before.map(|own| own.text.as_str());
+    let mut changes = policy::changes(was.unwrap_or_default(), after);
+    let more = changes.len().saturating_sub(MOST_CHANGES);
+    changes.truncate(MOST_CHANGES);
+    for side in changes.iter_mut().flat_map(|one| [&mut one.before, &mut one.after]) {
+        *side = side.take().map(|text| visible(&text, SIDE));
+    }
+    let mut record = Record::new(Kind::PolicyChanged, OPERATOR);
+    record.action = fields([
+        ("before", serde_json::to_value(was.map(own::digest))),
+        ("after", serde_json::to_value(own::digest(after))),
+        ("changes", serde_json::to_value(changes)),
+        ("more", serde_json::to_value(more)),
+    ]);
     write(evidence, record).await
 }
 

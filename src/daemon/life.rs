@@ -25,6 +25,7 @@ use super::{
     left::LeftRunning,
     memory,
     parts::now,
+    policy::Policies,
     session::Sessions,
     store::log::CappedLog,
     vault::{Summary, Vault, VaultError},
@@ -160,13 +161,17 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
         in_use: InUse::new(),
         started: Instant::now(),
         end: CancellationToken::new(),
+        policies: Arc::new(Policies::new(vault.clone(), home.clone())),
         home,
-        vault,
         authority,
+        vault,
         evidence,
         ids,
     });
-    let ready = ready(&summary, &found);
+    let mut ready = ready(&summary, &found);
+    let notes = parts.policies.notes(parts.today());
+    let warnings: Vec<String> = ready.warning.take().into_iter().chain(notes).collect();
+    ready.warning = (!warnings.is_empty()).then(|| warnings.join("; "));
     Ok((parts, listeners, ready, lock))
 }
 

@@ -13,6 +13,7 @@ mod life;
 mod memory;
 mod notify;
 mod parts;
+mod policy;
 mod reading;
 mod session;
 mod store;

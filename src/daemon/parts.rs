@@ -3,6 +3,7 @@
 mod authority;
 mod keyboard;
 mod open;
+mod policy;
 mod reach;
 mod refusals;
 mod standing;
@@ -12,7 +13,7 @@ pub use reach::Lent;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,7 @@ use super::{
     in_use::InUse,
     left::LeftRunning,
     memory,
+    policy::Policies,
     session::{self, Session, Sessions, exec::Stop},
     vault::Vault,
 };
@@ -49,6 +51,7 @@ pub struct Parts {
     pub home: Arc<Home>,
     pub vault: Arc<Vault>,
     pub authority: Arc<Authority>,
+    pub policies: Arc<Policies>,
     pub evidence: Arc<Evidence>,
     pub desk: Arc<Desk>,
     pub sessions: Arc<Sessions>,
@@ -71,6 +74,11 @@ pub fn now() -> Timestamp {
 impl Parts {
     pub fn now(&self) -> Timestamp {
         now()
+    }
+
+    /// As the operator's calendar says.
+    pub fn today(&self) -> Date {
+        self.now().to_zoned(TimeZone::system()).date()
     }
 
     /// What an operator's session is proven with now.

@@ -7,6 +7,7 @@ pub mod bytes;
 pub mod capability;
 pub mod control;
 pub mod cut;
+pub mod difference;
 pub mod digest;
 pub mod echo;
 pub mod escape;

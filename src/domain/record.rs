@@ -62,6 +62,8 @@ pub enum Kind {
     TargetChanged,
     /// A named secret was added, replaced or removed.
     SecretChanged,
+    /// The operator accepted another policy: its digest before and after, and what is otherwise in it.
+    PolicyChanged,
     /// Another passphrase opens the vault.
     VaultPassphrase,
     /// The vault has another data key.
@@ -115,6 +117,7 @@ impl Kind {
             Kind::SessionOpening => "session.opening",
             Kind::TargetChanged => "target.changed",
             Kind::SecretChanged => "secret.changed",
+            Kind::PolicyChanged => "policy.changed",
             Kind::VaultPassphrase => "vault.passphrase",
             Kind::VaultRotated => "vault.rotated",
             Kind::VaultExported => "vault.exported",
@@ -141,6 +144,7 @@ impl Kind {
                 | Kind::GrantRemoved
                 | Kind::TargetChanged
                 | Kind::SecretChanged
+                | Kind::PolicyChanged
                 | Kind::VaultPassphrase
                 | Kind::VaultRotated
                 | Kind::VaultExported

@@ -3,7 +3,7 @@
 use std::{fs::File, io::Read, io::Write};
 
 use rustix::{
-    fs::{self, AtFlags, FileType, Mode, OFlags},
+    fs::{self, AtFlags, FileType, Mode, OFlags, Stat},
     io::Errno,
 };
 
@@ -15,6 +15,23 @@ impl Home {
     /// Opens a file of this home, made with mode 0600 where `flags` has `CREATE`. What is not a
     /// regular file with one name, of ours and closed to others, is refused.
     pub fn open_file(&self, name: &str, flags: OFlags) -> Result<File, HomeError> {
+        let (file, stat) = self.open_ours(name, flags)?;
+        let path = self.path_of(name);
+        let mode = stat.st_mode & 0o777;
+        #[allow(clippy::useless_conversion)] // 32 bits on aarch64
+        let links = u64::from(stat.st_nlink);
+        if mode & 0o077 != 0 {
+            return Err(HomeError::Mode { path, mode, expected: 0o600 });
+        }
+        // None: unlinked since it was opened, which whoever needs the name finds out.
+        if links > 1 {
+            return Err(HomeError::Links { path, links });
+        }
+        Ok(file)
+    }
+
+    /// A regular file of ours, whatever its mode: the directory is closed to others.
+    fn open_ours(&self, name: &str, flags: OFlags) -> Result<(File, Stat), HomeError> {
         let path = self.path_of(name);
         // NONBLOCK: opening a FIFO that someone put there must not wait.
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -27,22 +44,26 @@ impl Home {
         let stat = fs::fstat(&file).map_err(|errno| io_error("look at", &path)(errno.into()))?;
         check_type(&path, &stat, FileType::RegularFile, "regular file")?;
         check_owner(&path, &stat)?;
-        let mode = stat.st_mode & 0o777;
-        #[allow(clippy::useless_conversion)] // 32 bits on aarch64
-        let links = u64::from(stat.st_nlink);
-        if mode & 0o077 != 0 {
-            return Err(HomeError::Mode { path, mode, expected: 0o600 });
-        }
-        // None: unlinked since it was opened, which whoever needs the name finds out.
-        if links > 1 {
-            return Err(HomeError::Links { path, links });
-        }
-        Ok(File::from(file))
+        Ok((File::from(file), stat))
     }
 
     /// The whole file, at most `limit` bytes; `None` where there is none.
     pub fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, HomeError> {
-        let file = match self.open_file(name, OFlags::RDONLY) {
+        self.read_whole(name, limit, self.open_file(name, OFlags::RDONLY))
+    }
+
+    /// As `read`, for what the person writes here with programs of theirs: a proposal, never authority.
+    pub fn read_proposal(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, HomeError> {
+        self.read_whole(name, limit, self.open_ours(name, OFlags::RDONLY).map(|(file, _)| file))
+    }
+
+    fn read_whole(
+        &self,
+        name: &str,
+        limit: u64,
+        opened: Result<File, HomeError>,
+    ) -> Result<Option<Vec<u8>>, HomeError> {
+        let file = match opened {
             Ok(file) => file,
             Err(HomeError::Missing(_)) => return Ok(None),
             Err(error) => return Err(error),

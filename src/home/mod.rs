@@ -42,6 +42,8 @@ pub const VAULT: &str = "vault.db";
 pub const NEW_VAULT: &str = "vault.db.new";
 /// The chain of records.
 pub const AUDIT: &str = "audit.log";
+/// The operator's policy as they propose it; what they accepted is in the vault.
+pub const POLICY: &str = "policy.toml";
 /// What the daemon logs: ids, codes and sizes.
 pub const LOG: &str = "sgw.log";
 /// The log before it was turned over.

@@ -148,6 +148,12 @@ codes! {
     /// A policy's file that can't be read, or says what no policy can; the message has line and column.
     PolicyInvalid = "policy.invalid" is Usage,
     PolicyRule = "policy.rule" is Usage,
+    /// The operator's editor could not be used.
+    PolicyEditor = "policy.editor" is Failed,
+    /// Another policy came into force meanwhile.
+    PolicyChanged = "policy.changed" is Failed,
+    /// What the operator accepted says what this sgw can't read: nothing passes.
+    PolicySealed = "policy.sealed" is Failed,
     EvidenceFailed = "evidence.failed" is Failed,
     LimitCommand = "limit.command" is Usage,
     LimitReason = "limit.reason" is Usage,

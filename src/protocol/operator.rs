@@ -2,6 +2,7 @@
 //! session that the data key opens.
 
 pub mod grant;
+pub mod policy;
 pub mod secret;
 pub mod target;
 pub mod token;
@@ -142,6 +143,8 @@ pub enum Request {
     Grant(grant::Request),
     /// The vault as a whole.
     Vault(vault::Request),
+    /// The policy that commands are judged by.
+    Policy(policy::Request),
 
     Ack {
         stdout: u64,
@@ -163,7 +166,8 @@ impl Request {
             | Request::Complete { .. }
             | Request::Close { .. }
             | Request::Pause { .. }
-            | Request::Lock {} => false,
+            | Request::Lock {}
+            | Request::Policy(policy::Request::Show {}) => false,
             Request::Deny { message, .. } => message.is_some(),
             Request::Resume { .. }
             | Request::Claim { .. }
@@ -187,6 +191,7 @@ impl Request {
             | Request::Token(_)
             | Request::Grant(_)
             | Request::Vault(_)
+            | Request::Policy(_)
             | Request::Ack { .. }
             | Request::Cancel {} => true,
         }

@@ -356,6 +356,9 @@ pub struct Status {
     /// The operator has stopped all of it for a while.
     #[serde(default)]
     pub paused: bool,
+    /// What the operator should know, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     pub hint: String,
 }
 

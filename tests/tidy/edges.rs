@@ -55,6 +55,7 @@ const ROOMS: Edges = &[
     // Standing grants, and what a token may ask for: judged where everything is.
     ("desk", &["authority"]),
     ("authority", &["vault"]),
+    ("policy", &["vault"]),
     ("session", &["authority::Under", "desk::Permit", "evidence", "upstream"]),
     ("upstream", &["vault"]),
     ("ids", &["vault"]),

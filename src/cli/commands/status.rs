@@ -68,6 +68,7 @@ fn not_there(failure: Failure) -> Result<view::Status, Failure> {
             sessions: Vec::new(),
             requests: Vec::new(),
             paused: false,
+            notes: Vec::new(),
             hint: failure.hint,
         }),
         _ => Err(failure),

@@ -7,6 +7,7 @@ mod grant;
 mod login;
 mod pause;
 mod pin;
+mod policy;
 mod records;
 mod secret;
 mod settings;
@@ -370,6 +371,7 @@ impl Operator {
             Request::Token(request) => self.token(request).await,
             Request::Grant(request) => self.grant(request).await,
             Request::Vault(request) => self.vault(number, request).await?,
+            Request::Policy(request) => self.policy(number, request).await?,
             Request::Answer(_)
             | Request::Ack { .. }
             | Request::Cancel {}

@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, os::unix::fs::FileExt, sync::Arc};
 
+use jiff::Timestamp;
+
 use super::{
     AuditState, EvidenceError, Found, Written,
     file::{Ledger, Lines, Next, failed},
@@ -22,8 +24,10 @@ pub struct Filter {
     pub session: Option<Id>,
     pub request: Option<Id>,
     pub exec: Option<Id>,
-    /// As `Kind::as_str` has it.
-    pub kind: Option<String>,
+    /// As `Kind::as_str` has them; empty: all.
+    pub kinds: Vec<&'static str>,
+    /// Only those written then or later.
+    pub since: Option<Timestamp>,
 }
 
 impl Filter {
@@ -34,7 +38,8 @@ impl Filter {
             && fits(&self.session, link.session())
             && fits(&self.request, link.request())
             && fits(&self.exec, link.exec())
-            && self.kind.as_ref().is_none_or(|kind| kind == link.kind())
+            && (self.kinds.is_empty() || self.kinds.contains(&link.kind()))
+            && self.since.is_none_or(|since| link.at() >= since)
     }
 }
 

@@ -114,7 +114,11 @@ async fn a_list_is_filtered() {
         |filter| -> Vec<u64> { evidence.list(filter).map(|record| record.unwrap().seq).collect() };
     assert_eq!(seqs(Filter { after: 1, ..Filter::default() }), [2, 3]);
     assert_eq!(seqs(Filter { exec: Some(id("x-abc")), ..Filter::default() }), [1, 2]);
-    assert_eq!(seqs(Filter { kind: Some("exec.result".into()), ..Filter::default() }), [3]);
+    assert_eq!(seqs(Filter { kinds: vec!["exec.result"], ..Filter::default() }), [3]);
+    let all: Vec<_> = evidence.list(Filter::default()).map(Result::unwrap).collect();
+    let (begin, later) = (all[0].at, all[2].at + jiff::SignedDuration::from_secs(1));
+    assert_eq!(seqs(Filter { since: Some(begin), ..Filter::default() }), [1, 2, 3]);
+    assert!(seqs(Filter { since: Some(later), ..Filter::default() }).is_empty());
     assert!(seqs(Filter { session: Some(id("s-abc")), ..Filter::default() }).is_empty());
     assert!(seqs(Filter { request: Some(id("r-abc")), ..Filter::default() }).is_empty());
 }

@@ -1,8 +1,9 @@
-//! Where tokens, standing grants and what was used of them are kept.
+//! Where tokens, standing grants, what was used of them, and the operator's policy are kept.
 
 use super::Record;
 use crate::domain::{
     grant::standing::{Standing, Usage},
+    guard::own::Own,
     token::Token,
 };
 
@@ -27,5 +28,13 @@ impl Record for Usage {
 
     fn id(&self) -> &str {
         self.id.as_str()
+    }
+}
+
+impl Record for Own {
+    const TABLE: &'static str = "policy";
+
+    fn id(&self) -> &str {
+        Self::ID
     }
 }

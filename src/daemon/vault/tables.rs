@@ -85,4 +85,5 @@ const TABLES: &[Table] = &[
     Table::of::<crate::domain::token::Token>(),
     Table::of::<crate::domain::grant::standing::Standing>(),
     Table::of::<crate::domain::grant::standing::Usage>(),
+    Table::of::<crate::domain::guard::own::Own>(),
 ];

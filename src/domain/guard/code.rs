@@ -139,11 +139,7 @@ fn by_sign(data: &str, text: &str, class: Class, language: &str) -> bool {
             let opens =
                 ["open", "File.new", "fopen", "Path"].iter().any(|word| data.contains(word));
             match language {
-                "awk" => {
-                    data.contains("print") && data.contains('>') && text.contains("> \"")
-                        || text.contains(">\"")
-                        || text.contains(">>")
-                }
+                "awk" => awk_writes(&data),
                 "sed" => sed_writes(text),
                 "vim" => data
                     .split([' ', '\t', '|'])
@@ -153,6 +149,23 @@ fn by_sign(data: &str, text: &str, class: Class, language: &str) -> bool {
         }
         _ => false,
     }
+}
+
+/// A `>` behind `print` or `printf`, outside brackets: there it compares nothing.
+fn awk_writes(data: &str) -> bool {
+    data.match_indices("print").any(|(at, _)| {
+        let mut depth = 0i32;
+        for char in data[at..].chars() {
+            match char {
+                '(' | '[' => depth += 1,
+                ')' | ']' => depth -= 1,
+                ';' | '}' | '\n' => return false,
+                '>' if depth <= 0 => return true,
+                _ => {}
+            }
+        }
+        false
+    })
 }
 
 /// GNU sed's `e`, and the flag of `s///e`.

@@ -10,6 +10,8 @@ pub const UNKNOWN: char = '\u{fdd0}';
 pub const STAR: char = '\u{fdd1}';
 pub const ANY: char = '\u{fdd2}';
 pub const SET: char = '\u{fdd3}';
+/// As a name of a path: any number of directories.
+pub const DEEP: char = '\u{fdd5}';
 /// The account's home directory.
 pub const HOME: char = '\u{fdd4}';
 
@@ -63,7 +65,7 @@ impl Field {
 pub fn shown(text: &str) -> String {
     let sign = |char| match char {
         UNKNOWN => '…',
-        STAR => '*',
+        STAR | DEEP => '*',
         ANY => '?',
         SET => '[',
         HOME => '~',

@@ -3,7 +3,7 @@
 use super::{
     Decision,
     field::Field,
-    policy::Policy,
+    policy::Defaults,
     syntax::{Span, SyntaxError},
 };
 
@@ -45,12 +45,12 @@ impl Finding {
         }
     }
 
-    pub fn syntax(policy: &Policy, error: SyntaxError, span: Span) -> Self {
-        Self::new(policy.defaults.parse_error, "line.syntax", &error.to_string(), span)
+    pub fn syntax(defaults: &Defaults, error: SyntaxError, span: Span) -> Self {
+        Self::new(defaults.parse_error, "line.syntax", &error.to_string(), span)
     }
 
     /// Where the line can't be understood without the server.
-    pub fn opaque(policy: &Policy, rule: &str, span: Span) -> Self {
+    pub fn opaque(defaults: &Defaults, rule: &str, span: Span) -> Self {
         let reason = match rule {
             "opaque.program" => "which program runs is known only on the server",
             "opaque.code" => "code that is known only on the server is run",
@@ -61,7 +61,7 @@ impl Finding {
             "opaque.builtin" => "a builtin runs what stands elsewhere",
             _ => "it is larger or deeper than is followed",
         };
-        Self::new(policy.defaults.opaque, rule, reason, span)
+        Self::new(defaults.opaque, rule, reason, span)
     }
 }
 

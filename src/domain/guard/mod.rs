@@ -9,6 +9,7 @@ mod code;
 pub mod corpus;
 pub mod field;
 mod finding;
+pub mod own;
 mod paths;
 pub mod policy;
 mod resolve;
@@ -46,6 +47,39 @@ pub struct Context<'a> {
     pub cwd: Option<&'a str>,
     /// For rules that expire; without a day they don't hold.
     pub today: Option<Date>,
+    pub mode: Mode,
+    /// The shell that reads the line first.
+    pub shell: Shell,
+    /// A person's shell at a prompt, or what is typed into one: it also expands history.
+    pub interactive: bool,
+    /// What an operator said for this session of what can't be known, in the place of the policy's word.
+    pub opaque: Option<Decision>,
+}
+
+/// What passes without a person; the stricter is the greater.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// What the policy allows.
+    #[default]
+    Guarded,
+    /// Only what the guard knows to read and to do nothing else; the rest is asked, blocks hold.
+    Read,
+}
+
+/// Which shell reads the line. Of one that is not known whatever some shell would make of it counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shell {
+    #[default]
+    Unknown,
+    /// sh, dash, bash, ksh: what the parser reads.
+    Posix,
+    Zsh,
+    Csh,
+    Fish,
 }
 
 /// What the policy says of a line.
@@ -83,9 +117,10 @@ pub fn judge(line: &[u8], context: &Context<'_>, policy: &Policy) -> Verdict {
 
 /// Everything that is found in a line.
 fn examine(line: &[u8], context: &Context<'_>, policy: &Policy) -> Findings {
-    let (text, mut found) = scan::scan(line, policy);
+    let defaults = policy.defaults_for(context);
+    let (text, mut found) = scan::scan(line, &defaults);
     let mut findings = match text {
-        Some(text) => resolve::Walk::new(policy, context).line(&text),
+        Some(text) => resolve::Walk::new(policy, context, defaults).line(&text),
         None => Findings::default(),
     };
     found.drain(..).for_each(|finding| findings.add(finding));

@@ -1,6 +1,6 @@
 //! Paths without a disk: lexical form, and whether two patterns can name the same file.
 
-use super::field::{ANY, HOME, SET, STAR, UNKNOWN};
+use super::field::{ANY, DEEP, HOME, SET, STAR, UNKNOWN};
 
 /// A path in its shortest form, from the root or from home; relative ones hang on `cwd` where that is
 /// known. `.` and `..` go as the kernel would without links.
@@ -45,7 +45,7 @@ pub fn overlap(path: &str, pattern: &str) -> bool {
     // Most patterns say the first name, or the last.
     if let (Some(first), Some(other)) = (first_name(path), first_name(pattern))
         && !other.contains(['*', '?'])
-        && !first.contains([UNKNOWN, STAR, ANY, SET])
+        && !first.contains([UNKNOWN, STAR, ANY, SET, DEEP])
         && first != other
     {
         return false;
@@ -132,13 +132,30 @@ fn names(path: &[&str], pattern: &[&str]) -> bool {
             // `*` alone, somewhere, is not said to mean a certain name anywhere.
             let vague = |name: &&str| name.chars().all(|char| matches!(char, STAR | ANY | UNKNOWN));
             let vague = path.last().is_some_and(vague) && rest.len() == 1 && rest != ["**"];
-            !vague && (0..=path.len()).any(|skipped| names(&path[skipped..], rest))
+            !vague
+                && (0..=path.len()).any(|skipped| {
+                    let rest_of_path = &path[skipped..];
+                    !meets_by_chance(rest_of_path.first(), rest.first())
+                        && names(rest_of_path, rest)
+                })
+        }
+        (Some((name, path)), Some(_)) if name.starts_with(DEEP) => {
+            // Wherever it lies: a pattern meets it by its last name, not by a star that meets a star.
+            let stars = path.last().is_some_and(|name| name.contains([STAR, UNKNOWN]));
+            pattern.last().is_some_and(|part| *part != "**" && !(stars && part.contains('*')))
+                && (0..pattern.len()).any(|skipped| names(path, &pattern[skipped..]))
         }
         (Some((name, path)), Some((part, pattern))) => {
             name_overlap(name, part) && names(path, pattern)
         }
         _ => false,
     }
+}
+
+/// A name of which nothing is known, somewhere, is not said to be a certain one.
+fn meets_by_chance(name: Option<&&str>, part: Option<&&str>) -> bool {
+    name.is_some_and(|name| name.chars().all(|char| char == UNKNOWN))
+        && part.is_some_and(|part| !part.starts_with('*'))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

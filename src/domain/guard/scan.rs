@@ -2,20 +2,20 @@
 
 use std::borrow::Cow;
 
-use super::{field::is_mark, finding::Finding, policy::Policy, syntax::Span};
+use super::{field::is_mark, finding::Finding, policy::Defaults, syntax::Span};
 
 /// Compound commands that a line may open.
 const MAX_KEYWORDS: usize = 400;
 
 /// The line as text, if it is to be read at all, and what its bytes say. Bytes that are no UTF-8 become
 /// a control character each, so that all others keep their place.
-pub fn scan<'a>(line: &'a [u8], policy: &Policy) -> (Option<Cow<'a, str>>, Vec<Finding>) {
+pub fn scan<'a>(line: &'a [u8], defaults: &Defaults) -> (Option<Cow<'a, str>>, Vec<Finding>) {
     let mut found = Vec::new();
     let finding = |rule: &str, reason: &str, span: Span| {
-        Finding::new(policy.defaults.parse_error, rule, reason, span)
+        Finding::new(defaults.parse_error, rule, reason, span)
     };
     let whole = Span { start: 0, end: line.len() };
-    if line.len() > policy.defaults.max_bytes {
+    if line.len() > defaults.max_bytes {
         found.push(finding("line.length", "it is longer than is judged", whole));
         return (None, found);
     }

@@ -19,7 +19,83 @@ pub enum Class {
     Admin,
     /// Any statement that changes data or structure.
     Change,
+    /// Every statement only asks, and calls nothing but functions that are known to answer.
+    Read,
 }
+
+/// Functions of SQL that answer and do nothing else.
+const ANSWERS: &[&str] = &[
+    "COUNT",
+    "SUM",
+    "AVG",
+    "MIN",
+    "MAX",
+    "COALESCE",
+    "NULLIF",
+    "LENGTH",
+    "LOWER",
+    "UPPER",
+    "TRIM",
+    "ROUND",
+    "ABS",
+    "NOW",
+    "DATE",
+    "DATE_TRUNC",
+    "DATE_PART",
+    "EXTRACT",
+    "TO_CHAR",
+    "CAST",
+    "CONCAT",
+    "SUBSTR",
+    "SUBSTRING",
+    "REPLACE",
+    "VERSION",
+    "DATABASE",
+    "CURRENT_DATABASE",
+    "CURRENT_SETTING",
+    "PG_SIZE_PRETTY",
+    "PG_DATABASE_SIZE",
+    "PG_TOTAL_RELATION_SIZE",
+    "PG_RELATION_SIZE",
+    "PG_TABLE_SIZE",
+    "PG_IS_IN_RECOVERY",
+    "ROW_NUMBER",
+    "RANK",
+    "IFNULL",
+    "IF",
+    "DATE_SUB",
+    "DATE_ADD",
+    "GROUP_CONCAT",
+    "STRING_AGG",
+    "ARRAY_AGG",
+    "JSON_EXTRACT",
+    "IN",
+    "VALUES",
+    "AND",
+    "OR",
+    "NOT",
+    "EXISTS",
+    "FROM",
+    "JOIN",
+    "ON",
+    "WHERE",
+    "AS",
+    "BY",
+    "OVER",
+    "SELECT",
+    "UNION",
+    "ALL",
+    "ANY",
+    "EXCEPT",
+    "INTERSECT",
+    "FILTER",
+    "=",
+    "(",
+    "?",
+    "WITH",
+    "USING",
+    "INTERVAL",
+];
 
 /// Words of each statement, in upper case, without comments and literals.
 fn statements(text: &str) -> Vec<Vec<String>> {
@@ -87,9 +163,29 @@ fn statements(text: &str) -> Vec<Vec<String>> {
     clean.split(';').map(split).filter(|words| !words.is_empty()).collect()
 }
 
-/// Whether some statement of the text is of the class.
+/// Whether some statement of the text is of the class, and for [`Class::Read`] every one.
 pub fn has(text: &str, class: Class) -> bool {
+    if class == Class::Read {
+        return !text.contains('\\') && statements(text).iter().all(|words| only_asks(words));
+    }
     statements(text).iter().any(|words| is(words, class))
+}
+
+fn only_asks(words: &[String]) -> bool {
+    let head = words.first().map_or("", String::as_str);
+    let asks = match head {
+        "SELECT" | "SHOW" | "DESCRIBE" | "DESC" | "TABLE" | "VALUES" => true,
+        "EXPLAIN" => !words.iter().any(|word| word == "ANALYZE"),
+        _ => false,
+    };
+    let calls = words.windows(2).filter(|pair| pair[1] == "(").map(|pair| pair[0].as_str());
+    let keeps = |word: &String| {
+        !matches!(
+            word.as_str(),
+            "INTO" | "UPDATE" | "DELETE" | "INSERT" | "LOCK" | "OUTFILE" | "PROCEDURE" | "CALL"
+        )
+    };
+    asks && words.iter().all(keeps) && calls.into_iter().all(|name| ANSWERS.contains(&name))
 }
 
 fn is(words: &[String], class: Class) -> bool {
@@ -191,6 +287,7 @@ fn is(words: &[String], class: Class) -> bool {
                 )
             })
         }
+        Class::Read => false,
         Class::Change => [
             "INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "ALTER", "CREATE", "DROP",
             "TRUNCATE", "RENAME", "CALL", "EXECUTE", "DO", "GRANT", "REVOKE", "LOAD", "IMPORT",

@@ -2,6 +2,7 @@
 
 mod bash;
 mod corpus;
+mod mode;
 mod properties;
 
 use super::*;

@@ -283,6 +283,10 @@ impl Link<'_> {
         self.before
     }
 
+    pub fn at(&self) -> Timestamp {
+        self.line.at
+    }
+
     pub fn kind(&self) -> &str {
         &self.line.kind
     }

@@ -60,7 +60,7 @@ pub struct Check {
 
 impl Check {
     pub fn run(self, context: &Context) -> Outcome {
-        let policy = self.source.load()?;
+        let policy = self.source.load(context)?.policy;
         let judge = Judge::start().map_err(|error| local(&error.to_string()))?;
         if self.jsonl {
             return self.many(context.ui, &judge, &policy);

@@ -58,7 +58,7 @@ struct Score {
 
 impl Test {
     pub fn run(self, context: &Context) -> Outcome {
-        let policy = self.source.load()?;
+        let policy = self.source.load(context)?.policy;
         let ui = context.ui;
         let mismatches = check(&policy);
         for wrong in &mismatches {

@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{Source, check::word};
+use super::{Loaded, Source, check::word};
 use crate::{
     cli::{
         Context, Outcome,
         ui::{Table, exit::Exit},
     },
     domain::{
+        escape::visible,
         guard::{
             Policy,
             policy::{BUILT_IN, Rule, section},
@@ -18,12 +19,16 @@ use crate::{
     protocol::error::{Code, Failure},
 };
 
-/// Print the policy that sgw comes with, or one rule of it, as TOML
+/// Print the policy that is in force, or one rule of it, as TOML
+///
+/// What you accepted is laid over the policy that sgw comes with: without an id your own text is printed,
+/// and where you accepted none, sgw's. With --list the rules of both.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  sgw policy show > policy.toml
+  sgw policy show
   sgw policy show fs.rm-critical
+  sgw policy show --builtin
   sgw policy show --list")]
 pub struct Show {
     /// The rule's id
@@ -51,21 +56,28 @@ pub struct Explain {
 
 impl Show {
     pub fn run(self, context: &Context) -> Outcome {
-        let policy = self.source.load()?;
-        let own = match &self.source.policy {
-            Some(path) => super::text(path, super::MAX_POLICY_BYTES)?,
-            None => String::new(),
-        };
+        let Loaded { policy, own, in_force } = self.source.load(context)?;
+        let text = own.as_deref().unwrap_or_default();
         if let Some(id) = &self.rule {
             let rule = find(&policy, id)?;
-            let text = section(&own, id).or_else(|| section(BUILT_IN, id)).unwrap_or_default();
+            let text = section(text, id).or_else(|| section(BUILT_IN, id)).unwrap_or_default();
             context.ui.result(&json!({ "rule": value(rule), "toml": text }), || text.to_owned());
             return Ok(Exit::DONE);
         }
+        let notes = in_force.iter().flat_map(|in_force| &in_force.notes);
+        notes.for_each(|note| context.ui.note(&visible(note, 300)));
         let rules: Vec<Value> = policy.rules().map(value).collect();
-        context.ui.result(&json!({ "rules": rules }), || match self.list || !own.is_empty() {
-            true => list(&policy),
-            false => BUILT_IN.to_owned(),
+        let shown = json!({
+            "kind": "policy",
+            "revision": in_force.as_ref().map(|in_force| in_force.revision),
+            "own": own,
+            "accepted_at": in_force.as_ref().and_then(|in_force| Some(in_force.own.as_ref()?.accepted_at)),
+            "rules": rules,
+        });
+        context.ui.result(&shown, || match (self.list, &own) {
+            (true, _) => list(&policy),
+            (false, Some(own)) => own.clone(),
+            (false, None) => BUILT_IN.to_owned(),
         });
         Ok(Exit::DONE)
     }
@@ -73,7 +85,7 @@ impl Show {
 
 impl Explain {
     pub fn run(self, context: &Context) -> Outcome {
-        let policy = self.source.load()?;
+        let policy = self.source.load(context)?.policy;
         let rule = find(&policy, &self.rule)?;
         context.ui.result(&value(rule), || {
             let mut text = format!("{}  {}\n{}\n", rule.id, word(rule.decision), rule.reason);

@@ -43,6 +43,7 @@ impl Caller {
             sessions,
             requests,
             paused,
+            notes: self.parts.policies.notes(self.parts.today()),
             hint,
         }
     }

@@ -30,7 +30,16 @@ impl Operator {
         // Records are numbered without a gap.
         let before_last = last.map_or(0, |last| self.parts.evidence.tip().seq.saturating_sub(last));
         let after = since.unwrap_or(0).max(before_last);
-        let listing = self.parts.evidence.list(Filter { after, ..Filter::default() });
+        self.send_records(number, Filter { after, ..Filter::default() }).await
+    }
+
+    /// Sends the records that pass; then the answer is due.
+    pub(super) async fn send_records(
+        &self,
+        number: u32,
+        filter: Filter,
+    ) -> Result<Result<Value, Failure>, Gone> {
+        let listing = self.parts.evidence.list(filter);
         let (sender, mut records) = mpsc::channel(AHEAD);
         tokio::task::spawn_blocking(move || {
             for record in listing {

@@ -28,9 +28,15 @@ fn check_rule(policy: &Policy, rule: &Rule) -> Vec<Mismatch> {
         findings.all.iter().any(|finding| finding.rule == rule.id)
     };
     // Rules that allow find nothing: what they allow shows in the absence of all else.
+    let context = Context { mode: rule.mode.unwrap_or_default(), ..context };
     if rule.decision == Decision::Allow {
-        return Vec::new();
+        let passes = |line: &str| examine(line.as_bytes(), &context, policy).all.is_empty();
+        return mismatches(rule, passes);
     }
+    mismatches(rule, speaks)
+}
+
+fn mismatches(rule: &Rule, speaks: impl Fn(&str) -> bool) -> Vec<Mismatch> {
     let mismatch =
         |line: &String, expected| Mismatch { rule: rule.id.clone(), line: line.clone(), expected };
     let missed = rule.matches.iter().filter(|line| !speaks(line)).map(|line| mismatch(line, true));

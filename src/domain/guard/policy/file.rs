@@ -6,11 +6,14 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Defaults,
+    Defaults, Policy,
     program::ProgramPart,
     rule::{AllowPart, RulePart},
 };
-use crate::domain::guard::Decision;
+use crate::domain::{
+    guard::{Decision, Mode},
+    nearest::nearest,
+};
 
 /// The format that this is.
 const VERSION: u32 = 1;
@@ -61,6 +64,7 @@ pub struct DefaultsPart {
     opaque: Option<Decision>,
     parse_error: Option<Decision>,
     max_bytes: Option<usize>,
+    mode: Option<Mode>,
 }
 
 impl DefaultsPart {
@@ -69,6 +73,7 @@ impl DefaultsPart {
         to.opaque = self.opaque.unwrap_or(to.opaque);
         to.parse_error = self.parse_error.unwrap_or(to.parse_error);
         to.max_bytes = self.max_bytes.unwrap_or(to.max_bytes);
+        to.mode = self.mode.unwrap_or(to.mode);
     }
 }
 
@@ -119,6 +124,25 @@ pub fn read(text: &str) -> Result<File, PolicyError> {
         }
     }
     Ok(file)
+}
+
+/// Refuses an `[[allow]]` that lifts nothing: of a rule that is not there, or that asks nobody.
+pub fn check_allows(text: &str, policy: &Policy) -> Result<(), PolicyError> {
+    for allow in read(text)?.allow {
+        let (id, at) = (allow.rule.get_ref(), allow.rule.span().start);
+        let what = match policy.rule(id).map(|rule| rule.decision) {
+            Some(Decision::Approve) => continue,
+            Some(Decision::Block) => format!("{id} blocks, and no [[allow]] lifts a block"),
+            Some(Decision::Allow) => format!("{id} allows by itself"),
+            None => {
+                let near = nearest(id, policy.rules().map(|rule| rule.id.as_str()));
+                let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                format!("there is no rule {id}{near}")
+            }
+        };
+        return Err(PolicyError { at: position(text, at), what });
+    }
+    Ok(())
 }
 
 /// A rule names a list of paths that is nowhere.

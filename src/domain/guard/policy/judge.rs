@@ -1,11 +1,11 @@
 //! What the rules say of one command.
 
 use super::{
-    Policy, Rule,
+    Defaults, Policy, Rule,
     rule::{Also, Env, Flags, Flow, Operand, Sink, When},
 };
 use crate::domain::guard::{
-    Context, Decision, code,
+    Context, Decision, Mode, code,
     field::{Field, Origins, UNKNOWN},
     finding::Finding,
     paths::{above, glob, normal, overlap, overlap_known},
@@ -30,20 +30,28 @@ impl Holds {
 
 impl Policy {
     /// Findings of all rules that speak of the command.
-    pub fn judge(&self, call: &Call<'_>, context: &Context<'_>) -> Vec<Finding> {
+    pub fn judge(
+        &self,
+        call: &Call<'_>,
+        context: &Context<'_>,
+        defaults: &Defaults,
+    ) -> Vec<Finding> {
         let named = self.by_program.get(call.program).map(Vec::as_slice).unwrap_or_default();
         let mut found = Vec::new();
         let mut known = false;
+        let trusted = is_the_systems(call);
         let general = self.general.iter().filter(|(at, globs)| {
             (globs.is_empty() || any_glob(globs, call.program)) && !named.contains(at)
         });
         for at in named.iter().chain(general.map(|(at, _)| at)) {
             let Some(rule) = self.rules.get(*at) else { continue };
-            if !rule.is_for(context) {
+            if !rule.is_for(context, defaults.mode) {
                 continue;
             }
             let holds = rule.holds(call);
-            if holds == Holds::No || holds == Holds::Perhaps && rule.decision == Decision::Allow {
+            if holds == Holds::No
+                || rule.decision == Decision::Allow && (holds == Holds::Perhaps || !trusted)
+            {
                 continue;
             }
             if rule.decision == Decision::Allow {
@@ -54,24 +62,42 @@ impl Policy {
                 known = true;
                 continue;
             }
-            found.push(finding(self, rule, holds, call));
+            found.push(finding(defaults, rule, holds, call));
         }
-        // Redirections and assignments alone are no command.
-        if !known
-            && !call.program.is_empty()
-            && found.is_empty()
-            && self.program(call.program).inner.is_none()
-        {
-            found.push(self.unmatched(call, context));
+        if found.is_empty() {
+            found.extend(self.unmatched(call, known, defaults));
         }
         found
     }
 
     /// No rule speaks of it.
-    fn unmatched(&self, call: &Call<'_>, context: &Context<'_>) -> Finding {
-        let decision = self.defaults_on(context.target).unmatched;
-        let finding = Finding::new(decision, "unmatched", "no rule allows this command", call.span);
-        Finding { argv: shown(call.argv), ..finding }
+    fn unmatched(&self, call: &Call<'_>, known: bool, defaults: &Defaults) -> Option<Finding> {
+        // Redirections and assignments alone are no command, and what a wrapper runs is judged by itself.
+        let (rule, reason, known) = match defaults.mode {
+            Mode::Guarded => {
+                let passes = call.program.is_empty() || self.program(call.program).inner.is_some();
+                ("unmatched", "no rule allows this command", known || passes)
+            }
+            Mode::Read => {
+                let known = known
+                    || call.program.is_empty()
+                    || is_the_systems(call)
+                        && self.knows(call.program)
+                        && asks_for_help(&call.arguments);
+                let passes = known && self.writes_nothing(call);
+                ("read.unknown", "it is not known to read and to do nothing else", passes)
+            }
+        };
+        let finding = Finding::new(defaults.unmatched, rule, reason, call.span);
+        (!known).then(|| Finding { argv: shown(call.argv), ..finding })
+    }
+
+    /// Whether all that a command writes goes nowhere, or to whoever runs it.
+    fn writes_nothing(&self, call: &Call<'_>) -> bool {
+        let nowhere = self.paths.get("nowhere").map(Vec::as_slice).unwrap_or_default();
+        call.writes.iter().all(|field| {
+            field.is_known() && nowhere.iter().any(|pattern| overlap(&field.text, pattern))
+        })
     }
 
     fn lifted(&self, rule: &Rule, call: &Call<'_>, context: &Context<'_>) -> bool {
@@ -95,6 +121,18 @@ impl Policy {
     }
 }
 
+/// Whether the program is looked for along the path, or stands in a directory of the system: `./ls` is not `ls`.
+fn is_the_systems(call: &Call<'_>) -> bool {
+    let Some(first) = call.argv.first() else { return true };
+    match first.text.rsplit_once('/') {
+        None => true,
+        Some((directory, _)) => matches!(
+            directory,
+            "/bin" | "/sbin" | "/usr/bin" | "/usr/sbin" | "/usr/local/bin" | "/usr/local/sbin"
+        ),
+    }
+}
+
 /// A pattern of an `[[allow]]` against a word: what a path climbs out of does not count.
 fn lifts(pattern: &str, field: &Field) -> bool {
     let shown = field.shown();
@@ -103,10 +141,10 @@ fn lifts(pattern: &str, field: &Field) -> bool {
         && (pattern == shown || !shown.contains('\n'))
 }
 
-fn finding(policy: &Policy, rule: &Rule, holds: Holds, call: &Call<'_>) -> Finding {
+fn finding(defaults: &Defaults, rule: &Rule, holds: Holds, call: &Call<'_>) -> Finding {
     let finding = match holds {
         Holds::Perhaps if rule.decision == Decision::Block => {
-            Finding::opaque(policy, "opaque.target", call.span)
+            Finding::opaque(defaults, "opaque.target", call.span)
         }
         _ => Finding::new(rule.decision, &rule.id, &rule.reason, call.span),
     };
@@ -118,7 +156,10 @@ fn shown(argv: &[Field]) -> Vec<String> {
 }
 
 impl Rule {
-    fn is_for(&self, context: &Context<'_>) -> bool {
+    fn is_for(&self, context: &Context<'_>, mode: Mode) -> bool {
+        if self.mode.is_some_and(|only| only != mode) {
+            return false;
+        }
         let fits = |patterns: &[String], name: Option<&str>| {
             patterns.is_empty()
                 || name.is_some_and(|name| patterns.iter().any(|pattern| glob(pattern, name)))
@@ -173,6 +214,11 @@ impl When {
         if !self.flags.hold(&call.arguments) || !self.env.hold(call.env) {
             return Holds::No;
         }
+        // A word that may be anything may be the flag that must not be there.
+        let flags = match !self.flags.none.is_empty() && call.arguments.opaque {
+            true => Holds::Perhaps,
+            false => Holds::Yes,
+        };
         if !self.sql.is_empty() && !self.sql.iter().any(|class| sql_is(call, *class)) {
             return Holds::No;
         }
@@ -185,6 +231,7 @@ impl When {
             return Holds::No;
         }
         let paths = [
+            flags,
             self.operand.hold(call),
             files(&self.read, &call.reads, false),
             files(&self.write, &call.writes, true),
@@ -215,7 +262,10 @@ impl Flags {
         let has = |name: &String| arguments.has(name);
         (self.any.is_empty() || self.any.iter().any(has))
             && self.all.iter().all(has)
-            && !self.none.iter().any(|name| arguments.flags.iter().any(|flag| flag.name == *name))
+            && !self
+                .none
+                .iter()
+                .any(|name| arguments.flags.iter().any(|flag| flag.is_exactly(name)))
             && (self.value.is_empty()
                 || self.value.iter().any(|(name, patterns)| {
                     let given = arguments.flags.iter().filter(|flag| flag.is(name));

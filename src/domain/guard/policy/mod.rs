@@ -2,6 +2,7 @@
 //!
 //! Built-in rules are a file of the same format (`policy.toml`), over which the operator's is laid by id.
 
+mod changes;
 mod check;
 mod file;
 mod judge;
@@ -16,12 +17,13 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
+pub use changes::{Change, changes};
 pub use check::{Mismatch, check};
 pub use file::{PolicyError, Position, section};
 pub use program::{Inner, Program};
 pub use rule::{Allow, Rule};
 
-use super::{Decision, paths};
+use super::{Context, Decision, Mode, paths};
 
 /// What sgw comes with.
 pub const BUILT_IN: &str = include_str!("../policy.toml");
@@ -54,6 +56,8 @@ pub struct Defaults {
     pub parse_error: Decision,
     /// The longest line that is judged, in bytes.
     pub max_bytes: usize,
+    /// What passes unasked.
+    pub mode: Mode,
 }
 
 impl Default for Defaults {
@@ -63,6 +67,7 @@ impl Default for Defaults {
             opaque: Decision::Approve,
             parse_error: Decision::Approve,
             max_bytes: 65536,
+            mode: Mode::Guarded,
         }
     }
 }
@@ -91,6 +96,18 @@ impl Policy {
         policy.index();
         policy.resolve(text)?;
         Ok(policy)
+    }
+
+    /// As `over`, for a text that somebody is about to accept: what would change nothing is refused, too.
+    pub fn over_anew(&self, text: &str) -> Result<Self, PolicyError> {
+        let policy = self.over(text)?;
+        file::check_allows(text, &policy)?;
+        Ok(policy)
+    }
+
+    /// What lifts an approval, until a day.
+    pub fn allows(&self) -> &[Allow] {
+        &self.allows
     }
 
     fn lay(&mut self, file: file::File) {
@@ -181,13 +198,20 @@ impl Policy {
             .is_some_and(|all| all.iter().any(|pattern| paths::overlap(path, pattern)))
     }
 
-    /// The defaults on a target.
-    pub fn defaults_on(&self, target: Option<&str>) -> Defaults {
+    /// The defaults for a line: the target's, and in read mode none that lets pass what is not known.
+    pub fn defaults_for(&self, context: &Context<'_>) -> Defaults {
         let mut defaults = self.defaults;
         for (pattern, part) in &self.targets {
-            if target.is_some_and(|target| paths::glob(pattern, target)) {
+            if context.target.is_some_and(|target| paths::glob(pattern, target)) {
                 part.apply(&mut defaults);
             }
+        }
+        defaults.opaque = context.opaque.unwrap_or(defaults.opaque);
+        defaults.mode = defaults.mode.max(context.mode);
+        if defaults.mode == Mode::Read {
+            defaults.unmatched = defaults.unmatched.max(Decision::Approve);
+            defaults.opaque = defaults.opaque.max(Decision::Approve);
+            defaults.parse_error = defaults.parse_error.max(Decision::Approve);
         }
         defaults
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::domain::guard::{
-    Decision, code,
+    Decision, Mode, code,
     field::{HOME, STAR},
     sql,
 };
@@ -25,6 +25,8 @@ pub struct RulePart {
     target: Vec<String>,
     #[serde(default)]
     token: Vec<String>,
+    /// The mode in which alone it holds.
+    mode: Option<Mode>,
     #[serde(default)]
     unless: Vec<When>,
     #[serde(default, rename = "match")]
@@ -149,6 +151,7 @@ pub struct Rule {
     pub reason: String,
     pub target: Vec<String>,
     pub token: Vec<String>,
+    pub mode: Option<Mode>,
     pub when: When,
     pub unless: Vec<When>,
     pub matches: Vec<String>,
@@ -163,6 +166,7 @@ impl RulePart {
             reason,
             target,
             token,
+            mode,
             unless,
             matches,
             no_match,
@@ -186,6 +190,7 @@ impl RulePart {
             reason,
             target,
             token,
+            mode,
             when,
             unless,
             matches,
@@ -299,7 +304,7 @@ impl Operand {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AllowPart {
-    rule: String,
+    pub rule: Spanned<String>,
     #[serde(default)]
     target: Option<String>,
     #[serde(default)]
@@ -323,6 +328,6 @@ pub struct Allow {
 impl Allow {
     pub fn new(part: AllowPart) -> Self {
         let AllowPart { rule, target, token, argv, expires } = part;
-        Self { rule, target, token, argv, expires }
+        Self { rule: rule.into_inner(), target, token, argv, expires }
     }
 }

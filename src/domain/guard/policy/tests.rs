@@ -29,6 +29,26 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
 }
 
 #[test]
+fn an_allow_that_lifts_nothing_is_not_accepted() {
+    let accepted = |rule: &str| {
+        let allow = format!(
+            "rule = \"{rule}\"\nargv = [\"rm\", \"-r\", \"/srv/x\"]\nexpires = \"2030-01-01\""
+        );
+        let text = format!("version = 1\n[[allow]]\n{allow}\n");
+        assert!(Policy::built_in().over(&text).is_ok(), "what is sealed stays readable");
+        Policy::built_in().over_anew(&text).map_err(|error| error.to_string())
+    };
+    assert_eq!(accepted("fs.rm").unwrap().allows().len(), 1);
+    let block = accepted("fs.rm-critical").unwrap_err();
+    assert_eq!(block, "line 3, column 8: fs.rm-critical blocks, and no [[allow]] lifts a block");
+    let unknown = accepted("fs.rmm").unwrap_err();
+    assert!(
+        unknown.starts_with("line 3, column 8: there is no rule fs.rmm; did you mean fs.rm"),
+        "{unknown}"
+    );
+}
+
+#[test]
 fn a_file_is_laid_over_the_built_in_policy_by_id() {
     let own = "version = 1\n[defaults]\nunmatched = \"approve\"\n[[rule]]\nid = \"fs.rm-critical\"\ndecision = \"approve\"\nprogram = [\"rm\"]\n";
     let policy = Policy::built_in().over(own).unwrap();

@@ -125,6 +125,16 @@ impl Flag {
     }
 }
 
+impl Flag {
+    /// By its whole name, or a pattern's beginning.
+    pub fn is_exactly(&self, wanted: &str) -> bool {
+        match wanted.strip_suffix('*') {
+            Some(start) => self.name.starts_with(start),
+            None => self.name == wanted,
+        }
+    }
+}
+
 fn is_flag(text: &str, program: &Program) -> bool {
     if program.plus_flags && text.starts_with('+') && text.len() > 1 {
         return true;

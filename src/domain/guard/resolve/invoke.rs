@@ -193,7 +193,7 @@ impl Walk<'_> {
             cwd,
             span,
         };
-        let found = self.policy.judge(&call, self.context);
+        let found = self.policy.judge(&call, self.context, &self.defaults);
         drop(call);
         self.stdin = stdin;
         self.contexts = contexts;

@@ -20,7 +20,7 @@ use super::{
     Context,
     field::{Data, Field, UNKNOWN},
     finding::{Finding, Findings},
-    policy::Policy,
+    policy::{Defaults, Policy},
     syntax::{self, Command, Kind, List, Pipeline, Redirect, RedirectKind, Span, SyntaxError},
 };
 
@@ -81,6 +81,7 @@ struct Streams {
 pub struct Walk<'a> {
     policy: &'a Policy,
     context: &'a Context<'a>,
+    defaults: Defaults,
     variables: HashMap<String, Variable>,
     positional: Option<Vec<Field>>,
     functions: BTreeMap<String, Function>,
@@ -114,10 +115,11 @@ struct Function {
 }
 
 impl<'a> Walk<'a> {
-    pub fn new(policy: &'a Policy, context: &'a Context<'a>) -> Self {
+    pub fn new(policy: &'a Policy, context: &'a Context<'a>, defaults: Defaults) -> Self {
         let mut walk = Self {
             policy,
             context,
+            defaults,
             variables: HashMap::new(),
             positional: None,
             functions: BTreeMap::new(),
@@ -159,7 +161,7 @@ impl<'a> Walk<'a> {
 
     fn broken(&mut self, error: Option<SyntaxError>, span: Span) {
         if let Some(error) = error {
-            self.find(Finding::syntax(self.policy, error, span));
+            self.find(Finding::syntax(&self.defaults, error, span));
         }
     }
 
@@ -169,7 +171,7 @@ impl<'a> Walk<'a> {
     }
 
     fn opaque(&mut self, rule: &'static str, span: Span) {
-        self.find(Finding::opaque(self.policy, rule, span));
+        self.find(Finding::opaque(&self.defaults, rule, span));
     }
 
     /// Functions that nobody called may still be called by what the guard can't see.

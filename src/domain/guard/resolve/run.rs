@@ -98,7 +98,7 @@ impl Walk<'_> {
             // A file of the server's own is what the target's setting is for.
             if known_file.is_none() {
                 let rule = if data.file.is_some() { "opaque.script" } else { "opaque.code" };
-                self.find(Finding::opaque(self.policy, rule, span));
+                self.find(Finding::opaque(&self.defaults, rule, span));
             }
             return Data::default();
         };

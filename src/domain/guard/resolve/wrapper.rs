@@ -2,7 +2,7 @@
 
 use super::{Arguments, Code, Streams, Walk};
 use crate::domain::guard::{
-    field::{Data, Field, UNKNOWN},
+    field::{DEEP, Data, Field, UNKNOWN},
     policy::{Inner, Program},
     syntax::Span,
 };
@@ -238,6 +238,13 @@ impl Walk<'_> {
             ];
             narrowing.contains(&field.text.as_str())
         });
+        // What it finds has this name; unless `-o` or `!` stands there, too.
+        let named =
+            fields.windows(2).find(|pair| matches!(pair[0].text.as_str(), "-name" | "-iname"));
+        let named = named.map(|pair| crate::domain::guard::field::with_globs(&pair[1].text));
+        let named = named.filter(|_| {
+            !fields.iter().any(|f| matches!(f.text.as_str(), "-o" | "-or" | "!" | "-not" | ","))
+        });
         let mut at = 0;
         while let Some(field) = fields.get(at) {
             at += 1;
@@ -250,9 +257,10 @@ impl Walk<'_> {
             let ends = |field: &Field| matches!(field.text.as_str(), ";" | "+");
             let end = fields[at..].iter().position(ends).map_or(fields.len(), |end| at + end);
             for start in &starts {
-                let found = match narrows {
-                    true => format!("{}/{UNKNOWN}", start.text),
-                    false => start.text.clone(),
+                let found = match (&named, narrows) {
+                    (Some(name), _) => format!("{}/{DEEP}/{name}", start.text),
+                    (None, true) => format!("{}/{UNKNOWN}", start.text),
+                    (None, false) => start.text.clone(),
                 };
                 let words = fields[at..end]
                     .iter()

@@ -1,0 +1,73 @@
+//! The mode that lets nothing pass but what only reads, and what contexts change.
+
+use super::*;
+use crate::domain::guard::Mode;
+
+fn reading(line: &str) -> Verdict {
+    let context = Context { mode: Mode::Read, ..Context::default() };
+    judge(line.as_bytes(), &context, &Policy::built_in())
+}
+
+#[test]
+fn what_only_reads_passes_and_the_rest_is_asked() {
+    for line in [
+        "ls -la /etc | head",
+        "cd /srv && git log --oneline -3",
+        "find /srv -name '*.log' -exec wc -l {} +",
+        "for h in a b; do echo $h; done",
+        "ps aux | awk '$3 > 5 {print $2}' | sort -n",
+        "if systemctl is-active nginx; then echo up; fi",
+        "journalctl -u x --since '1 hour ago' | grep -c error 2>/dev/null",
+    ] {
+        let verdict = reading(line);
+        assert_eq!(verdict.decision, Decision::Allow, "{line}: {:?}", verdict.findings);
+    }
+    for line in [
+        "touch x",
+        "ls > x",
+        "./ls",
+        "make test",
+        "curl localhost",
+        "ls() { touch x; }; ls",
+        "git commit -m x",
+        "python3 -c 'print(1)'",
+        "x=touch; $x y",
+        "echo $(mkdir x)",
+        "ls | tee x",
+        "find . -exec cp {} x \\;",
+        "> /tmp/y/x",
+        "$CMD",
+        "(",
+    ] {
+        assert_eq!(reading(line).decision, Decision::Approve, "{line}");
+    }
+    assert_eq!(reading("ls; rm -rf /").decision, Decision::Block);
+}
+
+#[test]
+fn a_target_can_be_for_reading_alone() {
+    let own = "version = 1\n[target.\"db-*\"]\nmode = \"read\"\n";
+    let policy = Policy::built_in().over(own).unwrap();
+    let say = |target, line: &str| {
+        let context = Context { target: Some(target), ..Context::default() };
+        judge(line.as_bytes(), &context, &policy).decision
+    };
+    assert_eq!(say("db-1", "touch x"), Decision::Approve);
+    assert_eq!(say("db-1", "ls"), Decision::Allow);
+    assert_eq!(say("web", "touch x"), Decision::Allow);
+}
+
+#[test]
+fn what_is_opaque_follows_the_target_and_the_session() {
+    let own = "version = 1\n[target.\"lab\"]\nopaque = \"allow\"\n";
+    let policy = Policy::built_in().over(own).unwrap();
+    let say = |context: Context<'_>, line: &str| judge(line.as_bytes(), &context, &policy).decision;
+    let lab = Context { target: Some("lab"), ..Context::default() };
+    assert_eq!(say(lab, "sh -c \"$X\""), Decision::Allow);
+    assert_eq!(say(lab, "sh -c \"$X\"; rm -rf /"), Decision::Block);
+    assert_eq!(say(Context::default(), "sh -c \"$X\""), Decision::Approve);
+    let allowed = Context { opaque: Some(Decision::Allow), ..Context::default() };
+    assert_eq!(say(allowed, "sh -c \"$X\""), Decision::Allow);
+    let reading = Context { mode: Mode::Read, ..allowed };
+    assert_eq!(say(reading, "sh -c \"$X\""), Decision::Approve);
+}
