@@ -13,7 +13,10 @@ use std::{
 
 use jiff::civil::Date;
 
-use crate::domain::guard::{Context, Decision, Policy, Verdict, judge};
+use crate::domain::{
+    guard::{Context, Decision, Policy, Verdict, judge},
+    judgement::Manner,
+};
 
 const NAME: &str = "judge";
 /// Far more than the deepest line takes: its nesting is counted (`guard::syntax`).
@@ -29,6 +32,7 @@ pub struct Question {
     pub token: Option<String>,
     pub cwd: Option<String>,
     pub today: Option<Date>,
+    pub manner: Manner,
     pub policy: Arc<Policy>,
 }
 
@@ -96,12 +100,17 @@ fn serve(queue: Receiver<Job>) {
 }
 
 fn answer(question: &Question) -> Verdict {
+    let Manner { mode, shell, interactive, opaque, stdin_open } = question.manner;
     let context = Context {
         target: question.target.as_deref(),
         token: question.token.as_deref(),
         cwd: question.cwd.as_deref(),
         today: question.today,
-        ..Context::default()
+        mode,
+        shell,
+        interactive,
+        opaque,
+        stdin_open,
     };
     judge(&question.line, &context, &question.policy)
 }
@@ -143,6 +152,7 @@ mod tests {
             token: None,
             cwd: None,
             today: None,
+            manner: Manner::default(),
             policy: Policy::built_in(),
         }
     }

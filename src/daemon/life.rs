@@ -145,7 +145,8 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
     let ids = Arc::new(Ids::new(vault.clone()));
     let authority = Arc::new(Authority::load(vault.clone(), now));
     let for_desk = ids.clone();
-    let guard = Guard::start(now).map_err(|error| failed(&error))?;
+    let policies = Arc::new(Policies::new(vault.clone(), home.clone()));
+    let guard = Guard::start(policies.clone(), now).map_err(|error| failed(&error))?;
     let operator_key = noise::session_key(&data_key);
     memory::keep(&operator_key);
     let parts = Arc::new(Parts {
@@ -161,7 +162,7 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
         in_use: InUse::new(),
         started: Instant::now(),
         end: CancellationToken::new(),
-        policies: Arc::new(Policies::new(vault.clone(), home.clone())),
+        policies,
         home,
         authority,
         vault,

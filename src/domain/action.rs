@@ -7,7 +7,7 @@ use super::{
     bytes::Bytes,
     capability::Capabilities,
     digest::{Digest, Digester},
-    grant::{Mode, Terms},
+    grant::{Mode, Opaque, Terms},
     id::{Id, Name},
     identity::Identity,
     judgement::Judgement,
@@ -38,6 +38,7 @@ pub struct Opening {
     pub expires_at: Timestamp,
     /// Of this session alone; the grant's own budget counts beside it.
     pub max_commands: Option<u32>,
+    pub opaque: Opaque,
     pub reason: Option<String>,
 }
 
@@ -130,6 +131,7 @@ impl Access {
             .optional("max-commands", self.terms.max_commands)
             .text("reason", &self.reason)
             .optional("prolongs", self.prolongs.as_ref())
+            .text("opaque", self.terms.opaque)
     }
 }
 
@@ -264,6 +266,7 @@ mod tests {
                 mode: Mode::Guarded,
                 duration_s: 3600,
                 max_commands: None,
+                opaque: Opaque::Ask,
             },
             reason: "look at the logs".into(),
             prolongs: None,

@@ -94,8 +94,9 @@ pub fn authorize_exec(
         return Decision::Denied(denied);
     }
     let asks = |action, rule: &str| Decision::Ask { action, rule: rule.to_owned() };
-    // A verdict on other bytes is none.
-    if !exec.judged.is_of(exec.in_full().as_slice()) {
+    // A verdict on other bytes, or for a session that was given more, is none.
+    let judged = &exec.judged;
+    if !judged.is_of(exec.in_full().as_slice()) || !judged.manner.fits(leave.grant) {
         return asks(exec, UNJUDGED);
     }
     if exec.judged.decision == guard::Decision::Block {
@@ -120,9 +121,8 @@ pub fn authorize_exec(
         };
     }
     match leave.grant.mode {
-        Mode::Guarded => Decision::Allowed(Allowed(exec)),
-        Mode::Read if exec.judged.reads => Decision::Allowed(Allowed(exec)),
-        Mode::Read => asks(exec, "mode.read"),
+        // Where only reading passes the guard has judged by that.
+        Mode::Guarded | Mode::Read => Decision::Allowed(Allowed(exec)),
         Mode::Each => asks(exec, "mode.each"),
     }
 }
@@ -280,6 +280,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         capability::Capabilities,
+        grant::Opaque,
         id::{Id, Kind},
         judgement::Judgement,
     };
@@ -306,6 +307,7 @@ mod tests {
             expires_at: Timestamp::from_second(100).unwrap(),
             max_commands: Some(2),
             used_commands: 0,
+            opaque: Opaque::Ask,
         }
     }
 

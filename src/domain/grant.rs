@@ -66,6 +66,51 @@ impl FromStr for Mode {
     }
 }
 
+/// What becomes of commands of which only the server knows what they do. Blocks hold all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Opaque {
+    /// As the policy says.
+    #[default]
+    Ask,
+    Allow,
+}
+
+impl Opaque {
+    pub fn is_ask(&self) -> bool {
+        *self == Self::Ask
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Opaque::Ask => "ask",
+            Opaque::Allow => "allow",
+        }
+    }
+}
+
+impl fmt::Display for Opaque {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Opaque {
+    type Err = NotOpaque;
+
+    fn from_str(word: &str) -> Result<Self, NotOpaque> {
+        match word {
+            "ask" => Ok(Opaque::Ask),
+            "allow" => Ok(Opaque::Allow),
+            _ => Err(NotOpaque),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("what is opaque is to ask or to allow")]
+pub struct NotOpaque;
+
 /// What a request asks for, and what an approval may narrow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,6 +120,9 @@ pub struct Terms {
     /// How long the session lives, in seconds, from the approval.
     pub duration_s: u64,
     pub max_commands: Option<u32>,
+    /// The operator's own word: no agent asks for it.
+    #[serde(default, skip_serializing_if = "Opaque::is_ask")]
+    pub opaque: Opaque,
 }
 
 /// A session longer than this is not asked for by mistake only: 30 days.
@@ -104,6 +152,8 @@ pub struct Grant {
     pub max_commands: Option<u32>,
     /// Commands that were sent.
     pub used_commands: u32,
+    #[serde(default, skip_serializing_if = "Opaque::is_ask")]
+    pub opaque: Opaque,
 }
 
 impl Grant {
@@ -113,6 +163,9 @@ impl Grant {
         self.capabilities.retain(|one| terms.capabilities.contains(one));
         if terms.mode.strictness() > self.mode.strictness() {
             self.mode = terms.mode;
+        }
+        if terms.opaque == Opaque::Ask {
+            self.opaque = Opaque::Ask;
         }
         if let Some(more) = terms.max_commands {
             let most = self.used_commands.saturating_add(more);
@@ -139,11 +192,14 @@ mod tests {
             expires_at: at(100),
             max_commands: Some(5),
             used_commands: 2,
+            opaque: Opaque::Ask,
         };
         let after = |capabilities: &[Capability], mode, max_commands, until| {
             let capabilities = capabilities.iter().copied().collect();
             let mut grant = before.clone();
-            grant.prolong(&Terms { capabilities, mode, duration_s: 1, max_commands }, at(until));
+            let opaque = Opaque::Ask;
+            let terms = Terms { capabilities, mode, duration_s: 1, max_commands, opaque };
+            grant.prolong(&terms, at(until));
             grant
         };
         let narrowed = after(&[Capability::Pty], Mode::Each, Some(1), 200);
@@ -153,6 +209,7 @@ mod tests {
             expires_at: at(200),
             max_commands: Some(3),
             used_commands: 2,
+            opaque: Opaque::Ask,
         };
         assert_eq!(narrowed, expected);
         let all = [Capability::Exec, Capability::Pty, Capability::Sudo];
@@ -167,6 +224,7 @@ mod tests {
             mode: Mode::Guarded,
             duration_s: 3600,
             max_commands: Some(10),
+            opaque: Opaque::Ask,
         };
         let with = |change: fn(&mut Terms)| {
             let mut terms = asked.clone();

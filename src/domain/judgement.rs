@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::{
     digest::{Digest, Digester},
-    guard::{Decision, Finding, Verdict},
+    grant::{Grant, Mode, Opaque},
+    guard::{self, Decision, Finding, Verdict},
     shell,
 };
 
@@ -16,11 +17,43 @@ const MAX_PARTS: usize = 16;
 const MOVES: &[&str] =
     &["cd", "pushd", "popd", "export", "chroot", "declare", "typeset", "set", "shopt", "alias"];
 
+/// How a line is judged, beside the policy: what the session was given, and what is known of its target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    pub mode: guard::Mode,
+    pub shell: guard::Shell,
+    /// Typed at a shell's prompt.
+    pub interactive: bool,
+    /// The operator's word on what only the server knows, in the place of the policy's.
+    pub opaque: Option<Decision>,
+    /// Bytes that nobody knows yet come on standard input.
+    pub stdin_open: bool,
+}
+
+impl Manner {
+    /// As a session's grant says.
+    pub fn of(grant: &Grant) -> Self {
+        let mode = match grant.mode {
+            Mode::Read => guard::Mode::Read,
+            Mode::Guarded | Mode::Each => guard::Mode::Guarded,
+        };
+        let opaque = (grant.opaque == Opaque::Allow).then_some(Decision::Allow);
+        Self { mode, opaque, ..Self::default() }
+    }
+
+    /// Whether it is no weaker than the grant's.
+    pub fn fits(&self, grant: &Grant) -> bool {
+        let own = Self::of(grant);
+        self.mode >= own.mode && (self.opaque.is_none() || self.opaque == own.opaque)
+    }
+}
+
 /// A verdict, bound to the bytes that it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
     /// What was judged.
     line: Vec<u8>,
+    pub manner: Manner,
     pub decision: Decision,
     pub rule: Option<String>,
     pub reason: Option<String>,
@@ -30,8 +63,6 @@ pub struct Judgement {
     pub parts: Vec<Part>,
     /// There are more reasons than are kept.
     pub more: bool,
-    /// It does nothing but read, as far as the policy knows.
-    pub reads: bool,
     /// The part is found for the same reasons where nothing is around it.
     stands_alone: bool,
     /// Digest of the policy.
@@ -52,7 +83,7 @@ pub struct Part {
 }
 
 impl Judgement {
-    pub fn new(line: Vec<u8>, verdict: Verdict, policy: Digest) -> Self {
+    pub fn new(line: Vec<u8>, manner: Manner, verdict: Verdict, policy: Digest) -> Self {
         let moves = |argv: &&Vec<String>| {
             argv.first().is_some_and(|program| MOVES.contains(&program.as_str()))
         };
@@ -74,27 +105,27 @@ impl Judgement {
             parts: parts.collect(),
             more: found.len() > MAX_PARTS,
             line,
+            manner,
             decision: verdict.decision,
             rule: verdict.rule,
             reason: verdict.reason,
             span: verdict.span.map(|span| (span.start, span.end)),
-            reads: false,
             stands_alone: false,
             policy,
         }
     }
 
     /// A person is asked because the guard could not say anything.
-    pub fn unjudged(line: Vec<u8>, reason: &str, policy: Digest) -> Self {
+    pub fn unjudged(line: Vec<u8>, manner: Manner, reason: &str, policy: Digest) -> Self {
         Self {
             line,
+            manner,
             decision: Decision::Approve,
             rule: Some(UNJUDGED.to_owned()),
             reason: Some(reason.to_owned()),
             span: None,
             parts: Vec::new(),
             more: false,
-            reads: false,
             stands_alone: false,
             policy,
         }
@@ -103,12 +134,6 @@ impl Judgement {
     /// Whether it is about these bytes.
     pub fn is_of(&self, line: &[u8]) -> bool {
         self.line == line
-    }
-
-    /// Whether all that is asked about is what only the server knows.
-    pub fn is_opaque_alone(&self) -> bool {
-        let opaque = |part: &Part| part.rule.starts_with("opaque.");
-        !self.more && !self.parts.is_empty() && self.parts.iter().all(opaque)
     }
 
     /// The part as a line of its own, for [`Judgement::with_part_judged`].
@@ -202,7 +227,7 @@ impl Judgement {
     pub fn for_test(line: &[u8]) -> Self {
         use super::guard::{Context, Policy, judge};
         let judge = |line: &[u8]| judge(line, &Context::default(), &Policy::built_in());
-        let judged = Self::new(line.to_vec(), judge(line), Digester::new("policy").finish());
+        let judged = Self::new(line.to_vec(), Manner::default(), judge(line), Digester::new("policy").finish());
         match judged.part_alone() {
             Some(alone) => judged.with_part_judged(&judge(&alone)),
             None => judged,

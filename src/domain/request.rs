@@ -158,6 +158,7 @@ mod tests {
                 mode: Mode::Guarded,
                 duration_s: 60,
                 max_commands: None,
+                opaque: crate::domain::grant::Opaque::Ask,
             },
             reason: "r".into(),
             prolongs: None,

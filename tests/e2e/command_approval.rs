@@ -92,11 +92,13 @@ fn each_command_asks_and_a_yes_runs_it_once() {
 fn mode_read_asks_for_what_is_not_known_to_read() {
     let me = Asking::in_mode("read");
     let request = me.asks();
-    assert_eq!(me.queue()[0]["rule"], "mode.read");
+    assert_eq!(me.queue()[0]["rule"], "read.unknown");
     assert_eq!(me.times_run(), 0);
     me.approves(&request);
     me.sgw.agent(["wait", &request]).exits(7);
     assert_eq!(me.times_run(), 1);
+    // What reads passes unasked.
+    me.sgw.agent(["exec", &me.session, "--no-ask", "--", "cat /dev/null; ls / | wc -l"]).ok();
 }
 
 #[test]

@@ -59,7 +59,8 @@ fn the_commands_own_status_comes_through_whatever_it_is() {
 
 #[test]
 fn a_signal_is_told_from_a_status() {
-    let (sgw, _sshd, s) = ready();
+    let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+    let s = sgw.session_with(&sshd, &["--mode", "each"]);
     for (signal, number) in [("TERM", 15), ("KILL", 9), ("INT", 2), ("SEGV", 11)] {
         let kill = format!("kill -{signal} $$");
         let outcome = sgw.runs_after_a_yes(&["exec", &s, "--", &kill]).exits(128 + number);

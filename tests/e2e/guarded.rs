@@ -123,9 +123,9 @@ fn a_yes_for_the_session_is_for_exactly_this_part_and_so_many_times() {
     let passed = records.iter().filter(|one| one["decision"]["passed_by"] == serde_json::json!([request]));
     assert_eq!(passed.count(), 2);
     // What is not known before it runs can't be let pass again.
-    let opaque = me.asks("$(echo rm) -f /srv/none-of-sgw");
+    let opaque = me.asks("rm -f \"/srv/none-of-$(hostname)\"");
     let approve = ["approve", &opaque, "--yes", "--json", "--remember", "session"];
-    me.sgw.operator(approve).fails(1, "usage.arguments");
+    me.sgw.operator(approve).fails(2, "usage.arguments");
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_denial_with_its_rule_holds_for_what_the_rule_finds_there_until_the_session_
         me.sgw.agent(["exec", session, "--no-wait", "--json", "--", line])
     };
     exec(&me.session, "sudo rm -r /srv/other").fails(77, "approval.denied");
-    exec(&me.session, "echo hello").ok();
+    me.sgw.agent(["exec", &me.session, "--", "echo hello"]).ok();
     let second = me.sgw.session_with(&me.sshd, &["--new"]);
     exec(&second, "rm -r /srv/other").fails(77, "approval.denied");
     me.sgw.agent(["close", &me.session]).ok();
@@ -159,4 +159,32 @@ fn a_session_that_is_refused_too_often_is_paused_until_the_operator_lets_it_go_o
     me.sgw.agent(["exec", &other, "--", "echo b"]).ok();
     me.sgw.operator(["resume", &me.session]).ok();
     me.sgw.agent(["exec", &me.session, "--", "echo a"]).ok().prints("a\n");
+}
+
+#[test]
+fn what_only_the_server_knows_passes_where_the_operator_said_so_and_blocks_hold() {
+    let me = Guarded::new();
+    let opaque = "$(echo echo) opaque";
+    me.sgw.agent(["exec", &me.session, "--no-ask", "--", opaque]).fails(77, "approval.required");
+    let request = me.sgw.requests(&me.sshd, &["--new"]);
+    let mut approve = me.sgw.approval(&request, &me.sshd);
+    me.sgw.run(approve.args(["--opaque", "allow"])).ok();
+    let session = me.sgw.agent(["wait", &request]).ok().stdout().trim().to_owned();
+    let exec = |line: &str| me.sgw.agent(["exec", &session, "--no-ask", "--", line]);
+    exec(opaque).ok().prints("opaque\n");
+    exec("$(echo echo) opaque; rm -rf /").fails(77, "guard.blocked");
+    exec("rm -f /srv/none-of-sgw").fails(77, "approval.required");
+}
+
+#[test]
+fn what_would_run_unknown_input_as_code_asks_and_other_input_does_not() {
+    let me = Guarded::new();
+    for line in ["sh", "python3 -", "xargs rm"] {
+        let exec = ["exec", &me.session, "-i", "--no-ask", "--", line];
+        me.sgw.agent(exec).fails(77, "approval.required");
+    }
+    let mut cat = me.sgw.start(["exec", &me.session, "-i", "--no-ask", "--", "cat | wc -c"]);
+    cat.write(b"rm -rf /\n");
+    cat.close_stdin();
+    cat.ends().ok().prints("9\n");
 }

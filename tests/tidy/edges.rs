@@ -53,7 +53,8 @@ const ROOMS: Edges = &[
     ("reading", &["door::Outbox", "door::Room", "session"]),
     ("audit", &["desk::Asker", "evidence", "session"]),
     // Standing grants, and what a token may ask for: judged where everything is.
-    ("desk", &["authority"]),
+    // The policy in force, for the guard that every command passes.
+    ("desk", &["authority", "policy"]),
     ("authority", &["vault"]),
     ("policy", &["vault"]),
     ("session", &["authority::Under", "desk::Permit", "evidence", "upstream"]),

@@ -25,7 +25,7 @@ use crate::{
     client::{Connection, operator::Proven},
     domain::{
         capability::{Capabilities, Capability},
-        grant::{Mode, Terms},
+        grant::{Mode, Opaque, Terms},
         known_hosts::Known,
         target::Destination,
     },
@@ -49,6 +49,7 @@ pub struct Answers {
     pub duration_s: Option<u64>,
     pub only: Option<Capabilities>,
     pub mode: Option<Mode>,
+    pub opaque: Option<Opaque>,
     pub max_commands: Option<u32>,
     /// For a command: what of it passes from now on.
     pub remember: Option<Remember>,
@@ -178,6 +179,7 @@ fn narrowed(asked: &Terms, answers: &Answers) -> Result<Terms, Failure> {
         mode: answers.mode.unwrap_or(asked.mode),
         duration_s: answers.duration_s.unwrap_or(asked.duration_s),
         max_commands: answers.max_commands.or(asked.max_commands),
+        opaque: answers.opaque.unwrap_or(asked.opaque),
     };
     if given.within(asked) {
         return Ok(given);

@@ -257,7 +257,8 @@ fn given(terms: &crate::domain::grant::Terms) -> String {
         None => String::new(),
     };
     let (mode, time) = (terms.mode, spoken(terms.duration_s));
-    format!("{}, mode {mode}, for {time}{most}", capabilities.join(" "))
+    let opaque = if terms.opaque.is_ask() { "" } else { ", what only the server knows allowed" };
+    format!("{}, mode {mode}, for {time}{most}{opaque}", capabilities.join(" "))
 }
 
 /// Where an access leads: every machine, its account, and what is known of its key.

@@ -112,6 +112,7 @@ fn session(id: &str, running: &[&str]) -> view::Session {
             expires_at: jiff::Timestamp::MAX,
             max_commands: None,
             used_commands: 0,
+            opaque: grant::Opaque::Ask,
         },
         created_at: jiff::Timestamp::UNIX_EPOCH,
         expires_at: jiff::Timestamp::MAX,

@@ -11,7 +11,7 @@ use crate::{
         values, views,
     },
     client::{Connection, operator::Proven},
-    domain::{capability::Capability, grant::Mode, id},
+    domain::{capability::Capability, grant::{Mode, Opaque}, id},
     protocol::{
         error::{Code, Failure},
         operator::Remember,
@@ -66,6 +66,10 @@ pub struct Approve {
     /// Judge commands more strictly [default: as asked]
     #[arg(long)]
     mode: Option<Mode>,
+    /// Whether commands of which only the server knows what they do are asked for, or allowed
+    /// (ansible's modules); what the policy blocks stays blocked [default: ask]
+    #[arg(long, value_name = "ask|allow")]
+    opaque: Option<Opaque>,
     /// Give so many commands at most [default: as asked]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_commands: Option<u32>,
@@ -123,6 +127,7 @@ impl Run for Approve {
             duration_s: self.duration,
             only: self.only.map(|only| only.into_iter().collect()),
             mode: self.mode,
+            opaque: self.opaque,
             max_commands: self.max_commands,
             remember,
         };

@@ -11,7 +11,7 @@ use crate::{
     domain::{
         capability::Capability,
         grant::{
-            Mode,
+            Mode, Opaque,
             standing::{Approval, Budget, MOST_BYTES, MOST_COMMANDS},
         },
     },
@@ -104,6 +104,10 @@ pub struct Terms {
     /// reads asked for (read) [default: guarded]
     #[arg(long, value_name = "MODE")]
     mode: Option<Mode>,
+    /// Whether commands of which only the server knows what they do are asked for, or allowed; what the
+    /// policy blocks stays blocked [default: ask]
+    #[arg(long, value_name = "ask|allow")]
+    opaque: Option<Opaque>,
     /// Each session has to be requested and approved
     #[arg(long, conflicts_with_all = ["each_command", "standing"])]
     each_session: bool,
@@ -124,6 +128,7 @@ impl Terms {
             for_s: self.duration,
             budget,
             mode: self.mode.unwrap_or(Mode::Guarded),
+            opaque: self.opaque.unwrap_or_default(),
             approval: match (self.each_session, self.each_command) {
                 (true, _) => Approval::EachSession,
                 (false, true) => Approval::EachCommand,

@@ -131,7 +131,7 @@ impl Desk {
         ground: &Ground<'_>,
     ) -> Result<Permit<Exec>, Failure> {
         let (now, leave) = ((self.now)(), ground.leave());
-        let policy = self.guard.current().revision;
+        let policy = self.guard.revision();
         self.entry(id, Some(identity), |entry| {
             let allowed =
                 authorize::authorize_approved_exec(&mut entry.request, leave, &policy, now);

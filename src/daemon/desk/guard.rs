@@ -6,13 +6,15 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use tokio::sync::oneshot;
 
 use crate::{
+    daemon::policy::Policies,
     domain::{
-        digest::{Digest, Digester},
-        guard::{Policy, Verdict, policy},
+        digest::Digest,
+        guard::{Policy, Verdict},
         identity::Identity,
-        judgement::Judgement,
+        judgement::{Judgement, Manner},
     },
     judge::{Judge, Question},
+    protocol::error::Failure,
 };
 
 /// What is judged, and where it would run.
@@ -21,52 +23,62 @@ pub struct Line<'a> {
     /// The target as it was asked for.
     pub target: &'a str,
     pub identity: &'a Identity,
+    pub manner: Manner,
 }
 
 /// The policy that holds, and its digest: what an approval binds.
-pub struct Current {
-    pub policy: Arc<Policy>,
-    pub revision: Digest,
+struct Current {
+    policy: Arc<Policy>,
+    revision: Digest,
 }
 
 pub struct Guard {
     judge: Judge,
-    built_in: Digest,
+    policies: Arc<Policies>,
     now: fn() -> Timestamp,
 }
 
 impl Guard {
-    pub fn start(now: fn() -> Timestamp) -> io::Result<Self> {
-        let built_in = Digester::new("policy").text("built-in", policy::BUILT_IN).finish();
-        Ok(Self { judge: Judge::start()?, built_in, now })
+    pub fn start(policies: Arc<Policies>, now: fn() -> Timestamp) -> io::Result<Self> {
+        Ok(Self { judge: Judge::start()?, policies, now })
     }
 
     /// The policy that holds now; who asks and where are for its own rules to tell apart.
-    pub fn current(&self) -> Current {
-        Current { policy: Policy::built_in(), revision: self.built_in }
+    fn current(&self) -> Result<Current, Failure> {
+        let in_force = self.policies.in_force();
+        Ok(Current { policy: in_force.policy()?, revision: in_force.revision })
+    }
+
+    /// Digest of the policy that holds now.
+    pub(super) fn revision(&self) -> Digest {
+        self.policies.in_force().revision
     }
 
     /// Judges a line. Where nobody can, a person is asked: never a yes.
-    pub async fn judge(&self, line: Line<'_>) -> Judgement {
-        let Current { policy, revision } = self.current();
+    ///
+    /// # Errors
+    /// The operator's policy can't be read: nothing passes.
+    pub async fn judge(&self, line: Line<'_>) -> Result<Judgement, Failure> {
+        let Current { policy, revision } = self.current()?;
         let question = |bytes: Vec<u8>| Question {
             line: bytes,
             target: Some(line.target.to_owned()),
             token: line.identity.token.as_ref().map(|token| token.name.to_string()),
             cwd: None,
             today: Some(self.today()),
+            manner: line.manner,
             policy: policy.clone(),
         };
         let verdict = match self.ask(question(line.bytes.clone())).await {
             Ok(verdict) => verdict,
-            Err(why) => return Judgement::unjudged(line.bytes, &why, revision),
+            Err(why) => return Ok(Judgement::unjudged(line.bytes, line.manner, &why, revision)),
         };
-        let judged = Judgement::new(line.bytes, verdict, revision);
-        let Some(alone) = judged.part_alone() else { return judged };
-        match self.ask(question(alone)).await {
+        let judged = Judgement::new(line.bytes, line.manner, verdict, revision);
+        let Some(alone) = judged.part_alone() else { return Ok(judged) };
+        Ok(match self.ask(question(alone)).await {
             Ok(alone) => judged.with_part_judged(&alone),
             Err(_) => judged,
-        }
+        })
     }
 
     async fn ask(&self, question: Question) -> Result<Verdict, String> {

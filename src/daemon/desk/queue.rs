@@ -176,6 +176,7 @@ mod tests {
             mode: Mode::Guarded,
             duration_s: 60,
             max_commands: None,
+            opaque: crate::domain::grant::Opaque::Ask,
         };
         let at = |second| Timestamp::from_second(second).unwrap();
         Request::new(Parts {

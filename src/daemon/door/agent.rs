@@ -438,8 +438,11 @@ impl Caller {
                 "give another --max-commands",
             ));
         }
-        let mode = asked.mode.or(grant.map(|grant| grant.mode)).unwrap_or(Mode::Guarded);
-        let terms = Terms { capabilities, mode, duration_s, max_commands: asked.max_commands };
+        let mode = asked.mode.or(grant.as_ref().map(|grant| grant.mode)).unwrap_or(Mode::Guarded);
+        // What a session has is not asked for again; a new one has what the operator says.
+        let opaque = grant.map(|grant| grant.opaque).unwrap_or_default();
+        let max_commands = asked.max_commands;
+        let terms = Terms { capabilities, mode, duration_s, max_commands, opaque };
         let prolongs = session.map(|session| session.id.clone());
         Ok(Access { destination, name, terms, reason: reason.to_owned(), prolongs })
     }

@@ -49,6 +49,7 @@ impl Parts {
             expires_at: opening.expires_at,
             max_commands: opening.max_commands,
             used_commands: 0,
+            opaque: opening.opaque,
         };
         let session = Opening {
             request: None,

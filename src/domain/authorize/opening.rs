@@ -136,6 +136,7 @@ pub fn authorize_opening<'g>(
         mode: standing.effective_mode().at_least(wanted.mode),
         expires_at: standing.expires_at.map_or(until, |at| at.min(until)),
         max_commands: wanted.max_commands,
+        opaque: standing.opaque,
         reason: wanted.reason,
     }))
 }

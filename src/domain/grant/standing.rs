@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, pattern::Pattern};
+use super::{Mode, Opaque, pattern::Pattern};
 use crate::domain::{
     capability::Capabilities,
     id::{Id, Name},
@@ -28,6 +28,8 @@ pub struct Standing {
     pub target: Pattern,
     pub capabilities: Capabilities,
     pub mode: Mode,
+    #[serde(default, skip_serializing_if = "Opaque::is_ask")]
+    pub opaque: Opaque,
     pub approval: Approval,
     pub budget: Budget,
     pub created_at: Timestamp,

@@ -54,6 +54,8 @@ pub struct Context<'a> {
     pub interactive: bool,
     /// What an operator said for this session of what can't be known, in the place of the policy's word.
     pub opaque: Option<Decision>,
+    /// Bytes that nobody knows yet come on standard input; else it is empty.
+    pub stdin_open: bool,
 }
 
 /// What passes without a person; the stricter is the greater.

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         capability::Capabilities,
         grant::{
-            Mode,
+            Mode, Opaque,
             standing::{Approval, Budget},
         },
     },
@@ -46,6 +46,8 @@ pub struct Give {
     pub for_s: Option<u64>,
     pub budget: Budget,
     pub mode: Mode,
+    #[serde(default, skip_serializing_if = "Opaque::is_ask")]
+    pub opaque: Opaque,
     pub approval: Approval,
 }
 
@@ -68,6 +70,8 @@ pub struct Shown {
     pub target: String,
     pub capabilities: Capabilities,
     pub mode: Mode,
+    #[serde(default, skip_serializing_if = "Opaque::is_ask")]
+    pub opaque: Opaque,
     pub approval: Approval,
     pub max_commands: Option<u64>,
     pub used_commands: u64,

@@ -86,6 +86,7 @@ impl Check {
             token: self.token.clone(),
             cwd: self.cwd.clone(),
             today: Some(jiff::Zoned::now().date()),
+            manner: crate::domain::judgement::Manner::default(),
             policy: policy.clone(),
         };
         judge.wait(question).map_err(|error| local(&error.to_string()))

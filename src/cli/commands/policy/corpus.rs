@@ -87,6 +87,7 @@ impl Test {
                 token: None,
                 cwd: None,
                 today: None,
+                manner: crate::domain::judgement::Manner::default(),
                 policy: policy.clone(),
             };
             let verdict = judge.wait(question).map_err(|error| {

@@ -126,6 +126,7 @@ pub fn compare(
             token: command.token.clone(),
             cwd: None,
             today: Some(today),
+            manner: crate::domain::judgement::Manner::default(),
             policy: policy.clone(),
         };
         judge.wait(question).map_err(|error| unjudged(&error))

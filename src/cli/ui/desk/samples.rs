@@ -165,6 +165,7 @@ pub fn session(id: &str) -> Session {
             expires_at,
             max_commands: None,
             used_commands: 0,
+            opaque: crate::domain::grant::Opaque::Ask,
         },
         created_at: began(),
         expires_at,

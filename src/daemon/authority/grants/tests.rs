@@ -30,6 +30,7 @@ fn under(number: u64, holder: Holder, target: &str) -> Arc<Under> {
         target: target.parse().unwrap(),
         capabilities: Capabilities::from([Capability::Exec]),
         mode: Mode::Guarded,
+        opaque: crate::domain::grant::Opaque::Ask,
         approval: Approval::Standing,
         budget: Budget::default(),
         created_at: Timestamp::UNIX_EPOCH,
@@ -135,6 +136,7 @@ fn judge(grants: &Grants, me: &Identity, target: &str) {
         expires_at: opening.expires_at,
         max_commands: None,
         used_commands: 0,
+        opaque: opening.opaque,
     };
     let one = grants.get(&opening.grant).unwrap();
     let leave = Leave { owner: me, grant: &grant, under: Some(one.live()) };

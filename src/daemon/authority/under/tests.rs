@@ -56,6 +56,7 @@ fn standing(budget: Budget) -> Standing {
         target: "web1".parse().unwrap(),
         capabilities: Capabilities::from([Capability::Exec]),
         mode: Mode::Guarded,
+        opaque: crate::domain::grant::Opaque::Ask,
         approval: Approval::Standing,
         budget,
         created_at: Timestamp::UNIX_EPOCH,

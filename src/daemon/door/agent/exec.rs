@@ -23,8 +23,10 @@ use crate::{
         bytes::Bytes,
         capability::Capability,
         id::{Id, Kind, prefix_kind},
-        judgement::Judgement,
+        guard,
+        judgement::{Judgement, Manner},
         shell,
+        target::named::Shell,
     },
     home::random,
     protocol::{
@@ -374,7 +376,8 @@ impl Caller {
         let cwd = asked.cwd.map(|cwd| cwd.0);
         let wire = session.surroundings.wire(&marker, env, cwd, &line);
         let wire = wire.map_err(|error| not_a_command(&error))?;
-        let judged = self.judge(session, action::without_prefix(&wire, &marker)).await;
+        let judged =
+            self.judge(session, action::without_prefix(&wire, &marker), asked.stdin).await?;
         Ok(action::Exec {
             id,
             session: session.id.clone(),
@@ -390,9 +393,21 @@ impl Caller {
     }
 
     /// What the guard says of what a shell on the target would read.
-    async fn judge(&self, session: &Session, line: &[u8]) -> Judgement {
+    async fn judge(
+        &self,
+        session: &Session,
+        line: &[u8],
+        stdin_open: bool,
+    ) -> Result<Judgement, Failure> {
         let (bytes, target) = (line.to_vec(), session.target());
-        let line = Line { bytes, target: &target, identity: self.identity() };
+        let shell = match session.surroundings.shell {
+            Some(Shell::Sh | Shell::Bash) => guard::Shell::Posix,
+            Some(Shell::Zsh) => guard::Shell::Zsh,
+            Some(Shell::Fish) => guard::Shell::Fish,
+            Some(Shell::Other) | None => guard::Shell::Unknown,
+        };
+        let manner = Manner { shell, stdin_open, ..Manner::of(&session.grant()) };
+        let line = Line { bytes, target: &target, identity: self.identity(), manner };
         self.parts.desk.guard.judge(line).await
     }
 }

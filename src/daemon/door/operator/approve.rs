@@ -152,6 +152,7 @@ impl Operator {
             expires_at: until.max(created_at),
             max_commands: terms.max_commands,
             used_commands: 0,
+            opaque: terms.opaque,
         };
         let under = parts.each_session(&owner, &access.destination, &grant.capabilities);
         let opening = Opening {

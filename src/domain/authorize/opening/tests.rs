@@ -28,6 +28,7 @@ fn standing(number: u64) -> Standing {
         target: "web*".parse().unwrap(),
         capabilities: Capabilities::from([Capability::Exec, Capability::Pty]),
         mode: Mode::Guarded,
+        opaque: crate::domain::grant::Opaque::Ask,
         approval: Approval::Standing,
         budget: Budget::default(),
         created_at: at(0),

@@ -124,7 +124,10 @@ impl<'a> Walk<'a> {
             positional: None,
             functions: BTreeMap::new(),
             files: HashMap::new(),
-            stdin: Data::known(""),
+            stdin: match context.stdin_open {
+                true => Data::unknown(Vec::new()),
+                false => Data::known(""),
+            },
             choices: Vec::new(),
             pick: 0,
             unsure: 0,
