@@ -20,7 +20,7 @@ use crate::{
         record::{Kind, Record},
         target::{Route, named::Target},
     },
-    protocol::{error::Failure, view},
+    protocol::{error::Failure, operator::Remember, view},
 };
 
 /// Who the operator is in a record.
@@ -109,15 +109,15 @@ pub async fn command_approved(
     evidence: &Evidence,
     id: &Id,
     shown: &Digest,
-    remembered: Option<(&[String], Option<u32>)>,
+    remembered: Option<(&[String], Remember)>,
 ) -> Result<(), Failure> {
     let mut record = Record::new(Kind::CommandApproved, OPERATOR);
     record.request = Some(id.clone());
-    let (part, times) = remembered.unzip();
+    let (part, how) = remembered.unzip();
     record.decision = Some(fields([
         ("digest", serde_json::to_value(shown)),
         ("passes", serde_json::to_value(part)),
-        ("times", serde_json::to_value(times.flatten())),
+        ("remember", serde_json::to_value(how)),
     ]));
     write(evidence, record).await
 }

@@ -90,8 +90,8 @@ impl Judgement {
         let place: Vec<_> = verdict.resolved.iter().filter(moves).map(|argv| cut(argv)).collect();
         let mut found: Vec<&Finding> = verdict.findings.iter().collect();
         found.sort_by_key(|finding| {
-            let first = Some(&finding.rule) == verdict.rule.as_ref()
-                && Some(finding.span) == verdict.span;
+            let first =
+                Some(&finding.rule) == verdict.rule.as_ref() && Some(finding.span) == verdict.span;
             (std::cmp::Reverse(finding.decision), !first)
         });
         let parts = found.iter().take(MAX_PARTS).map(|finding| Part {
@@ -227,7 +227,12 @@ impl Judgement {
     pub fn for_test(line: &[u8]) -> Self {
         use super::guard::{Context, Policy, judge};
         let judge = |line: &[u8]| judge(line, &Context::default(), &Policy::built_in());
-        let judged = Self::new(line.to_vec(), Manner::default(), judge(line), Digester::new("policy").finish());
+        let judged = Self::new(
+            line.to_vec(),
+            Manner::default(),
+            judge(line),
+            Digester::new("policy").finish(),
+        );
         match judged.part_alone() {
             Some(alone) => judged.with_part_judged(&judge(&alone)),
             None => judged,

@@ -33,7 +33,8 @@ impl DeniedRules {
     /// The rule that is denied of those that found something.
     pub fn of(&self, judged: &Judgement) -> Option<&str> {
         let found = |rule: &&String| {
-            judged.rule.as_ref() == Some(rule) || judged.parts.iter().any(|part| part.rule == **rule)
+            judged.rule.as_ref() == Some(rule)
+                || judged.parts.iter().any(|part| part.rule == **rule)
         };
         self.0.iter().find(found).map(String::as_str)
     }
@@ -125,7 +126,8 @@ mod tests {
 
     #[test]
     fn what_is_denied_by_its_rule_is_denied_wherever_it_stands() {
-        let denied = DeniedRules(vec![Judgement::for_test(b"systemctl restart nginx").rule.unwrap()]);
+        let denied =
+            DeniedRules(vec![Judgement::for_test(b"systemctl restart nginx").rule.unwrap()]);
         let denies = |line: &[u8]| denied.of(&Judgement::for_test(line)).is_some();
         assert!(denies(b"sudo systemctl stop x") && denies(b"ls; systemctl restart other"));
         assert!(!denies(b"ls"));

@@ -225,6 +225,8 @@ pub struct Approve {
 pub enum Remember {
     /// Until its session ends, or so many times.
     Session { times: Option<u32> },
+    /// As a rule of the operator's policy, for whoever has this token on this target.
+    Rule { days: u16 },
 }
 
 /// The resolved route.

@@ -24,7 +24,10 @@ impl Guarded {
 
     /// Says that it ran, after something that is asked about and does nothing.
     fn line(&self) -> String {
-        format!("rm -f /srv/none-of-sgw; echo once >> {}/ran; echo done", self.sshd.directory().display())
+        format!(
+            "rm -f /srv/none-of-sgw; echo once >> {}/ran; echo done",
+            self.sshd.directory().display()
+        )
     }
 
     fn times_run(&self) -> usize {
@@ -120,7 +123,8 @@ fn a_yes_for_the_session_is_for_exactly_this_part_and_so_many_times() {
     runs("rm -f /srv/none-of-sgw").ok();
     runs("rm -f /srv/none-of-sgw").fails(77, "approval.required");
     let records = me.sgw.operator(["audit", "list", "--json"]).ok().json_lines();
-    let passed = records.iter().filter(|one| one["decision"]["passed_by"] == serde_json::json!([request]));
+    let passed =
+        records.iter().filter(|one| one["decision"]["passed_by"] == serde_json::json!([request]));
     assert_eq!(passed.count(), 2);
     // What is not known before it runs can't be let pass again.
     let opaque = me.asks("rm -f \"/srv/none-of-$(hostname)\"");
@@ -187,4 +191,46 @@ fn what_would_run_unknown_input_as_code_asks_and_other_input_does_not() {
     cat.write(b"rm -rf /\n");
     cat.close_stdin();
     cat.ends().ok().prints("9\n");
+}
+
+#[test]
+fn a_yes_can_become_a_rule_that_ends_by_itself() {
+    let me = Guarded::new();
+    let request = me.asks("rm -f /srv/none-of-sgw");
+    let approve = ["approve", &request, "--yes", "--json", "--remember", "rule", "--days", "2"];
+    me.sgw.operator(approve).ok();
+    me.sgw.agent(["wait", &request]).ok();
+    let runs = |session: &str, line: &str| me.sgw.agent(["exec", session, "--no-ask", "--", line]);
+    runs(&me.session, "rm -f /srv/none-of-sgw").ok();
+    runs(&me.session, "rm -f /srv/none-of-sgw2").fails(77, "approval.required");
+    let session = me.sgw.session_with(&me.sshd, &["--new"]);
+    runs(&session, "rm -f /srv/none-of-sgw").ok();
+    // A request that was asked under the policy before has no yes any more.
+    let moved = me.asks("cd /srv && rm -f none-of-sgw");
+    let approve = ["approve", &moved, "--yes", "--json", "--remember", "rule"];
+    me.sgw.operator(approve).fails(2, "usage.arguments");
+}
+
+#[test]
+fn the_desk_lets_a_command_pass_again_and_denies_by_rule() {
+    let me = Guarded::new();
+    let request = me.asks("rm -f /srv/none-of-sgw");
+    let mut desk = me.sgw.terminal(["desk", "--plain"]);
+    desk.wait_for("(?i)passphrase");
+    desk.send(&format!("{PASSPHRASE}\r"));
+    desk.wait_for(&format!("{request} command"));
+    desk.send(&format!("keep {request}\r"));
+    desk.wait_for("Type yes to run it");
+    desk.send("yes\r");
+    desk.wait_for("approved");
+    me.sgw.agent(["wait", &request]).ok();
+    let again = ["exec", &me.session, "--no-ask", "--", "rm -f /srv/none-of-sgw"];
+    me.sgw.agent(again).ok();
+    let other = me.asks("rm -f /srv/another");
+    desk.wait_for(&format!("{other} command"));
+    desk.send(&format!("never {other}\r"));
+    desk.wait_for("denied");
+    me.sgw.agent(["exec", &me.session, "--", "rm -f /srv/third"]).fails(77, "approval.denied");
+    desk.send("quit\r");
+    desk.ends();
 }

@@ -63,6 +63,8 @@ pub struct Approval<'a> {
     question: view::Question,
     /// What is given; `None` for kinds that have no terms.
     terms: Option<Terms>,
+    /// What of a command passes from now on.
+    remember: Option<Remember>,
     /// Where it leads; `None` for a command, or more time.
     way: Option<Way>,
 }
@@ -121,11 +123,17 @@ impl<'a> Approval<'a> {
             view::Kind::Login => Some(known_way(&question, answers).await?),
             _ => None,
         };
-        Ok(Self { context, proven: proven.clone(), answers, question, terms, way })
+        let (proven, remember) = (proven.clone(), answers.remember);
+        Ok(Self { context, proven, answers, question, terms, remember, way })
     }
 
     pub fn rows(&self, extent: Extent) -> Vec<Row> {
         shown::rows(self, extent)
+    }
+
+    /// A yes that holds beyond this once.
+    pub fn remember(&mut self, remember: Remember) {
+        self.remember = Some(remember);
     }
 
     pub fn text(&self) -> String {

@@ -11,7 +11,11 @@ use crate::{
         values, views,
     },
     client::{Connection, operator::Proven},
-    domain::{capability::Capability, grant::{Mode, Opaque}, id},
+    domain::{
+        capability::Capability,
+        grant::{Mode, Opaque},
+        id,
+    },
     protocol::{
         error::{Code, Failure},
         operator::Remember,
@@ -74,21 +78,28 @@ pub struct Approve {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_commands: Option<u32>,
     /// Whether the command that was asked about passes from now on: this once, or for the rest of the
-    /// session, exactly as it was shown
-    #[arg(long, value_name = "once|session", default_value = "once", requires = "id")]
+    /// session, exactly as it was shown, or as a rule of the policy that ends by itself (--days)
+    #[arg(long, value_name = "once|session|rule", default_value = "once", requires = "id")]
     remember: How,
     /// With --remember session: let it pass so many times more, no longer
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "id")]
     times: Option<u32>,
+    /// With --remember rule: for so many days [default: 30]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3650), requires = "id")]
+    days: Option<u16>,
     #[command(flatten)]
     proof: Proof,
 }
+
+/// How long a rule holds unless it is said.
+const DAYS: u16 = 30;
 
 /// How long a yes to a command holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum How {
     Once,
     Session,
+    Rule,
 }
 
 impl Run for Approve {
@@ -107,14 +118,15 @@ impl Run for Approve {
                 Failure { hint, ..failure }
             })?;
         }
-        let remember = match (self.remember, self.times) {
-            (How::Once, None) => None,
-            (How::Once, Some(_)) => {
-                let message = "--times is for a yes that is remembered";
+        let remember = match (self.remember, self.times, self.days) {
+            (How::Once, None, None) => None,
+            (How::Session, times, None) => Some(Remember::Session { times }),
+            (How::Rule, None, days) => Some(Remember::Rule { days: days.unwrap_or(DAYS) }),
+            _ => {
+                let message = "--times is for a session, and --days for a rule";
                 let hint = "sgw approve ID --remember session --times N";
                 return Err(Failure::new(Code::UsageArguments, message, hint).into());
             }
-            (How::Session, times) => Some(Remember::Session { times }),
         };
         let answers = Answers {
             yes: self.yes,

@@ -31,7 +31,8 @@ pub struct Deny {
 
 impl Run for Deny {
     fn run(self, context: &Context) -> Outcome {
-        let request = operator::Request::Deny { id: self.id, message: self.message, rule: self.rule };
+        let request =
+            operator::Request::Deny { id: self.id, message: self.message, rule: self.rule };
         let decided: view::Decided = context.interactive(async {
             if request.needs_proof() {
                 let mut connection = self.proof.open(context).await?.connect().await?;

@@ -5,13 +5,17 @@ use std::{
     sync::{MutexGuard, PoisonError},
 };
 
+use jiff::civil::Date;
+
 use super::{Asker, Desk, Ground, NotAsked, Permit, Verdict, approval_required, not_spent};
 use crate::{
     domain::{
         action::{Action, Exec, Input},
         authorize::{self, Decision},
+        guard::policy::Allow,
         id::Id,
         identity::Identity,
+        judgement::Part,
         kept::{Kept, Pass},
         request::WAITS,
     },
@@ -104,6 +108,60 @@ impl Desk {
             )
             .about(id)
         })
+    }
+
+    /// The dated rules that a yes to this request would be, for its identity on `target`.
+    pub fn allows_of(&self, id: &Id, target: &str, expires: Date) -> Result<Vec<Allow>, Failure> {
+        let found = self.entry(id, None, |entry| match &entry.request.action {
+            Action::Exec(exec) => {
+                // What stands around a command or before it is nothing that a rule can say.
+                let bare = |part: &&Part| part.chain.is_empty() && part.place.is_empty();
+                exec.judged.part().filter(bare).map(|_| exec.judged.parts.clone())
+            }
+            _ => None,
+        })?;
+        let token = self.owner(id)?.token.map(|token| token.name.to_string());
+        let parts = found.ok_or_else(|| {
+            Failure::new(
+                Code::UsageArguments,
+                format!("{id} can be no rule: it is not one known command with nothing around it"),
+                format!("say yes to it once: sgw approve {id}"),
+            )
+            .about(id)
+        })?;
+        let allow = |part: Part| Allow {
+            rule: part.rule,
+            target: Some(target.to_owned()),
+            token: token.clone(),
+            argv: part.argv,
+            expires,
+        };
+        Ok(parts.into_iter().map(allow).collect())
+    }
+
+    /// Refuses where the policy is another than the one that asked.
+    pub fn check_policy(&self, id: &Id) -> Result<(), Failure> {
+        let revision = self.guard.revision();
+        let same = self.entry(id, None, |entry| match &entry.request.action {
+            Action::Exec(exec) => exec.judged.policy == revision,
+            _ => true,
+        })?;
+        if same {
+            return Ok(());
+        }
+        let message = format!("the policy has changed since {id} was asked");
+        let hint = format!("refuse it, and the agent can ask anew: sgw deny {id}");
+        Err(Failure::new(Code::RequestChanged, message, hint).about(id))
+    }
+
+    /// The operator's word made the policy what it is now, and was the yes to `id` with it.
+    pub fn asked_by_policy_now(&self, id: &Id) {
+        let revision = self.guard.revision();
+        let _unknown = self.entry(id, None, |entry| {
+            if let Action::Exec(exec) = &mut entry.request.action {
+                exec.judged.policy = revision;
+            }
+        });
     }
 
     /// Keeps a yes to the part of `id` that was asked about, `times` more or until the session ends.

@@ -9,7 +9,7 @@ use crate::{
     daemon::policy::Policies,
     domain::{
         digest::Digest,
-        guard::{Policy, Verdict},
+        guard::{Decision, Policy, Span, Verdict},
         identity::Identity,
         judgement::{Judgement, Manner},
     },
@@ -20,6 +20,8 @@ use crate::{
 /// What is judged, and where it would run.
 pub struct Line<'a> {
     pub bytes: Vec<u8>,
+    /// The same without the variables that the operator set there: they are no agent's doing.
+    pub own: Option<Vec<u8>>,
     /// The target as it was asked for.
     pub target: &'a str,
     pub identity: &'a Identity,
@@ -73,6 +75,16 @@ impl Guard {
             Ok(verdict) => verdict,
             Err(why) => return Ok(Judgement::unjudged(line.bytes, line.manner, &why, revision)),
         };
+        let verdict = match line.own {
+            // What is blocked whoever set a variable is blocked.
+            Some(own) if verdict.decision != Decision::Block => {
+                match self.ask(question(own.clone())).await {
+                    Ok(verdict) => moved(verdict, &own, &line.bytes),
+                    Err(_) => verdict,
+                }
+            }
+            _ => verdict,
+        };
         let judged = Judgement::new(line.bytes, line.manner, verdict, revision);
         let Some(alone) = judged.part_alone() else { return Ok(judged) };
         Ok(match self.ask(question(alone)).await {
@@ -93,4 +105,15 @@ impl Guard {
     fn today(&self) -> Date {
         (self.now)().to_zoned(TimeZone::system()).date()
     }
+}
+
+/// A verdict on what of a line is an agent's own, as one on the whole line, which ends alike.
+fn moved(verdict: Verdict, own: &[u8], whole: &[u8]) -> Verdict {
+    let alike = own.iter().rev().zip(whole.iter().rev()).take_while(|(a, b)| a == b).count();
+    let (from, by) = (own.len() - alike, whole.len().saturating_sub(own.len()));
+    let shift = |span: Span| Span { start: span.start + by, end: span.end + by };
+    let mut verdict =
+        Verdict { span: verdict.span.filter(|span| span.start >= from).map(shift), ..verdict };
+    verdict.findings.iter_mut().for_each(|finding| finding.span = shift(finding.span));
+    verdict
 }

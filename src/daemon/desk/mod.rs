@@ -181,8 +181,8 @@ impl Desk {
             }
             None => {}
         }
-        let mine = queue.waiting(Some(&asker.identity), now)
-            + queue.denied_lately(&asker.identity, now);
+        let mine =
+            queue.waiting(Some(&asker.identity), now) + queue.denied_lately(&asker.identity, now);
         if mine >= WAITING_EACH || queue.waiting(None, now) >= WAITING_ALL {
             return Err(Failure::new(
                 Code::LimitRequests,

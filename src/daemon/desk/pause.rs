@@ -98,7 +98,8 @@ impl Pauses {
     pub fn check<N: AsRef<str>>(&self, identity: &Identity, target: &[N]) -> Result<(), Failure> {
         let state = self.lock();
         let named = |word: &str| state.words.get(word).copied();
-        let why = target.iter().filter_map(|one| named(one.as_ref())).chain(named(&identity.to_string()));
+        let why =
+            target.iter().filter_map(|one| named(one.as_ref())).chain(named(&identity.to_string()));
         let why = why.chain(state.everyone.then_some(Why::Operator));
         match why.max_by_key(|why| *why == Why::Operator) {
             None => Ok(()),

@@ -93,7 +93,9 @@ impl Queue {
         let lately = |at: Option<Timestamp>| at.is_some_and(|at| now < at + DENIED_FOR);
         let mine = self.entries.values_mut().filter(|entry| entry.request.identity == *identity);
         mine.filter(|entry| lately(entry.decided_at))
-            .filter_map(|entry| matches!(entry.request.state(now), State::Denied { .. }).then_some(()))
+            .filter_map(|entry| {
+                matches!(entry.request.state(now), State::Denied { .. }).then_some(())
+            })
             .count()
     }
 

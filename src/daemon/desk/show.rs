@@ -170,10 +170,7 @@ fn found(judged: &Judgement, mode: Option<Mode>) -> Option<Finding> {
         chain: first.map(|part| part.chain.clone()).unwrap_or_default(),
         also: judged.parts.iter().skip(1).map(|part| part.rule.clone()).collect(),
         // In the other modes all of it is asked about again.
-        part: judged
-            .part()
-            .filter(|_| mode == Some(Mode::Guarded))
-            .map(|part| part.argv.clone()),
+        part: judged.part().filter(|_| mode == Some(Mode::Guarded)).map(|part| part.argv.clone()),
         policy: judged.policy,
     })
 }

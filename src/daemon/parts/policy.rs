@@ -30,7 +30,6 @@ impl Parts {
 
     /// One `[[allow]]` more, on the operator's word: sealed, and in policy.toml too where that is what is in
     /// force. Anything else there stays as it is, and `status` tells that it differs.
-    #[allow(dead_code, reason = "a yes at the desk becomes a dated rule by it")]
     pub async fn add_allow(&self, allow: &Allow) -> Result<(), Failure> {
         let _alone = self.policies.changing.lock().await;
         let before = self.policies.in_force();

@@ -141,7 +141,6 @@ impl InForce {
         Self { at, own, compiled, revision }
     }
 
-    #[allow(dead_code, reason = "the guard at the desk judges by it")]
     /// Where what was accepted can't be read by this sgw nothing is judged, and nothing may run.
     pub fn policy(&self) -> Result<Arc<Policy>, Failure> {
         self.compiled.clone().map_err(|_| {

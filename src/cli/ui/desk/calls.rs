@@ -132,8 +132,14 @@ pub async fn run<'a>(mut on: Connection, approval: Box<Approval<'a>>, id: String
     Answer::Decided { id, decided }
 }
 
-pub async fn deny<'a>(mut on: Connection, id: String, message: Option<String>) -> Answer<'a> {
-    let deny = Request::Deny { id: id.clone(), message, rule: false };
+/// With `rule`, to all that the request's rule finds there.
+pub async fn deny<'a>(
+    mut on: Connection,
+    id: String,
+    message: Option<String>,
+    rule: bool,
+) -> Answer<'a> {
+    let deny = Request::Deny { id: id.clone(), message, rule };
     let decided = on.call(&deny).await.map_err(Failure::from);
     Answer::Decided { id, decided }
 }

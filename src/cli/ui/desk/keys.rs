@@ -203,6 +203,22 @@ impl Desk {
                 Vec::new()
             };
         }
+        // A rule of the guard's, not the mode's.
+        let ruled = request.rule.as_ref().is_some_and(|rule| !rule.starts_with("mode."));
+        if *char == 'D' && request.kind == Kind::Command && ruled {
+            return if self.may_decide(now) {
+                self.claim(Wish::DenyRule(request.id))
+            } else {
+                Vec::new()
+            };
+        }
+        if *char == 'a' && self.may_keep() {
+            return if self.may_decide(now) && self.may_say_yes() {
+                self.claim(Wish::Keep(request.id))
+            } else {
+                Vec::new()
+            };
+        }
         if yes.is_some_and(|(key, _)| key == *char) {
             return if self.may_decide(now) && self.may_say_yes() {
                 self.say_yes(&request, now)

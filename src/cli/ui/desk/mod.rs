@@ -42,7 +42,7 @@ use crate::{
         agent::Message,
         error::{Code, Failure},
         frame::Frame,
-        operator::{Event, Request},
+        operator::{Event, Remember, Request},
         view::{Decided, Settings},
     },
 };
@@ -253,8 +253,19 @@ impl<'a> Driver<'a> {
                 (Some(on), Some(approval)) => calls::run(on, approval, id).boxed_local(),
                 _ => not_shown(id).boxed_local(),
             },
+            Effect::Keep(id) => match (self.decision.take(), self.approval_of(&id)) {
+                (Some(on), Some(mut approval)) => {
+                    approval.remember(Remember::Session { times: None });
+                    calls::run(on, approval, id).boxed_local()
+                }
+                _ => not_shown(id).boxed_local(),
+            },
             Effect::Deny(id, word) => match self.decision.take() {
-                Some(on) => calls::deny(on, id, word).boxed_local(),
+                Some(on) => calls::deny(on, id, word, false).boxed_local(),
+                None => not_shown(id).boxed_local(),
+            },
+            Effect::DenyRule(id, word) => match self.decision.take() {
+                Some(on) => calls::deny(on, id, word, true).boxed_local(),
                 None => not_shown(id).boxed_local(),
             },
             Effect::Check(proof, typed) => match self.proofs.take() {

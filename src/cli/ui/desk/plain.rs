@@ -29,7 +29,7 @@ use crate::{
     domain::escape::{exact, visible},
     protocol::{
         error::{Code, Failure},
-        operator::{Event, Request},
+        operator::{Event, Remember, Request},
         view::{self, RequestStatus},
     },
 };
@@ -39,7 +39,10 @@ look ID          all about a request
 all ID           the same with all bytes
 yes ID           give it; it is shown, and asked once more. Of a handoff: take the
                  keyboard, and come back here when you leave it
+keep ID          give a command, and let exactly what was asked about pass again until
+                 its session ends
 no ID [WORD …]   refuse it, with a word to the agent or without
+never ID [WORD …]  the same to all that its rule finds there, until its session ends
 list             what waits        sessions   what is open
 pause [NAME]     stop everyone, an identity or a target
 resume           let everything go on
@@ -197,10 +200,11 @@ impl Plain<'_> {
                     ui.say(&format!("  {:<8} {}", row.name, row.text));
                 }
             }
-            "yes" => self.yes(id).await?,
-            "no" => {
+            "yes" => self.yes(id, None).await?,
+            "keep" => self.yes(id, Some(Remember::Session { times: None })).await?,
+            "no" | "never" => {
                 let message = (!word.trim().is_empty()).then(|| word.trim().to_owned());
-                let deny = Request::Deny { id: whole(id)?, message, rule: false };
+                let deny = Request::Deny { id: whole(id)?, message, rule: verb == "never" };
                 let decided: view::Decided = self.call(&deny).await?;
                 self.forget(&decided);
             }
@@ -236,7 +240,7 @@ impl Plain<'_> {
     }
 
     /// Shows it, asks once more, and gives it.
-    async fn yes(&mut self, id: &str) -> Result<(), Stop> {
+    async fn yes(&mut self, id: &str, remember: Option<Remember>) -> Result<(), Stop> {
         let id = whole(id)?;
         let request = self.waiting.iter().find(|one| one.id == id);
         let handed = request.filter(|one| one.kind == view::Kind::Handoff);
@@ -255,7 +259,11 @@ impl Plain<'_> {
         }
         let (context, answers) = (self.context, self.answers);
         let mut connection = self.proven.connect().await?.read_ahead();
-        let approval = Approval::look(context, &self.proven, &mut connection, &id, answers).await?;
+        let proven = &self.proven;
+        let mut approval = Approval::look(context, proven, &mut connection, &id, answers).await?;
+        if let Some(remember) = remember {
+            approval.remember(remember);
+        }
         let what = if is_input(&approval.rows(Extent::Usual)) { TYPE_IT } else { what };
         let question = format!("Type yes to {what}:");
         let typed = prompt::line(&question, true).await.map_err(super::terminal)?;

@@ -76,10 +76,14 @@ pub enum Effect {
     Release,
     /// Send the yes to a command, for [`Desk::decided`].
     Run(String),
+    /// The same, and what was asked about passes until its session ends.
+    Keep(String),
     /// Leave the screen, and give access or log in with questions, for [`Desk::decided`].
     Give(String),
     /// For [`Desk::decided`].
     Deny(String, Option<String>),
+    /// The same to all that its rule finds there, until its session ends.
+    DenyRule(String, Option<String>),
     /// For [`Desk::proved`].
     Check(Proof, Zeroizing<String>),
     /// Leave the screen with the keyboard of a session.
@@ -102,8 +106,10 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
     Run(String),
+    Keep(String),
     Give(String),
     Deny(String),
+    DenyRule(String),
     Take(String),
     Return(String),
     Resume,
@@ -113,7 +119,11 @@ impl Wish {
     /// The request that it is about.
     pub fn request(&self) -> Option<&str> {
         match self {
-            Wish::Run(id) | Wish::Give(id) | Wish::Deny(id) => Some(id),
+            Wish::Run(id)
+            | Wish::Keep(id)
+            | Wish::Give(id)
+            | Wish::Deny(id)
+            | Wish::DenyRule(id) => Some(id),
             Wish::Take(_) | Wish::Return(_) | Wish::Resume => None,
         }
     }
@@ -144,6 +154,8 @@ pub enum Mode {
     Wording {
         id: String,
         typed: String,
+        /// It is for all that the request's rule finds there.
+        rule: bool,
     },
     /// The same, to go with the keyboard of a session.
     Returning {
@@ -388,7 +400,7 @@ impl Desk {
 
     /// Goes on with a wish, after a PIN where one is due.
     pub(super) fn prove(&mut self, wish: Wish, now: Now) -> Vec<Effect> {
-        let is_no = matches!(wish, Wish::Deny(_));
+        let is_no = matches!(wish, Wish::Deny(_) | Wish::DenyRule(_));
         if is_no || !self.guard.asks(now.since) {
             return self.act(wish);
         }
@@ -401,7 +413,9 @@ impl Desk {
         let (mode, effect) = match wish {
             Wish::Run(id) => (Mode::Deciding { id: id.clone() }, Some(Effect::Run(id))),
             Wish::Give(id) => (Mode::Deciding { id: id.clone() }, Some(Effect::Give(id))),
-            Wish::Deny(id) => (Mode::Wording { id, typed: String::new() }, None),
+            Wish::Keep(id) => (Mode::Deciding { id: id.clone() }, Some(Effect::Keep(id))),
+            Wish::Deny(id) => (Mode::Wording { id, typed: String::new(), rule: false }, None),
+            Wish::DenyRule(id) => (Mode::Wording { id, typed: String::new(), rule: true }, None),
             Wish::Take(session) => (Mode::Queue, Some(Effect::Attach(session))),
             Wish::Return(session) => (Mode::Returning { session, typed: String::new() }, None),
             Wish::Resume => (Mode::Queue, Some(Effect::Resume)),
@@ -487,9 +501,12 @@ impl Desk {
                 let word = Some(typed.trim().to_owned()).filter(|word| !word.is_empty());
                 return vec![match std::mem::take(&mut self.mode) {
                     Mode::Returning { session, .. } => Effect::Return(session, word),
-                    Mode::Wording { id, .. } => {
+                    Mode::Wording { id, rule, .. } => {
                         self.mode = Mode::Deciding { id: id.clone() };
-                        Effect::Deny(id, word)
+                        match rule {
+                            true => Effect::DenyRule(id, word),
+                            false => Effect::Deny(id, word),
+                        }
                     }
                     other => {
                         self.mode = other;
@@ -511,6 +528,13 @@ impl Desk {
             }
             _ => Self::yes_key(request.kind),
         }
+    }
+
+    /// Whether a yes to the marked request can hold for its session.
+    pub fn may_keep(&self) -> bool {
+        let kept = |shown: &Shown| shown.rows.iter().any(|row| row.name == "session");
+        self.marked().is_some_and(|request| request.kind == Kind::Command)
+            && self.shown.as_ref().is_some_and(kept)
     }
 
     /// Whether a request of this kind is given with this key, and what that would mean.

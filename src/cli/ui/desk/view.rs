@@ -344,6 +344,10 @@ fn keys(desk: &Desk) -> [String; 2] {
     let yes = desk.yes_means();
     let two = |one: &str, other: &str| [one.to_owned(), other.to_owned()];
     match &desk.mode {
+        Mode::Wording { rule: true, .. } => two(
+            "Enter says no to all that its rule finds there, until the session ends",
+            "Esc decides nothing",
+        ),
         Mode::Wording { .. } => two("Enter says no; the word may be empty", "Esc decides nothing"),
         Mode::Returning { .. } => {
             two("Enter gives it back; the word may be empty", "Esc keeps the keyboard")
@@ -371,6 +375,11 @@ fn keys(desk: &Desk) -> [String; 2] {
         }
         Mode::Queue => {
             let first = match yes {
+                Some((key, what)) if desk.may_keep() => {
+                    format!(
+                        "{key} {what}  a and again, this session  d D deny  s skip  b all bytes"
+                    )
+                }
                 Some((key, what)) => format!("{key} {what}  d deny  s skip  b all bytes"),
                 None if desk.waiting.is_empty() => String::new(),
                 None => "d deny  s skip  b all bytes".to_owned(),

@@ -22,8 +22,8 @@ use crate::{
         action::{self, Action},
         bytes::Bytes,
         capability::Capability,
-        id::{Id, Kind, prefix_kind},
         guard,
+        id::{Id, Kind, prefix_kind},
         judgement::{Judgement, Manner},
         shell,
         target::named::Shell,
@@ -374,10 +374,13 @@ impl Caller {
         let env: Vec<(String, Vec<u8>)> =
             asked.env.into_iter().map(|(name, value)| (name, value.0)).collect();
         let cwd = asked.cwd.map(|cwd| cwd.0);
-        let wire = session.surroundings.wire(&marker, env, cwd, &line);
+        let surroundings = &session.surroundings;
+        let own = surroundings.own_part(&env, cwd.as_deref(), &line);
+        let own = own.map_err(|error| not_a_command(&error))?;
+        let wire = surroundings.wire(&marker, env, cwd, &line);
         let wire = wire.map_err(|error| not_a_command(&error))?;
-        let judged =
-            self.judge(session, action::without_prefix(&wire, &marker), asked.stdin).await?;
+        let full = action::without_prefix(&wire, &marker);
+        let judged = self.judge(session, full, own, asked.stdin).await?;
         Ok(action::Exec {
             id,
             session: session.id.clone(),
@@ -397,6 +400,7 @@ impl Caller {
         &self,
         session: &Session,
         line: &[u8],
+        own: Option<Vec<u8>>,
         stdin_open: bool,
     ) -> Result<Judgement, Failure> {
         let (bytes, target) = (line.to_vec(), session.target());
@@ -407,7 +411,7 @@ impl Caller {
             Some(Shell::Other) | None => guard::Shell::Unknown,
         };
         let manner = Manner { shell, stdin_open, ..Manner::of(&session.grant()) };
-        let line = Line { bytes, target: &target, identity: self.identity(), manner };
+        let line = Line { bytes, own, target: &target, identity: self.identity(), manner };
         self.parts.desk.guard.judge(line).await
     }
 }
@@ -423,9 +427,7 @@ pub(super) fn still_held(failure: Failure, id: &Id) -> Failure {
         Code::ControlPaused
         | Code::LimitRefusals
         | Code::ControlOperator
-        | Code::RequestPending => {
-            stopped_until(failure, id)
-        }
+        | Code::RequestPending => stopped_until(failure, id),
         _ => failure,
     }
 }

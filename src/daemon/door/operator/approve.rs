@@ -11,7 +11,10 @@ use crate::{
         session::{self, Session},
         upstream::{self, Hosts},
     },
-    domain::{action::Access, digest::Digest, grant::Grant, id::Id, record::Kind as RecordKind},
+    domain::{
+        action::Access, digest::Digest, grant::Grant, guard::policy::Allow, id::Id,
+        record::Kind as RecordKind,
+    },
     protocol::{
         error::{Code, Failure},
         operator::{Approve, Remember},
@@ -60,16 +63,34 @@ impl Operator {
     ) -> Result<(), Failure> {
         let parts = &self.parts;
         parts.desk.check_shown(id, shown, self.number)?;
-        let times = remember.map(|Remember::Session { times }| times);
-        let part = times.map(|_| parts.desk.part_of(id)).transpose()?;
+        // What the policy is now asked for it: else it would not run, whatever is said here.
+        parts.desk.check_policy(id)?;
+        let part = remember.map(|_| parts.desk.part_of(id)).transpose()?;
+        let allows = match remember {
+            Some(Remember::Rule { days }) => self.rules_of(id, days)?,
+            _ => Vec::new(),
+        };
         parts.desk.decides(id, self.told());
-        let remembered = part.as_deref().zip(times);
+        let remembered = part.as_deref().zip(remember);
         audit::command_approved(&parts.evidence, id, shown, remembered).await?;
+        for allow in &allows {
+            parts.add_allow(allow).await?;
+        }
+        parts.desk.asked_by_policy_now(id);
         parts.desk.approved(id, shown, None)?;
-        if let Some(times) = times {
+        if let Some(Remember::Session { times }) = remember {
             parts.desk.keep(id, times);
         }
         Ok(())
+    }
+
+    /// The rules that a yes becomes, for whoever asked and where.
+    fn rules_of(&self, id: &Id, days: u16) -> Result<Vec<Allow>, Failure> {
+        let parts = &self.parts;
+        let target = parts.desk.session_of(id).and_then(|session| parts.session_shown(&session));
+        let target = target.map(|shown| shown.target).unwrap_or_default();
+        let expires = parts.today().saturating_add(jiff::Span::new().days(days));
+        parts.desk.allows_of(id, &target, expires)
     }
 
     async fn approve_access(&self, number: u32, id: &Id, approve: Approve) -> Result<Id, Failure> {

@@ -27,6 +27,23 @@ impl Surroundings {
         shell::line(&[line.to_vec()])
     }
 
+    /// The end of a command's wire in which nothing is the operator's but the directory: none where all
+    /// of it is. What the operator set comes first there, unless the command sets it too.
+    pub fn own_part(
+        &self,
+        env: &[(String, Vec<u8>)],
+        cwd: Option<&[u8]>,
+        line: &[u8],
+    ) -> Result<Option<Vec<u8>>, ShellError> {
+        if self.environment.is_empty() || self.shell == Some(Shell::Other) {
+            return Ok(None);
+        }
+        let directory = self.directory.as_ref().map(|directory| directory.as_bytes());
+        let wire = shell::wrap("", env, cwd.or(directory), line)?;
+        let marker = shell::export_marker("").into_bytes();
+        Ok(wire.strip_prefix(marker.as_slice()).map(<[u8]>::to_vec))
+    }
+
     /// What opens a terminal.
     pub fn terminal(&self, marker: &str) -> Result<Vec<u8>, ShellError> {
         let (env, cwd) = self.with(Vec::new(), None);
@@ -74,6 +91,21 @@ mod tests {
         let usual = wire(&surroundings(), &[], None).unwrap();
         let expected = wire(&Surroundings::default(), &[("A", "1"), ("B", "2")], Some("/srv"));
         assert_eq!(usual, expected.unwrap());
+    }
+
+    #[test]
+    fn what_is_the_command_s_own_ends_what_goes_on_the_wire() {
+        let own = |of: &Surroundings, env: &[(&str, &str)]| {
+            let env: Vec<_> =
+                env.iter().map(|(a, b)| ((*a).to_owned(), b.as_bytes().to_vec())).collect();
+            let own = of.own_part(&env, None, b"ls").unwrap()?;
+            Some(String::from_utf8(own).unwrap())
+        };
+        assert_eq!(own(&Surroundings::default(), &[]), None);
+        assert_eq!(own(&surroundings(), &[]).unwrap(), "cd -- /srv || exit 1; ls");
+        let set = own(&surroundings(), &[("B", "3")]).unwrap();
+        assert_eq!(set, "export B=3; cd -- /srv || exit 1; ls");
+        assert!(wire(&surroundings(), &[], None).unwrap().ends_with("; cd -- /srv || exit 1; ls"));
     }
 
     #[test]

@@ -73,7 +73,8 @@ fn each_kind_of_request_looks_as_documented() {
 #[test]
 fn a_no_with_a_word_and_a_pin_look_as_documented() {
     let mut desk = busy(command("r-9mq", "reboot"));
-    desk.mode = Mode::Wording { id: "r-9mq".into(), typed: "not before Friday".into() };
+    desk.mode =
+        Mode::Wording { id: "r-9mq".into(), typed: "not before Friday".into(), rule: false };
     is_documented("Saying no", &screen(&desk, at(125_000), SIZE));
     let mut desk = busy(command("r-9mq", "reboot"));
     desk.guard = crate::cli::ui::desk::guard::Guard::new(Some("tmux"), true);
