@@ -39,7 +39,9 @@ pub struct PolicyError {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    version: Spanned<u32>,
+    /// Read before all the rest.
+    #[serde(rename = "version")]
+    _version: u32,
     #[serde(default)]
     pub defaults: DefaultsPart,
     #[serde(default)]
@@ -90,6 +92,12 @@ impl DefaultsPart {
     }
 }
 
+/// The format of a file, whatever else stands in it.
+#[derive(Deserialize)]
+struct Versioned {
+    version: Spanned<u32>,
+}
+
 impl File {
     /// Programs and wrappers, with whether they wrap.
     pub fn programs(&self) -> Vec<(String, ProgramPart, bool)> {
@@ -100,17 +108,24 @@ impl File {
 }
 
 pub fn read(text: &str) -> Result<File, PolicyError> {
-    let file: File = toml::from_str(text).map_err(|error| {
+    let wrong = |error: &toml::de::Error| {
         let at = error.span().map_or(0, |span| span.start);
         PolicyError { at: position(text, at), what: error.message().trim().replace('\n', ", ") }
-    })?;
+    };
     let error = |at: usize, what: String| PolicyError { at: position(text, at), what };
-    if *file.version.get_ref() != VERSION {
-        return Err(error(
-            file.version.span().start,
-            format!("version {VERSION} is the only one there is"),
-        ));
+    // First of all: what another version has besides would only be called unknown.
+    if let Ok(Versioned { version }) = toml::from_str(text) {
+        let at = version.span().start;
+        match version.into_inner() {
+            VERSION => {}
+            newer if newer > VERSION => {
+                let what = format!("version {newer} is newer than this sgw, which knows {VERSION}");
+                return Err(error(at, what));
+            }
+            _ => return Err(error(at, format!("version {VERSION} is the first there is"))),
+        }
     }
+    let file: File = toml::from_str(text).map_err(|error| wrong(&error))?;
     if file.rule.len() > MAX_RULES {
         return Err(error(0, format!("more than {MAX_RULES} rules")));
     }
