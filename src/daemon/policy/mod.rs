@@ -117,12 +117,13 @@ impl Policies {
             Err(_) => 0,
         };
         if over > 0 {
-            let rules = if over == 1 {
-                "1 [[allow]] rule is"
-            } else {
-                &format!("{over} [[allow]] rules are")
-            };
-            notes.push(format!("{rules} over, and lift nothing any more: sgw policy edit"));
+            notes.push(match over {
+                1 => "1 [[allow]] rule is over, and lifts nothing any more: sgw policy edit"
+                    .to_owned(),
+                over => format!(
+                    "{over} [[allow]] rules are over, and lift nothing any more: sgw policy edit"
+                ),
+            });
         }
         notes
     }
@@ -157,3 +158,6 @@ impl InForce {
         self.compiled.as_ref().err().map(|error| visible(&error.to_string(), SHOWN))
     }
 }
+
+#[cfg(test)]
+mod tests;

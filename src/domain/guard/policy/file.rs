@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Defaults, Policy,
+    Defaults, Policy, UNMATCHED,
     program::ProgramPart,
     rule::{AllowPart, RulePart},
 };
@@ -39,7 +39,9 @@ pub struct PolicyError {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    version: Spanned<u32>,
+    /// Read before all the rest.
+    #[serde(rename = "version")]
+    _version: u32,
     #[serde(default)]
     pub defaults: DefaultsPart,
     #[serde(default)]
@@ -50,6 +52,8 @@ pub struct File {
     program: BTreeMap<String, ProgramPart>,
     #[serde(default)]
     pub target: BTreeMap<String, DefaultsPart>,
+    #[serde(default)]
+    pub token: BTreeMap<String, DefaultsPart>,
     #[serde(default)]
     pub rule: Vec<RulePart>,
     #[serde(default)]
@@ -68,6 +72,17 @@ pub struct DefaultsPart {
 }
 
 impl DefaultsPart {
+    /// Of parts that all hold, the strictest word of each.
+    pub fn strictest<'a>(parts: impl Iterator<Item = &'a Self>) -> Self {
+        parts.fold(Self::default(), |one, other| Self {
+            unmatched: one.unmatched.max(other.unmatched),
+            opaque: one.opaque.max(other.opaque),
+            parse_error: one.parse_error.max(other.parse_error),
+            max_bytes: [one.max_bytes, other.max_bytes].into_iter().flatten().min(),
+            mode: one.mode.max(other.mode),
+        })
+    }
+
     pub fn apply(&self, to: &mut Defaults) {
         to.unmatched = self.unmatched.unwrap_or(to.unmatched);
         to.opaque = self.opaque.unwrap_or(to.opaque);
@@ -75,6 +90,12 @@ impl DefaultsPart {
         to.max_bytes = self.max_bytes.unwrap_or(to.max_bytes);
         to.mode = self.mode.unwrap_or(to.mode);
     }
+}
+
+/// The format of a file, whatever else stands in it.
+#[derive(Deserialize)]
+struct Versioned {
+    version: Spanned<u32>,
 }
 
 impl File {
@@ -87,17 +108,24 @@ impl File {
 }
 
 pub fn read(text: &str) -> Result<File, PolicyError> {
-    let file: File = toml::from_str(text).map_err(|error| {
+    let wrong = |error: &toml::de::Error| {
         let at = error.span().map_or(0, |span| span.start);
         PolicyError { at: position(text, at), what: error.message().trim().replace('\n', ", ") }
-    })?;
+    };
     let error = |at: usize, what: String| PolicyError { at: position(text, at), what };
-    if *file.version.get_ref() != VERSION {
-        return Err(error(
-            file.version.span().start,
-            format!("version {VERSION} is the only one there is"),
-        ));
+    // First of all: what another version has besides would only be called unknown.
+    if let Ok(Versioned { version }) = toml::from_str(text) {
+        let at = version.span().start;
+        match version.into_inner() {
+            VERSION => {}
+            newer if newer > VERSION => {
+                let what = format!("version {newer} is newer than this sgw, which knows {VERSION}");
+                return Err(error(at, what));
+            }
+            _ => return Err(error(at, format!("version {VERSION} is the first there is"))),
+        }
     }
+    let file: File = toml::from_str(text).map_err(|error| wrong(&error))?;
     if file.rule.len() > MAX_RULES {
         return Err(error(0, format!("more than {MAX_RULES} rules")));
     }
@@ -116,14 +144,29 @@ pub fn read(text: &str) -> Result<File, PolicyError> {
         if seen.insert(id.clone(), ()).is_some() {
             return Err(error(at, format!("a second rule {id}")));
         }
-        if rule.says_nothing() {
-            return Err(error(
-                at,
-                format!("rule {id} has no predicate: it would hold for everything"),
-            ));
-        }
     }
     Ok(file)
+}
+
+/// Refuses a rule without a predicate, which would hold for everything; but one that there is already may be
+/// given another verdict.
+pub fn check_rules(text: &str, file: &File, before: &Policy) -> Result<(), PolicyError> {
+    for rule in file.rule.iter().filter(|rule| rule.says_nothing()) {
+        let (id, at) = (rule.id.get_ref(), rule.id.span().start);
+        let what = match before.rule(id) {
+            Some(_) if rule.only_decides() => continue,
+            Some(_) => {
+                format!("rule {id} has no predicate: give it all of them, or a decision alone")
+            }
+            None => {
+                let near = nearest(id, before.rules().map(|rule| rule.id.as_str()));
+                let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                format!("rule {id} has no predicate, and there is none of this id to change{near}")
+            }
+        };
+        return Err(PolicyError { at: position(text, at), what });
+    }
+    Ok(())
 }
 
 /// Refuses an `[[allow]]` that lifts nothing: of a rule that is not there, or that asks nobody.
@@ -134,6 +177,8 @@ pub fn check_allows(text: &str, policy: &Policy) -> Result<(), PolicyError> {
             Some(Decision::Approve) => continue,
             Some(Decision::Block) => format!("{id} blocks, and no [[allow]] lifts a block"),
             Some(Decision::Allow) => format!("{id} allows by itself"),
+            // What no rule speaks of has this name in a verdict.
+            None if id == UNMATCHED => continue,
             None => {
                 let near = nearest(id, policy.rules().map(|rule| rule.id.as_str()));
                 let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! What the rules say of one command.
 
 use super::{
-    Defaults, Policy, Rule,
+    Defaults, Policy, Rule, UNMATCHED,
     rule::{Also, Env, Flags, Flow, Operand, Sink, When},
 };
 use crate::domain::guard::{
@@ -58,14 +58,20 @@ impl Policy {
                 known = true;
                 continue;
             }
-            if self.lifted(rule, call, context) {
-                known = true;
+            if rule.decision == Decision::Approve && self.lifted(&rule.id, call, context) {
+                // It says that nobody need be asked, not that it only reads.
+                known |= defaults.mode == Mode::Guarded;
                 continue;
             }
             found.push(finding(defaults, rule, holds, call));
         }
         if found.is_empty() {
-            found.extend(self.unmatched(call, known, defaults));
+            let unmatched = self.unmatched(call, known, defaults).filter(|finding| {
+                finding.rule != UNMATCHED
+                    || finding.decision != Decision::Approve
+                    || !self.lifted(UNMATCHED, call, context)
+            });
+            found.extend(unmatched);
         }
         found
     }
@@ -76,7 +82,7 @@ impl Policy {
         let (rule, reason, known) = match defaults.mode {
             Mode::Guarded => {
                 let passes = call.program.is_empty() || self.program(call.program).inner.is_some();
-                ("unmatched", "no rule allows this command", known || passes)
+                (UNMATCHED, "no rule allows this command", known || passes)
             }
             Mode::Read => {
                 let known = known
@@ -100,8 +106,9 @@ impl Policy {
         })
     }
 
-    fn lifted(&self, rule: &Rule, call: &Call<'_>, context: &Context<'_>) -> bool {
-        if rule.decision != Decision::Approve || call.argv.iter().any(|field| !field.is_known()) {
+    /// Whether an `[[allow]]` lifts what a rule asks for this command.
+    fn lifted(&self, rule: &str, call: &Call<'_>, context: &Context<'_>) -> bool {
+        if call.argv.iter().any(|field| !field.is_known()) {
             return false;
         }
         self.allows.iter().any(|allow| {
@@ -110,7 +117,7 @@ impl Policy {
                     .as_deref()
                     .is_none_or(|pattern| name.is_some_and(|name| glob(pattern, name)))
             };
-            allow.rule == rule.id
+            allow.rule == rule
                 && fits(&allow.target, context.target)
                 && fits(&allow.token, context.token)
                 && context.today.is_some_and(|today| today < allow.expires)

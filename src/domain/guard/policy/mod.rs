@@ -25,6 +25,9 @@ pub use rule::{Allow, Rule};
 
 use super::{Context, Decision, Mode, paths};
 
+/// What a verdict says of a command that no rule speaks of.
+pub const UNMATCHED: &str = "unmatched";
+
 /// What sgw comes with.
 pub const BUILT_IN: &str = include_str!("../policy.toml");
 
@@ -33,11 +36,14 @@ pub const BUILT_IN: &str = include_str!("../policy.toml");
 pub struct Policy {
     pub defaults: Defaults,
     targets: Vec<(String, file::DefaultsPart)>,
+    tokens: Vec<(String, file::DefaultsPart)>,
     paths: BTreeMap<String, Vec<String>>,
     programs: HashMap<String, Arc<Program>>,
     /// Programs by pattern (`python3.*`).
     patterns: Vec<(String, Arc<Program>)>,
     other: Arc<Program>,
+    /// As the files have them, with the names of lists.
+    written: Vec<Arc<Rule>>,
     rules: Vec<Arc<Rule>>,
     /// Rules by the program's name, and those for any program or for names by pattern, as places in `rules`.
     by_program: HashMap<String, Vec<usize>>,
@@ -91,10 +97,11 @@ impl Policy {
     /// This policy with a file laid over it: rules, programs and paths by name.
     pub fn over(&self, text: &str) -> Result<Self, PolicyError> {
         let file = file::read(text)?;
+        file::check_rules(text, &file, self)?;
         let mut policy = self.clone();
         policy.lay(file);
-        policy.index();
         policy.resolve(text)?;
+        policy.index();
         Ok(policy)
     }
 
@@ -114,6 +121,7 @@ impl Policy {
         file.defaults.apply(&mut self.defaults);
         let programs = file.programs();
         self.targets.extend(file.target);
+        self.tokens.extend(file.token);
         self.paths.extend(file.paths);
         for (name, part, wraps) in programs {
             let also = part.also.clone();
@@ -127,11 +135,11 @@ impl Policy {
                 }
             }
         }
-        for rule in file.rule {
-            let rule = Arc::new(Rule::new(rule));
-            match self.rules.iter_mut().find(|old| old.id == rule.id) {
-                Some(old) => *old = rule,
-                None => self.rules.push(rule),
+        for part in file.rule {
+            match self.written.iter_mut().find(|old| old.id == *part.id.get_ref()) {
+                Some(old) if part.only_decides() => *old = Arc::new(old.decided_anew(part)),
+                Some(old) => *old = Arc::new(Rule::new(part)),
+                None => self.written.push(Arc::new(Rule::new(part))),
             }
         }
         self.allows.extend(file.allow.into_iter().map(Allow::new));
@@ -155,16 +163,17 @@ impl Policy {
 
     /// Puts lists of paths in the place of `@name`, in all rules.
     fn resolve(&mut self, text: &str) -> Result<(), PolicyError> {
-        let paths = &self.paths;
-        for rule in &mut self.rules {
-            if rule.has_paths() {
-                let mut resolved = Rule::clone(rule);
-                resolved
-                    .resolve(paths)
-                    .map_err(|name| file::unknown_paths(text, &rule.id, &name))?;
-                *rule = Arc::new(resolved);
+        // Of what is written anew each time: a list that the file replaces counts in every rule.
+        let resolved = self.written.iter().map(|rule| {
+            if !rule.has_paths() {
+                return Ok(rule.clone());
             }
-        }
+            let mut resolved = Rule::clone(rule);
+            let missing = resolved.resolve(&self.paths);
+            missing.map_err(|name| file::unknown_paths(text, &rule.id, &name))?;
+            Ok(Arc::new(resolved))
+        });
+        self.rules = resolved.collect::<Result<_, PolicyError>>()?;
         Ok(())
     }
 
@@ -198,14 +207,16 @@ impl Policy {
             .is_some_and(|all| all.iter().any(|pattern| paths::overlap(path, pattern)))
     }
 
-    /// The defaults for a line: the target's, and in read mode none that lets pass what is not known.
+    /// The defaults for a line: what is said of its target and of its token, of both the strictest; and in read
+    /// mode none that lets pass what is not known.
     pub fn defaults_for(&self, context: &Context<'_>) -> Defaults {
         let mut defaults = self.defaults;
-        for (pattern, part) in &self.targets {
-            if context.target.is_some_and(|target| paths::glob(pattern, target)) {
-                part.apply(&mut defaults);
-            }
-        }
+        let speak = [(&self.targets, context.target), (&self.tokens, context.token)];
+        let parts = speak.into_iter().flat_map(|(parts, name)| {
+            let fits = move |pattern: &str| name.is_some_and(|name| paths::glob(pattern, name));
+            parts.iter().filter(move |(pattern, _)| fits(pattern)).map(|(_, part)| part)
+        });
+        file::DefaultsPart::strictest(parts).apply(&mut defaults);
         defaults.opaque = context.opaque.unwrap_or(defaults.opaque);
         defaults.mode = defaults.mode.max(context.mode);
         if defaults.mode == Mode::Read {

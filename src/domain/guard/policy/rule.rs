@@ -198,6 +198,16 @@ impl RulePart {
         }
     }
 
+    /// Whether it has a decision, at most a reason, and nothing else.
+    pub fn only_decides(&self) -> bool {
+        let rule = self.clone().split();
+        let lists = [&rule.target, &rule.token, &rule.matches, &rule.no_match];
+        rule.when.is_empty()
+            && rule.unless.is_empty()
+            && rule.mode.is_none()
+            && lists.iter().all(|list| list.is_empty())
+    }
+
     /// Whether nothing at all must hold.
     pub fn says_nothing(&self) -> bool {
         self.clone().split().when.is_empty()
@@ -207,6 +217,13 @@ impl RulePart {
 impl Rule {
     pub fn new(part: RulePart) -> Self {
         part.split()
+    }
+
+    /// The same with another verdict, and reason where one is given.
+    pub fn decided_anew(&self, part: RulePart) -> Self {
+        let Self { decision, reason, .. } = part.split();
+        let reason = if reason.is_empty() { self.reason.clone() } else { reason };
+        Self { decision, reason, ..self.clone() }
     }
 
     fn lists(&mut self) -> impl Iterator<Item = &mut Vec<String>> {
