@@ -94,15 +94,16 @@ pub fn authorize_exec(
         return Decision::Denied(denied);
     }
     let asks = |action, rule: &str| Decision::Ask { action, rule: rule.to_owned() };
-    // A verdict on other bytes, or for a session that was given more, is none.
-    let judged = &exec.judged;
-    if !judged.is_of(exec.in_full().as_slice()) || !judged.manner.fits(leave.grant) {
-        return asks(exec, UNJUDGED);
-    }
     if exec.judged.decision == guard::Decision::Block {
         let rule = exec.judged.rule.clone().unwrap_or_default();
         let reason = exec.judged.reason.clone().unwrap_or_default();
         return Decision::Blocked { action: exec, rule, reason };
+    }
+    // A verdict on other bytes, on other input, or for a session that was given more, is none.
+    let judged = &exec.judged;
+    let fits = judged.manner.fits(leave.grant) && judged.manner.stdin_open == exec.stdin;
+    if !judged.is_of(exec.in_full().as_slice()) || !fits {
+        return asks(exec, UNJUDGED);
     }
     if let Some(rule) = denied.of(&exec.judged) {
         return Decision::Barred { rule: rule.to_owned() };
@@ -282,7 +283,7 @@ mod tests {
         capability::Capabilities,
         grant::Opaque,
         id::{Id, Kind},
-        judgement::Judgement,
+        judgement::{Judgement, Manner},
     };
 
     fn exec() -> Exec {
@@ -331,7 +332,9 @@ mod tests {
         for mode in [Mode::Guarded, Mode::Each, Mode::Read] {
             let grant = Grant { mode, ..grant() };
             assert!(matches!(judged(&grant, line("rm -rf /")), Decision::Blocked { .. }));
-            let asked = judged(&grant, line("systemctl stop nginx"));
+            let mut asks = line("systemctl stop nginx");
+            asks.judged.manner = Manner::of(&grant);
+            let asked = judged(&grant, asks);
             assert!(matches!(asked, Decision::Ask { rule, .. } if rule == "service.change"));
         }
         assert!(matches!(judged(&grant(), line("ls")), Decision::Allowed(_)));
@@ -342,6 +345,11 @@ mod tests {
         let other = Exec { wire: b"reboot".to_vec(), ..line("ls") };
         let asked = judged(&grant(), other);
         assert!(matches!(asked, Decision::Ask { rule, .. } if rule == UNJUDGED));
+        let with_input = Exec { stdin: true, ..line("sh") };
+        assert!(matches!(judged(&grant(), with_input), Decision::Ask { .. }));
+        // One that was not asked whether it only reads.
+        let reading = Grant { mode: Mode::Read, ..grant() };
+        assert!(matches!(judged(&reading, line("ls")), Decision::Ask { .. }));
     }
 
     fn denied(change: fn(&mut Grant), uid: u32, second: i64) -> Option<Denied> {

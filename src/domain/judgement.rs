@@ -1,5 +1,7 @@
 //! What the guard said of the very bytes of an action, and by which policy. Nothing is authorized without.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -9,8 +11,8 @@ use super::{
     shell,
 };
 
-/// What one judgement keeps of a command's words, in bytes; what is more is cut, and told by `…`.
-const MAX_WORDS: usize = 8 * 1024;
+/// What one judgement keeps of commands' words, in bytes; what is more is cut, and told by `…`.
+const MAX_WORDS: usize = 32 * 1024;
 /// Findings that are kept; a line with more of them is asked about as a whole.
 const MAX_PARTS: usize = 16;
 /// Commands that change what a later one means where it stands.
@@ -51,8 +53,8 @@ impl Manner {
 /// A verdict, bound to the bytes that it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
-    /// What was judged.
-    line: Vec<u8>,
+    /// Digest of what was judged.
+    line: Digest,
     pub manner: Manner,
     pub decision: Decision,
     pub rule: Option<String>,
@@ -79,15 +81,17 @@ pub struct Part {
     /// Programs around it, the outermost first.
     pub chain: Vec<String>,
     /// What the line did before that gives the same words another meaning (`cd`).
-    pub place: Vec<Vec<String>>,
+    pub place: Arc<Vec<Vec<String>>>,
 }
 
 impl Judgement {
-    pub fn new(line: Vec<u8>, manner: Manner, verdict: Verdict, policy: Digest) -> Self {
+    pub fn new(line: &[u8], manner: Manner, verdict: Verdict, policy: Digest) -> Self {
         let moves = |argv: &&Vec<String>| {
             argv.first().is_some_and(|program| MOVES.contains(&program.as_str()))
         };
-        let place: Vec<_> = verdict.resolved.iter().filter(moves).map(|argv| cut(argv)).collect();
+        let mut room = Room(MAX_WORDS);
+        let before = verdict.resolved.iter().filter(moves);
+        let place: Arc<Vec<_>> = Arc::new(before.map(|argv| room.cut(argv)).collect());
         let mut found: Vec<&Finding> = verdict.findings.iter().collect();
         found.sort_by_key(|finding| {
             let first =
@@ -97,14 +101,14 @@ impl Judgement {
         let parts = found.iter().take(MAX_PARTS).map(|finding| Part {
             decision: finding.decision,
             rule: finding.rule.clone(),
-            argv: cut(&finding.argv),
-            chain: cut(&finding.chain),
+            argv: room.cut(&finding.argv),
+            chain: room.cut(&finding.chain),
             place: place.clone(),
         });
         Self {
             parts: parts.collect(),
             more: found.len() > MAX_PARTS,
-            line,
+            line: digest(line),
             manner,
             decision: verdict.decision,
             rule: verdict.rule,
@@ -116,9 +120,9 @@ impl Judgement {
     }
 
     /// A person is asked because the guard could not say anything.
-    pub fn unjudged(line: Vec<u8>, manner: Manner, reason: &str, policy: Digest) -> Self {
+    pub fn unjudged(line: &[u8], manner: Manner, reason: &str, policy: Digest) -> Self {
         Self {
-            line,
+            line: digest(line),
             manner,
             decision: Decision::Approve,
             rule: Some(UNJUDGED.to_owned()),
@@ -133,7 +137,7 @@ impl Judgement {
 
     /// Whether it is about these bytes.
     pub fn is_of(&self, line: &[u8]) -> bool {
-        self.line == line
+        self.line == digest(line)
     }
 
     /// The part as a line of its own, for [`Judgement::with_part_judged`].
@@ -206,19 +210,27 @@ fn word(decision: Decision) -> &'static str {
     }
 }
 
-/// Words up to the bound.
-fn cut(words: &[String]) -> Vec<String> {
-    let mut room = MAX_WORDS;
-    let mut kept = Vec::new();
-    for word in words {
-        if word.len() >= room {
-            kept.push("…".to_owned());
-            break;
+fn digest(line: &[u8]) -> Digest {
+    Digester::new("line").field("bytes", line).finish()
+}
+
+/// Bytes of words that may still be kept.
+struct Room(usize);
+
+impl Room {
+    /// Words as far as there is room.
+    fn cut(&mut self, words: &[String]) -> Vec<String> {
+        let mut kept = Vec::new();
+        for word in words {
+            if word.len() >= self.0 {
+                kept.push("…".to_owned());
+                break;
+            }
+            self.0 -= word.len() + 1;
+            kept.push(word.clone());
         }
-        room -= word.len() + 1;
-        kept.push(word.clone());
+        kept
     }
-    kept
 }
 
 #[cfg(test)]
@@ -227,12 +239,8 @@ impl Judgement {
     pub fn for_test(line: &[u8]) -> Self {
         use super::guard::{Context, Policy, judge};
         let judge = |line: &[u8]| judge(line, &Context::default(), &Policy::built_in());
-        let judged = Self::new(
-            line.to_vec(),
-            Manner::default(),
-            judge(line),
-            Digester::new("policy").finish(),
-        );
+        let judged =
+            Self::new(line, Manner::default(), judge(line), Digester::new("policy").finish());
         match judged.part_alone() {
             Some(alone) => judged.with_part_judged(&judge(&alone)),
             None => judged,
@@ -251,7 +259,7 @@ mod tests {
         assert_eq!(part("rm -rf /"), None);
         let alone = part("cd /srv && systemctl restart nginx; ls").unwrap();
         assert_eq!(alone.argv, ["systemctl", "restart", "nginx"]);
-        assert_eq!(alone.place, [["cd", "/srv"]]);
+        assert_eq!(*alone.place, [["cd", "/srv"]]);
         assert_eq!(part("systemctl restart $X"), None);
         assert_eq!(part("systemctl restart nginx; rm -rf /srv/x"), None);
         assert_eq!(part("$X"), None);
@@ -260,10 +268,39 @@ mod tests {
     }
 
     #[test]
+    fn a_grant_takes_no_verdict_that_was_made_for_one_that_gives_more() {
+        let grant = |mode, opaque| Grant {
+            capabilities: Default::default(),
+            mode,
+            expires_at: jiff::Timestamp::UNIX_EPOCH,
+            max_commands: None,
+            used_commands: 0,
+            opaque,
+        };
+        let reading = grant(Mode::Read, Opaque::Ask);
+        let trusting = grant(Mode::Guarded, Opaque::Allow);
+        assert!(Manner::of(&reading).fits(&reading) && Manner::of(&trusting).fits(&trusting));
+        assert!(!Manner::of(&trusting).fits(&grant(Mode::Guarded, Opaque::Ask)));
+        assert!(!Manner::default().fits(&reading), "it was not asked whether it only reads");
+        assert!(Manner::of(&reading).fits(&grant(Mode::Guarded, Opaque::Ask)));
+    }
+
+    #[test]
+    fn a_judgement_keeps_no_more_words_than_fit() {
+        let long = format!("cd /{0}; systemctl restart {0}; rm -f /srv/{0}", "x".repeat(15_000));
+        let judged = Judgement::for_test(long.as_bytes());
+        let words =
+            |part: &Part| part.argv.iter().chain(&part.chain).map(String::len).sum::<usize>();
+        let kept: usize = judged.parts.iter().map(words).sum();
+        assert!(kept < MAX_WORDS, "{kept}");
+        assert!(judged.parts.len() > 1 && judged.part().is_none());
+    }
+
+    #[test]
     fn a_judgement_is_of_its_bytes_alone() {
         let judged = Judgement::for_test(b"ls");
         assert!(judged.is_of(b"ls") && !judged.is_of(b"ls "));
-        let long = format!("systemctl restart {}", "x".repeat(2 * MAX_WORDS));
+        let long = format!("systemctl restart {}", "x".repeat(MAX_WORDS + 1));
         let judged = Judgement::for_test(long.as_bytes());
         assert_eq!(judged.parts[0].argv, ["systemctl", "restart", "…"]);
         assert_eq!(judged.part(), None);

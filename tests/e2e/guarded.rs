@@ -168,7 +168,7 @@ fn a_session_that_is_refused_too_often_is_paused_until_the_operator_lets_it_go_o
 #[test]
 fn what_only_the_server_knows_passes_where_the_operator_said_so_and_blocks_hold() {
     let me = Guarded::new();
-    let opaque = "$(echo echo) opaque";
+    let opaque = "$(printenv NONE_OF_SGW) echo opaque";
     me.sgw.agent(["exec", &me.session, "--no-ask", "--", opaque]).fails(77, "approval.required");
     let request = me.sgw.requests(&me.sshd, &["--new"]);
     let mut approve = me.sgw.approval(&request, &me.sshd);
@@ -176,7 +176,7 @@ fn what_only_the_server_knows_passes_where_the_operator_said_so_and_blocks_hold(
     let session = me.sgw.agent(["wait", &request]).ok().stdout().trim().to_owned();
     let exec = |line: &str| me.sgw.agent(["exec", &session, "--no-ask", "--", line]);
     exec(opaque).ok().prints("opaque\n");
-    exec("$(echo echo) opaque; rm -rf /").fails(77, "guard.blocked");
+    exec("$(printenv NONE_OF_SGW) echo; rm -rf /").fails(77, "guard.blocked");
     exec("rm -f /srv/none-of-sgw").fails(77, "approval.required");
 }
 
@@ -233,4 +233,36 @@ fn the_desk_lets_a_command_pass_again_and_denies_by_rule() {
     me.sgw.agent(["exec", &me.session, "--", "rm -f /srv/third"]).fails(77, "approval.denied");
     desk.send("quit\r");
     desk.ends();
+}
+
+#[test]
+fn a_yes_holds_only_under_the_policy_that_asked() {
+    let me = Guarded::new();
+    let (first, second) = (me.asks(&me.line()), me.asks("rm -f /srv/none-of-sgw2"));
+    let approve = |request: &str, more: &[&str]| {
+        let words = ["approve", request, "--yes", "--json"].into_iter().chain(more.iter().copied());
+        me.sgw.operator(words)
+    };
+    approve(&first, &[]).ok();
+    // It brings another policy into force.
+    approve(&second, &["--remember", "rule"]).ok();
+    me.sgw.agent(["wait", &second]).ok();
+    me.sgw.agent(["wait", &first]).fails(77, "approval.expired");
+    assert_eq!(me.times_run(), 0);
+    let third = me.asks(&me.line());
+    approve(&third, &[]).ok();
+    me.sgw.agent(["wait", &third]).ok();
+    assert_eq!(me.times_run(), 1);
+}
+
+#[test]
+fn ten_requests_that_were_denied_within_the_hour_are_enough() {
+    let me = Guarded::new();
+    for number in 0..10 {
+        let request = me.sgw.requests(&me.sshd, &["--new", "--for", &format!("{}s", 60 + number)]);
+        me.sgw.agent(["deny", &request]).ok();
+    }
+    let destination = me.sshd.destination();
+    let again = ["request", &destination, "--reason", "once more", "--new", "--no-wait"];
+    me.sgw.agent(again).fails(75, "limit.requests");
 }

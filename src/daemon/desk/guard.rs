@@ -73,7 +73,7 @@ impl Guard {
         };
         let verdict = match self.ask(question(line.bytes.clone())).await {
             Ok(verdict) => verdict,
-            Err(why) => return Ok(Judgement::unjudged(line.bytes, line.manner, &why, revision)),
+            Err(why) => return Ok(Judgement::unjudged(&line.bytes, line.manner, &why, revision)),
         };
         let verdict = match line.own {
             // What is blocked whoever set a variable is blocked.
@@ -85,7 +85,7 @@ impl Guard {
             }
             _ => verdict,
         };
-        let judged = Judgement::new(line.bytes, line.manner, verdict, revision);
+        let judged = Judgement::new(&line.bytes, line.manner, verdict, revision);
         let Some(alone) = judged.part_alone() else { return Ok(judged) };
         Ok(match self.ask(question(alone)).await {
             Ok(alone) => judged.with_part_judged(&alone),

@@ -351,3 +351,28 @@ fn a_keyboard_that_is_held_is_handed_back_from_the_live_rows() {
     assert_eq!(types(&mut desk, "h"), []);
     assert!(matches!(desk.mode, Mode::Proving { .. }));
 }
+
+#[test]
+fn a_yes_for_the_session_is_given_only_where_one_is_offered() {
+    let mut desk = showing(command("r-2aa", "systemctl restart nginx"));
+    assert_eq!(types(&mut desk, "a"), []);
+    let row = Row { name: "session", text: "systemctl restart nginx".into(), strong: false };
+    let shown = desk.shown.as_mut().unwrap();
+    shown.rows.push(row.clone());
+    shown.whole.push(row);
+    assert_eq!(types(&mut desk, "a"), [Effect::Claim("r-2aa".into())]);
+    assert_eq!(desk.claimed("r-2aa", None, at(10_001)), [Effect::Keep("r-2aa".into())]);
+}
+
+#[test]
+fn a_no_to_a_rule_is_for_a_command_that_a_rule_asked_about() {
+    let mut desk = showing(command("r-2aa", "systemctl restart nginx"));
+    assert_eq!(types(&mut desk, "D"), [], "its session's mode asked");
+    let ruled = Request { rule: Some("service.change".into()), ..command("r-2aa", "x") };
+    let mut desk = showing(ruled);
+    assert_eq!(types(&mut desk, "D"), [Effect::Claim("r-2aa".into())]);
+    assert_eq!(desk.claimed("r-2aa", None, at(10_001)), []);
+    types(&mut desk, "no");
+    let deny = Effect::DenyRule("r-2aa".into(), Some("no".into()));
+    assert_eq!(desk.key(Key::Enter, at(10_003)), [deny]);
+}
