@@ -83,7 +83,7 @@ fn what_no_policy_can_say_is_told_with_its_place_and_nothing_is_sealed() {
     let cases: [(Vec<u8>, &str); 10] = [
         (b"version = 1\n[[rule]\n".to_vec(), "line 2, column "),
         (rule("programm = [\"x\"]").into(), "line 5, column 1: unknown field `programm`"),
-        (rule("program = [\"x\"]\nread = [\"@nowhere\"]").into(), "line 6, column 10:"),
+        (rule("program = [\"x\"]\nread = [\"@no-such-list\"]").into(), "line 6, column 10:"),
         (rule("").into(), "line 3, column 6: rule own.x has no predicate"),
         (
             rule("program = [\"x\"]\nmatch = [\"y\"]").into(),

@@ -11,8 +11,8 @@ use crate::{
     domain::{
         escape::visible,
         guard::{
-            Policy,
-            policy::{BUILT_IN, Rule, section},
+            self, Policy,
+            policy::{BUILT_IN, Defaults, Rule, section},
         },
         nearest::nearest,
     },
@@ -29,7 +29,8 @@ Examples:
   sgw policy show
   sgw policy show fs.rm-critical
   sgw policy show --builtin
-  sgw policy show --list")]
+  sgw policy show --list
+  sgw policy show --target prod-1 --token ci")]
 pub struct Show {
     /// The rule's id
     #[arg(value_name = "RULE")]
@@ -37,6 +38,12 @@ pub struct Show {
     /// List the rules, a line each
     #[arg(long, conflicts_with = "rule")]
     list: bool,
+    /// List what holds on this target
+    #[arg(long, value_name = "TARGET", conflicts_with = "rule")]
+    target: Option<String>,
+    /// List what holds for this token's agent
+    #[arg(long, value_name = "NAME", conflicts_with = "rule")]
+    token: Option<String>,
     #[command(flatten)]
     source: Source,
 }
@@ -66,16 +73,28 @@ impl Show {
         }
         let notes = in_force.iter().flat_map(|in_force| &in_force.notes);
         notes.for_each(|note| context.ui.note(&visible(note, 300)));
-        let rules: Vec<Value> = policy.rules().map(value).collect();
+        let (target, token) = (self.target.as_deref(), self.token.as_deref());
+        let one = target.is_some() || token.is_some();
+        let place = guard::Context { target, token, ..guard::Context::default() };
+        let defaults = policy.defaults_for(&place);
+        let holds = |rule: &&Rule| !one || rule.is_for(&place, defaults.mode);
+        let rules: Vec<&Rule> = policy.rules().filter(holds).collect();
         let shown = json!({
             "kind": "policy",
             "revision": in_force.as_ref().map(|in_force| in_force.revision),
             "own": own,
             "accepted_at": in_force.as_ref().and_then(|in_force| Some(in_force.own.as_ref()?.accepted_at)),
-            "rules": rules,
+            "defaults": {
+                "unmatched": defaults.unmatched,
+                "opaque": defaults.opaque,
+                "parse_error": defaults.parse_error,
+                "max_bytes": defaults.max_bytes,
+                "mode": defaults.mode,
+            },
+            "rules": rules.iter().map(|rule| value(rule)).collect::<Vec<_>>(),
         });
-        context.ui.result(&shown, || match (self.list, &own) {
-            (true, _) => list(&policy),
+        context.ui.result(&shown, || match (self.list || one, &own) {
+            (true, _) => format!("{}\n{}", said(&defaults), list(&rules)),
             (false, Some(own)) => own.clone(),
             (false, None) => BUILT_IN.to_owned(),
         });
@@ -101,9 +120,23 @@ impl Explain {
     }
 }
 
-fn list(policy: &Policy) -> String {
+/// What holds where no rule speaks.
+fn said(defaults: &Defaults) -> String {
+    let Defaults { unmatched, opaque, parse_error, max_bytes, mode } = defaults;
+    let words = [unmatched, opaque, parse_error].map(|decision| word(*decision));
+    let mode = match mode {
+        guard::Mode::Guarded => "guarded",
+        guard::Mode::Read => "read",
+    };
+    format!(
+        "unmatched {}, opaque {}, parse_error {}, max_bytes {max_bytes}, mode {mode}",
+        words[0], words[1], words[2]
+    )
+}
+
+fn list(rules: &[&Rule]) -> String {
     let mut table = Table::new(&["RULE", "VERDICT", "REASON"]);
-    for rule in policy.rules() {
+    for rule in rules {
         table.row(vec![rule.id.clone(), word(rule.decision).to_owned(), rule.reason.clone()]);
     }
     table.text()

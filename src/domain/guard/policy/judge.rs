@@ -163,7 +163,8 @@ fn shown(argv: &[Field]) -> Vec<String> {
 }
 
 impl Rule {
-    fn is_for(&self, context: &Context<'_>, mode: Mode) -> bool {
+    /// Whether it holds there, for them, and in this mode.
+    pub fn is_for(&self, context: &Context<'_>, mode: Mode) -> bool {
         if self.mode.is_some_and(|only| only != mode) {
             return false;
         }
