@@ -1,0 +1,4 @@
+//! The guard's own files, without the program around them.
+
+#[path = "../../../src/domain/guard/mod.rs"]
+pub mod guard;
