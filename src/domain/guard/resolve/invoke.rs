@@ -185,6 +185,7 @@ impl Walk<'_> {
         let contexts = std::mem::take(&mut self.contexts);
         let call = Call {
             program,
+            known: self.policy.knows(program),
             argv,
             arguments,
             reads,

@@ -43,6 +43,8 @@ const MAX_CODE: usize = 1 << 20;
 pub struct Call<'a> {
     /// The program's file name.
     pub program: &'a str,
+    /// The policy says something of a program of this name.
+    pub known: bool,
     pub argv: &'a [Field],
     pub arguments: Arguments,
     pub reads: Vec<Field>,
@@ -280,7 +282,13 @@ impl<'a> Walk<'a> {
             Kind::Group { list, subshell: false } => self.list(list),
             Kind::Group { list, subshell: true } => self.apart(|walk| walk.list(list)),
             Kind::Branches { words, lists } => {
-                self.look(words);
+                for word in words {
+                    let field = self.expand_one(word);
+                    // `((…))` that may be a subshell is a sum first.
+                    if lists.len() == 1 && words.len() == 1 {
+                        self.sum(&field);
+                    }
+                }
                 let mut printed = Data::known("");
                 for list in lists {
                     printed = printed.then(self.perhaps(list));
