@@ -111,6 +111,7 @@ fn answer(question: &Question) -> Verdict {
         interactive,
         opaque,
         stdin_open,
+        ..Context::default()
     };
     judge(&question.line, &context, &question.policy)
 }

@@ -67,7 +67,7 @@ fn history_shows_what_was_run_and_how_it_ended() {
     let (sgw, _sshd, s) = ready();
     sgw.agent(["exec", &s, "--", "echo", "hello world"]).ok();
     sgw.agent(["exec", &s, "--", "exit 4"]).exits(4);
-    sgw.agent(["exec", &s, "--", "kill -9 $$"]).exits(137);
+    sgw.runs_after_a_yes(&["exec", &s, "--", "kill -9 $$"]).exits(137);
     let json = sgw.agent(["history", &s, "--json"]).ok().json();
     let history = json["history"].as_array().unwrap();
     assert_eq!(history.len(), 3);

@@ -129,13 +129,13 @@ fn an_agents_keys_and_signals_bring_nothing_private_to_light() {
     sgw.agent(["signal", &s, "TSTP"]).fails(75, "control.operator");
     // The account is the agent's: what it stops is stopped, and not at its end.
     let pid = fs::read_to_string(pid).unwrap();
-    sgw.agent(["exec", &s, "--", &format!("kill -STOP {pid}")]).ok();
+    sgw.runs_after_a_yes(&["exec", &s, "--", &format!("kill -STOP {pid}")]).ok();
     sgw.agent(["input", &s, "--key", "enter"]).fails(75, "control.operator");
-    sgw.agent(["exec", &s, "--", &format!("kill -CONT {pid}")]).ok();
+    sgw.runs_after_a_yes(&["exec", &s, "--", &format!("kill -CONT {pid}")]).ok();
     sgw.agent(["input", &s, "--key", "enter"]).fails(75, "control.operator");
     let raw = sgw.agent(["output", &s, "--raw"]).ok().stdout();
     assert!(raw.contains("before") && !raw.contains(canary), "{raw}");
-    sgw.agent(["exec", &s, "--", &format!("kill -KILL {pid}")]).ok();
+    sgw.runs_after_a_yes(&["exec", &s, "--", &format!("kill -KILL {pid}")]).ok();
     eventually("it is over", || sgw.agent(["input", &s, "--key", "enter"]).code() == 0);
 }
 
