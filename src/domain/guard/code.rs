@@ -22,6 +22,8 @@ pub enum Class {
     Signal,
     /// A socket together with a shell or its descriptors.
     ReverseShell,
+    /// Runs what comes over the network.
+    RemoteCode,
     /// Forks without end.
     ForkBomb,
     /// Nothing at all: for exceptions that never hold.
@@ -33,6 +35,7 @@ pub fn names(text: &str, class: Class, language: &str) -> bool {
     match class {
         Class::ReverseShell => return reverse_shell(text, language),
         Class::ForkBomb => return fork_bomb(text),
+        Class::RemoteCode => return remote_code(text, language),
         _ => {}
     }
     let Some((_, words)) = WORDS.iter().find(|(of, _)| *of == class) else { return false };
@@ -75,6 +78,19 @@ fn reverse_shell(text: &str, language: &str) -> bool {
         && (shell.iter().any(|shell| text.contains(shell))
             || connected && names(text, Class::Process, language))
         || text.contains("/inet/tcp") && (text.contains("getline") || text.contains("|&"))
+}
+
+/// It fetches, and runs a text as code: words that only decode don't count.
+fn remote_code(text: &str, language: &str) -> bool {
+    let runs =
+        ["eval", "exec", "instance_eval", "loadstring", "load", "runInThisContext", "source"];
+    let runs = runs.iter().any(|word| {
+        let calls = [format!("{word}("), format!("{word} "), format!("{word}(\"")];
+        calls.iter().any(|call| blank_strings(text).contains(call.as_str()))
+    });
+    runs && (names(text, Class::Socket, language)
+        || text.contains("http://")
+        || text.contains("https://"))
 }
 
 fn fork_bomb(text: &str) -> bool {
@@ -296,7 +312,9 @@ pub fn commands(text: &str) -> Vec<String> {
 
 /// Texts in the code that are paths of one file.
 pub fn paths(text: &str) -> impl Iterator<Item = String> {
-    strings(text).into_iter().filter_map(|string| {
+    let bare =
+        text.split_whitespace().filter(|word| word.starts_with('/')).take(16).map(str::to_owned);
+    strings(text).into_iter().chain(bare.collect::<Vec<_>>()).filter_map(|string| {
         let rest = string.strip_prefix('~');
         match rest {
             Some(rest) if rest.starts_with('/') => Some(format!("{}{rest}", super::field::HOME)),

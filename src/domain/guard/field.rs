@@ -20,6 +20,9 @@ pub fn is_mark(char: char) -> bool {
     ('\u{fdd0}'..='\u{fdef}').contains(&char)
 }
 
+/// Paths that are kept of an output.
+const MAX_NAMES: usize = 8;
+
 /// Whose output is in a text.
 pub type Origins = Vec<Rc<str>>;
 
@@ -39,6 +42,8 @@ pub struct Data {
     pub from: Origins,
     /// The file that it is read from.
     pub file: Option<String>,
+    /// Paths that may stand in a text that is not known (`find / -name x`, `ls x`).
+    pub names: Vec<String>,
 }
 
 impl Field {
@@ -107,6 +112,8 @@ impl Data {
         };
         merge(&mut self.from, &next.from);
         self.file = self.file.or(next.file);
+        self.names.extend(next.names);
+        self.names.truncate(MAX_NAMES);
         self
     }
 }

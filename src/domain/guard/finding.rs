@@ -95,6 +95,16 @@ impl Findings {
         }
     }
 
+    /// Whether something was found since that a rule does not allow.
+    pub fn stricter_than(&self, before: &Self) -> bool {
+        let of_rule = |finding: &&Finding| {
+            !["line.", "opaque.", "limit.", "unmatched", "read."]
+                .iter()
+                .any(|s| finding.rule.starts_with(s))
+        };
+        self.all.iter().filter(of_rule).count() > before.all.iter().filter(of_rule).count()
+    }
+
     /// The strictest; of several the first.
     pub fn strictest(&self) -> Option<&Finding> {
         let most = self.all.iter().map(|finding| finding.decision).max()?;

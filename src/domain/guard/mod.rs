@@ -52,6 +52,8 @@ pub struct Context<'a> {
     pub shell: Shell,
     /// A person's shell at a prompt, or what is typed into one: it also expands history.
     pub interactive: bool,
+    /// The text of a file that is run: what its arguments are is not known.
+    pub script: bool,
     /// What an operator said for this session of what can't be known, in the place of the policy's word.
     pub opaque: Option<Decision>,
 }

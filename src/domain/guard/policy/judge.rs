@@ -210,6 +210,9 @@ impl When {
         if !self.program.is_empty() && !any_glob(&self.program, call.program) {
             return Holds::No;
         }
+        if self.unknown && (call.known || call.program.is_empty()) {
+            return Holds::No;
+        }
         if !self.context.is_empty() && !self.context.iter().any(|name| call.contexts.contains(name))
         {
             return Holds::No;

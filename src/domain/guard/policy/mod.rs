@@ -192,6 +192,19 @@ impl Policy {
             || self.patterns.iter().any(|(pattern, _)| paths::glob(pattern, name))
     }
 
+    /// Whether a rule names the program itself.
+    pub fn has_rule(&self, name: &str) -> bool {
+        self.by_program.contains_key(name)
+    }
+
+    /// Names of programs with rules that a glob (of marks) may mean.
+    pub fn meant_by(&self, glob: &str) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.by_program.keys().filter(|name| paths::overlap(glob, name)).cloned().collect();
+        names.sort();
+        names
+    }
+
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.rules.iter().map(|rule| &**rule)
     }

@@ -51,6 +51,7 @@ pub struct ProgramPart {
     script: bool,
     script_flags: Vec<String>,
     run_after: Vec<String>,
+    mount_flags: Vec<String>,
     reads: Option<Vec<String>>,
     writes: Vec<String>,
 }
@@ -82,6 +83,8 @@ pub struct Program {
     pub script_flags: Vec<String>,
     /// Verbs behind which a shell line stands.
     pub run_after: Vec<String>,
+    /// Flags whose value `FROM:TO` lets a directory of the machine be seen elsewhere inside.
+    pub mount_flags: Vec<String>,
     reads: Option<Vec<Selector>>,
     writes: Vec<Selector>,
 }
@@ -183,6 +186,7 @@ impl Program {
             script: part.script,
             script_flags: part.script_flags,
             run_after: part.run_after,
+            mount_flags: part.mount_flags,
             reads: part.reads.map(|list| select(&list)),
             writes,
         }

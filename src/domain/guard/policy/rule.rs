@@ -54,6 +54,8 @@ pub struct RulePart {
     code: Vec<code::Class>,
     #[serde(default)]
     context: Vec<String>,
+    #[serde(default)]
+    unknown: bool,
 }
 
 /// What must be so for a rule to speak; all that is given must hold, and of each list one.
@@ -75,6 +77,8 @@ pub struct When {
     pub code: Vec<code::Class>,
     /// `sudo`, `ssh`, `container`: programs around the command.
     pub context: Vec<String>,
+    /// The policy describes the program nowhere, and no other rule names it.
+    pub unknown: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -181,9 +185,22 @@ impl RulePart {
             sql,
             code,
             context,
+            unknown,
         } = self;
-        let when =
-            When { program, verb, flags, operand, env, read, write, flow, sql, code, context };
+        let when = When {
+            program,
+            verb,
+            flags,
+            operand,
+            env,
+            read,
+            write,
+            flow,
+            sql,
+            code,
+            context,
+            unknown,
+        };
         Rule {
             id: id.into_inner(),
             decision,
@@ -292,6 +309,7 @@ impl When {
             && self.sql.is_empty()
             && self.code.is_empty()
             && self.context.is_empty()
+            && !self.unknown
     }
 }
 

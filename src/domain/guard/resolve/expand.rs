@@ -112,8 +112,16 @@ impl Walk<'_> {
                 Part::Substitution(script, quoting) => {
                     let data = self.substitution(script);
                     let text = data.text.map(|text| text.trim_end_matches('\n').to_owned());
+                    let names = data.names;
+                    let maybe = || match names.as_slice() {
+                        [] => UNKNOWN.to_string(),
+                        names if *quoting == Quoting::Double => {
+                            names.first().cloned().unwrap_or_default()
+                        }
+                        names => format!("{} {UNKNOWN}", names.join(" ")),
+                    };
                     let value = Field {
-                        text: text.unwrap_or_else(|| UNKNOWN.to_string()),
+                        text: text.unwrap_or_else(maybe),
                         from: data.from,
                         data: None,
                         span,

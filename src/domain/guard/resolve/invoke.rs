@@ -11,6 +11,9 @@ use crate::domain::guard::{
     syntax::{Assignment, Command, Span, Value, Word},
 };
 
+/// Programs that a glob is tried for.
+const MAX_GUESSES: usize = 12;
+
 /// A program whose name stands in the line, or in what the line expands to.
 struct Named {
     name: String,
@@ -182,6 +185,7 @@ impl Walk<'_> {
         let contexts = std::mem::take(&mut self.contexts);
         let call = Call {
             program,
+            known: self.policy.knows(program),
             argv,
             arguments,
             reads,
@@ -238,6 +242,9 @@ impl Walk<'_> {
         let inner = (codes.clone(), arguments.first_operand);
         self.judge(fields, &named.name, env, streams, arguments, codes, span);
         let arguments = Arguments::divide(fields, program, program.stops());
+        if !policy.knows(&named.name) && fields.len() > 2 {
+            self.unknown_wrapper(fields, env, span);
+        }
         self.chain.push(named.name.clone());
         let context = program.context.clone();
         self.contexts.extend(context.clone());
@@ -323,11 +330,12 @@ impl Walk<'_> {
         streams: &Streams,
         span: Span,
     ) -> Data {
-        let data = Data { text: None, from: first.from.clone(), file: None };
+        let data = Data { text: None, from: first.from.clone(), file: None, names: Vec::new() };
         let codes = vec![Code { language: "sh".to_owned(), data }];
         let arguments = Arguments::divide(fields, self.policy.program(""), false);
         self.judge(fields, "", env, streams, arguments, codes, span);
         self.opaque("opaque.program", span);
+        self.guessed(first, fields, env, span);
         // The words behind it may be a command of their own (`$SUDO rm -rf /`).
         if first.text == UNKNOWN.to_string() && fields.len() > 1 {
             self.chain.push("…".to_owned());
@@ -341,12 +349,58 @@ impl Walk<'_> {
         Data::default()
     }
 
+    /// The programs that a name may be: a glob's, and those that it is when what is not known is empty, as a
+    /// variable is that nobody set.
+    fn guessed(&mut self, first: &Field, fields: &[Field], env: &[(String, Field)], span: Span) {
+        let name = file_name(&first.text);
+        let bare: String = name.chars().filter(|char| *char != UNKNOWN).collect();
+        let mut names = match bare.chars().any(crate::domain::guard::field::is_mark) {
+            true => self.policy.meant_by(&bare),
+            false => Vec::new(),
+        };
+        if bare != name && self.policy.knows(&bare) {
+            names.push(bare);
+        }
+        for name in names.into_iter().take(MAX_GUESSES) {
+            let mut fields = fields.to_vec();
+            fields[0].text = name;
+            self.nested(&fields, env, span);
+        }
+    }
+
+    /// A program that nobody described may run the words behind it: what would be stopped there is asked for.
+    pub(super) fn unknown_wrapper(
+        &mut self,
+        fields: &[Field],
+        env: &[(String, Field)],
+        span: Span,
+    ) {
+        let known = |field: &&Field| {
+            !field.text.contains('=') && self.policy.has_rule(file_name(&field.text))
+        };
+        let Some(at) = fields.iter().skip(1).take(4).position(|field| known(&field)) else {
+            return;
+        };
+        let before = self.findings.clone();
+        self.nested(&fields[at + 1..], env, span);
+        let worst = self.findings.stricter_than(&before);
+        self.findings = before;
+        if worst {
+            self.find(Finding::new(
+                Decision::Approve,
+                "opaque.wrapper",
+                "a program that is not known may run the command behind it",
+                span,
+            ));
+        }
+    }
+
     /// Texts that a program runs: from its flags, its operands, its standard input.
     fn codes(&mut self, program: &Program, fields: &[Field], arguments: &Arguments) -> Vec<Code> {
         let mut codes = Vec::new();
         let code = |language: &str, field: &Field| {
             let text = field.is_known().then(|| as_code(&field.text).into_owned());
-            let data = Data { text, from: field.from.clone(), file: None };
+            let data = Data { text, from: field.from.clone(), file: None, names: Vec::new() };
             Code { language: language.to_owned(), data }
         };
         for (flag, language) in &program.code_flags {
@@ -364,6 +418,12 @@ impl Walk<'_> {
             }
         }
         let Some(language) = &program.language else { return codes };
+        for flag in &program.script_flags {
+            if let Some(field) = arguments.value(flag) {
+                let data = self.content(field);
+                codes.push(Code { language: language.clone(), data });
+            }
+        }
         let with_flag = !codes.is_empty();
         if let Some(at) = program.code_operand.filter(|_| !with_flag) {
             if let Some(field) = arguments.operands.get(at) {
@@ -372,12 +432,6 @@ impl Walk<'_> {
             }
             if !program.stdin_code {
                 return codes;
-            }
-        }
-        for flag in &program.script_flags {
-            if let Some(field) = arguments.value(flag) {
-                let data = self.content(field);
-                codes.push(Code { language: language.clone(), data });
             }
         }
         let script = arguments.operands.first().filter(|_| program.script && !with_flag);

@@ -17,7 +17,7 @@ use std::{
 };
 
 use super::{
-    Context,
+    Context, Decision,
     field::{Data, Field, UNKNOWN},
     finding::{Finding, Findings},
     policy::{Defaults, Policy},
@@ -43,6 +43,8 @@ const MAX_CODE: usize = 1 << 20;
 pub struct Call<'a> {
     /// The program's file name.
     pub program: &'a str,
+    /// The policy says something of a program of this name.
+    pub known: bool,
     pub argv: &'a [Field],
     pub arguments: Arguments,
     pub reads: Vec<Field>,
@@ -108,6 +110,24 @@ pub struct Walk<'a> {
     last_argument: Option<Field>,
 }
 
+/// A loop over `true` or `:` that leaves processes in the background and never waits for one.
+fn endless(lists: &[List]) -> bool {
+    let says = |list: &List, words: &[&str]| {
+        list.iter().flat_map(|pipeline| &pipeline.stages).any(|stage| match &stage.kind {
+            Kind::Simple { words: said, .. } => said
+                .first()
+                .and_then(syntax::Word::literal)
+                .is_some_and(|name| words.contains(&name.as_str())),
+            _ => false,
+        })
+    };
+    let [condition, body, ..] = lists else { return false };
+    condition.len() == 1
+        && says(condition, &["true", ":"])
+        && body.iter().any(|pipeline| pipeline.background)
+        && !says(body, &["wait", "break", "exit", "return"])
+}
+
 #[derive(Clone, Debug)]
 struct Function {
     body: Rc<Command>,
@@ -121,7 +141,8 @@ impl<'a> Walk<'a> {
             context,
             defaults,
             variables: HashMap::new(),
-            positional: None,
+            // A line that is sent has no arguments; a script's are not known, and a prompt's may be set.
+            positional: (!context.interactive && !context.script).then(Vec::new),
             functions: BTreeMap::new(),
             files: HashMap::new(),
             stdin: Data::known(""),
@@ -261,7 +282,13 @@ impl<'a> Walk<'a> {
             Kind::Group { list, subshell: false } => self.list(list),
             Kind::Group { list, subshell: true } => self.apart(|walk| walk.list(list)),
             Kind::Branches { words, lists } => {
-                self.look(words);
+                for word in words {
+                    let field = self.expand_one(word);
+                    // `((…))` that may be a subshell is a sum first.
+                    if lists.len() == 1 && words.len() == 1 {
+                        self.sum(&field);
+                    }
+                }
                 let mut printed = Data::known("");
                 for list in lists {
                     printed = printed.then(self.perhaps(list));
@@ -269,6 +296,16 @@ impl<'a> Walk<'a> {
                 Data { text: None, ..printed }
             }
             Kind::Loop { words, lists } => {
+                if endless(lists) {
+                    let span =
+                        self.origin.or_else(|| Some(lists.first()?.first()?.stages.first()?.span));
+                    self.find(Finding::new(
+                        Decision::Approve,
+                        "shell.endless-background",
+                        "starts processes without end",
+                        span.unwrap_or_default(),
+                    ));
+                }
                 self.look(words);
                 self.again(lists)
             }
@@ -298,7 +335,11 @@ impl<'a> Walk<'a> {
                 Data::known("")
             }
             Kind::Test(words) => {
-                self.look(words);
+                // `(( x ))` and `[[ -v x ]]` read variables as sums.
+                for word in words {
+                    let field = self.expand_one(word);
+                    self.sum(&field);
+                }
                 Data::known("")
             }
         }
@@ -372,7 +413,7 @@ impl<'a> Walk<'a> {
 
     fn text_of(&self, field: &Field, end: &str) -> Data {
         let text = field.is_known().then(|| super::field::as_code(&field.text).into_owned() + end);
-        Data { text, from: field.from.clone(), file: None }
+        Data { text, from: field.from.clone(), file: None, names: Vec::new() }
     }
 
     /// What a file holds, as far as the line itself wrote it.
@@ -387,7 +428,7 @@ impl<'a> Walk<'a> {
             None if matches!(path.as_str(), "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0") => {
                 self.stdin.clone()
             }
-            None => Data { text: None, from: Vec::new(), file: Some(path) },
+            None => Data { text: None, from: Vec::new(), file: Some(path), names: Vec::new() },
         }
     }
 

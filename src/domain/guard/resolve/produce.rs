@@ -11,7 +11,12 @@ impl Walk<'_> {
         let mut from = stdin.from.clone();
         merge(&mut from, &[name.into()]);
         let unknown = Data::unknown(from.clone());
-        let known = |text: String| Data { text: Some(text), from: stdin.from.clone(), file: None };
+        let known = |text: String| Data {
+            text: Some(text),
+            from: stdin.from.clone(),
+            file: None,
+            names: Vec::new(),
+        };
         let operands = &arguments.operands;
         let words = fields.get(1..).unwrap_or_default();
         match name {
@@ -19,7 +24,7 @@ impl Walk<'_> {
                 let mut from = vec!["echo".into()];
                 words.iter().for_each(|word| merge(&mut from, &word.from));
                 match words.iter().all(Field::is_known) {
-                    true => Data { text: Some(echo(words)), from, file: None },
+                    true => Data { text: Some(echo(words)), from, file: None, names: Vec::new() },
                     false => Data::unknown(from),
                 }
             }
@@ -33,7 +38,7 @@ impl Walk<'_> {
                 };
                 let text =
                     words.iter().all(|word| word.is_known()).then(|| printf(&words)).flatten();
-                Data { text, from, file: None }
+                Data { text, from, file: None, names: Vec::new() }
             }
             "cat" | "tac" | "head" | "tail" | "sort" | "uniq" | "tee" | "nl" | "pv" | "sponge"
             | "unbuffer" | "dd" => {
@@ -67,6 +72,7 @@ impl Walk<'_> {
                     text: source.text.and_then(|text| decode(name, &text)),
                     from: source.from,
                     file: None,
+                    names: Vec::new(),
                 }
             }
             "openssl"
@@ -80,24 +86,25 @@ impl Walk<'_> {
                     text: stdin.text.and_then(|text| decode("base64", &text)),
                     from: stdin.from,
                     file: None,
+                    names: Vec::new(),
                 }
             }
             "xxd" if arguments.has("r") || words.iter().any(|w| w.text == "-r") => {
                 let plain = words.iter().any(|w| w.text.starts_with('-') && w.text.contains('p'));
                 let source = self.source(operands);
                 let text = source.text.filter(|_| plain).and_then(|text| unhex(&text));
-                Data { text, from: source.from, file: None }
+                Data { text, from: source.from, file: None, names: Vec::new() }
             }
             "rev" => {
                 let source = self.source(operands);
                 let text = source.text.map(|text| {
                     text.lines().map(|line| line.chars().rev().collect::<String>() + "\n").collect()
                 });
-                Data { text, from: source.from, file: None }
+                Data { text, from: source.from, file: None, names: Vec::new() }
             }
             "tr" => {
                 let text = stdin.text.as_deref().and_then(|text| translate(text, arguments));
-                Data { text, from: stdin.from.clone(), file: None }
+                Data { text, from: stdin.from.clone(), file: None, names: Vec::new() }
             }
             "sed" => {
                 let script = operands.first().and_then(Field::literal);
@@ -106,7 +113,7 @@ impl Walk<'_> {
                     .as_deref()
                     .zip(script)
                     .and_then(|(text, script)| substitute(text, script));
-                Data { text, from: stdin.from.clone(), file: None }
+                Data { text, from: stdin.from.clone(), file: None, names: Vec::new() }
             }
             "cut" | "awk" | "gawk" | "mawk" | "fold" | "fmt" | "paste" | "expand" => {
                 Data { text: None, ..stdin }
@@ -139,6 +146,12 @@ impl Walk<'_> {
                 false => unknown,
             },
             "mktemp" => Data::known("/tmp/tmp.sgw/file\n"),
+            // What they print is paths at or below those that they are given.
+            "ls" | "dir" | "fd" | "fdfind" | "du" | "locate" | "plocate" | "tree" => {
+                let paths = operands.iter().filter(|field| field.is_known());
+                let names = paths.map(|field| field.text.clone()).take(8).collect();
+                Data { names, ..unknown }
+            }
             "true" | ":" | "false" | "cd" | "sleep" | "mkdir" | "touch" | "rm" | "chmod" => {
                 Data::known("")
             }

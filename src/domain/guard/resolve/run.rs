@@ -60,11 +60,11 @@ impl Walk<'_> {
             let words: Vec<&str> = verb.split(' ').collect();
             let here =
                 arguments.operands.iter().zip(&words).all(|(operand, word)| operand.text == **word);
-            if here && arguments.operands.len() > words.len() {
-                let rest = &arguments.operands[words.len()..];
-                let line =
-                    rest.iter().map(|field| field.text.as_str()).collect::<Vec<_>>().join(" ");
-                return Some(self.half_known(&line, span));
+            if here && let Some(rest) = behind(fields, &words) {
+                return Some(match rest {
+                    [line] => self.half_known(&line.text, span),
+                    rest => self.nested(rest, env, span),
+                });
             }
         }
         if program.inner.is_some_and(|inner| inner != Inner::None) {
@@ -152,4 +152,14 @@ impl Walk<'_> {
         self.text(text, span);
         self.findings.keep_rules_since(before);
     }
+}
+
+/// The words behind a verb of several words, flags and all.
+fn behind<'a>(fields: &'a [Field], verb: &[&str]) -> Option<&'a [Field]> {
+    let mut rest = fields;
+    for word in verb {
+        let at = rest.iter().position(|field| field.text == **word)?;
+        rest = &rest[at + 1..];
+    }
+    (!rest.is_empty()).then_some(rest)
 }

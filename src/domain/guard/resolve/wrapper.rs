@@ -44,6 +44,7 @@ impl Walk<'_> {
             let after = Arguments::divide(&words[at..], program, true);
             words = words.get(at + after.first_operand..).unwrap_or_default();
         }
+        let mounted = mounts(program, arguments);
         let mut assigned = Vec::new();
         while let Some((first, rest)) = words.split_first() {
             if let Some((name, value)) = assignment(first).filter(|_| program.assignments) {
@@ -86,7 +87,7 @@ impl Walk<'_> {
             let text = code
                 .is_known()
                 .then(|| crate::domain::guard::field::as_code(&code.text).into_owned());
-            let data = Data { text, from: code.from.clone(), file: None };
+            let data = Data { text, from: code.from.clone(), file: None, names: Vec::new() };
             self.run_code(&Code { language: "sh".to_owned(), data }, span, None);
             return Data::default();
         }
@@ -98,6 +99,11 @@ impl Walk<'_> {
             && !self.policy.knows(super::invoke::file_name(&first.text))
         {
             self.nested(rest, &env, span);
+        }
+        let outside: Vec<Field>;
+        if !mounted.is_empty() {
+            outside = words.iter().map(|word| seen_from_outside(word, &mounted)).collect();
+            words = &outside;
         }
         if words.is_empty() {
             return match program.bare_shell && !has_code && !arguments.has("c") {
@@ -176,7 +182,12 @@ impl Walk<'_> {
                 .take(64)
                 .map(|item| Field { from: data.from.clone(), ..Field::new(unquoted(item), span) })
                 .collect(),
-            None => vec![Field { from: data.from.clone(), ..Field::new(UNKNOWN, span) }],
+            None => {
+                let maybe = data.names.iter().cloned().chain([UNKNOWN.to_string()]);
+                maybe
+                    .map(|name| Field { from: data.from.clone(), ..Field::new(name, span) })
+                    .collect()
+            }
         };
         let mark = program.item_flags.iter().find_map(|flag| {
             let given = arguments.flags.iter().find(|given| given.is(flag))?;
@@ -270,7 +281,13 @@ impl Walk<'_> {
             }
             at = end;
         }
-        Data::unknown(vec!["find".into()])
+        let names = match named {
+            Some(name) => {
+                starts.iter().take(8).map(|s| format!("{}/{DEEP}/{name}", s.text)).collect()
+            }
+            None => Vec::new(),
+        };
+        Data { names, ..Data::unknown(vec!["find".into()]) }
     }
 }
 
@@ -288,4 +305,38 @@ fn unquoted(item: &str) -> String {
 
 fn quoted(field: &Field) -> String {
     format!("'{}'", field.shown().replace('\'', "'\\''"))
+}
+
+/// Directories of the machine that a container sees, with the names that they have inside.
+fn mounts(program: &Program, arguments: &Arguments) -> Vec<(String, String)> {
+    let given = program.mount_flags.iter().flat_map(|flag| {
+        arguments
+            .flags
+            .iter()
+            .filter(move |given| given.is(flag))
+            .filter_map(|given| given.value.as_ref())
+    });
+    let pairs = given.filter_map(|value| {
+        let (from, to) = value.text.split_once(':')?;
+        let to = to.split(':').next().unwrap_or_default().trim_end_matches('/');
+        (from.starts_with('/') && !to.is_empty())
+            .then(|| (from.trim_end_matches('/').to_owned(), to.to_owned()))
+    });
+    pairs.collect()
+}
+
+/// A word of a container as the machine would name the same file.
+fn seen_from_outside(word: &Field, mounted: &[(String, String)]) -> Field {
+    let found = mounted.iter().find_map(|(from, to)| {
+        let rest = word
+            .text
+            .strip_prefix(to.as_str())
+            .filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
+        Some(if from.is_empty() && rest.is_empty() {
+            "/".to_owned()
+        } else {
+            format!("{from}{rest}")
+        })
+    });
+    Field { text: found.unwrap_or_else(|| word.text.clone()), ..word.clone() }
 }
