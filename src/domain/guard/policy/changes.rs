@@ -69,12 +69,14 @@ fn said(text: &str) -> BTreeMap<Key, Value> {
             }
             Value::Array(list) => {
                 for value in list {
-                    let of = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
-                    match part.as_str() {
-                        "rule" => put(&part, &of("id").to_owned(), String::new(), value),
-                        // None has a name: one that is changed is another one.
-                        _ => put(&part, &of("rule").to_owned(), value.to_string(), value),
-                    }
+                    // An allow has no name: one that is changed is another one.
+                    let (key, index) = match part.as_str() {
+                        "rule" => ("id", String::new()),
+                        _ => ("rule", value.to_string()),
+                    };
+                    let name = value.get(key).and_then(Value::as_str).unwrap_or_default();
+                    let name = name.to_owned();
+                    put(&part, &name, index, value);
                 }
             }
             _ if part == "version" => {}
