@@ -4,13 +4,15 @@ use std::rc::Rc;
 
 use super::{Arguments, Call, Code, MAX_TEXTS, MAX_VALUES, Streams, Walk};
 use crate::domain::guard::{
-    Decision,
+    Decision, Shell,
     field::{Data, Field, Origins, UNKNOWN, as_code},
     finding::Finding,
     policy::Program,
     syntax::{Assignment, Command, Span, Value, Word},
 };
 
+/// Links of one line that are followed.
+const MAX_LINKS: usize = 32;
 /// Programs that a glob is tried for.
 const MAX_GUESSES: usize = 12;
 
@@ -107,7 +109,14 @@ impl Walk<'_> {
         }
         let new = match &assignment.value {
             Value::Scalar(word) => vec![self.expand_one(word)],
-            Value::Array(words) => self.words(words),
+            Value::Array(words) => {
+                let fields = self.words(words);
+                // fish runs what stands in brackets.
+                if matches!(self.context.shell, Shell::Unknown | Shell::Fish) && fields.len() > 1 {
+                    self.unknown_shell(&fields);
+                }
+                fields
+            }
         };
         let shown = new.first().cloned().unwrap_or_default();
         let value = match (assignment.append, &assignment.value) {
@@ -132,6 +141,23 @@ impl Walk<'_> {
         };
         self.set(name, value);
         shown
+    }
+
+    /// A command to another shell than the one whose grammar is read: what rules find of it is asked for.
+    fn unknown_shell(&mut self, fields: &[Field]) {
+        let span = fields.first().map(|field| field.span).unwrap_or_default();
+        let before = self.findings.clone();
+        self.nested(fields, &[], span);
+        let worst = self.findings.stricter_than(&before);
+        self.findings = before;
+        if worst {
+            self.find(Finding::new(
+                Decision::Approve,
+                "opaque.shell",
+                "another shell than this grammar's would run it",
+                span,
+            ));
+        }
     }
 
     fn sum_of(&mut self, index: &Field) {
@@ -175,6 +201,8 @@ impl Walk<'_> {
             {
                 let named = crate::domain::guard::code::paths(text);
                 reads.extend(named.map(|path| Field::new(path, span)));
+                let written = crate::domain::guard::code::written(text).into_iter();
+                writes.extend(written.map(|path| Field::new(path, span)));
             }
         }
         let cwd = self.cwd();
@@ -221,6 +249,14 @@ impl Walk<'_> {
         span: Span,
     ) -> Data {
         self.commands += 1;
+        let real: Vec<Field>;
+        let fields = match self.links.is_empty() {
+            true => fields,
+            false => {
+                real = fields.iter().map(|field| self.behind_links(field)).collect();
+                &real
+            }
+        };
         let Some(first) = fields.first() else { return Data::known("") };
         self.findings().command(fields);
         let named = name(first);
@@ -264,6 +300,7 @@ impl Walk<'_> {
             Some(data) => data,
             None => self.output(&named.name, fields, &arguments),
         };
+        self.link(&named.name, &arguments);
         for write in self.written(program, fields, &arguments) {
             let from = vec![Rc::from(named.name.as_str())];
             let data = match named.name.as_str() {
@@ -279,6 +316,35 @@ impl Walk<'_> {
             self.write(path, data);
         }
         produced
+    }
+
+    /// A path through a link that the line made, as it is without.
+    fn behind_links(&self, field: &Field) -> Field {
+        let path = self.path(&field.text);
+        let through = self.links.iter().rev().find_map(|(link, real)| {
+            let rest = path.strip_prefix(link.as_str()).filter(|rest| rest.starts_with('/'))?;
+            Some(format!("{}{rest}", real.trim_end_matches('/')))
+        });
+        match through {
+            Some(text) => Field { text, ..field.clone() },
+            None => field.clone(),
+        }
+    }
+
+    /// `ln -s A B` and `mount --bind A B`.
+    fn link(&mut self, name: &str, arguments: &Arguments) {
+        let links = match name {
+            "ln" | "gln" => arguments.has("s") || arguments.has("symbolic"),
+            "mount" => ["bind", "rbind", "B", "R"].iter().any(|flag| arguments.has(flag)),
+            _ => false,
+        };
+        if let [real, link] = arguments.operands.as_slice()
+            && links
+            && self.links.len() < MAX_LINKS
+        {
+            let pair = (self.path(&link.text), self.path(&real.text));
+            self.links.push(pair);
+        }
     }
 
     fn written(&self, program: &Program, fields: &[Field], arguments: &Arguments) -> Vec<Field> {

@@ -18,6 +18,14 @@ pub fn parse(text: &str, origin: Option<Span>) -> Script {
     Script { list: parser.done, error }
 }
 
+/// Reads a text that stands in the line as it is, from this byte on.
+pub fn parse_at(text: &str, base: usize) -> Script {
+    let mut parser = Parser::new(text, None);
+    parser.base = base;
+    let error = parser.program().err();
+    Script { list: parser.done, error }
+}
+
 impl Parser<'_> {
     fn program(&mut self) -> Result<()> {
         let list = self.list(true)?;
