@@ -13,7 +13,7 @@ use crate::domain::guard::{
 
 /// Links of one line that are followed.
 const MAX_LINKS: usize = 32;
-/// Programs that a glob is tried for.
+/// Programs that a glob is tried for, and names in one line that are guessed at.
 const MAX_GUESSES: usize = 12;
 
 /// A program whose name stands in the line, or in what the line expands to.
@@ -144,7 +144,7 @@ impl Walk<'_> {
     }
 
     /// A command to another shell than the one whose grammar is read: what rules find of it is asked for.
-    fn unknown_shell(&mut self, fields: &[Field]) {
+    pub(super) fn unknown_shell(&mut self, fields: &[Field]) {
         let span = fields.first().map(|field| field.span).unwrap_or_default();
         let before = self.findings.clone();
         self.nested(fields, &[], span);
@@ -262,6 +262,18 @@ impl Walk<'_> {
         let named = name(first);
         if let Some(data) = self.call_function(&named, fields, span) {
             return data;
+        }
+        // Besides what the name is without it: not every shell heeds an alias.
+        if !named.path
+            && let Some(value) = self.aliases.remove(&named.name)
+        {
+            let mut line = value.clone();
+            for field in &fields[1..] {
+                line.push(' ');
+                line.push_str(&field.quoted());
+            }
+            self.half_known(&line, span);
+            self.aliases.insert(named.name.clone(), value);
         }
         if named.name.contains(|char| char == UNKNOWN || crate::domain::guard::field::is_mark(char))
             || named.name.is_empty()
@@ -420,6 +432,11 @@ impl Walk<'_> {
     fn guessed(&mut self, first: &Field, fields: &[Field], env: &[(String, Field)], span: Span) {
         let name = file_name(&first.text);
         let bare: String = name.chars().filter(|char| *char != UNKNOWN).collect();
+        self.guesses += 1;
+        if self.guesses > MAX_GUESSES {
+            // It stays opaque.
+            return;
+        }
         let mut names = match bare.chars().any(crate::domain::guard::field::is_mark) {
             true => self.policy.meant_by(&bare),
             false => Vec::new(),

@@ -89,6 +89,8 @@ pub struct Walk<'a> {
     variables: HashMap<String, Variable>,
     positional: Option<Vec<Field>>,
     functions: BTreeMap<String, Function>,
+    /// What names stand for, in shells that heed it.
+    aliases: BTreeMap<String, String>,
     /// What files hold that the line itself wrote.
     files: HashMap<String, Data>,
     /// Other names that the line gave to directories, and what they are.
@@ -104,6 +106,7 @@ pub struct Walk<'a> {
     beside: u32,
     assignments: usize,
     commands: usize,
+    guesses: usize,
     code_bytes: usize,
     expanded: usize,
     texts: u32,
@@ -149,6 +152,7 @@ impl<'a> Walk<'a> {
             // A line that is sent has no arguments; a script's are not known, and a prompt's may be set.
             positional: (!context.interactive && !context.script).then(Vec::new),
             functions: BTreeMap::new(),
+            aliases: BTreeMap::new(),
             files: HashMap::new(),
             links: Vec::new(),
             stdin: Data::known(""),
@@ -158,6 +162,7 @@ impl<'a> Walk<'a> {
             beside: 0,
             assignments: 0,
             commands: 0,
+            guesses: 0,
             code_bytes: 0,
             expanded: 0,
             texts: 0,
