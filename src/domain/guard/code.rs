@@ -155,7 +155,7 @@ fn by_sign(data: &str, text: &str, class: Class, language: &str) -> bool {
             let opens =
                 ["open", "File.new", "fopen", "Path"].iter().any(|word| data.contains(word));
             match language {
-                "awk" => awk_writes(&data),
+                "awk" => awk_writes(data),
                 "sed" => sed_writes(text),
                 "vim" => data
                     .split([' ', '\t', '|'])

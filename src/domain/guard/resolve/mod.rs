@@ -7,6 +7,7 @@ mod expand;
 mod flags;
 mod invoke;
 mod parameter;
+mod perhaps;
 mod produce;
 mod run;
 mod wrapper;

@@ -114,3 +114,12 @@ fn a_trigger_inside_a_text_is_marked_where_it_stands() {
     let span = judge(line.as_bytes(), &Context::default(), &Policy::built_in()).span.unwrap();
     assert_eq!(&line[span.start..span.end], line);
 }
+
+#[test]
+fn reading_is_nowhere_laxer() {
+    for line in super::corpus::lines() {
+        let read = reading(&line.command).decision;
+        assert!(read >= verdict(&line.command).decision, "{}", line.command);
+        assert!(read > Decision::Allow || line.expected == Decision::Allow, "{}", line.command);
+    }
+}
