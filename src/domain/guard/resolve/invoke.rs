@@ -317,9 +317,10 @@ impl Walk<'_> {
             return None;
         }
         let function = self.functions.get_mut(&named.name)?;
-        function.called = true;
+        // One that was made anew since is another function.
+        let again = std::mem::replace(&mut function.called, true);
         let body = function.body.clone();
-        if self.chain.contains(&named.name) {
+        if again && self.chain.contains(&named.name) {
             // Calling itself says nothing new, unless each call leaves two behind.
             if self.beside > 0 {
                 self.find(Finding::new(
