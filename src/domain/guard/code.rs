@@ -310,6 +310,34 @@ pub fn commands(text: &str) -> Vec<String> {
     lines
 }
 
+/// Paths in the code that are opened for writing, or are given to a word that writes or deletes.
+pub fn written(text: &str) -> Vec<String> {
+    let quoted = paths(text).filter(|path| is_written(text, path));
+    // perl's `open(F, ">/x")`.
+    let perl = strings(text).into_iter().filter_map(|string| {
+        let path = string.strip_prefix('>')?.trim_start_matches('>').trim_start();
+        path.starts_with('/').then(|| path.to_owned())
+    });
+    quoted.chain(perl).collect()
+}
+
+fn is_written(text: &str, path: &str) -> bool {
+    let Some(at) = text.find(path) else { return false };
+    let behind = text[at + path.len()..].trim_start_matches(['"', '\'', ' ']);
+    let mode = behind.strip_prefix(',').map(|rest| rest.trim_start_matches([' ', '"', '\'']));
+    let mode = mode.is_some_and(|rest| {
+        ["w\"", "w'", "wb", "a\"", "a'", "ab", "x\"", "x'", "r+", "w+", "a+"]
+            .iter()
+            .any(|mode| rest.starts_with(mode))
+    });
+    let called = text[..at].trim_end_matches(['"', '\'', '(', ' ', '[']);
+    let changes = [Class::Write, Class::Delete];
+    mode || WORDS
+        .iter()
+        .filter(|(class, _)| changes.contains(class))
+        .any(|(_, words)| words.iter().any(|word| called.ends_with(word)))
+}
+
 /// Texts in the code that are paths of one file.
 pub fn paths(text: &str) -> impl Iterator<Item = String> {
     let bare =

@@ -61,6 +61,11 @@ impl Field {
         self.text.chars().all(fixed).then_some(&self.text)
     }
 
+    /// As one word of a line.
+    pub fn quoted(&self) -> String {
+        format!("'{}'", self.shown().replace('\'', "'\\''"))
+    }
+
     /// For people: marks as a shell would write them.
     pub fn shown(&self) -> String {
         shown(&self.text)

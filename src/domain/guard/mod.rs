@@ -122,7 +122,7 @@ pub fn judge(line: &[u8], context: &Context<'_>, policy: &Policy) -> Verdict {
 /// Everything that is found in a line.
 fn examine(line: &[u8], context: &Context<'_>, policy: &Policy) -> Findings {
     let defaults = policy.defaults_for(context);
-    let (text, mut found) = scan::scan(line, &defaults);
+    let (text, mut found) = scan::scan(line, context, &defaults);
     let mut findings = match text {
         Some(text) => resolve::Walk::new(policy, context, defaults).line(&text),
         None => Findings::default(),

@@ -2,6 +2,9 @@
 
 use super::field::{ANY, DEEP, HOME, SET, STAR, UNKNOWN};
 
+/// So many `..` from a directory that is not known are taken to end at the root.
+const CLIMB: usize = 5;
+
 /// A path in its shortest form, from the root or from home; relative ones hang on `cwd` where that is
 /// known. `.` and `..` go as the kernel would without links.
 pub fn normal(path: &str, cwd: Option<&str>) -> String {
@@ -27,6 +30,14 @@ pub fn normal(path: &str, cwd: Option<&str>) -> String {
             },
             part => parts.push(part),
         }
+    }
+    // Another name of the root; and so is a climb that no directory is deep enough for.
+    if rooted && parts.len() > 2 && parts[0] == "proc" && parts[2] == "root" {
+        return normal(&format!("/{}", parts[3..].join("/")), None);
+    }
+    if !rooted && parts.iter().take_while(|part| **part == "..").count() >= CLIMB {
+        let rest = parts.iter().skip_while(|part| **part == "..").copied().collect::<Vec<_>>();
+        return format!("/{}", rest.join("/"));
     }
     if parts.first() == Some(&"\u{fdd4}..") {
         parts[0] = "/home";
@@ -243,6 +254,16 @@ fn meet(a: &[Piece], b: &[Piece]) -> bool {
         row = next;
     }
     row[b.len()]
+}
+
+/// The text without what is not known in the midst of its names (`sha${x}dow`), as it is when nobody set the
+/// variable; where a name begins or ends with it, it is meant to say something.
+pub fn without_gaps(text: &str) -> Option<String> {
+    let inside = |char: Option<char>| char.is_some_and(|char| char.is_ascii_alphanumeric());
+    let gaps = text.match_indices(UNKNOWN).all(|(at, unknown)| {
+        inside(text[..at].chars().last()) && inside(text[at + unknown.len()..].chars().next())
+    });
+    gaps.then(|| text.replace(UNKNOWN, ""))
 }
 
 /// A policy's pattern (`*`, `?`, `[a-z]`) against a text.

@@ -2,14 +2,18 @@
 
 use std::borrow::Cow;
 
-use super::{field::is_mark, finding::Finding, policy::Defaults, syntax::Span};
+use super::{Context, field::is_mark, finding::Finding, policy::Defaults, syntax::Span};
 
 /// Compound commands that a line may open.
 const MAX_KEYWORDS: usize = 400;
 
 /// The line as text, if it is to be read at all, and what its bytes say. Bytes that are no UTF-8 become
 /// a control character each, so that all others keep their place.
-pub fn scan<'a>(line: &'a [u8], defaults: &Defaults) -> (Option<Cow<'a, str>>, Vec<Finding>) {
+pub fn scan<'a>(
+    line: &'a [u8],
+    context: &Context<'_>,
+    defaults: &Defaults,
+) -> (Option<Cow<'a, str>>, Vec<Finding>) {
     let mut found = Vec::new();
     let finding = |rule: &str, reason: &str, span: Span| {
         Finding::new(defaults.parse_error, rule, reason, span)
@@ -38,11 +42,36 @@ pub fn scan<'a>(line: &'a [u8], defaults: &Defaults) -> (Option<Cow<'a, str>>, V
             break;
         }
     }
+    if let Some(span) = context.interactive.then(|| history(&text)).flatten() {
+        let reason = "a prompt puts older lines in its place";
+        found.push(Finding::new(defaults.opaque, "line.history", reason, span));
+    }
     if keywords(&text) > MAX_KEYWORDS {
         found.push(finding("line.size", "it opens more constructs than are followed", whole));
         return (None, found);
     }
     (Some(text), found)
+}
+
+/// History at a prompt: `!x` outside single quotes, and `^` that begins a line.
+fn history(text: &str) -> Option<Span> {
+    let (mut quoted, mut escaped, mut last) = (false, false, '\n');
+    let mut chars = text.char_indices().peekable();
+    while let Some((at, char)) = chars.next() {
+        let next = chars.peek().map_or(' ', |(_, next)| *next);
+        let expands = match char {
+            '!' => !matches!(next, ' ' | '\t' | '\n' | '=' | '(' | '"' | ';' | ')' | '&' | '|'),
+            '^' => last == '\n',
+            _ => false,
+        };
+        if expands && !quoted && !escaped && !matches!(last, '$' | '{' | '[') {
+            return Some(Span { start: at, end: at + 1 });
+        }
+        quoted ^= char == '\'' && !escaped;
+        escaped = char == '\\' && !escaped && !quoted;
+        last = char;
+    }
+    None
 }
 
 fn text(line: &[u8]) -> Cow<'_, str> {

@@ -2,6 +2,7 @@
 
 mod bash;
 mod corpus;
+mod depth;
 mod mode;
 mod properties;
 

@@ -8,7 +8,7 @@ use crate::domain::guard::{
     Context, Decision, Mode, code,
     field::{Field, Origins, UNKNOWN},
     finding::Finding,
-    paths::{above, glob, normal, overlap, overlap_known},
+    paths::{above, glob, normal, overlap, overlap_known, without_gaps},
     resolve::{Arguments, Call},
     sql,
 };
@@ -366,6 +366,10 @@ fn files(patterns: &[String], files: &[Field], writing: bool) -> Holds {
     }
     let each = files.iter().map(|field| {
         let text = field.text.as_str();
+        let gapless = (!field.is_known()).then(|| without_gaps(text)).flatten();
+        if gapless.is_some_and(|path| hits(patterns, field, |pattern| overlap(&path, pattern))) {
+            return Holds::Yes;
+        }
         let known = field.is_known();
         let hit = |pattern: &String| match known {
             true => overlap(text, pattern),

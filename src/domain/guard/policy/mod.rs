@@ -31,6 +31,9 @@ pub const UNMATCHED: &str = "unmatched";
 /// What sgw comes with.
 pub const BUILT_IN: &str = include_str!("../policy.toml");
 
+/// Letters of a program's name that a glob is compared with.
+const LONGEST_NAME: usize = 32;
+
 /// Rules, programs, paths and defaults, ready to judge by.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
@@ -199,8 +202,13 @@ impl Policy {
 
     /// Names of programs with rules that a glob (of marks) may mean.
     pub fn meant_by(&self, glob: &str) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.by_program.keys().filter(|name| paths::overlap(glob, name)).cloned().collect();
+        // Each name costs a comparison: what has more letters of its own than a program's name means none.
+        let fixed = glob.chars().filter(|char| !super::field::is_mark(*char)).count();
+        if fixed > LONGEST_NAME {
+            return Vec::new();
+        }
+        let may_be = |name: &&String| name.len() >= fixed && paths::overlap(glob, name);
+        let mut names: Vec<String> = self.by_program.keys().filter(may_be).cloned().collect();
         names.sort();
         names
     }

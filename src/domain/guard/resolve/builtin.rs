@@ -2,6 +2,7 @@
 
 use super::{Arguments, Walk};
 use crate::domain::guard::{
+    Shell,
     field::{Data, Field, UNKNOWN, as_code},
     syntax::Span,
 };
@@ -103,10 +104,21 @@ impl Walk<'_> {
             }
             "alias" => {
                 for field in operands {
-                    if let Some((_, value)) = field.text.split_once('=') {
+                    if let Some((name, value)) = field.text.split_once('=') {
                         let value = Field { text: value.to_owned(), ..field.clone() };
                         self.code_of(Some(&value), span);
+                        self.aliases.insert(name.to_owned(), value.shown());
                     }
+                }
+                // `alias a b` of csh and fish.
+                if let [name, words @ ..] = operands.as_slice()
+                    && !name.text.contains('=')
+                    && !words.is_empty()
+                    && self.context.shell != Shell::Posix
+                {
+                    self.unknown_shell(words);
+                    let value = words.iter().map(Field::shown).collect::<Vec<_>>().join(" ");
+                    self.aliases.insert(name.text.clone(), value);
                 }
             }
             "printf" => {

@@ -4,15 +4,12 @@ use std::rc::Rc;
 
 use super::{Arguments, Call, Code, MAX_TEXTS, MAX_VALUES, Streams, Walk};
 use crate::domain::guard::{
-    Decision,
+    Decision, Shell,
     field::{Data, Field, Origins, UNKNOWN, as_code},
     finding::Finding,
     policy::Program,
     syntax::{Assignment, Command, Span, Value, Word},
 };
-
-/// Programs that a glob is tried for.
-const MAX_GUESSES: usize = 12;
 
 /// A program whose name stands in the line, or in what the line expands to.
 struct Named {
@@ -107,7 +104,14 @@ impl Walk<'_> {
         }
         let new = match &assignment.value {
             Value::Scalar(word) => vec![self.expand_one(word)],
-            Value::Array(words) => self.words(words),
+            Value::Array(words) => {
+                let fields = self.words(words);
+                // fish runs what stands in brackets.
+                if matches!(self.context.shell, Shell::Unknown | Shell::Fish) && fields.len() > 1 {
+                    self.unknown_shell(&fields);
+                }
+                fields
+            }
         };
         let shown = new.first().cloned().unwrap_or_default();
         let value = match (assignment.append, &assignment.value) {
@@ -175,6 +179,8 @@ impl Walk<'_> {
             {
                 let named = crate::domain::guard::code::paths(text);
                 reads.extend(named.map(|path| Field::new(path, span)));
+                let written = crate::domain::guard::code::written(text).into_iter();
+                writes.extend(written.map(|path| Field::new(path, span)));
             }
         }
         let cwd = self.cwd();
@@ -221,11 +227,31 @@ impl Walk<'_> {
         span: Span,
     ) -> Data {
         self.commands += 1;
+        let real: Vec<Field>;
+        let fields = match self.links.is_empty() {
+            true => fields,
+            false => {
+                real = fields.iter().map(|field| self.behind_links(field)).collect();
+                &real
+            }
+        };
         let Some(first) = fields.first() else { return Data::known("") };
         self.findings().command(fields);
         let named = name(first);
         if let Some(data) = self.call_function(&named, fields, span) {
             return data;
+        }
+        // Besides what the name is without it: not every shell heeds an alias.
+        if !named.path
+            && let Some(value) = self.aliases.remove(&named.name)
+        {
+            let mut line = value.clone();
+            for field in &fields[1..] {
+                line.push(' ');
+                line.push_str(&field.quoted());
+            }
+            self.half_known(&line, span);
+            self.aliases.insert(named.name.clone(), value);
         }
         if named.name.contains(|char| char == UNKNOWN || crate::domain::guard::field::is_mark(char))
             || named.name.is_empty()
@@ -264,6 +290,7 @@ impl Walk<'_> {
             Some(data) => data,
             None => self.output(&named.name, fields, &arguments),
         };
+        self.link(&named.name, &arguments);
         for write in self.written(program, fields, &arguments) {
             let from = vec![Rc::from(named.name.as_str())];
             let data = match named.name.as_str() {
@@ -290,9 +317,10 @@ impl Walk<'_> {
             return None;
         }
         let function = self.functions.get_mut(&named.name)?;
-        function.called = true;
+        // One that was made anew since is another function.
+        let again = std::mem::replace(&mut function.called, true);
         let body = function.body.clone();
-        if self.chain.contains(&named.name) {
+        if again && self.chain.contains(&named.name) {
             // Calling itself says nothing new, unless each call leaves two behind.
             if self.beside > 0 {
                 self.find(Finding::new(
@@ -347,52 +375,6 @@ impl Walk<'_> {
             self.chain.pop();
         }
         Data::default()
-    }
-
-    /// The programs that a name may be: a glob's, and those that it is when what is not known is empty, as a
-    /// variable is that nobody set.
-    fn guessed(&mut self, first: &Field, fields: &[Field], env: &[(String, Field)], span: Span) {
-        let name = file_name(&first.text);
-        let bare: String = name.chars().filter(|char| *char != UNKNOWN).collect();
-        let mut names = match bare.chars().any(crate::domain::guard::field::is_mark) {
-            true => self.policy.meant_by(&bare),
-            false => Vec::new(),
-        };
-        if bare != name && self.policy.knows(&bare) {
-            names.push(bare);
-        }
-        for name in names.into_iter().take(MAX_GUESSES) {
-            let mut fields = fields.to_vec();
-            fields[0].text = name;
-            self.nested(&fields, env, span);
-        }
-    }
-
-    /// A program that nobody described may run the words behind it: what would be stopped there is asked for.
-    pub(super) fn unknown_wrapper(
-        &mut self,
-        fields: &[Field],
-        env: &[(String, Field)],
-        span: Span,
-    ) {
-        let known = |field: &&Field| {
-            !field.text.contains('=') && self.policy.has_rule(file_name(&field.text))
-        };
-        let Some(at) = fields.iter().skip(1).take(4).position(|field| known(&field)) else {
-            return;
-        };
-        let before = self.findings.clone();
-        self.nested(&fields[at + 1..], env, span);
-        let worst = self.findings.stricter_than(&before);
-        self.findings = before;
-        if worst {
-            self.find(Finding::new(
-                Decision::Approve,
-                "opaque.wrapper",
-                "a program that is not known may run the command behind it",
-                span,
-            ));
-        }
     }
 
     /// Texts that a program runs: from its flags, its operands, its standard input.

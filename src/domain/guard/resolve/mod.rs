@@ -7,6 +7,7 @@ mod expand;
 mod flags;
 mod invoke;
 mod parameter;
+mod perhaps;
 mod produce;
 mod run;
 mod wrapper;
@@ -84,11 +85,17 @@ pub struct Walk<'a> {
     policy: &'a Policy,
     context: &'a Context<'a>,
     defaults: Defaults,
+    /// The line, whose bytes spans count.
+    source: String,
     variables: HashMap<String, Variable>,
     positional: Option<Vec<Field>>,
     functions: BTreeMap<String, Function>,
+    /// What names stand for, in shells that heed it.
+    aliases: BTreeMap<String, String>,
     /// What files hold that the line itself wrote.
     files: HashMap<String, Data>,
+    /// Other names that the line gave to directories, and what they are.
+    links: Vec<(String, String)>,
     /// Standard input of the command at hand.
     stdin: Data,
     /// Which of its values each variable has this time.
@@ -100,6 +107,7 @@ pub struct Walk<'a> {
     beside: u32,
     assignments: usize,
     commands: usize,
+    guesses: usize,
     code_bytes: usize,
     expanded: usize,
     texts: u32,
@@ -140,11 +148,14 @@ impl<'a> Walk<'a> {
             policy,
             context,
             defaults,
+            source: String::new(),
             variables: HashMap::new(),
             // A line that is sent has no arguments; a script's are not known, and a prompt's may be set.
             positional: (!context.interactive && !context.script).then(Vec::new),
             functions: BTreeMap::new(),
+            aliases: BTreeMap::new(),
             files: HashMap::new(),
+            links: Vec::new(),
             stdin: match context.stdin_open {
                 true => Data::unknown(Vec::new()),
                 false => Data::known(""),
@@ -155,6 +166,7 @@ impl<'a> Walk<'a> {
             beside: 0,
             assignments: 0,
             commands: 0,
+            guesses: 0,
             code_bytes: 0,
             expanded: 0,
             texts: 0,
@@ -172,6 +184,7 @@ impl<'a> Walk<'a> {
 
     /// The whole line.
     pub fn line(mut self, text: &str) -> Findings {
+        text.clone_into(&mut self.source);
         let script = syntax::parse(text, None);
         self.list(&script.list);
         self.broken(script.error, Span { start: 0, end: text.len() });
@@ -219,13 +232,23 @@ impl<'a> Walk<'a> {
             return Data::default();
         }
         self.texts += 1;
-        let origin = self.origin.replace(span);
-        let script = syntax::parse(text, Some(span));
+        let (origin, script) = match self.place(text, span) {
+            Some(base) => (self.origin.take(), syntax::parse_at(text, base)),
+            None => (self.origin.replace(span), syntax::parse(text, Some(span))),
+        };
         let data = self.list(&script.list);
         self.broken(script.error, span);
         self.origin = origin;
         self.texts -= 1;
         data
+    }
+
+    /// Where a text stands in the line as it is, once, among the bytes of the command that runs it.
+    fn place(&self, text: &str, span: Span) -> Option<usize> {
+        let around = self.source.get(span.start..span.end).filter(|_| !text.is_empty())?;
+        let mut found = around.match_indices(text);
+        let (at, _) = found.next()?;
+        found.next().is_none().then_some(span.start + at)
     }
 
     fn list(&mut self, list: &List) -> Data {

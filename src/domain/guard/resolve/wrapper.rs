@@ -75,7 +75,7 @@ impl Walk<'_> {
                 let mut line = value.shown();
                 for word in words {
                     line.push(' ');
-                    line.push_str(&quoted(word));
+                    line.push_str(&word.quoted());
                 }
                 return self.text(&line, span);
             }
@@ -301,10 +301,6 @@ fn assignment(field: &Field) -> Option<(String, String)> {
 
 fn unquoted(item: &str) -> String {
     item.replace(['\'', '"'], "")
-}
-
-fn quoted(field: &Field) -> String {
-    format!("'{}'", field.shown().replace('\'', "'\\''"))
 }
 
 /// Directories of the machine that a container sees, with the names that they have inside.

@@ -32,6 +32,8 @@ pub(super) struct Parser<'a> {
     pub done: Vec<Pipeline>,
     /// Where a text inside the line comes from; its own bytes are not those of the line.
     pub origin: Option<Span>,
+    /// Where in the line the text begins that stands in it as it is.
+    pub base: usize,
     steps: usize,
 }
 
@@ -46,6 +48,7 @@ impl<'a> Parser<'a> {
             pending: Vec::new(),
             done: Vec::new(),
             origin,
+            base: 0,
             steps: STEPS + text.len() * STEPS_PER_BYTE,
         }
     }
@@ -78,7 +81,8 @@ impl<'a> Parser<'a> {
     }
 
     pub fn span(&self, start: usize) -> Span {
-        self.origin.unwrap_or(Span { start, end: self.at.max(start) })
+        let here = Span { start: self.base + start, end: self.base + self.at.max(start) };
+        self.origin.unwrap_or(here)
     }
 
     pub fn peek(&self) -> Option<u8> {

@@ -12,7 +12,7 @@ mod tests;
 
 use std::{cell::OnceCell, rc::Rc};
 
-pub use parser::parse;
+pub use parser::{parse, parse_at};
 
 /// Open constructs at once, at most: substitutions and compound commands together. A counter, not a clock.
 pub const MAX_DEPTH: u32 = 60;

@@ -18,6 +18,14 @@ pub fn parse(text: &str, origin: Option<Span>) -> Script {
     Script { list: parser.done, error }
 }
 
+/// Reads a text that stands in the line as it is, from this byte on.
+pub fn parse_at(text: &str, base: usize) -> Script {
+    let mut parser = Parser::new(text, None);
+    parser.base = base;
+    let error = parser.program().err();
+    Script { list: parser.done, error }
+}
+
 impl Parser<'_> {
     fn program(&mut self) -> Result<()> {
         let list = self.list(true)?;
@@ -407,11 +415,14 @@ impl Parser<'_> {
         let Some(word) = word else { return Ok(None) };
         let kept = (self.depth, self.substitutions, self.pending.len());
         self.at += 1;
-        if let Ok(list) = self.list(false)
-            && self.at + 1 == end
-        {
-            self.at = end;
-            return Ok(Some(Kind::Branches { words: vec![word], lists: vec![list] }));
+        match self.list(false) {
+            Ok(list) if self.at + 1 == end => {
+                self.at = end;
+                return Ok(Some(Kind::Branches { words: vec![word], lists: vec![list] }));
+            }
+            // What is too deep to be read as commands may be commands all the same.
+            Err(error @ (SyntaxError::Depth | SyntaxError::Steps)) => return Err(error),
+            _ => {}
         }
         (self.depth, self.substitutions) = (kept.0, kept.1);
         self.pending.truncate(kept.2);
@@ -460,7 +471,7 @@ impl Parser<'_> {
         if assignments.is_empty() && words.is_empty() && redirects.is_empty() {
             return Err(self.missing());
         }
-        let span = self.origin.unwrap_or(Span { start, end });
+        let span = self.origin.unwrap_or(Span { start: self.base + start, end: self.base + end });
         Ok(Command { kind: Kind::Simple { assignments, words }, redirects, span })
     }
 

@@ -1,7 +1,7 @@
 //! The mode that lets nothing pass but what only reads, and what contexts change.
 
 use super::*;
-use crate::domain::guard::Mode;
+use crate::domain::guard::{Mode, Shell};
 
 fn reading(line: &str) -> Verdict {
     let context = Context { mode: Mode::Read, ..Context::default() };
@@ -70,4 +70,56 @@ fn what_is_opaque_follows_the_target_and_the_session() {
     assert_eq!(say(allowed, "sh -c \"$X\""), Decision::Allow);
     let reading = Context { mode: Mode::Read, ..allowed };
     assert_eq!(say(reading, "sh -c \"$X\""), Decision::Approve);
+}
+
+#[test]
+fn history_counts_at_a_prompt_alone() {
+    let at = |interactive, line: &str| {
+        let context = Context { interactive, ..Context::default() };
+        judge(line.as_bytes(), &context, &Policy::built_in()).decision
+    };
+    for line in ["!!", "!rm", "echo \"!x\"", "^ls^rm", "ls; !-2"] {
+        assert_eq!(at(true, line), Decision::Approve, "{line}");
+    }
+    for line in ["echo '!x'", "[ ! -f x ]", "echo done!", "test 1 != 2", "echo \\!x"] {
+        assert_eq!(at(true, line), Decision::Allow, "{line}");
+    }
+    assert_eq!(at(false, "echo \"!x\""), Decision::Allow);
+}
+
+#[test]
+fn what_another_shell_would_run_is_asked_unless_the_shell_is_known() {
+    let by = |shell, line: &str| {
+        let context = Context { shell, ..Context::default() };
+        judge(line.as_bytes(), &context, &Policy::built_in()).decision
+    };
+    assert_eq!(by(Shell::Unknown, "a=(rm -rf /)"), Decision::Approve);
+    assert_eq!(by(Shell::Posix, "a=(rm -rf /)"), Decision::Allow);
+    assert_eq!(by(Shell::Posix, "a=(rm -rf /); \"${a[@]}\""), Decision::Block);
+    assert_eq!(by(Shell::Unknown, "=rm -rf /"), Decision::Block);
+}
+
+#[test]
+fn a_trigger_inside_a_text_is_marked_where_it_stands() {
+    for (line, trigger) in [
+        ("ls; sh -c 'true; rm -rf /' x", "rm -rf /"),
+        ("sudo bash -c \"ls && bash -c 'rm -rf /etc'\"", "rm -rf /etc"),
+        ("ssh web1 'uptime; rm -rf /usr'", "rm -rf /usr"),
+        ("eval 'rm -rf /'; ls", "rm -rf /"),
+    ] {
+        let span = judge(line.as_bytes(), &Context::default(), &Policy::built_in()).span.unwrap();
+        assert_eq!(&line[span.start..span.end], trigger, "{line}");
+    }
+    let line = "sh -c 'r\"m\" -rf '/";
+    let span = judge(line.as_bytes(), &Context::default(), &Policy::built_in()).span.unwrap();
+    assert_eq!(&line[span.start..span.end], line);
+}
+
+#[test]
+fn reading_is_nowhere_laxer() {
+    for line in super::corpus::lines() {
+        let read = reading(&line.command).decision;
+        assert!(read >= verdict(&line.command).decision, "{}", line.command);
+        assert!(read > Decision::Allow || line.expected == Decision::Allow, "{}", line.command);
+    }
 }

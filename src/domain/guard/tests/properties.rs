@@ -173,6 +173,11 @@ fn the_longest_lines_end() {
         "<(",
         "ls;",
         "rm x;",
+        "*xxxxxxxx y;",
+        "x?y z;",
+        "ln -s / a;",
+        "alias a=b;a;",
+        "foo rm x;",
     ];
     for piece in long {
         let _ = verdict(&piece.repeat(60_000 / piece.len()));
