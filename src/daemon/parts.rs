@@ -35,7 +35,10 @@ use crate::{
         record::Kind as RecordKind,
         seal::Key,
     },
-    home::Home,
+    home::{
+        Home,
+        service::{LOCKED, Service},
+    },
     protocol::{
         agent::Completable,
         error::{Code, Failure},
@@ -57,6 +60,8 @@ pub struct Parts {
     pub operator_key: RwLock<Arc<Key>>,
     pub in_use: InUse,
     pub started: Instant,
+    /// Where the daemon is a service of the machine.
+    pub service: Option<Service>,
     /// Cancelled when the daemon ends.
     pub end: CancellationToken,
 }
@@ -90,7 +95,17 @@ impl Parts {
         if self.sessions.everyone().iter().any(runs) {
             self.in_use.touch();
         } else if self.in_use.idle() >= after.duration() {
+            self.stay_locked();
             self.lock("nobody used it for as long as auto-lock says");
+        }
+    }
+
+    /// Who locks a service has it locked until they unlock it, whatever credential lies there.
+    pub fn stay_locked(&self) {
+        if self.service.is_some()
+            && let Err(error) = self.home.replace(LOCKED, b"")
+        {
+            tracing::error!(%error, "a credential will unlock it again");
         }
     }
 

@@ -3,6 +3,7 @@
 
 pub mod grant;
 pub mod secret;
+pub mod service;
 pub mod target;
 pub mod token;
 pub mod vault;
@@ -139,6 +140,8 @@ pub enum Request {
     Grant(grant::Request),
     /// The vault as a whole.
     Vault(vault::Request),
+    /// A service's beginning.
+    Service(service::Request),
 
     Ack {
         stdout: u64,
@@ -160,6 +163,8 @@ impl Request {
             | Request::Complete { .. }
             | Request::Close { .. }
             | Request::Pause { .. }
+            // The header is sealed; the others bring the proof themselves.
+            | Request::Service(_)
             | Request::Lock {} => false,
             Request::Deny { message, .. } => message.is_some(),
             Request::Resume { .. }

@@ -3,9 +3,18 @@
 use std::{ffi::OsString, process::ExitCode};
 
 use crate::{
-    cli::{Context, Outcome, Run, proof::Proof, ui::exit::Exit, views},
-    client::{Error, launch},
-    protocol::{operator, view},
+    cli::{
+        Context, Outcome, Run,
+        proof::Proof,
+        ui::{Ui, exit::Exit},
+        views,
+    },
+    client::{Error, group, launch},
+    protocol::{
+        error::{Code, Failure},
+        handover::Start,
+        operator, view,
+    },
 };
 
 /// Look at the daemon, or run it in the foreground
@@ -31,6 +40,9 @@ Examples:
         /// The key comes over standard input: how `unlock` starts it
         #[arg(long, hide = true)]
         key_on_stdin: bool,
+        /// As a service of the machine, with the sockets that systemd hands over; the operator unlocks it
+        #[arg(long)]
+        service: bool,
     },
     /// Say whether it runs, since when, and what it holds (always succeeds)
     #[command(after_help = "\
@@ -46,6 +58,11 @@ Examples:
 impl Run for Daemon {
     fn run(self, context: &Context) -> Outcome {
         match self.what {
+            // By itself alone, and before anything else: see `how_started`.
+            What::Run { service: true, .. } => {
+                let message = "--service goes with no other flag";
+                Err(Failure::new(Code::UsageArguments, message, "sgw daemon run --service").into())
+            }
             What::Run { proof, .. } => super::unlock::in_foreground(context, &proof),
             What::Status { .. } => status(context),
         }
@@ -74,15 +91,37 @@ fn status(context: &Context) -> Outcome {
     Ok(Exit::DONE)
 }
 
-/// Whether this process is the daemon that `unlock` starts.
-pub fn is_start(args: &[OsString]) -> bool {
-    args.len() == 4 && args.iter().skip(1).eq(["daemon", "run", launch::KEY_ON_STDIN].iter())
+/// How this process is to be the daemon, where it is.
+#[derive(Clone, Copy, Debug)]
+pub enum How {
+    /// `unlock` started it.
+    Handed,
+    /// systemd did.
+    Service,
 }
 
-pub fn start(daemon: crate::cli::Daemon) -> ExitCode {
-    match launch::inherited() {
-        Ok(socket) => daemon(socket),
-        // Whoever started it waits for a word, and gets the end of the socket.
-        Err(_) => ExitCode::FAILURE,
+pub fn how_started(args: &[OsString]) -> Option<How> {
+    let is = |flag: &str| args.iter().skip(1).eq(["daemon", "run", flag].iter());
+    match () {
+        () if is(launch::KEY_ON_STDIN) => Some(How::Handed),
+        () if is("--service") => Some(How::Service),
+        () => None,
     }
+}
+
+pub fn start(daemon: crate::cli::Daemon, how: How) -> ExitCode {
+    if group::renounce().is_err() {
+        return ExitCode::FAILURE;
+    }
+    let start = match how {
+        How::Handed => launch::inherited().map(Start::Handed),
+        How::Service => Ok(Start::Service),
+    };
+    // Whoever started it waits for a word, and gets the end of the socket.
+    let Ok(start) = start else { return ExitCode::FAILURE };
+    daemon(start).unwrap_or_else(|failure| {
+        // To the journal.
+        Ui::new(false, false).failure(&failure);
+        ExitCode::FAILURE
+    })
 }
