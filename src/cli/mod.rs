@@ -6,6 +6,7 @@ mod commands;
 mod context;
 mod doctor;
 mod follow;
+mod installation;
 mod kept;
 mod pages;
 mod person;

@@ -1,5 +1,7 @@
 //! `sgw init`: sets the passphrase, and with it the vault.
 
+mod machine;
+
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -29,18 +31,29 @@ use crate::{
 #[command(after_help = "\
 Examples:
   sgw init
-  sgw init --passphrase-file ~/.sgw-passphrase     # asks nothing")]
+  sgw init --passphrase-file ~/.sgw-passphrase     # asks nothing
+  sgw init --service --operator alice --agent claude            # shows what would be done
+  sudo sgw init --service --operator alice --agent claude --apply")]
 pub struct Init {
     /// Set the PIN in this file, which nobody else may read (-: standard input) [default: none where
     /// the passphrase comes from a file, else asked for]
     #[arg(long, value_name = "FILE")]
     pin_file: Option<PathBuf>,
+    /// Show what makes sgw a service of this machine, with a user of its own: users, groups, directories,
+    /// files, the program; --apply does it. Afterwards the operator runs sgw init
+    #[arg(long)]
+    service: bool,
+    #[command(flatten)]
+    machine: machine::Machine,
     #[command(flatten)]
     proof: Proof,
 }
 
 impl Run for Init {
     fn run(self, context: &Context) -> Outcome {
+        if self.service {
+            return self.machine.run(context);
+        }
         person::not_under_an_agent(context.globals.i_am_the_operator)?;
         let place = context.place()?;
         refuse_a_second_time(context, &place)?;
