@@ -26,6 +26,7 @@ use crate::{
             Request,
             service::{self, NEW},
         },
+        view::DaemonStatus,
     },
 };
 
@@ -83,6 +84,12 @@ pub(super) async fn header(place: &Place) -> Result<Vec<u8>, Error> {
     let asked = Request::Service(service::Request::Header {});
     let service::Header { header } = connection.call(&asked).await?;
     Ok(header.0)
+}
+
+/// How it is, with its key or without.
+pub async fn status(place: &Place) -> Result<DaemonStatus, Error> {
+    let (mut connection, _) = place.greet().await?;
+    connection.call(&Request::Status {}).await
 }
 
 /// Whether a vault has been made.

@@ -100,6 +100,26 @@ impl Parts {
         }
     }
 
+    pub fn mode(&self) -> view::Running {
+        match self.service {
+            None => view::Running::Personal,
+            Some(_) => view::Running::Service,
+        }
+    }
+
+    /// A service's daemon runs nothing for anybody: what would run there would be of its uid.
+    pub fn may_run(&self, what: &str) -> Result<(), Failure> {
+        if self.service.is_none() {
+            return Ok(());
+        }
+        let message = format!("the daemon of a service runs no commands, and {what} is one");
+        Err(Failure::new(
+            Code::ServiceUnfit,
+            message,
+            "reach it through a jump host, or do without",
+        ))
+    }
+
     /// Who locks a service has it locked until they unlock it, whatever credential lies there.
     pub fn stay_locked(&self) {
         if self.service.is_some()
@@ -234,6 +254,8 @@ impl Parts {
             sessions: Some(self.sessions.open_count() as u64),
             connections: Some(self.sessions.connections() as u64),
             home: self.home.path().display().to_string(),
+            mode: self.mode(),
+            unlocked: true,
         }
     }
 

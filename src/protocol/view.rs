@@ -152,6 +152,9 @@ pub struct Question {
     #[serde(default)]
     pub terminal: bool,
     pub seen: Seen,
+    /// The asking process's uid, also where it showed a token.
+    #[serde(default)]
+    pub uid: Option<u32>,
     /// How often this identity was given and refused access to this destination since the start.
     pub past: Past,
     /// Where a command would run: the session's route with its host keys' fingerprints.
@@ -333,7 +336,20 @@ pub struct Status {
     /// The operator has stopped all of it for a while.
     #[serde(default)]
     pub paused: bool,
+    #[serde(default)]
+    pub mode: Running,
     pub hint: String,
+}
+
+/// Whose daemon it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Running {
+    /// The operator's own, of their uid.
+    #[default]
+    Personal,
+    /// The machine's, of a uid of its own.
+    Service,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -345,6 +361,11 @@ pub struct DaemonStatus {
     pub sessions: Option<u64>,
     pub connections: Option<u64>,
     pub home: String,
+    #[serde(default)]
+    pub mode: Running,
+    /// Whether it has its key; a personal one always has.
+    #[serde(default)]
+    pub unlocked: bool,
 }
 
 /// What `show` and `close` find behind an id.

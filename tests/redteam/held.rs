@@ -7,6 +7,7 @@ mod identity;
 mod keyboard;
 mod machine;
 mod prompts;
+mod service;
 mod sockets;
 
 use crate::support::Sgw;

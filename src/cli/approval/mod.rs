@@ -62,6 +62,8 @@ pub struct Approval<'a> {
     terms: Option<Terms>,
     /// Where it leads; `None` for a command, or more time.
     way: Option<Way>,
+    /// A service's operator is asked by a program of their own uid.
+    own_uid: bool,
 }
 
 struct Way {
@@ -118,7 +120,9 @@ impl<'a> Approval<'a> {
             view::Kind::Login => Some(known_way(&question, answers).await?),
             _ => None,
         };
-        Ok(Self { context, proven: proven.clone(), answers, question, terms, way })
+        let service = context.place()?.service().map(|service| service.who.operator);
+        let own_uid = service.is_some() && service == question.uid;
+        Ok(Self { context, proven: proven.clone(), answers, question, terms, way, own_uid })
     }
 
     pub fn rows(&self, extent: Extent) -> Vec<Row> {

@@ -66,6 +66,11 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
     let mut row = |name, text| add(name, text, false);
     row("known", word(&request.identity));
     row("seen", seen(question));
+    if approval.own_uid {
+        let why = "your own uid asks: it can type, read and approve as you do (personal-grade)";
+        add("careful", why.to_owned(), true);
+    }
+    let mut row = |name, text| add(name, text, false);
     match &request.reason {
         Some(reason) if !reason.is_empty() => {
             row("reason", format!("\"{}\"", visible(reason, extent.cap(REASON))))

@@ -9,7 +9,7 @@ use crate::{
         ui::{Ui, exit::Exit},
         views,
     },
-    client::{Error, group, launch},
+    client::{self, Error, group, launch},
     protocol::{
         error::{Code, Failure},
         handover::Start,
@@ -70,11 +70,24 @@ impl Run for Daemon {
 }
 
 fn status(context: &Context) -> Outcome {
-    let home = context.place().map(|place| place.path().display().to_string())?;
+    let place = context.place()?;
+    let home = place.path().display().to_string();
+    let mode = match place.service() {
+        Some(_) => view::Running::Service,
+        None => view::Running::Personal,
+    };
     let status = context.block_on(async {
-        match context.ask(&operator::Request::Status {}).await {
+        let asked = match place.service() {
+            // It answers without its key, too.
+            Some(_) => client::service::status(&place).await,
+            None => context.ask(&operator::Request::Status {}).await,
+        };
+        match asked {
             Err(
-                Error::Locked | Error::NotSetUp | Error::Home(crate::home::HomeError::Missing(_)),
+                Error::Locked
+                | Error::NotSetUp
+                | Error::Down
+                | Error::Home(crate::home::HomeError::Missing(_)),
             ) => Ok(view::DaemonStatus {
                 running: false,
                 pid: None,
@@ -83,6 +96,8 @@ fn status(context: &Context) -> Outcome {
                 sessions: None,
                 connections: None,
                 home,
+                mode,
+                unlocked: false,
             }),
             status => status,
         }

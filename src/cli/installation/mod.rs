@@ -1,7 +1,7 @@
 //! `sgw init --service`: what makes sgw a service of the machine, as steps that are shown, and done by
 //! root where that is asked for. The texts are those of `packaging/`.
 
-mod accounts;
+pub mod accounts;
 mod step;
 mod texts;
 
@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
 
-pub use self::{accounts::User, step::Step, texts::Text};
+pub use self::step::{PROGRAM_MODE, Step};
+use self::{accounts::User, texts::Text};
 use crate::{
     home::service::{Layout, Who, roots_alone},
     protocol::error::{Code, Failure},

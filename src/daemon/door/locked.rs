@@ -35,7 +35,7 @@ use crate::{
             Request,
             service::{self, LOCKED, NEW},
         },
-        view::DaemonStatus,
+        view::{DaemonStatus, Running},
     },
 };
 
@@ -77,6 +77,8 @@ impl Waiting {
             sessions: Some(0),
             connections: Some(0),
             home: self.home.path().display().to_string(),
+            mode: Running::Service,
+            unlocked: false,
         }
     }
 

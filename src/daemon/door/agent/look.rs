@@ -43,6 +43,7 @@ impl Caller {
             sessions,
             requests,
             paused,
+            mode: self.parts.mode(),
             hint,
         }
     }

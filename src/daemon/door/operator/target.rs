@@ -104,6 +104,9 @@ impl Operator {
         if self.parts.vault.get::<Target>(name.as_str()).is_some() {
             return Err(exists(&name));
         }
+        if draft.target.proxy_command.is_some() {
+            self.parts.may_run("a proxy command")?;
+        }
         let (target, given) = self.read_draft(draft, None)?;
         let held = given.is_some();
         audit::target_changed(&self.parts.evidence, name.as_str(), None, Some(&target), held)
@@ -123,6 +126,9 @@ impl Operator {
         let before = self.known_target(name.as_str())?;
         if before.version != version {
             return Err(changed_meanwhile(&name));
+        }
+        if draft.target.proxy_command.is_some() {
+            self.parts.may_run("a proxy command")?;
         }
         let (target, given) = self.read_draft(draft, Some(&before.record))?;
         self.replace(&before, target, given.as_ref()).await?;
