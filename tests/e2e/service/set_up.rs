@@ -52,7 +52,7 @@ fn a_step_that_fails_says_what_is_done_and_the_next_try_goes_on() {
     let service = Service::new();
     // Something else lies where a directory has to be.
     fs::write(service.path("run"), "").unwrap();
-    let failed = service.apply().fails_with_any(1, &["service.failed", "service.unfit"]);
+    let failed = service.apply().fails_as(1, &["service.failed", "service.unfit"]);
     assert!(failed.stderr().contains("run"), "{failed:?}");
     fs::remove_file(service.path("run")).unwrap();
     // The daemon's name is taken by a group that is a step's already: made before, and kept.
