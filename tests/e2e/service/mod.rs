@@ -40,7 +40,7 @@ fn three_users_request_approve_and_run() {
 fn what_an_operators_command_starts_has_not_the_operators_group() {
     let service = Service::unlocked();
     let group = service.gid(&service.names[1]).to_string();
-    let script = "grep -E '^(Gid|Groups):' /proc/self/status; echo \"$LD_PRELOAD\"";
+    let script = "grep -E '^(Gid|Groups):' /proc/self/status";
     let ran = service.operator(["run", "--name", "probe", "--", "sh", "-c", script]);
     let printed = ran.ok().stdout();
     assert!(printed.contains("Gid:"), "{printed}");
@@ -64,8 +64,9 @@ fn what_an_operators_command_starts_has_not_the_operators_group() {
     let asked = ["request", &sshd.destination(), "--reason", "x", "--no-wait", "--json"];
     let request = service.agent(asked).fails(75, "request.pending").waits_on();
     let key = service.write_private("identity", fs::read(&sshd.key.path).unwrap());
-    let mut approve = service.operator_command(["approve", &request, "--yes", "--identity"]);
-    approve.arg(&key).args(["--accept-host-key", &sshd.host_key_fingerprint()]);
+    let (key, fingerprint) = (key.display().to_string(), sshd.host_key_fingerprint());
+    let words = ["approve", &request, "--yes", "--identity", &key, "--accept-host-key"];
+    let mut approve = service.operator_command(words.into_iter().chain([&*fingerprint]));
     approve.env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
     Running::start(&mut approve).ends().ok();
     let gids = fs::read_to_string(&told).unwrap_or_default();

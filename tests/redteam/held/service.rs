@@ -83,8 +83,7 @@ fn the_group_is_given_to_the_installed_program_alone_and_untraced() {
         let mut all: Vec<String> = before.iter().map(|word| (*word).to_owned()).collect();
         all.push(service.program().display().to_string());
         all.extend(words.map(str::to_owned));
-        let mut command = service.command_of(operator, Path::new(program), all);
-        Running::start(command.env("LD_PRELOAD", "")).ends()
+        Running::start(&mut service.command_of(operator, Path::new(program), all)).ends()
     };
     run("/usr/bin/env", &[]).ok();
     run("/usr/bin/setpriv", &["--no-new-privs", "--"]).fails(77, "operator.proof");
@@ -108,8 +107,10 @@ fn the_group_is_given_to_the_installed_program_alone_and_untraced() {
     // What the loader is told by the environment reaches the copy, and not the real one.
     let planted = home.join("planted.so").display().to_string();
     let preloaded = |program: PathBuf| {
-        let mut command = service.command_of(operator, &program, ["--version"]);
-        Running::start(command.env("LD_PRELOAD", &planted)).ends().ok().stderr()
+        // Set by a program in between, which is not preloaded itself.
+        let words = [format!("LD_PRELOAD={planted}"), program.display().to_string()];
+        let mut command = service.command_of(operator, Path::new("/usr/bin/env"), words);
+        Running::start(command.arg("--version")).ends().ok().stderr()
     };
     assert!(preloaded(copy).contains("planted.so"), "the attack is a real one");
     assert!(!preloaded(service.program()).contains("planted.so"), "it was listened to");
