@@ -15,7 +15,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Parts, audit,
+    Parts,
+    alone::Alone,
+    audit,
     authority::Authority,
     desk::Desk,
     door::{self, Listeners},
@@ -95,7 +97,7 @@ fn harden() -> rustix::io::Result<()> {
 async fn live(handover: Handover, mut line: StdUnixStream) -> ExitCode {
     // Before anything is written, the log included.
     survive_file_size_limit();
-    let (parts, listeners, ready, lock) = match begin(handover).await {
+    let (parts, listeners, ready, place) = match begin(handover).await {
         Ok(begun) => begun,
         Err(failure) => {
             let _gone = Answer::Failed(failure).write(&mut line);
@@ -108,11 +110,12 @@ async fn live(handover: Handover, mut line: StdUnixStream) -> ExitCode {
     serve(&parts, &listeners).await;
     drop(listeners);
     let ended = tokio::time::timeout(FAREWELL, end(&parts)).await.is_ok();
-    drop(lock);
+    drop(place);
     if ended { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-type Begun = (Arc<Parts>, Listeners, Ready, Lock);
+/// The last is held to the end: the home's lock, and the vault's place.
+type Begun = (Arc<Parts>, Listeners, Ready, (Lock, Alone));
 
 /// Takes the home, opens what it holds, and listens.
 async fn begin(handover: Handover) -> Result<Begun, Failure> {
@@ -130,6 +133,8 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
     start_log(&home);
     let vault = Vault::open(home.clone(), &data_key).map_err(|error| no_vault(&error))?;
     let vault = Arc::new(vault);
+    // Before the audit is opened, where two would write over each other.
+    let alone = Alone::with(&vault.name()).await?;
     let summary = vault.summary();
     let (evidence, found) = Evidence::open(home.clone(), vault.audit_keys(), summary.anchor)
         .map_err(|error| failed(&error))?;
@@ -161,7 +166,7 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
         ids,
     });
     let ready = ready(&summary, &found);
-    Ok((parts, listeners, ready, lock))
+    Ok((parts, listeners, ready, (lock, alone)))
 }
 
 /// What `unlock` shows, so that a person sees when an older state was put back.

@@ -8,6 +8,7 @@ mod keyboard;
 mod machine;
 mod prompts;
 mod sockets;
+mod state;
 
 use crate::support::Sgw;
 
