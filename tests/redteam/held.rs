@@ -1,11 +1,13 @@
 //! Held: none of this gets an agent anything.
 
 mod calls;
+mod canary;
 mod custody;
 mod hardening;
 mod identity;
 mod keyboard;
 mod machine;
+mod peers;
 mod prompts;
 mod sockets;
 mod state;
