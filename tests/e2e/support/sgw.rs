@@ -456,8 +456,9 @@ mod tests {
     #[test]
     #[should_panic(expected = "environ")]
     fn a_secret_in_the_environment_of_a_daemon_is_found() {
-        let sgw = Sgw::new();
+        // Dropped after what looks at it.
         let daemon = Running::start(Command::new("sleep").arg("600").env("KEY", PASSPHRASE));
+        let sgw = Sgw::new();
         let environ = format!("/proc/{}/environ", daemon.pid());
         eventually("it runs", || sgw.canaries().sing_in(&fs::read(&environ).unwrap()));
         sgw.daemons.borrow_mut().push(daemon.pid());

@@ -31,8 +31,8 @@ fn none_of_the_secrets_of_a_days_work_is_anywhere_that_an_agent_could_look() {
     // Work of every kind, also what goes wrong.
     sgw.by(&token, ["exec", "keyed", "--", "env"]).ok();
     sgw.by(&token, ["input", "keyed", "echo one"]).ok();
-    sgw.by(&token, ["exec", "passed", "--", "true"]);
-    sgw.by(&token, ["exec", "nowhere", "--", "true"]);
+    sgw.by(&token, ["exec", "passed", "--wait", "5s", "--", "true"]);
+    sgw.by(&token, ["exec", "nowhere", "--wait", "1s", "--", "true"]);
     sgw.by(&token, ["show", "registry"]);
     let words = ["request", "passed", "--only", "sudo", "--reason", "more", "--no-wait", "--json"];
     let request = sgw.by(&token, words).fails(75, "request.pending").waits_on();

@@ -79,6 +79,8 @@ fn another_user_hears_nothing_even_where_the_operator_left_the_doors_open() {
             assert_eq!(heard_by(uid, &socket), 0, "{name} answers uid {uid}");
         }
     }
+    open(&sgw.home(), 0o700);
+    open(&sgw.home().join("run"), 0o700);
     sgw.agent(["whoami"]).ok();
 }
 
