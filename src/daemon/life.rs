@@ -18,7 +18,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Parts, audit,
+    Parts,
+    alone::Alone,
+    audit,
     authority::Authority,
     desk::Desk,
     door::{self, Admit, Listeners},
@@ -132,6 +134,7 @@ async fn through(parts: Arc<Parts>, listeners: Listeners, lock: Lock) -> ExitCod
     if ended { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// The last is the home's lock, held to the end.
 type Begun = (Arc<Parts>, Listeners, Ready, Lock);
 
 /// Takes the home, opens what it holds, and listens.
@@ -171,17 +174,20 @@ struct Opened {
     evidence: Arc<Evidence>,
     summary: Summary,
     found: Found,
+    alone: Alone,
 }
 
 async fn open(home: Arc<Home>, data_key: &DataKey) -> Result<Opened, Failure> {
     let vault = Vault::open(home.clone(), data_key).map_err(|error| no_vault(&error))?;
     let vault = Arc::new(vault);
+    // Before the audit is opened, where two would write over each other.
+    let alone = Alone::with(&vault.name()).await?;
     let summary = vault.summary();
     let (evidence, found) =
         Evidence::open(home, vault.audit_keys(), summary.anchor).map_err(|error| failed(&error))?;
     let evidence = Arc::new(evidence);
     audit::daemon(&evidence, RecordKind::DaemonStarted, summary.revision).await?;
-    Ok(Opened { vault, evidence, summary, found })
+    Ok(Opened { vault, evidence, summary, found, alone })
 }
 
 impl Opened {
@@ -191,7 +197,7 @@ impl Opened {
         data_key: &DataKey,
         service: Option<Service>,
     ) -> (Arc<Parts>, Ready) {
-        let Self { vault, evidence, summary, found } = self;
+        let Self { vault, evidence, summary, found, alone } = self;
         let ready = ready(&summary, &found);
         let ids = Arc::new(Ids::new(vault.clone()));
         let authority = Arc::new(Authority::load(vault.clone(), now));
@@ -211,6 +217,7 @@ impl Opened {
             started: Instant::now(),
             end: CancellationToken::new(),
             service,
+            _alone: alone,
             home,
             vault,
             authority,

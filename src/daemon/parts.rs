@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    alone::Alone,
     authority::Authority,
     desk::{Desk, SessionShown},
     door::exec_shown,
@@ -49,6 +50,8 @@ use crate::{
 /// The daemon's parts.
 pub struct Parts {
     pub home: Arc<Home>,
+    /// Held, not used.
+    pub _alone: Alone,
     pub vault: Arc<Vault>,
     pub authority: Arc<Authority>,
     pub evidence: Arc<Evidence>,
