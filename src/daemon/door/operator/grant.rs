@@ -11,6 +11,7 @@ use crate::{
         audit,
         authority::{self, Under},
         door::link::{to_its_end, value},
+        parts::grant_shown,
     },
     domain::{
         capability::{Capabilities, Capability},
@@ -23,7 +24,6 @@ use crate::{
     protocol::{
         error::{Code, Failure},
         operator::grant::{Give, Grants, Request, Shown, To},
-        view,
     },
 };
 
@@ -41,7 +41,7 @@ impl Operator {
                 let (id, notes) = (standing.id.clone(), self.notes(&standing));
                 self.record_grant(&standing).await?;
                 self.keep_grant(standing, with_program)?;
-                value(&Shown { notes, ..shown(&*self.find_grant(id.as_str())?) })
+                value(&Shown { notes, ..grant_shown(&*self.find_grant(id.as_str())?) })
             }
             Request::List { after } => {
                 let mut all = self.parts.authority.grants();
@@ -49,12 +49,12 @@ impl Operator {
                     all.retain(|under| under.standing.id.as_str() > after.as_str());
                 }
                 let more = all.len() > PAGE;
-                let grants = all.iter().take(PAGE).map(|under| shown(under)).collect();
+                let grants = all.iter().take(PAGE).map(|under| grant_shown(under)).collect();
                 value(&Grants { grants, more })
             }
             Request::Remove { id } => {
                 let under = self.find_grant(&id)?;
-                let was = shown(&under);
+                let was = grant_shown(&under);
                 let (parts, id) = (self.parts.clone(), under.standing.id.clone());
                 let before = value(&under.standing)?;
                 let removing = async move {
@@ -147,32 +147,6 @@ impl Operator {
             let message = format!("there is no standing grant {}", visible(word, 63));
             Failure::new(Code::GrantUnknown, message, "sgw grant list")
         })
-    }
-}
-
-fn shown(under: &Under) -> Shown {
-    let (standing, used) = (&under.standing, under.live().used);
-    let (token, uid) = match &standing.holder {
-        Holder::Token { name, .. } => (Some(name.to_string()), None),
-        Holder::Uid(uid) => (None, Some(*uid)),
-    };
-    Shown {
-        id: standing.id.to_string(),
-        kind: view::Kind::Grant,
-        holder: standing.holder.to_string(),
-        token,
-        uid,
-        target: standing.target.to_string(),
-        capabilities: standing.capabilities.clone(),
-        mode: standing.mode,
-        approval: standing.approval,
-        max_commands: standing.budget.max_commands,
-        used_commands: used.commands,
-        max_bytes: standing.budget.max_bytes,
-        used_bytes: used.bytes,
-        created_at: standing.created_at,
-        expires_at: standing.expires_at,
-        notes: Vec::new(),
     }
 }
 

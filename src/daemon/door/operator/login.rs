@@ -77,7 +77,8 @@ impl Operator {
                 (going.plan, going.credentials, going.vouched)
             }
             None => {
-                let (plan, named) = self.plan(&way).await?;
+                let (mut plan, named) = self.plan(&way).await?;
+                plan.proxy_command = session.proxy_command.clone();
                 (plan, named, Vec::new())
             }
         };
