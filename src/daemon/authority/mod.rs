@@ -3,6 +3,7 @@
 
 mod grants;
 mod refused;
+mod reload;
 mod tokens;
 mod under;
 

@@ -16,8 +16,11 @@ use crate::{
     domain::{
         capability::{Capabilities, Capability},
         escape::visible,
-        grant::standing::{Holder, LONGEST_S, Standing},
-        id::{Id, Kind as IdKind},
+        grant::{
+            pattern::Pattern,
+            standing::{Holder, LONGEST_S, Standing},
+        },
+        id::{Id, Kind as IdKind, prefix_kind},
         record::Kind as RecordKind,
         target::named::Target,
     },
@@ -89,10 +92,14 @@ impl Operator {
 
     /// What was typed, as a grant.
     pub(super) fn standing(&self, holder: Holder, give: Give) -> Result<Standing, Failure> {
-        let target = give.target.parse().map_err(|error| {
-            let message = format!("{}: {error}", visible(&give.target, 80));
+        let unfit = |why: &dyn std::fmt::Display| {
+            let message = format!("{}: {why}", visible(&give.target, 80));
             Failure::new(Code::UsageArguments, message, "sgw target list")
-        })?;
+        };
+        let target: Pattern = give.target.parse().map_err(|error| unfit(&error))?;
+        if prefix_kind(target.as_str()).is_some() {
+            return Err(unfit(&"no target's name starts like an id"));
+        }
         let capabilities = match give.only {
             None => Capability::usual(),
             Some(words) => read_capabilities(&words)?,
