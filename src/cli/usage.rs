@@ -78,14 +78,27 @@ pub fn complaint(error: &clap::Error) -> Failure {
 fn failure(error: &clap::Error, args: &[OsString]) -> Failure {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let said = text.split("\n\nUsage:").next().unwrap_or(text);
+    let (said, usage) = text.split_once("\n\nUsage: ").unwrap_or((text, ""));
     let said = said.split("\n\nFor more information").next().unwrap_or(said);
-    let words: Vec<&str> = said.split_whitespace().collect();
-    let help = match only(args) {
-        Some(name) => format!("sgw {name} --help"),
-        None => "sgw --help".to_owned(),
+    let command = command(usage).or_else(|| Some(format!("sgw {}", only(args)?)));
+    let command = command.unwrap_or_else(|| "sgw".to_owned());
+    let said = if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        format!("{command} needs one of its commands")
+    } else {
+        said.split("\n\n").map(one_line).collect::<Vec<_>>().join("; ")
     };
-    Failure::new(Code::UsageArguments, words.join(" "), help)
+    Failure::new(Code::UsageArguments, said, format!("{command} --help"))
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// `sgw target add`, of a usage that goes on with options and operands.
+fn command(usage: &str) -> Option<String> {
+    let is_name = |word: &&str| word.starts_with(|first: char| first.is_ascii_lowercase());
+    let words: Vec<&str> = usage.split_whitespace().take_while(is_name).collect();
+    (words.len() > 1).then(|| words.join(" "))
 }
 
 /// The commands in two lists, and what follows them in the help.
@@ -122,6 +135,13 @@ mod tests {
         assert_eq!(only(&args("sgw --json exec s-4fk ls")), Some("exec"));
         assert_eq!(only(&args("sgw exce s-4fk ls")), None);
         assert_eq!(only(&args("sgw --json")), None);
+    }
+
+    #[test]
+    fn the_help_is_that_of_the_command_meant() {
+        assert_eq!(command("sgw target add [OPTIONS] <NAME>"), Some("sgw target add".to_owned()));
+        assert_eq!(command("sgw <COMMAND>"), None);
+        assert_eq!(command(""), None);
     }
 
     #[test]

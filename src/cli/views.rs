@@ -399,3 +399,48 @@ pub fn any(value: &Value) -> String {
 fn plain(text: &str) -> String {
     exact(text.as_bytes(), 120)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_signal_says_whom_it_reached() {
+        for (to, said) in [
+            (json!({"kind": "session", "id": "s-1"}), "INT sent to the terminal of s-1"),
+            (json!({"kind": "exec", "id": "x-1", "running": true}), "INT sent to x-1"),
+            (
+                json!({"kind": "exec", "id": "x-1", "running": false}),
+                "INT sent to x-1, which has ended",
+            ),
+        ] {
+            assert_eq!(signalled("INT", &to), said);
+        }
+    }
+
+    #[test]
+    fn a_return_tells_what_is_other_than_before_and_what_was_left() {
+        let mut returned = view::Returned {
+            id: "s-1".to_owned(),
+            kind: view::Kind::Session,
+            control: view::Control::Agent,
+            word: None,
+            private: true,
+            duration_ms: 61_000,
+            changed: view::Changed::default(),
+            line_left: false,
+        };
+        let said = given_back(&returned);
+        assert!(said.starts_with("s-1: the agent has the keyboard again, after 1"), "{said}");
+        assert!(!said.contains("now") && !said.contains("Enter"), "{said}");
+        returned.line_left = true;
+        returned.changed.user = Some("root".to_owned());
+        let said = given_back(&returned);
+        assert!(
+            said.contains("; now the user is root\n") && said.contains("without Enter"),
+            "{said}"
+        );
+    }
+}

@@ -30,6 +30,15 @@ fn a_bare_operator_among_words_gets_a_note() {
 }
 
 #[test]
+fn an_option_behind_a_line_is_sent_with_it_and_gets_a_note() {
+    let (sgw, _sshd, s) = ready();
+    let outcome = sgw.agent(["exec", &s, "echo a b", "--timeout"]);
+    outcome.exits(127).says("options of sgw's come before the command");
+    let plain = sgw.agent(["exec", &s, "echo", "--timeout"]).ok().prints("--timeout\n");
+    assert_eq!(plain.stderr(), "");
+}
+
+#[test]
 fn the_streams_come_apart_byte_for_byte() {
     let (sgw, _sshd, s) = ready();
     let line = r"printf 'out\377\000\r\n'; printf 'err\376' >&2; printf end";

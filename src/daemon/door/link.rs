@@ -1,7 +1,14 @@
 //! One connection's frames: read by its owner, written by a task of its own, so that nobody who
 //! answers waits for a slow reader longer than the bound of its queue.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use serde::Serialize;
 use tokio::{
@@ -30,15 +37,20 @@ const LAST: Duration = Duration::from_secs(2);
 
 /// So many answers that may be large are made and written at once for the callers of one kind; …
 const LARGE: usize = 16;
-/// … each is taken within so long, or its connection is closed, since others wait for its room.
+/// … while others wait for room, each is taken within so long, or its connection is closed.
 const TAKEN: Duration = Duration::from_secs(5);
 
 /// Room for the large answers of one kind of callers: none takes another kind's.
-pub struct Rooms(Semaphore);
+pub struct Rooms {
+    places: Semaphore,
+    /// Connections that wait for a place.
+    waiting: AtomicUsize,
+    taken: Duration,
+}
 
-pub static AGENTS: Rooms = Rooms(Semaphore::const_new(LARGE));
-pub static OPERATORS: Rooms = Rooms(Semaphore::const_new(LARGE));
-pub static UNPROVEN: Rooms = Rooms(Semaphore::const_new(LARGE));
+pub static AGENTS: Rooms = Rooms::new(TAKEN);
+pub static OPERATORS: Rooms = Rooms::new(TAKEN);
+pub static UNPROVEN: Rooms = Rooms::new(TAKEN);
 
 /// Room for one large answer, from before it is made until it is written.
 #[must_use = "what is made without room has no bound"]
@@ -46,6 +58,31 @@ pub struct Room {
     _one: OwnedMutexGuard<()>,
     /// None where the daemon ends.
     _place: Option<SemaphorePermit<'static>>,
+}
+
+/// Counted among those who wait, until it is dropped.
+struct Waiting(&'static AtomicUsize);
+
+impl Rooms {
+    const fn new(taken: Duration) -> Self {
+        Self { places: Semaphore::const_new(LARGE), waiting: AtomicUsize::new(0), taken }
+    }
+
+    async fn place(&'static self) -> Option<SemaphorePermit<'static>> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
+        self.places.acquire().await.ok()
+    }
+
+    fn wanted(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Where answers go.
@@ -77,10 +114,10 @@ impl Outbox {
     /// Waits for room for a large answer. Get it before the answer is made.
     pub async fn room(&self) -> Room {
         let one = self.one.clone().lock_owned().await;
-        Room { _one: one, _place: self.rooms.0.acquire().await.ok() }
+        Room { _one: one, _place: self.rooms.place().await }
     }
 
-    /// A part of a large answer. Who does not take it in time is gone.
+    /// A part of a large answer. Who does not take it while others wait for its room is gone.
     pub async fn send_in(&self, _room: &Room, frame: Frame) -> Result<(), Gone> {
         self.taken(self.send(frame)).await
     }
@@ -103,12 +140,19 @@ impl Outbox {
         done
     }
 
+    /// A slow reader (a pager) keeps its room for as long as nobody else waits for one.
     async fn taken(&self, writing: impl Future<Output = Result<(), Gone>>) -> Result<(), Gone> {
-        timeout(TAKEN, writing).await.unwrap_or_else(|_| {
-            tracing::info!("a caller took no answer: its connection is closed");
-            self.stop.cancel();
-            Err(Gone)
-        })
+        let mut writing = pin!(writing);
+        loop {
+            if let Ok(done) = timeout(self.rooms.taken, &mut writing).await {
+                return done;
+            }
+            if self.rooms.wanted() {
+                tracing::info!("a caller took no answer: its connection is closed");
+                self.stop.cancel();
+                return Err(Gone);
+            }
+        }
     }
 
     pub async fn json(&self, request: u32, message: &impl Serialize) -> Result<(), Gone> {
@@ -278,5 +322,52 @@ pub fn not_taken(error: &FrameError) -> Failure {
             Failure::new(Code::LimitFrame, error.to_string(), "send less at once")
         }
         _ => out_of_place(&error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::io::{AsyncReadExt, DuplexStream};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(20);
+
+    fn rooms() -> &'static Rooms {
+        Box::leak(Box::new(Rooms::new(PATIENCE)))
+    }
+
+    /// A connection whose caller has not read a large answer yet.
+    fn unread(rooms: &'static Rooms) -> (DuplexStream, tokio::task::JoinHandle<Result<(), Gone>>) {
+        let (to, caller) = tokio::io::duplex(16);
+        let (outbox, _writer) = writer(to, rooms);
+        let answer = async move {
+            let room = outbox.room().await;
+            outbox.answer_in(room, 1, Ok(json!("a".repeat(100_000)))).await
+        };
+        (caller, tokio::spawn(answer))
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_has_its_answer_whole_while_nobody_else_waits() {
+        let (mut caller, answered) = unread(rooms());
+        tokio::time::sleep(PATIENCE * 10).await;
+        let mut read = Vec::new();
+        let reading =
+            tokio::spawn(async move { caller.read_to_end(&mut read).await.map(|_| read) });
+        assert!(answered.await.unwrap().is_ok());
+        assert!(reading.await.unwrap().unwrap().len() > 100_000);
+    }
+
+    #[tokio::test]
+    async fn who_reads_nothing_makes_room_once_others_wait() {
+        let rooms = rooms();
+        let slow: Vec<_> = (0..LARGE).map(|_| unread(rooms)).collect();
+        let (mut caller, answered) = unread(rooms);
+        let reading = tokio::spawn(async move { caller.read_to_end(&mut Vec::new()).await });
+        assert!(answered.await.unwrap().is_ok(), "nobody made room");
+        assert!(reading.await.unwrap().unwrap() > 100_000);
+        drop(slow);
     }
 }

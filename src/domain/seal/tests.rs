@@ -35,7 +35,8 @@ fn the_header_gives_the_data_key_back_to_the_passphrase_alone() {
 
 #[test]
 fn the_usual_cost_is_accepted_and_a_cheap_one_is_not() {
-    assert!(Cost::USUAL.within(Cost::LEAST));
+    assert!(Cost::USUAL.within(Cost::LEAST) && Cost::USUAL.within(Cost::LEAST_OF_INIT));
+    assert!(!Cost::OF_TESTS.within(Cost::LEAST_OF_INIT));
     let (header, _) = header();
     let error = header.open(&secret("correct horse")).unwrap_err();
     assert!(matches!(error, OpenError::Damaged(_)), "{error}");

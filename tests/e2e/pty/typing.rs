@@ -69,6 +69,9 @@ fn text_keys_and_standard_input_are_typed_as_they_are() {
     input.write(b"echo $((2 * 3)) \\\n x\n");
     input.close_stdin();
     input.ends().ok();
+    let mut nothing = me.sgw.start(["input", &me.session, "--stdin"]);
+    nothing.close_stdin();
+    nothing.ends().fails(2, "usage.arguments").says("standard input is empty");
     // Up brings back the last line.
     me.types_until("echo again-$((1 + 1))", "^again-2$");
     let typed = me.types(&["--key", "up", "--key", "enter", "--wait-for", "^again-2$"]);
@@ -101,7 +104,8 @@ fn signals_reach_what_has_the_keyboard() {
     ] {
         let typed = me.types(&["echo pid-''is $$; sleep 600", "--wait-for", "^pid-is"]);
         assert_eq!(typed["matched"], true, "{typed}");
-        me.sgw.agent(["signal", &me.session, signal]).ok();
+        let sent = me.sgw.agent(["signal", &me.session, signal]).ok();
+        sent.prints(&format!("{signal} sent to the terminal of {}\n", me.session));
         me.types_until("echo status-$?", &format!("^{shown}$"));
     }
     me.types(&["cat"]);
