@@ -4,10 +4,12 @@ mod authority;
 mod keyboard;
 mod open;
 mod reach;
+mod shown;
 mod standing;
 
 pub use open::{Opening, Way};
 pub use reach::Lent;
+pub use shown::grant_shown;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -183,10 +185,12 @@ impl Parts {
                 Ok(Thing::Request(Box::new(request)))
             }
             Some(Kind::Exec) => Ok(exec_shown(&self.sessions.exec(word, of)?.1)),
-            Some(Kind::Job | Kind::Token | Kind::Grant) => Err(Failure::new(
+            Some(Kind::Token) => self.token_to_see(word, of),
+            Some(Kind::Grant) => self.grant_to_see(word, of),
+            Some(Kind::Job) => Err(Failure::new(
                 Code::UsageId,
-                "that is no session, command or request",
-                "ids begin with s-, r- or x-",
+                "there are no jobs yet",
+                "ids begin with s-, r-, x-, t- or g-",
             )),
             Some(Kind::Session) | None => {
                 Ok(Thing::Session(Box::new(self.shown(&*self.sessions.to_see(word, of)?))))

@@ -12,7 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use super::agent;
 use crate::domain::{
-    bytes::Bytes, digest::Digest, grant::Terms, known_hosts::Known, target::Route,
+    bytes::Bytes,
+    digest::Digest,
+    grant::Terms,
+    id::{Kind as Id, prefix_kind},
+    known_hosts::Known,
+    target::Route,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,7 +162,6 @@ impl Request {
             Request::Requests {}
             | Request::Question { .. }
             | Request::Sessions {}
-            | Request::Show { .. }
             | Request::History { .. }
             | Request::Status {}
             | Request::Complete { .. }
@@ -167,6 +171,8 @@ impl Request {
             | Request::Service(_)
             | Request::Lock {} => false,
             Request::Deny { message, .. } => message.is_some(),
+            // What agents are given is the operator's to see.
+            Request::Show { id } => matches!(prefix_kind(id), Some(Id::Token | Id::Grant)),
             Request::Resume { .. }
             | Request::Claim { .. }
             | Request::Approve(_)

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::operator::{grant as standing, token};
 use crate::domain::{
     bytes::Bytes,
     capability::Capabilities,
@@ -175,6 +176,9 @@ pub struct Place {
     #[serde(flatten)]
     pub hop: Hop,
     pub host_key: Option<String>,
+    /// The operator's command that leads there, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_command: Option<String>,
 }
 
 /// The answer to `approve` and `deny`.
@@ -375,6 +379,8 @@ pub enum Thing {
     Session(Box<Session>),
     Exec(Box<ExecShown>),
     Request(Box<Request>),
+    Token(Box<token::Shown>),
+    Grant(Box<standing::Shown>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -288,6 +288,9 @@ fn place_rows(
     for (at, place) in question.place.iter().enumerate() {
         add(if at + 1 == count { verb } else { "over" }, hop_text(&place.hop), true);
         let key = place.host_key.as_deref().map_or("unknown".to_owned(), word);
+        if let Some(command) = &place.proxy_command {
+            add("", super::named::by_command(command), false);
+        }
         add("", format!("host key {key}"), false);
     }
 }

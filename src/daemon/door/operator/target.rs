@@ -23,7 +23,7 @@ use crate::{
     },
     protocol::{
         error::{Code, Failure},
-        operator::target::{Accepted, Draft, Kind, Request, Shown, Targets, Way},
+        operator::target::{Accepted, Draft, Kind, Request, Shown, Targets},
         view,
     },
 };
@@ -66,10 +66,12 @@ impl Operator {
             // The session goes on where it is; a target that leads elsewhere by now has no say in it.
             view::Kind::Login => {
                 let way = self.parts.way_shown(&name).ok();
-                let hops =
-                    |way: &Way| way.hops.iter().map(|hop| hop.hop.clone()).collect::<Vec<_>>();
-                let place: Vec<_> = question.place.iter().map(|place| place.hop.clone()).collect();
-                question.named = way.filter(|way| hops(way) == place);
+                let place: Vec<_> =
+                    question.place.iter().map(|one| (&one.hop, &one.proxy_command)).collect();
+                question.named = way.filter(|way| {
+                    let hops = way.hops.iter();
+                    hops.map(|one| (&one.hop, &one.target.proxy_command)).eq(place)
+                });
             }
             _ => {}
         }
