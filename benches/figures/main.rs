@@ -9,6 +9,7 @@
     reason = "a bench prints what it measured, and stops when it can't measure"
 )]
 
+mod authority;
 mod bulk;
 mod exec;
 mod flood;
@@ -31,6 +32,7 @@ const FIGURES: &[Figure] = &[
     ("cat", bulk::figure),
     ("many", many::figure),
     ("memory", memory::figure),
+    ("authority", authority::figure),
     ("flood", flood::figure),
     ("terminal", terminal::figure),
 ];

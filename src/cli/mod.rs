@@ -6,6 +6,7 @@ mod commands;
 mod context;
 mod doctor;
 mod follow;
+mod installation;
 mod kept;
 mod pages;
 mod person;
@@ -20,7 +21,7 @@ mod values;
 mod views;
 mod watch;
 
-use std::{ffi::OsString, os::fd::OwnedFd, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
@@ -32,10 +33,13 @@ use self::{
         exit::{self, Exit},
     },
 };
-use crate::{client::Error, protocol::error::Failure};
+use crate::{
+    client::{Error, group},
+    protocol::{error::Failure, handover::Start},
+};
 
-/// The daemon's entry point, which only `main` knows: the socket that its key comes over.
-pub type Daemon = fn(OwnedFd) -> ExitCode;
+/// The daemon's entry point, which only `main` knows.
+pub type Daemon = fn(Start) -> Result<ExitCode, Failure>;
 
 /// How a command ends: a status, or a failure that is still to be told.
 pub type Outcome = Result<Exit, Stop>;
@@ -83,12 +87,16 @@ pub trait Run: Args + FromArgMatches {
 
 /// Parses, runs, and tells how it went.
 pub fn main(daemon: Daemon) -> ExitCode {
+    // Nothing below has the operator's group but where it connects to their socket.
+    if group::lay_down().is_err() {
+        return ExitCode::FAILURE;
+    }
     if commands::completions::answers() {
         return ExitCode::SUCCESS;
     }
     let args: Vec<OsString> = std::env::args_os().collect();
-    if commands::daemon::is_start(&args) {
-        return commands::daemon::start(daemon);
+    if let Some(how) = commands::daemon::how_started(&args) {
+        return commands::daemon::start(daemon, how);
     }
     ExitCode::from(run(args).0)
 }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use super::{
     Context, Stop, person,
@@ -122,20 +122,13 @@ impl Proof {
 }
 
 /// A process that learns the passphrase, or shows what is private, is nobody's to look into: not
-/// through ptrace(2) or /proc/PID/mem, nor in a core file (PR_SET_DUMPABLE, RLIMIT_CORE). Before it
-/// learns anything.
+/// through ptrace(2) or /proc/PID/mem, nor in a core file (PR_SET_DUMPABLE, prctl(2)). Before it
+/// learns anything. No limit is lowered for that: what `sgw run` starts would inherit it.
 fn close_to_others() -> Result<(), Failure> {
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .and_then(|()| setrlimit(Resource::Core, none))
-        .map_err(|error| {
-            let message = format!("this process can't be closed to others: {error}");
-            Failure::new(
-                Code::OperatorProof,
-                message,
-                "look at the limits of this shell: ulimit -a",
-            )
-        })
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| {
+        let message = format!("this process can't be closed to others: {error}");
+        Failure::new(Code::OperatorProof, message, "run it on a machine whose kernel can do that")
+    })
 }
 
 /// One line from a file that nobody else may read.

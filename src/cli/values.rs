@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::domain::bytes::Bytes;
+use crate::domain::{bytes::Bytes, hostkey::said_fingerprint};
 
 /// Longer than any wait that means something, and far from overflow.
 const LONGEST_S: u64 = 10 * 365 * 24 * 3600;
@@ -39,6 +39,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
             .ok_or_else(|| format!("`{text}` is longer than ten years"))?;
     }
     if text.is_empty() { Err(complaint()) } else { Ok(total) }
+}
+
+/// The fingerprint of a host key. Whether it is one, the daemon says.
+pub fn fingerprint(text: &str) -> Result<String, std::convert::Infallible> {
+    Ok(said_fingerprint(text))
 }
 
 /// A duration of a second at least, for what lives in whole seconds.

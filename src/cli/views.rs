@@ -193,7 +193,8 @@ pub fn status(status: &view::Status) -> String {
     let mut lines = Vec::new();
     let who = status.identity.as_deref().map(plain).unwrap_or_default();
     let paused = if status.paused { ", and the operator has paused you" } else { "" };
-    lines.push(format!("sgw {}: you are {who}{paused}", plain(&status.version)));
+    let service = if status.mode == view::Running::Service { " (service)" } else { "" };
+    lines.push(format!("sgw {}{service}: you are {who}{paused}", plain(&status.version)));
     for session in status.sessions.iter().take(MOST) {
         let running = match session.running.as_slice() {
             [] => String::new(),
@@ -242,7 +243,8 @@ fn more(lines: &mut Vec<String>, count: usize, shown: usize, all: &str) {
 
 /// No daemon answers, for this reason.
 pub fn not_there(status: &view::Status, why: &str) -> String {
-    format!("sgw {}: {why}\nnext: {}", plain(&status.version), status.hint)
+    let service = if status.mode == view::Running::Service { " (service)" } else { "" };
+    format!("sgw {}{service}: {why}\nnext: {}", plain(&status.version), status.hint)
 }
 
 /// `2 open, 1 running, 1 waiting`.
@@ -264,7 +266,9 @@ pub fn daemon(status: &view::DaemonStatus) -> String {
     }
     let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
     format!(
-        "runs for {} (pid {}, sgw {})\nsessions: {}\nconnections: {}\nhome: {}",
+        "{}{} for {} (pid {}, sgw {})\nsessions: {}\nconnections: {}\nhome: {}",
+        if status.mode == view::Running::Service { "service: " } else { "" },
+        if status.unlocked { "runs" } else { "waits for its key (sgw unlock)," },
         status.uptime_s.map(spoken).unwrap_or_default(),
         number(status.pid.map(u64::from)),
         status.version.as_deref().map(plain).unwrap_or_default(),

@@ -90,12 +90,11 @@ impl Connection {
         Self::of(Box::new(from), Box::new(to), true, Luggage::default())
     }
 
-    pub(super) async fn operator(stream: UnixStream) -> Result<Self, Error> {
+    pub(super) async fn operator(stream: UnixStream) -> Result<(Self, Welcome), Error> {
         let mut connection = Self::over(stream);
         connection.write(Frame::json(0, &Hello::new())?).await?;
         let welcome = connection.read_first().await?;
-        read_welcome(&welcome)?;
-        Ok(connection)
+        Ok((connection, read_welcome(&welcome)?))
     }
 
     /// The operator's session with proof: what is said after the hellos only the daemon that holds the

@@ -19,6 +19,15 @@ pub enum Error {
     Silent,
     #[error("the daemon's socket belongs to uid {0}, not to you")]
     Foreign(u32),
+    /// A service's socket is not there, or nobody listens.
+    #[error("sgw's sockets are not there: the service does not run")]
+    Down,
+    #[error("{0} does not let you in")]
+    Closed(&'static str),
+    #[error("uid {uid} is not the operator of this machine's sgw (uid {operator} is)")]
+    NotOperator { uid: u32, operator: u32 },
+    #[error("this program has not the group that makes it the operator's")]
+    NoGroup,
     #[error("the daemon went away in the middle of the call")]
     Lost,
     #[error("the daemon said something that this version does not understand: {0}")]
@@ -79,6 +88,21 @@ impl From<Error> for Failure {
                 (Code::DaemonUnreachable, "ask the person to run: sgw lock; sgw unlock")
             }
             Error::Foreign(_) => (Code::HomeUnsafe, "find out who runs it; don't use it"),
+            Error::Down => (
+                Code::DaemonUnreachable,
+                "root starts it: systemctl start sgw-agent.socket sgw-operator.socket",
+            ),
+            Error::Closed(_) => {
+                (Code::DaemonUnreachable, "root lets you in: sgw init --service --agent NAME")
+            }
+            Error::NotOperator { .. } => (
+                Code::OperatorProof,
+                "ask the operator; a copy of the program outside of a bin directory is a personal sgw",
+            ),
+            Error::NoGroup => (
+                Code::OperatorProof,
+                "run the installed program itself: not traced, not in a sandbox, not a copy; sgw doctor",
+            ),
             Error::Lost => (
                 Code::DaemonLost,
                 "see whether it runs: sgw; the person starts it again: sgw unlock",

@@ -3,13 +3,14 @@
 
 pub mod connection;
 mod error;
-
+pub mod group;
 mod incoming;
 pub mod launch;
 pub mod live;
 pub mod operator;
 mod output;
 mod place;
+pub mod service;
 mod socket;
 mod stdin;
 pub mod stream;

@@ -22,9 +22,23 @@ pub fn header(place: &Place) -> Result<Header, Error> {
 
 /// The vault's header, and its file as it lies in the home.
 pub fn header_file(place: &Place) -> Result<(Header, Vec<u8>), Error> {
-    let home = Home::open(place.path())?;
-    let json = home.header()?.ok_or(Error::NotSetUp)?;
+    let json = match place.service() {
+        None => Home::open(place.path())?.header()?.ok_or(Error::NotSetUp)?,
+        Some(_) => asked_for_header(place)?,
+    };
     Ok((Header::from_json(&json).map_err(cannot_open)?, json))
+}
+
+/// A service's home is closed to its operator: the daemon says it. On a thread of its own, since
+/// callers are amid their own work.
+fn asked_for_header(place: &Place) -> Result<Vec<u8>, Error> {
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let runtime = super::runtime().map_err(Error::local("start"))?;
+            runtime.block_on(super::service::header(place))
+        });
+        asking.join().unwrap_or(Err(Error::Lost))
+    })
 }
 
 /// Why the passphrase did not open the vault.

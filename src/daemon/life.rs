@@ -1,5 +1,7 @@
 //! The daemon's one life, from the key to the end.
 
+mod service;
+
 use std::{
     os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
     process::ExitCode,
@@ -9,16 +11,19 @@ use std::{
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Parts, audit,
+    Parts,
+    alone::Alone,
+    audit,
     authority::Authority,
     desk::{Desk, Guard},
-    door::{self, Listeners},
+    door::{self, Admit, Listeners},
     evidence::{AuditState, Evidence, Found, survive_file_size_limit},
     ids::Ids,
     in_use::InUse,
@@ -31,11 +36,11 @@ use super::{
     vault::{Summary, Vault, VaultError},
 };
 use crate::{
-    domain::{id::Kind as IdKind, record::Kind as RecordKind},
-    home::{Home, HomeError, Lock, LockError},
+    domain::{id::Kind as IdKind, record::Kind as RecordKind, seal::DataKey},
+    home::{Home, HomeError, Lock, LockError, service::Service},
     protocol::{
         error::{Code, Failure},
-        handover::{Answer, Handover, Ready},
+        handover::{Answer, Handover, Ready, Start},
         noise,
     },
 };
@@ -49,32 +54,44 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How long the end may take.
 const FAREWELL: Duration = Duration::from_secs(20);
 
-/// Lives as a daemon. `inherited` is the socket over which the key comes and the first word goes
-/// back.
-pub fn run(inherited: OwnedFd) -> ExitCode {
+/// Lives as a daemon.
+pub fn run(start: Start) -> Result<ExitCode, Failure> {
     // Before the key is read: nobody of our uid can trace us or take a core from here on.
-    if harden().is_err() {
-        return ExitCode::FAILURE;
+    harden().map_err(|errno| failed(&errno))?;
+    match start {
+        Start::Handed(inherited) => Ok(handed(inherited)),
+        Start::Service => service::run(),
     }
+}
+
+/// `inherited` is the socket over which the key comes and the first word goes back.
+fn handed(inherited: OwnedFd) -> ExitCode {
     let mut line = StdUnixStream::from(inherited);
     let Ok(handover) = Handover::read(&mut line) else {
         // Nobody is there who could be told.
         return ExitCode::FAILURE;
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("sgw")
-        .enable_all()
-        .build();
-    let runtime = match runtime {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             let _gone = Answer::Failed(failed(&error)).write(&mut line);
             return ExitCode::FAILURE;
         }
     };
+    live_on(runtime, live(handover, line))
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("sgw")
+        .enable_all()
+        .build()
+}
+
+fn live_on(runtime: Runtime, life: impl Future<Output = ExitCode> + Send + 'static) -> ExitCode {
     // On the workers: accepting on this thread would cost each connection a change of threads.
-    let life = runtime.spawn(live(handover, line));
+    let life = runtime.spawn(life);
     let code = runtime.block_on(life).unwrap_or(ExitCode::FAILURE);
     runtime.shutdown_timeout(Duration::from_secs(1));
     code
@@ -106,6 +123,11 @@ async fn live(handover: Handover, mut line: StdUnixStream) -> ExitCode {
     // `unlock` may be gone: then the daemon lives all the same.
     let _gone = Answer::Ready(ready).write(&mut line);
     drop(line);
+    through(parts, listeners, lock).await
+}
+
+/// From the first answer to the last record.
+async fn through(parts: Arc<Parts>, listeners: Listeners, lock: Lock) -> ExitCode {
     serve(&parts, &listeners).await;
     drop(listeners);
     let ended = tokio::time::timeout(FAREWELL, end(&parts)).await.is_ok();
@@ -113,13 +135,28 @@ async fn live(handover: Handover, mut line: StdUnixStream) -> ExitCode {
     if ended { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// The last is the home's lock, held to the end.
 type Begun = (Arc<Parts>, Listeners, Ready, Lock);
 
 /// Takes the home, opens what it holds, and listens.
 async fn begin(handover: Handover) -> Result<Begun, Failure> {
     let Handover { data_key, home } = handover;
     memory::keep_bytes(data_key.expose());
-    let home = Arc::new(Home::open(&home).map_err(|error| not_home(&error))?);
+    let (home, lock) = take(&home)?;
+    let opened = open(home.clone(), &data_key).await?;
+    home.make_run().map_err(|error| not_home(&error))?;
+    let listeners = Listeners::bind(
+        home.agent_socket().map_err(|error| not_home(&error))?,
+        home.operator_socket().map_err(|error| not_home(&error))?,
+    )
+    .map_err(|error| failed(&error))?;
+    let (parts, ready) = opened.parts(home, &data_key, None)?;
+    Ok((parts, listeners, ready, lock))
+}
+
+/// One daemon a home.
+fn take(home: &std::path::Path) -> Result<(Arc<Home>, Lock), Failure> {
+    let home = Arc::new(Home::open(home).map_err(|error| not_home(&error))?);
     let lock = home.lock().map_err(|error| match error {
         LockError::Held { .. } => Failure::new(
             Code::HomeBusy,
@@ -129,51 +166,74 @@ async fn begin(handover: Handover) -> Result<Begun, Failure> {
         LockError::Home(error) => not_home(&error),
     })?;
     start_log(&home);
-    let vault = Vault::open(home.clone(), &data_key).map_err(|error| no_vault(&error))?;
+    Ok((home, lock))
+}
+
+/// What the key opens.
+struct Opened {
+    vault: Arc<Vault>,
+    evidence: Arc<Evidence>,
+    summary: Summary,
+    found: Found,
+    alone: Alone,
+}
+
+async fn open(home: Arc<Home>, data_key: &DataKey) -> Result<Opened, Failure> {
+    let vault = Vault::open(home.clone(), data_key).map_err(|error| no_vault(&error))?;
     let vault = Arc::new(vault);
+    // Before the audit is opened, where two would write over each other.
+    let alone = Alone::with(&vault.name()).await?;
     let summary = vault.summary();
-    let (evidence, found) = Evidence::open(home.clone(), vault.audit_keys(), summary.anchor)
-        .map_err(|error| failed(&error))?;
+    let (evidence, found) =
+        Evidence::open(home, vault.audit_keys(), summary.anchor).map_err(|error| failed(&error))?;
     let evidence = Arc::new(evidence);
     audit::daemon(&evidence, RecordKind::DaemonStarted, summary.revision).await?;
-    home.make_run().map_err(|error| not_home(&error))?;
-    let listeners = Listeners::bind(
-        home.agent_socket().map_err(|error| not_home(&error))?,
-        home.operator_socket().map_err(|error| not_home(&error))?,
-    )
-    .map_err(|error| failed(&error))?;
-    let ids = Arc::new(Ids::new(vault.clone()));
-    let authority = Arc::new(Authority::load(vault.clone(), now));
-    let for_desk = ids.clone();
-    let policies = Arc::new(Policies::new(vault.clone(), home.clone()));
-    let guard = Guard::start(policies.clone(), now).map_err(|error| failed(&error))?;
-    let operator_key = noise::session_key(&data_key);
-    memory::keep(&operator_key);
-    let parts = Arc::new(Parts {
-        desk: Arc::new(Desk::new(
-            move || for_desk.next(IdKind::Request),
-            authority.clone(),
-            guard,
-            now,
-        )),
-        sessions: Arc::new(Sessions::new(home.path().to_owned(), evidence.clone(), now)),
-        left_running: LeftRunning::new(&found.unfinished),
-        operator_key: RwLock::new(Arc::new(operator_key)),
-        in_use: InUse::new(),
-        started: Instant::now(),
-        end: CancellationToken::new(),
-        policies,
-        home,
-        authority,
-        vault,
-        evidence,
-        ids,
-    });
-    let mut ready = ready(&summary, &found);
-    let notes = parts.policies.notes(parts.today());
-    let warnings: Vec<String> = ready.warning.take().into_iter().chain(notes).collect();
-    ready.warning = (!warnings.is_empty()).then(|| warnings.join("; "));
-    Ok((parts, listeners, ready, lock))
+    Ok(Opened { vault, evidence, summary, found, alone })
+}
+
+impl Opened {
+    fn parts(
+        self,
+        home: Arc<Home>,
+        data_key: &DataKey,
+        service: Option<Service>,
+    ) -> Result<(Arc<Parts>, Ready), Failure> {
+        let Self { vault, evidence, summary, found, alone } = self;
+        let mut ready = ready(&summary, &found);
+        let ids = Arc::new(Ids::new(vault.clone()));
+        let authority = Arc::new(Authority::load(vault.clone(), now));
+        let for_desk = ids.clone();
+        let policies = Arc::new(Policies::new(vault.clone(), home.clone()));
+        let guard = Guard::start(policies.clone(), now).map_err(|error| failed(&error))?;
+        let operator_key = noise::session_key(data_key);
+        memory::keep(&operator_key);
+        let parts = Parts {
+            desk: Arc::new(Desk::new(
+                move || for_desk.next(IdKind::Request),
+                authority.clone(),
+                guard,
+                now,
+            )),
+            sessions: Arc::new(Sessions::new(home.path().to_owned(), evidence.clone(), now)),
+            left_running: LeftRunning::new(&found.unfinished),
+            operator_key: RwLock::new(Arc::new(operator_key)),
+            in_use: InUse::new(),
+            started: Instant::now(),
+            end: CancellationToken::new(),
+            service,
+            _alone: alone,
+            policies,
+            home,
+            vault,
+            authority,
+            evidence,
+            ids,
+        };
+        let notes = parts.policies.notes(parts.today());
+        let warnings: Vec<String> = ready.warning.take().into_iter().chain(notes).collect();
+        ready.warning = (!warnings.is_empty()).then(|| warnings.join("; "));
+        Ok((Arc::new(parts), ready))
+    }
 }
 
 /// What `unlock` shows, so that a person sees when an older state was put back.
@@ -215,6 +275,25 @@ fn ready(summary: &Summary, found: &Found) -> Ready {
     }
 }
 
+/// Who is let in at the two sockets.
+struct Admits {
+    agents: Admit,
+    operators: Admit,
+}
+
+impl Admits {
+    fn of(service: Option<&Service>) -> Self {
+        match service.map(|service| service.who) {
+            None => Self { agents: Admit::Own, operators: Admit::Own },
+            // Whom the socket's group lets in: their uid is who they are.
+            Some(who) => Self {
+                agents: Admit::Anyone,
+                operators: Admit::Both { uid: who.operator, gid: who.operator_group },
+            },
+        }
+    }
+}
+
 /// Answers both sockets until the daemon is to end.
 async fn serve(parts: &Arc<Parts>, listeners: &Listeners) {
     let desk = parts.desk.clone();
@@ -224,13 +303,15 @@ async fn serve(parts: &Arc<Parts>, listeners: &Listeners) {
     let keyboards = tokio::spawn(settle_keyboards(parts.clone()));
     let authority = tokio::spawn(parts.clone().keep_authority());
     let idle = tokio::spawn(lock_when_idle(parts.clone()));
-    let agents = door::accept(&listeners.agent, &parts.end, |stream, peer| {
+    let admits = Admits::of(parts.service.as_ref());
+    let agents = door::accept(&listeners.agent, admits.agents, &parts.end, |stream, peer| {
         door::agent::serve(parts.clone(), stream, peer)
     });
     let places = door::Places::default();
-    let operators = door::accept(&listeners.operator, &parts.end, |stream, peer| {
-        door::operator::serve(parts.clone(), stream, peer, places.enter(peer.pid))
-    });
+    let operators =
+        door::accept(&listeners.operator, admits.operators, &parts.end, |stream, peer| {
+            door::operator::serve(parts.clone(), stream, peer, places.enter(peer.pid))
+        });
     tokio::join!(agents, operators, end_on_signals(parts));
     time.abort();
     anchors.abort();
@@ -254,19 +335,36 @@ async fn settle_keyboards(parts: Arc<Parts>) {
     }
 }
 
-/// SIGTERM and SIGINT are a `lock`; SIGHUP is nothing to a daemon without a terminal.
+/// SIGTERM and SIGINT are a `lock`.
 async fn end_on_signals(parts: &Parts) {
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
-    let [Ok(mut term), Ok(mut int), Ok(mut hup)] = kinds.map(signal) else {
-        tracing::error!("no signal handlers");
-        return parts.end.cancelled().await;
-    };
-    loop {
-        tokio::select! {
-            _ = term.recv() => parts.lock("SIGTERM"),
-            _ = int.recv() => parts.lock("SIGINT"),
-            _ = hup.recv() => {}
-            () = parts.end.cancelled() => return,
+    let Some(mut signals) = End::watch() else { return parts.end.cancelled().await };
+    tokio::select! {
+        why = signals.comes() => parts.lock(why),
+        () = parts.end.cancelled() => {}
+    }
+}
+
+/// The signals that end a daemon. SIGHUP is nothing to one without a terminal.
+struct End([Signal; 3]);
+
+impl End {
+    fn watch() -> Option<Self> {
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+        let [Ok(term), Ok(int), Ok(hup)] = kinds.map(signal) else {
+            tracing::error!("no signal handlers");
+            return None;
+        };
+        Some(Self([term, int, hup]))
+    }
+
+    async fn comes(&mut self) -> &'static str {
+        let [term, int, hup] = &mut self.0;
+        loop {
+            tokio::select! {
+                _ = term.recv() => return "SIGTERM",
+                _ = int.recv() => return "SIGINT",
+                _ = hup.recv() => {}
+            }
         }
     }
 }

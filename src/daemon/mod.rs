@@ -1,6 +1,7 @@
 //! Everything with effects. One life: it begins with the key over an inherited socket and ends with
 //! `lock`; nothing of it is remembered.
 
+mod alone;
 mod audit;
 mod authority;
 mod desk;

@@ -6,10 +6,12 @@ mod open;
 mod policy;
 mod reach;
 mod refusals;
+mod shown;
 mod standing;
 
 pub use open::{Opening, Way};
 pub use reach::Lent;
+pub use shown::grant_shown;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -18,6 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    alone::Alone,
     authority::Authority,
     desk::{Desk, SessionShown},
     door::exec_shown,
@@ -38,7 +41,10 @@ use crate::{
         record::Kind as RecordKind,
         seal::Key,
     },
-    home::Home,
+    home::{
+        Home,
+        service::{LOCKED, Service},
+    },
     protocol::{
         agent::Completable,
         error::{Code, Failure},
@@ -49,6 +55,8 @@ use crate::{
 /// The daemon's parts.
 pub struct Parts {
     pub home: Arc<Home>,
+    /// Held, not used.
+    pub _alone: Alone,
     pub vault: Arc<Vault>,
     pub authority: Arc<Authority>,
     pub policies: Arc<Policies>,
@@ -61,6 +69,8 @@ pub struct Parts {
     pub operator_key: RwLock<Arc<Key>>,
     pub in_use: InUse,
     pub started: Instant,
+    /// Where the daemon is a service of the machine.
+    pub service: Option<Service>,
     /// Cancelled when the daemon ends.
     pub end: CancellationToken,
 }
@@ -99,7 +109,37 @@ impl Parts {
         if self.sessions.everyone().iter().any(runs) {
             self.in_use.touch();
         } else if self.in_use.idle() >= after.duration() {
+            self.stay_locked();
             self.lock("nobody used it for as long as auto-lock says");
+        }
+    }
+
+    pub fn mode(&self) -> view::Running {
+        match self.service {
+            None => view::Running::Personal,
+            Some(_) => view::Running::Service,
+        }
+    }
+
+    /// A service's daemon runs nothing for anybody: what would run there would be of its uid.
+    pub fn may_run(&self, what: &str) -> Result<(), Failure> {
+        if self.service.is_none() {
+            return Ok(());
+        }
+        let message = format!("the daemon of a service runs no commands, and {what} is one");
+        Err(Failure::new(
+            Code::ServiceUnfit,
+            message,
+            "reach it through a jump host, or do without",
+        ))
+    }
+
+    /// Who locks a service has it locked until they unlock it, whatever credential lies there.
+    pub fn stay_locked(&self) {
+        if self.service.is_some()
+            && let Err(error) = self.home.replace(LOCKED, b"")
+        {
+            tracing::error!(%error, "a credential will unlock it again");
         }
     }
 
@@ -155,10 +195,12 @@ impl Parts {
                 Ok(Thing::Request(Box::new(request)))
             }
             Some(Kind::Exec) => Ok(exec_shown(&self.sessions.exec(word, of)?.1)),
-            Some(Kind::Job | Kind::Token | Kind::Grant) => Err(Failure::new(
+            Some(Kind::Token) => self.token_to_see(word, of),
+            Some(Kind::Grant) => self.grant_to_see(word, of),
+            Some(Kind::Job) => Err(Failure::new(
                 Code::UsageId,
-                "that is no session, command or request",
-                "ids begin with s-, r- or x-",
+                "there are no jobs yet",
+                "ids begin with s-, r-, x-, t- or g-",
             )),
             Some(Kind::Session) | None => {
                 Ok(Thing::Session(Box::new(self.shown(&*self.sessions.to_see(word, of)?))))
@@ -229,6 +271,8 @@ impl Parts {
             sessions: Some(self.sessions.open_count() as u64),
             connections: Some(self.sessions.connections() as u64),
             home: self.home.path().display().to_string(),
+            mode: self.mode(),
+            unlocked: true,
         }
     }
 

@@ -71,6 +71,21 @@ pub fn fingerprint(key: &PublicKey) -> String {
     key.fingerprint(HashAlg::Sha256).to_string()
 }
 
+/// A fingerprint as it is written here, from what people have at hand: without its head or with
+/// padding, or the public key itself, as its file or known_hosts has it. What is none of it stays.
+pub fn said_fingerprint(text: &str) -> String {
+    if let Some(key) = text.find("ssh-").or_else(|| text.find("ecdsa-"))
+        && let Ok(key) = PublicKey::from_openssh(&text[key..])
+    {
+        return fingerprint(&key);
+    }
+    let text = text.trim_end_matches('=');
+    match text.len() {
+        43 => format!("SHA256:{text}"),
+        _ => text.to_owned(),
+    }
+}
+
 pub fn judge(presented: &PublicKey, evidence: &Evidence) -> Verdict {
     let Evidence { pins, known, accepted, elsewhere } = *evidence;
     let same = |key: &PublicKey| key.key_data() == presented.key_data();
@@ -309,6 +324,18 @@ mod tests {
         pinned.set_comment("me@home");
         let evidence = Evidence { pins: &[pinned], ..Evidence::default() };
         assert_eq!(judge(&key(ED_A), &evidence), Verdict::Trusted { new: false });
+    }
+
+    #[test]
+    fn a_fingerprint_is_taken_in_each_form_that_people_have() {
+        let (line, whole) = (ED_A, fingerprint(&key(ED_A)));
+        let bare = whole.trim_start_matches("SHA256:");
+        for said in [&whole, bare, &format!("{bare}="), line, &format!("web1 {line} me@here")] {
+            assert_eq!(said_fingerprint(said), whole, "{said}");
+        }
+        for other in ["", "MD5:00", "ssh-ed25519", "SHA256:abc"] {
+            assert_eq!(said_fingerprint(other), other);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod file;
 mod lock;
 mod names;
 mod random;
+pub mod service;
 
 use std::{
     ffi::OsString,
@@ -85,6 +86,9 @@ pub enum HomeError {
     Leftover(PathBuf),
     #[error("the socket's path would have {length} bytes, more than {MAX_SOCKET_PATH}: {}", .path.display())]
     SocketPath { path: PathBuf, length: usize },
+    /// Of a service: what root has set up is not as it has to be.
+    #[error("{}: {why}", .path.display())]
+    Service { path: PathBuf, why: String },
     #[error("can't {action} {}: {source}", .path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
 }
@@ -102,6 +106,7 @@ impl HomeError {
             | Self::Owner { .. }
             | Self::Mode { .. }
             | Self::Links { .. }
+            | Self::Service { .. }
             | Self::Io { .. } => Code::HomeUnsafe,
         }
     }
@@ -126,6 +131,7 @@ impl HomeError {
                 "put {HEADER} back from a backup, or start anew: mv {0} {0}.aside",
                 quoted(path)
             ),
+            Self::Service { .. } => "root sees to it: sgw init --service".to_owned(),
             Self::SocketPath { .. } => "set SGW_HOME to a shorter path".to_owned(),
             Self::TooLarge { .. } | Self::Exists(_) | Self::Io { .. } => return None,
         })

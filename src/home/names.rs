@@ -1,9 +1,12 @@
 //! Which names in a home are sgw's.
 
-use super::{AUDIT, HEADER, LOCK, LOG, NEW_VAULT, OLD_LOG, POLICY, RUN, STATE, VAULT};
+use super::{
+    AUDIT, HEADER, LOCK, LOG, NEW_VAULT, OLD_LOG, POLICY, RUN, STATE, VAULT, service::LOCKED,
+};
 
 /// Every file that sgw keeps there by name.
-const FILES: [&str; 9] = [HEADER, STATE, VAULT, NEW_VAULT, AUDIT, POLICY, LOG, OLD_LOG, LOCK];
+const FILES: [&str; 10] =
+    [HEADER, STATE, VAULT, NEW_VAULT, AUDIT, POLICY, LOG, OLD_LOG, LOCK, LOCKED];
 
 /// Whether sgw makes something of this name in its home; a file that is being written, or was when the
 /// power went, counts.

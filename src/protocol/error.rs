@@ -78,6 +78,12 @@ codes! {
     LimitVault = "limit.vault" is Failed,
     HomeUnsafe = "home.unsafe" is Failed,
     HomeBusy = "home.busy" is Failed,
+    /// Only root can set up a service.
+    ServiceRoot = "service.root" is Failed,
+    /// A step of setting it up failed; those before it are done.
+    ServiceFailed = "service.failed" is Failed,
+    /// What is asked for can't be in service mode, or not on this machine.
+    ServiceUnfit = "service.unfit" is Failed,
     /// This kernel, or this directory, allows no sandbox.
     SandboxUnfit = "sandbox.unfit" is Failed,
     RequestPending = "request.pending" is NotYet,

@@ -5,7 +5,7 @@
 use std::{
     ffi::OsStr,
     io::{self, Read, Write},
-    os::unix::ffi::OsStrExt,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
 };
 
@@ -21,6 +21,15 @@ use crate::domain::{
 
 /// The most bytes of JSON either way.
 const MAX_JSON: u32 = 64 * 1024;
+
+/// How a daemon's life begins.
+#[derive(Debug)]
+pub enum Start {
+    /// `unlock` has started it, and hands it its key over this socket.
+    Handed(OwnedFd),
+    /// The machine has started it, and hands it its sockets; the key comes over one of them.
+    Service,
+}
 
 /// All that a daemon needs to begin its one life.
 #[derive(Debug)]

@@ -55,4 +55,8 @@ impl Welcome {
         let Hello { protocol, version, features, .. } = Hello::new();
         Self { protocol, version, features, identity }
     }
+
+    pub fn has(&self, feature: &str) -> bool {
+        self.features.iter().any(|one| one == feature)
+    }
 }

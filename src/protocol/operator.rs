@@ -4,6 +4,7 @@
 pub mod grant;
 pub mod policy;
 pub mod secret;
+pub mod service;
 pub mod target;
 pub mod token;
 pub mod vault;
@@ -12,7 +13,12 @@ use serde::{Deserialize, Serialize};
 
 use super::agent;
 use crate::domain::{
-    bytes::Bytes, digest::Digest, grant::Terms, known_hosts::Known, target::Route,
+    bytes::Bytes,
+    digest::Digest,
+    grant::Terms,
+    id::{Kind as Id, prefix_kind},
+    known_hosts::Known,
+    target::Route,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +151,8 @@ pub enum Request {
     Vault(vault::Request),
     /// The policy that commands are judged by.
     Policy(policy::Request),
+    /// A service's beginning.
+    Service(service::Request),
 
     Ack {
         stdout: u64,
@@ -160,15 +168,18 @@ impl Request {
             Request::Requests {}
             | Request::Question { .. }
             | Request::Sessions {}
-            | Request::Show { .. }
             | Request::History { .. }
             | Request::Status {}
             | Request::Complete { .. }
             | Request::Close { .. }
             | Request::Pause { .. }
+            // The header is sealed; the others bring the proof themselves.
+            | Request::Service(_)
             | Request::Lock {}
             | Request::Policy(policy::Request::Show {}) => false,
             Request::Deny { message, .. } => message.is_some(),
+            // What agents are given is the operator's to see.
+            Request::Show { id } => matches!(prefix_kind(id), Some(Id::Token | Id::Grant)),
             Request::Resume { .. }
             | Request::Claim { .. }
             | Request::Approve(_)

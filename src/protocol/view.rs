@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::operator::{grant as standing, token};
 use crate::domain::{
     bytes::Bytes,
     capability::Capabilities,
@@ -152,6 +153,9 @@ pub struct Question {
     #[serde(default)]
     pub terminal: bool,
     pub seen: Seen,
+    /// The asking process's uid, also where it showed a token.
+    #[serde(default)]
+    pub uid: Option<u32>,
     /// How often this identity was given and refused access to this destination since the start.
     pub past: Past,
     /// Where a command would run: the session's route with its host keys' fingerprints.
@@ -195,6 +199,9 @@ pub struct Place {
     #[serde(flatten)]
     pub hop: Hop,
     pub host_key: Option<String>,
+    /// The operator's command that leads there, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_command: Option<String>,
 }
 
 /// The answer to `approve` and `deny`.
@@ -359,7 +366,20 @@ pub struct Status {
     /// What the operator should know, a sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    #[serde(default)]
+    pub mode: Running,
     pub hint: String,
+}
+
+/// Whose daemon it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Running {
+    /// The operator's own, of their uid.
+    #[default]
+    Personal,
+    /// The machine's, of a uid of its own.
+    Service,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -371,6 +391,11 @@ pub struct DaemonStatus {
     pub sessions: Option<u64>,
     pub connections: Option<u64>,
     pub home: String,
+    #[serde(default)]
+    pub mode: Running,
+    /// Whether it has its key; a personal one always has.
+    #[serde(default)]
+    pub unlocked: bool,
 }
 
 /// What `show` and `close` find behind an id.
@@ -380,6 +405,8 @@ pub enum Thing {
     Session(Box<Session>),
     Exec(Box<ExecShown>),
     Request(Box<Request>),
+    Token(Box<token::Shown>),
+    Grant(Box<standing::Shown>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -39,6 +39,7 @@ mod redteam;
 mod remote_processes_end;
 mod request_and_approval;
 mod run;
+mod service;
 mod sessions_end;
 mod support;
 mod targets;

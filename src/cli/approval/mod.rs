@@ -67,6 +67,8 @@ pub struct Approval<'a> {
     remember: Option<Remember>,
     /// Where it leads; `None` for a command, or more time.
     way: Option<Way>,
+    /// A service's operator is asked by a program of their own uid.
+    own_uid: bool,
 }
 
 struct Way {
@@ -124,7 +126,9 @@ impl<'a> Approval<'a> {
             _ => None,
         };
         let (proven, remember) = (proven.clone(), answers.remember);
-        Ok(Self { context, proven, answers, question, terms, remember, way })
+        let service = context.place()?.service().map(|service| service.who.operator);
+        let own_uid = service.is_some() && service == question.uid;
+        Ok(Self { context, proven, answers, question, terms, remember, way, own_uid })
     }
 
     pub fn rows(&self, extent: Extent) -> Vec<Row> {

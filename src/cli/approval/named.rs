@@ -63,8 +63,7 @@ pub fn rows(named: &target::Way, add: &mut impl FnMut(&'static str, String, bool
         let text = format!("{} = {}{prod}", target.name, word(&hop.hop.to_string()));
         add(if last { "leads to" } else { "over" }, text, true);
         if let Some(command) = &target.proxy_command {
-            let command = exact(command.as_bytes(), 400);
-            add("", format!("by a command that sgw runs here: {command}"), false);
+            add("", by_command(command), false);
         }
         add("", keys(hop), false);
         add("", format!("log in: {}", credential(target)), false);
@@ -81,6 +80,10 @@ pub fn rows(named: &target::Way, add: &mut impl FnMut(&'static str, String, bool
     if !named.pty {
         add("note", "no terminal there: the target says so".to_owned(), false);
     }
+}
+
+pub fn by_command(command: &str) -> String {
+    format!("by a command that sgw runs here: {}", exact(command.as_bytes(), 400))
 }
 
 /// What logs in again at each machine.

@@ -27,7 +27,7 @@ pub async fn approve(
     chosen: Chosen,
     connection: &mut Connection,
 ) -> Result<view::Decided, Stop> {
-    let Approval { context, proven, answers, question, terms, remember, way } = approval;
+    let Approval { context, proven, answers, question, terms, remember, way, .. } = approval;
     let connects = way.is_some();
     let way = way.map(|way| operator::Way {
         route: way.resolved.route,

@@ -66,6 +66,11 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
     let mut row = |name, text| add(name, text, false);
     row("known", word(&request.identity));
     row("seen", seen(question));
+    if approval.own_uid {
+        let why = "your own uid asks: it can type, read and approve as you do (personal-grade)";
+        add("careful", why.to_owned(), true);
+    }
+    let mut row = |name, text| add(name, text, false);
     match &request.reason {
         Some(reason) if !reason.is_empty() => {
             row("reason", format!("\"{}\"", visible(reason, extent.cap(REASON))))
@@ -338,6 +343,9 @@ fn place_rows(
     for (at, place) in question.place.iter().enumerate() {
         add(if at + 1 == count { verb } else { "over" }, hop_text(&place.hop), true);
         let key = place.host_key.as_deref().map_or("unknown".to_owned(), word);
+        if let Some(command) = &place.proxy_command {
+            add("", super::named::by_command(command), false);
+        }
         add("", format!("host key {key}"), false);
     }
 }

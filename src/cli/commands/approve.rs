@@ -59,7 +59,7 @@ pub struct Approve {
     #[arg(long, value_name = "FILE")]
     ssh_config: Option<PathBuf>,
     /// Accept this host key without a further question; may be repeated
-    #[arg(long, value_name = "SHA256:…")]
+    #[arg(long, value_name = "SHA256:…", value_parser = values::fingerprint)]
     accept_host_key: Vec<String>,
     /// Give it for so long only [default: as asked]
     #[arg(long = "for", value_name = "DUR", value_parser = values::seconds)]

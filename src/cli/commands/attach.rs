@@ -92,7 +92,7 @@ fn kept(context: &Context, id: &str) {
 async fn find(connection: &mut Connection, word: String) -> Result<view::Session, Failure> {
     match connection.call(&Request::Show { id: word }).await? {
         Thing::Session(session) => Ok(*session),
-        Thing::Exec(_) | Thing::Request(_) => {
+        _ => {
             let message = "only a session has a keyboard";
             Err(Failure::new(Code::UsageId, message, "sgw sessions --all"))
         }

@@ -3,9 +3,18 @@
 use std::{ffi::OsString, process::ExitCode};
 
 use crate::{
-    cli::{Context, Outcome, Run, proof::Proof, ui::exit::Exit, views},
-    client::{Error, launch},
-    protocol::{operator, view},
+    cli::{
+        Context, Outcome, Run,
+        proof::Proof,
+        ui::{Ui, exit::Exit},
+        views,
+    },
+    client::{self, Error, group, launch},
+    protocol::{
+        error::{Code, Failure},
+        handover::Start,
+        operator, view,
+    },
 };
 
 /// Look at the daemon, or run it in the foreground
@@ -31,6 +40,9 @@ Examples:
         /// The key comes over standard input: how `unlock` starts it
         #[arg(long, hide = true)]
         key_on_stdin: bool,
+        /// As a service of the machine, with the sockets that systemd hands over; the operator unlocks it
+        #[arg(long)]
+        service: bool,
     },
     /// Say whether it runs, since when, and what it holds (always succeeds)
     #[command(after_help = "\
@@ -46,6 +58,11 @@ Examples:
 impl Run for Daemon {
     fn run(self, context: &Context) -> Outcome {
         match self.what {
+            // By itself alone, and before anything else: see `how_started`.
+            What::Run { service: true, .. } => {
+                let message = "--service goes with no other flag";
+                Err(Failure::new(Code::UsageArguments, message, "sgw daemon run --service").into())
+            }
             What::Run { proof, .. } => super::unlock::in_foreground(context, &proof),
             What::Status { .. } => status(context),
         }
@@ -53,11 +70,24 @@ impl Run for Daemon {
 }
 
 fn status(context: &Context) -> Outcome {
-    let home = context.place().map(|place| place.path().display().to_string())?;
+    let place = context.place()?;
+    let home = place.path().display().to_string();
+    let mode = match place.service() {
+        Some(_) => view::Running::Service,
+        None => view::Running::Personal,
+    };
     let status = context.block_on(async {
-        match context.ask(&operator::Request::Status {}).await {
+        let asked = match place.service() {
+            // It answers without its key, too.
+            Some(_) => client::service::status(&place).await,
+            None => context.ask(&operator::Request::Status {}).await,
+        };
+        match asked {
             Err(
-                Error::Locked | Error::NotSetUp | Error::Home(crate::home::HomeError::Missing(_)),
+                Error::Locked
+                | Error::NotSetUp
+                | Error::Down
+                | Error::Home(crate::home::HomeError::Missing(_)),
             ) => Ok(view::DaemonStatus {
                 running: false,
                 pid: None,
@@ -66,6 +96,8 @@ fn status(context: &Context) -> Outcome {
                 sessions: None,
                 connections: None,
                 home,
+                mode,
+                unlocked: false,
             }),
             status => status,
         }
@@ -74,15 +106,37 @@ fn status(context: &Context) -> Outcome {
     Ok(Exit::DONE)
 }
 
-/// Whether this process is the daemon that `unlock` starts.
-pub fn is_start(args: &[OsString]) -> bool {
-    args.len() == 4 && args.iter().skip(1).eq(["daemon", "run", launch::KEY_ON_STDIN].iter())
+/// How this process is to be the daemon, where it is.
+#[derive(Clone, Copy, Debug)]
+pub enum How {
+    /// `unlock` started it.
+    Handed,
+    /// systemd did.
+    Service,
 }
 
-pub fn start(daemon: crate::cli::Daemon) -> ExitCode {
-    match launch::inherited() {
-        Ok(socket) => daemon(socket),
-        // Whoever started it waits for a word, and gets the end of the socket.
-        Err(_) => ExitCode::FAILURE,
+pub fn how_started(args: &[OsString]) -> Option<How> {
+    let is = |flag: &str| args.iter().skip(1).eq(["daemon", "run", flag].iter());
+    match () {
+        () if is(launch::KEY_ON_STDIN) => Some(How::Handed),
+        () if is("--service") => Some(How::Service),
+        () => None,
     }
+}
+
+pub fn start(daemon: crate::cli::Daemon, how: How) -> ExitCode {
+    if group::renounce().is_err() {
+        return ExitCode::FAILURE;
+    }
+    let start = match how {
+        How::Handed => launch::inherited().map(Start::Handed),
+        How::Service => Ok(Start::Service),
+    };
+    // Whoever started it waits for a word, and gets the end of the socket.
+    let Ok(start) = start else { return ExitCode::FAILURE };
+    daemon(start).unwrap_or_else(|failure| {
+        // To the journal.
+        Ui::new(false, false).failure(&failure);
+        ExitCode::FAILURE
+    })
 }

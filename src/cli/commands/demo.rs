@@ -1,8 +1,11 @@
 //! `sgw demo`: the whole story, on this machine alone.
 
-use crate::cli::{
-    Context, Outcome, Run, play,
-    ui::{self, exit::Exit},
+use crate::{
+    cli::{
+        Context, Outcome, Run, play,
+        ui::{self, exit::Exit},
+    },
+    protocol::error::{Code, Failure},
 };
 
 /// Play the whole story on this machine: request, approval, command, record
@@ -22,6 +25,11 @@ pub struct Demo {
 
 impl Run for Demo {
     fn run(self, context: &Context) -> Outcome {
+        if context.place()?.service().is_some() {
+            let message = "this program belongs to a service of the machine, and a demo has a daemon of its own";
+            let hint = "cp $(command -v sgw) ./sgw-demo && ./sgw-demo demo";
+            return Err(Failure::new(Code::ServiceUnfit, message, hint).into());
+        }
         let auto = self.auto || context.ui.json || !ui::can_prompt();
         let story = context.interactive(play::play(context, auto));
         story?;

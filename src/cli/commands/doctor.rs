@@ -13,7 +13,7 @@ use crate::cli::{
 /// Looks at the keys, agents, connections and tokens that every program of yours can use, at sgw's own
 /// files and daemon, and at this machine; each finding comes with what to type about it. Changes
 /// nothing, uses no key, shows no secret, and needs no passphrase and no daemon. Ends with 1 where
-/// something is wrong (`warn` or `fail`; a `note` is not).
+/// something is wrong (`warn` or `fail`; a `note` is not): as root always, to whom nothing is closed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -1,5 +1,7 @@
 //! `sgw init`: sets the passphrase, and with it the vault.
 
+mod machine;
+
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -10,11 +12,11 @@ use crate::{
         proof::Proof,
         ui::{exit::Exit, prompt},
     },
-    client::Error,
+    client::{Error, Place, service},
     domain::{
         passphrase,
         pin::{self, PinCheck},
-        seal::{Cost, Header, HeaderSeed},
+        seal::{Cost, DataKey, Header, HeaderSeed},
         secret::Secret,
     },
     home::{Home, HomeError, random},
@@ -29,21 +31,32 @@ use crate::{
 #[command(after_help = "\
 Examples:
   sgw init
-  sgw init --passphrase-file ~/.sgw-passphrase     # asks nothing")]
+  sgw init --passphrase-file ~/.sgw-passphrase     # asks nothing
+  sgw init --service --operator alice --agent claude            # shows what would be done
+  sudo sgw init --service --operator alice --agent claude --apply")]
 pub struct Init {
     /// Set the PIN in this file, which nobody else may read (-: standard input) [default: none where
     /// the passphrase comes from a file, else asked for]
     #[arg(long, value_name = "FILE")]
     pin_file: Option<PathBuf>,
+    /// Show what makes sgw a service of this machine, with a user of its own: users, groups, directories,
+    /// files, the program; --apply does it. Afterwards the operator runs sgw init
+    #[arg(long)]
+    service: bool,
+    #[command(flatten)]
+    machine: machine::Machine,
     #[command(flatten)]
     proof: Proof,
 }
 
 impl Run for Init {
     fn run(self, context: &Context) -> Outcome {
+        if self.service {
+            return self.machine.run(context);
+        }
         person::not_under_an_agent(context.globals.i_am_the_operator)?;
         let place = context.place()?;
-        refuse_a_second_time(&place)?;
+        refuse_a_second_time(context, &place)?;
         let pin = self.pin_file.as_deref().map(super::pin::read).transpose()?;
         let (passphrase, pin) = match self.proof.given()? {
             Some(passphrase) => (checked(passphrase)?, pin),
@@ -64,10 +77,16 @@ impl Run for Init {
             }
         };
         let path = place.path();
-        let home = Home::open_or_create(path).map_err(Error::Home)?;
-        // With it comes that a limit on files' sizes is an error.
-        let _runtime = crate::client::runtime().map_err(Error::local("start"))?;
-        create(&home, &passphrase, pin.as_ref())?;
+        if place.service().is_some() {
+            let made = Made::of(&passphrase)?;
+            let making = service::set_up(&place, &made.header, &made.data_key, pin.as_ref());
+            context.block_on(making)?;
+        } else {
+            let home = Home::open_or_create(path).map_err(Error::Home)?;
+            // With it comes that a limit on files' sizes is an error.
+            let _runtime = crate::client::runtime().map_err(Error::local("start"))?;
+            create(&home, &passphrase, pin.as_ref())?;
+        }
         let next = ["sgw unlock", "sgw request USER@HOST --reason 'a first try'"];
         if !context.ui.json {
             context.ui.note(&format!("the vault is ready in {}", path.display()));
@@ -78,18 +97,44 @@ impl Run for Init {
     }
 }
 
-fn refuse_a_second_time(place: &crate::client::Place) -> Result<(), Failure> {
+fn refuse_a_second_time(context: &Context, place: &Place) -> Result<(), Failure> {
+    let there = match place.service() {
+        Some(_) => context.block_on(service::is_set_up(place))?,
+        None => has_header(place)?,
+    };
+    match there {
+        false => Ok(()),
+        true => {
+            let message = format!("there is a vault in {} already", place.path().display());
+            Err(Failure::new(Code::OperatorExists, message, "sgw unlock"))
+        }
+    }
+}
+
+fn has_header(place: &Place) -> Result<bool, Failure> {
     let header = match Home::open(place.path()) {
         Ok(home) => home.header().map_err(Error::Home)?,
         Err(HomeError::Missing(_)) => None,
         Err(error) => return Err(Error::Home(error).into()),
     };
-    match header {
-        None => Ok(()),
-        Some(_) => {
-            let message = format!("there is a vault in {} already", place.path().display());
-            Err(Failure::new(Code::OperatorExists, message, "sgw unlock"))
-        }
+    Ok(header.is_some())
+}
+
+/// A new vault's header, and the key that it holds.
+struct Made {
+    header: Header,
+    data_key: DataKey,
+}
+
+impl Made {
+    fn of(passphrase: &Secret<String>) -> Result<Self, Failure> {
+        let seed = || -> std::io::Result<_> {
+            Ok(HeaderSeed { data_key: random()?, salt: random()?, nonce: random()? })
+        };
+        let seed = seed().map_err(Error::local("draw random bytes"))?;
+        let (header, data_key) = Header::create(passphrase, Cost::USUAL, seed)
+            .map_err(crate::client::operator::cannot_open)?;
+        Ok(Self { header, data_key })
     }
 }
 
@@ -98,13 +143,9 @@ fn create(
     passphrase: &Secret<String>,
     pin: Option<&Secret<String>>,
 ) -> Result<(), Stop> {
-    let drawn = || -> std::io::Result<_> {
-        let seed = HeaderSeed { data_key: random()?, salt: random()?, nonce: random()? };
-        Ok((seed, random()?, random()?))
-    };
-    let (seed, nonce, salt) = drawn().map_err(Error::local("draw random bytes"))?;
-    let (header, data_key) = Header::create(passphrase, Cost::USUAL, seed)
-        .map_err(crate::client::operator::cannot_open)?;
+    let drawn = || -> std::io::Result<_> { Ok((random()?, random()?)) };
+    let (nonce, salt) = drawn().map_err(Error::local("draw random bytes"))?;
+    let Made { header, data_key } = Made::of(passphrase)?;
     let key = pin::key(&data_key);
     let pin = pin.map(|pin| PinCheck::new(&key, salt, pin.expose().as_bytes()));
     Ok(home.create_vault(&header, &data_key, nonce, pin.as_ref()).map_err(Error::Home)?)

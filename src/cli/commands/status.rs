@@ -38,15 +38,19 @@ pub fn alone(matches: &ArgMatches, context: &Context) -> Outcome {
 
 impl Run for Status {
     fn run(self, context: &Context) -> Outcome {
+        let service = context.place().is_ok_and(|place| place.service().is_some());
         let asked = context
             .block_on(async { context.agent().await?.call(&agent::Request::Status {}).await });
-        let (status, why_not) = match asked {
+        let (mut status, why_not) = match asked {
             Ok(status) => (status, ""),
             Err(failure) if failure.code == Code::OperatorNone => {
                 (not_there(failure)?, "not set up")
             }
             Err(failure) => (not_there(failure)?, "locked"),
         };
+        if service {
+            status.mode = view::Running::Service;
+        }
         context.ui.result(&status, || match (status.unlocked, self.line) {
             (true, true) => views::status_line(&status),
             (true, false) => views::status(&status),
@@ -69,6 +73,7 @@ fn not_there(failure: Failure) -> Result<view::Status, Failure> {
             requests: Vec::new(),
             paused: false,
             notes: Vec::new(),
+            mode: view::Running::Personal,
             hint: failure.hint,
         }),
         _ => Err(failure),

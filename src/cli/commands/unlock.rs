@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     cli::{Context, Outcome, Run, Stop, person, proof::Proof, ui::exit::Exit, views},
-    client::{Error, launch},
+    client::{self, Error, launch},
     domain::{escape::visible, seal::DataKey},
     protocol::{
         error::{Code, Failure},
@@ -50,12 +50,16 @@ impl Run for Unlock {
 
 /// Sees to it that a daemon runs; what it is ready with, where it was started here.
 pub fn start(context: &Context, data_key: &DataKey) -> Result<Option<Ready>, Stop> {
+    let place = context.place()?;
+    if place.service().is_some() {
+        return Ok(context.block_on(client::service::unlock(&place, data_key))?);
+    }
     let over = Instant::now() + ANOTHER;
     if runs(context)? {
         return Ok(None);
     }
     loop {
-        match launch::launch(&context.place()?, data_key).map_err(Stop::from) {
+        match launch::launch(&place, data_key).map_err(Stop::from) {
             Err(Stop::Failure(failure))
                 if failure.code == Code::HomeBusy && Instant::now() < over => {}
             launched => return launched.map(|launched| Some(launched.ready)),
@@ -91,6 +95,11 @@ fn already(context: &Context) -> Outcome {
 
 /// `sgw daemon run`.
 pub fn in_foreground(context: &Context, proof: &Proof) -> Outcome {
+    if context.place()?.service().is_some() {
+        let message = "this program belongs to a service of the machine: systemd runs its daemon";
+        let hint = "root starts it: systemctl start sgw-agent.socket sgw-operator.socket";
+        return Err(Failure::new(Code::UsageArguments, message, hint).into());
+    }
     if runs(context)? {
         let message = "a daemon runs here already";
         return Err(Failure::new(Code::HomeBusy, message, "sgw daemon status").into());

@@ -48,8 +48,8 @@ impl Run for Watch {
             let id = match &thing {
                 Thing::Session(session) => session.id.clone(),
                 Thing::Exec(exec) => exec.run.id.clone(),
-                Thing::Request(_) => {
-                    let message = "a request has nothing to watch";
+                _ => {
+                    let message = "there is nothing to watch but a session or a command";
                     return Err(Failure::new(Code::UsageId, message, "sgw requests").into());
                 }
             };

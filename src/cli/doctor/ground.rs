@@ -9,7 +9,10 @@ use std::{
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::{cli::resolve::account::Account, home::Home};
+use crate::{
+    cli::resolve::account::Account,
+    home::{Home, service::Service},
+};
 
 /// More sockets than a machine for people has.
 const MOST_SOCKETS: usize = 4096;
@@ -20,6 +23,8 @@ pub struct Ground {
     pub account: Account,
     /// sgw's own directory, there or not.
     pub sgw: Option<PathBuf>,
+    /// What root has set up, where this program belongs to a service; or why it can't be believed.
+    pub service: Option<Result<Service, String>>,
     /// This very program.
     pub program: Option<PathBuf>,
     /// `/proc`
@@ -50,6 +55,7 @@ impl Ground {
         Self {
             account: Account::current(),
             sgw: Home::locate(sgw_home).ok(),
+            service: Service::here().map_err(|error| error.to_string()).transpose(),
             program: std::env::current_exe().ok(),
             proc: "/proc".into(),
             containers: [

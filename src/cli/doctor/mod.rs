@@ -13,6 +13,7 @@ mod masters;
 mod own;
 mod privilege;
 mod program;
+mod service;
 
 use std::path::Path;
 
@@ -106,9 +107,8 @@ pub fn examine(ground: &Ground) -> Vec<Finding> {
         privilege::sudo,
         privilege::containers,
         privilege::terminal,
-        own::home,
-        own::way,
-        own::daemon,
+        service::check,
+        own::check,
         program::replaceable,
         program::first_in_path,
         machine::tracing,

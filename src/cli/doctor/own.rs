@@ -29,6 +29,14 @@ const DAEMON: Check = Check {
 /// More names than a home ever has.
 const MOST_NAMES: usize = 256;
 
+/// In service mode they are the daemon's, and closed to everybody else.
+pub fn check(ground: &Ground) -> Vec<Finding> {
+    match ground.service {
+        None => [home(ground), way(ground), daemon(ground)].concat(),
+        Some(_) => Vec::new(),
+    }
+}
+
 pub fn home(ground: &Ground) -> Vec<Finding> {
     let Some(home) = &ground.sgw else {
         return vec![HOME.fail("there is no place for sgw's files", "export HOME=~")];

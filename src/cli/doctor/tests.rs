@@ -35,6 +35,7 @@ impl Played {
         let ground = Ground {
             account,
             sgw: Some(home.join("state")),
+            service: None,
             program: None,
             proc: home.join("proc"),
             containers: Vec::new(),

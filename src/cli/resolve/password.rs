@@ -32,6 +32,8 @@ pub enum Reason {
     Empty,
     #[error("it is not UTF-8 text")]
     NotText,
+    #[error("it holds a private key, which is no password")]
+    Key,
 }
 
 /// The content without one trailing newline. `-` is `stdin`; who has read it once can't again.
@@ -63,6 +65,9 @@ fn text(bytes: Zeroizing<Vec<u8>>) -> Result<Secret<String>, Reason> {
     let text = std::str::from_utf8(&bytes).map_err(|_| Reason::NotText)?;
     let text = text.strip_suffix('\n').unwrap_or(text);
     let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.starts_with("-----BEGIN ") {
+        return Err(Reason::Key);
+    }
     if text.is_empty() { Err(Reason::Empty) } else { Ok(Secret::new(text.to_owned())) }
 }
 
@@ -84,6 +89,7 @@ mod tests {
         assert_eq!(from_stdin(b" a\n\n"), Ok(" a\n".into()));
         assert_eq!(from_stdin(b"a"), Ok("a".into()));
         assert_eq!(from_stdin(b"\n"), Err("-: it is empty".into()));
+        assert!(from_stdin(b"-----BEGIN OPENSSH PRIVATE KEY-----\n").is_err());
         assert_eq!(from_stdin(b"\xff"), Err("-: it is not UTF-8 text".into()));
         assert_eq!(from_stdin(&[b'a'; 5000]), Err("-: it is longer than 4 KiB".into()));
     }

@@ -331,6 +331,8 @@ fn place(thing: &Thing) -> String {
         Thing::Session(session) => format!("{} {}", attach::shown::place(session), session.id),
         Thing::Exec(exec) => format!("{} in {}", exec.run.id, exec.session),
         Thing::Request(request) => request.id.clone(),
+        Thing::Token(token) => token.id.clone(),
+        Thing::Grant(grant) => grant.id.clone(),
     };
     visible(&place, 100)
 }

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Under, is_of};
+use super::Under;
 use crate::domain::{grant::standing::Holder, id::Id, identity::Identity};
 
 #[derive(Default)]
@@ -99,8 +99,11 @@ impl Grants {
     }
 
     pub fn of_token(&self, token: &Id) -> Vec<Arc<Under>> {
-        let mut all = self.all();
-        all.retain(|under| is_of(&under.standing.holder, token));
+        let held = self.by_holder.get(&Key::Token(token.clone()));
+        let lists =
+            held.into_iter().flat_map(|held| held.names.values().chain(held.globs.values()));
+        let mut all: Vec<_> = lists.flatten().cloned().collect();
+        all.sort_by(|one, other| one.standing.id.cmp(&other.standing.id));
         all
     }
 

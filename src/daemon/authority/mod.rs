@@ -3,6 +3,7 @@
 
 mod grants;
 mod refused;
+mod reload;
 mod tokens;
 mod under;
 
@@ -20,7 +21,7 @@ pub use self::{refused::Refusals, tokens::Activity, under::Under};
 use crate::{
     daemon::vault::{Change, Vault, VaultError},
     domain::{
-        grant::standing::{Holder, Standing, Usage, Used},
+        grant::standing::{Standing, Usage, Used},
         id::{Id, Name},
         identity::Identity,
         secret::Secret,
@@ -389,9 +390,4 @@ fn forget<R: crate::daemon::vault::Record>(
         Some(_) => change.remove::<R>(id.as_str(), None),
         None => Ok(()),
     }
-}
-
-/// Whether a grant's holder is this token.
-fn is_of(holder: &Holder, token: &Id) -> bool {
-    matches!(holder, Holder::Token { id, .. } if id == token)
 }

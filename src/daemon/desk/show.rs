@@ -122,6 +122,7 @@ impl Desk {
                 stdin: matches!(action, Action::Exec(exec) if exec.stdin),
                 terminal: matches!(action, Action::Input(_)),
                 seen,
+                uid: Some(entry.request.identity.uid),
                 past,
                 place: place.unwrap_or_default(),
                 named: None,

@@ -3,6 +3,7 @@
 pub mod agent;
 mod follow;
 mod link;
+pub mod locked;
 pub mod operator;
 mod peer;
 mod places;
@@ -12,5 +13,5 @@ pub use self::{
     agent::exec_shown,
     link::{Outbox, Room, to_its_end},
     places::Places,
-    socket::{Listeners, accept},
+    socket::{Admit, Listeners, accept},
 };

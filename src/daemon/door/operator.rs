@@ -41,6 +41,7 @@ use self::{
 use super::{
     agent::ending,
     link::{self, Gone, Outbox, value},
+    locked,
     peer::Peer,
     places::Guest,
     socket::{Passed, PassingReader, SharedWriter},
@@ -53,7 +54,7 @@ use crate::{
         error::{Code, Failure},
         frame::{self, Frame, Kind},
         noise,
-        operator::Request,
+        operator::{Request, service},
         view::{self, Decided, RequestStatus},
     },
 };
@@ -333,6 +334,7 @@ impl Operator {
             }
             Request::Lock {} => {
                 let status = value(&parts.status());
+                parts.stay_locked();
                 self.outbox.answer(number, status).await?;
                 parts.lock("the operator locked sgw");
                 return Ok(());
@@ -372,6 +374,7 @@ impl Operator {
             Request::Grant(request) => self.grant(request).await,
             Request::Vault(request) => self.vault(number, request).await?,
             Request::Policy(request) => self.policy(number, request).await?,
+            Request::Service(request) => self.service(&request),
             Request::Answer(_)
             | Request::Ack { .. }
             | Request::Cancel {}
@@ -418,6 +421,15 @@ impl Operator {
         let session = self.parts.sessions.to_see(word, None)?;
         let history = session.execs().iter().map(|exec| exec.shown()).collect();
         value(&view::History { history })
+    }
+
+    /// A service that has its key already.
+    fn service(&self, request: &service::Request) -> Result<serde_json::Value, Failure> {
+        match request {
+            service::Request::Header {} => locked::header(&self.parts.home),
+            service::Request::SetUp { .. } => Err(locked::set_up_already()),
+            service::Request::Unlock { .. } => Ok(serde_json::Value::Null),
+        }
     }
 
     fn keep_secret(&self, frame: &Frame) -> Result<(), Failure> {

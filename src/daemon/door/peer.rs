@@ -7,7 +7,9 @@ use crate::domain::identity::Seen;
 /// What the kernel says (unix(7), SO_PEERCRED).
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
+    /// Both effective, at the time of connect(2).
     pub uid: u32,
+    pub gid: u32,
     pub pid: u32,
 }
 
@@ -18,7 +20,8 @@ impl Peer {
     pub fn of(socket: &impl AsFd) -> std::io::Result<Self> {
         let credentials = rustix::net::sockopt::socket_peercred(socket)?;
         let pid = u32::try_from(credentials.pid.as_raw_nonzero().get()).unwrap_or_default();
-        Ok(Self { uid: credentials.uid.as_raw(), pid })
+        let (uid, gid) = (credentials.uid.as_raw(), credentials.gid.as_raw());
+        Ok(Self { uid, gid, pid })
     }
 
     /// What the process looks like now. It chose all of it.
@@ -69,7 +72,7 @@ mod tests {
 
     #[test]
     fn this_process_has_an_executable_and_a_parent() {
-        let seen = Peer { uid: 0, pid: std::process::id() }.seen();
+        let seen = Peer { uid: 0, gid: 0, pid: std::process::id() }.seen();
         assert!(seen.executable.is_some());
         assert!(!seen.parents.is_empty());
     }

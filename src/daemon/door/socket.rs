@@ -31,18 +31,49 @@ const CONNECTIONS: usize = 1024;
 /// Descriptors that wait to be taken by an approval.
 const DESCRIPTORS: usize = 16;
 
-/// Both sockets, listening. Their files go with it.
+/// Both sockets, listening. The files of those that were made here go with it.
 pub struct Listeners {
     pub agent: UnixListener,
     pub operator: UnixListener,
-    paths: [PathBuf; 2],
+    paths: Vec<PathBuf>,
+}
+
+/// Whose connections are taken.
+#[derive(Clone, Copy, Debug)]
+pub enum Admit {
+    /// Our own uid's.
+    Own,
+    /// Everybody's whom the socket's file lets in.
+    Anyone,
+    /// Those of this uid that also have this group.
+    Both { uid: u32, gid: u32 },
+}
+
+impl Admit {
+    fn lets_in(self, peer: Peer) -> bool {
+        match self {
+            Self::Own => peer.uid == rustix::process::getuid().as_raw(),
+            Self::Anyone => true,
+            Self::Both { uid, gid } => peer.uid == uid && peer.gid == gid,
+        }
+    }
 }
 
 impl Listeners {
     /// Listens at both paths, in a directory that is ours alone. A file that is there is a stale
     /// one: the caller holds the home's lock.
     pub fn bind(agent: PathBuf, operator: PathBuf) -> io::Result<Self> {
-        Ok(Self { agent: bind(&agent)?, operator: bind(&operator)?, paths: [agent, operator] })
+        Ok(Self { agent: bind(&agent)?, operator: bind(&operator)?, paths: vec![agent, operator] })
+    }
+
+    /// Those that were opened for us. In a runtime.
+    pub fn handed(agent: OwnedFd, operator: OwnedFd) -> io::Result<Self> {
+        let of = |socket: OwnedFd| {
+            let listener = std::os::unix::net::UnixListener::from(socket);
+            listener.set_nonblocking(true)?;
+            UnixListener::from_std(listener)
+        };
+        Ok(Self { agent: of(agent)?, operator: of(operator)?, paths: Vec::new() })
     }
 }
 
@@ -66,16 +97,16 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     listener
 }
 
-/// Accepts until `end`, peers of our own uid alone. Who comes when all places are taken is told.
+/// Accepts until `end` whom it admits. Who comes when all places are taken is told.
 pub async fn accept<F>(
     listener: &UnixListener,
+    admit: Admit,
     end: &CancellationToken,
     serve: impl Fn(UnixStream, Peer) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let own = rustix::process::getuid().as_raw();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -91,9 +122,9 @@ pub async fn accept<F>(
             }
         };
         let peer = match Peer::of(&stream) {
-            Ok(peer) if peer.uid == own => peer,
+            Ok(peer) if admit.lets_in(peer) => peer,
             other => {
-                tracing::warn!(?other, "a peer of another uid was turned away");
+                tracing::warn!(?other, "a peer of another uid or group was turned away");
                 continue;
             }
         };

@@ -76,6 +76,7 @@ impl Parts {
         let Way { route, plan, judged, further, first, surroundings } = way;
         let host_keys = judged.fingerprints(route.hops());
         let machine = first.machine();
+        let proxy_command = plan.proxy_command.clone();
         let pool = Pool::new(Arc::new(plan), further, first, PoolOptions { ahead: AHEAD });
         self.end_what_was_left(&route, &pool).await;
         let id = self.ids.next(IdKind::Session)?;
@@ -94,6 +95,7 @@ impl Parts {
             owner: opening.owner,
             asked: opening.asked,
             route,
+            proxy_command,
             host_keys,
             machine,
             surroundings,

@@ -96,6 +96,9 @@ impl Parts {
                 false => lent.into_iter().unzip(),
             };
             if at == 0 {
+                if target.proxy_command.is_some() {
+                    self.may_run("a proxy command")?;
+                }
                 plan.proxy_command = target.proxy_command.clone();
             }
             plan.hops.push(HopPlan { hop: target.hop(), credentials: these });

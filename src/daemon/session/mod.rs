@@ -7,6 +7,7 @@ mod find;
 pub mod keyboard;
 pub mod live;
 pub mod output;
+mod place;
 pub mod pty;
 mod record;
 mod room;
@@ -55,7 +56,7 @@ use crate::{
     },
     protocol::{
         error::{Code, Failure},
-        view::{self, Control, Place, SessionStatus},
+        view::{self, Control, SessionStatus},
     },
 };
 
@@ -78,6 +79,8 @@ pub struct Session {
     pub owner: Identity,
     pub asked: Destination,
     pub route: Route,
+    /// The operator's command that leads to the first hop.
+    pub proxy_command: Option<String>,
     /// For each hop the fingerprint of its host key.
     pub host_keys: Vec<String>,
     pub surroundings: Surroundings,
@@ -114,6 +117,7 @@ pub struct Parts {
     pub owner: Identity,
     pub asked: Destination,
     pub route: Route,
+    pub proxy_command: Option<String>,
     pub host_keys: Vec<String>,
     pub surroundings: Surroundings,
     pub machine: Machine,
@@ -147,28 +151,6 @@ impl Session {
 
     pub fn under(&self) -> Option<&Under> {
         self.under.as_deref()
-    }
-
-    /// Where it leads, in words that a digest binds.
-    pub fn place(&self) -> String {
-        let hops = self.route.hops().iter().zip(&self.host_keys);
-        hops.map(|(hop, key)| format!("{hop} {key}")).collect::<Vec<_>>().join(" > ")
-    }
-
-    pub fn places(&self) -> Vec<Place> {
-        let hops = self.route.hops().iter().zip(&self.host_keys);
-        hops.map(|(hop, key)| Place { hop: hop.clone(), host_key: Some(key.clone()) }).collect()
-    }
-
-    pub fn target(&self) -> String {
-        self.asked.to_string()
-    }
-
-    /// What a pause can call it.
-    pub fn names(&self) -> Vec<String> {
-        let hop = self.route.target();
-        let asked = [self.target(), self.asked.host.clone()];
-        asked.into_iter().chain([self.id.to_string(), hop.host.clone(), hop.to_string()]).collect()
     }
 
     /// Why it is over, if it is.
@@ -314,7 +296,7 @@ impl Sessions {
 
     pub fn add(&self, parts: Parts) -> Arc<Session> {
         let Parts { id, name, owner, asked, route, host_keys, machine, surroundings, .. } = parts;
-        let Parts { grant, under, pool, created_at, .. } = parts;
+        let Parts { proxy_command, grant, under, pool, created_at, .. } = parts;
         let state = State {
             grant,
             execs: VecDeque::new(),
@@ -329,6 +311,7 @@ impl Sessions {
             owner,
             asked,
             route,
+            proxy_command,
             host_keys,
             surroundings,
             machine,

@@ -32,6 +32,8 @@ const TRIES: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// How many dead channels in a row are passed over.
 const STALE: usize = 5;
+/// An extra connection that nobody used for this long is given back.
+const IDLE: Duration = Duration::from_secs(60);
 /// How often connections are looked through for idle ones.
 const ROUND: Duration = Duration::from_secs(20);
 
@@ -166,6 +168,23 @@ impl Pool {
         let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
     }
 
+    /// Takes out the connections that nobody used for so long.
+    pub(super) fn surplus(&self, idle_for: Duration) -> Vec<Arc<Connection>> {
+        let mut supply = self.lock();
+        let surplus = supply.surplus(idle_for);
+        self.carry_on(&mut supply);
+        surplus
+    }
+
+    /// How many connections are being made, once nothing waits for its time any more.
+    #[cfg(test)]
+    pub fn being_made(&self) -> usize {
+        let mut supply = self.lock();
+        supply.rested();
+        self.carry_on(&mut supply);
+        supply.connecting
+    }
+
     pub fn connections(&self) -> usize {
         *self.count.borrow()
     }
@@ -226,7 +245,7 @@ impl Pool {
         if !supply.can_spare_one() {
             return false;
         }
-        connection.slots().seclude();
+        supply.seclude(connection);
         self.carry_on(&mut supply);
         true
     }
@@ -392,12 +411,7 @@ async fn give_back_idle(pool: Weak<Pool>) {
     loop {
         sleep(ROUND).await;
         let Some(pool) = pool.upgrade() else { return };
-        let surplus = {
-            let mut supply = pool.lock();
-            let surplus = supply.surplus();
-            pool.carry_on(&mut supply);
-            surplus
-        };
+        let surplus = pool.surplus(IDLE);
         drop(pool);
         join_all(surplus.iter().map(|connection| connection.close())).await;
     }

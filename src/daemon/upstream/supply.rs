@@ -18,8 +18,6 @@ const CONNECTIONS: usize = 16;
 const SPREAD: usize = 4;
 /// Handshakes at once: sshd drops connections at random from 10 on (sshd_config(5): MaxStartups).
 const HANDSHAKES: usize = 3;
-/// An extra connection that nobody used for this long is given back.
-const IDLE: Duration = Duration::from_secs(60);
 /// Where a further connection failed, the next is not tried sooner.
 pub(super) const RETRY: Duration = Duration::from_secs(5);
 
@@ -40,6 +38,9 @@ pub(super) struct Supply {
     limit: usize,
     /// Two channels had to share a connection since the last one was made.
     shared: bool,
+    /// The last connection that was free became one channel's own since: the next command shall not
+    /// wait for a login.
+    taken: bool,
     rest_until: Option<Instant>,
     /// The server would not have us again while it had us.
     turned_away: bool,
@@ -69,6 +70,7 @@ impl Supply {
             ahead,
             limit: MAX_SESSIONS,
             shared: false,
+            taken: false,
             rest_until: None,
             turned_away: false,
         }
@@ -94,7 +96,7 @@ impl Supply {
     pub fn add(&mut self, connection: Arc<Connection>) {
         connection.slots().lower_limit(self.limit);
         self.connections.push(connection);
-        self.shared = false;
+        (self.shared, self.taken) = (false, false);
         self.turned_away = false;
         self.rest_until = None;
     }
@@ -105,9 +107,16 @@ impl Supply {
         self.rest_until = Some(Instant::now() + RETRY);
     }
 
+    #[cfg(test)]
+    pub fn rested(&mut self) {
+        self.rest_until = None;
+    }
+
+    /// What is lost comes back when somebody needs it, and never by itself.
     pub fn forget_lost(&mut self) {
         self.connections.retain(|connection| !connection.is_lost());
         if self.connections.is_empty() {
+            (self.shared, self.taken) = (false, false);
             self.turned_away = false;
             self.rest_until = None;
         }
@@ -161,7 +170,7 @@ impl Supply {
         let each = self.limit.saturating_sub(1).max(1);
         while self.may_connect() && self.wants_connection(missing, each) {
             self.connecting += 1;
-            self.shared = false;
+            (self.shared, self.taken) = (false, false);
             orders.push(Order::Connect(Arc::clone(&plan)));
         }
         for connection in usable(&self.connections) {
@@ -178,8 +187,7 @@ impl Supply {
         if self.connecting > 0 {
             return self.connecting * each < missing;
         }
-        let none_left = !self.connections.is_empty() && usable(&self.connections).next().is_none();
-        missing > 0 || none_left || (self.shared && self.connections.len() < SPREAD)
+        missing > 0 || self.taken || (self.shared && self.connections.len() < SPREAD)
     }
 
     fn may_connect(&self) -> bool {
@@ -207,15 +215,25 @@ impl Supply {
         self.is_repeatable() && !self.turned_away && secluded + 1 < CONNECTIONS
     }
 
-    /// Takes out the connections that are no longer needed. One always stays.
-    pub fn surplus(&mut self) -> Vec<Arc<Connection>> {
+    /// A connection is one channel's own from now on.
+    pub fn seclude(&mut self, connection: &Connection) {
+        connection.slots().seclude();
+        self.taken = usable(&self.connections).next().is_none();
+    }
+
+    /// Takes out the connections that nobody used for so long. One that can be used always stays.
+    pub fn surplus(&mut self, idle_for: Duration) -> Vec<Arc<Connection>> {
         let mut surplus = Vec::new();
-        while self.connections.len() > 1 {
-            let idle = |connection: &Arc<Connection>| connection.slots().idle_for() > IDLE;
-            let Some(place) = self.connections.iter().rposition(idle) else { break };
+        loop {
+            let mut all = self.connections.iter().enumerate().rev();
+            let idle = all.find(|(_, connection)| connection.slots().idle_for() > idle_for);
+            let Some((place, connection)) = idle else { return surplus };
+            let rest = usable(&self.connections).filter(|one| !Arc::ptr_eq(one, connection));
+            if rest.count() == 0 {
+                return surplus;
+            }
             surplus.push(self.connections.remove(place));
         }
-        surplus
     }
 }
 

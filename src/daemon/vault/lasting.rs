@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use sha2::{Digest, Sha256};
+
 use super::{
     Vault,
     records::{Rows, Value, open_row},
@@ -46,6 +48,14 @@ impl Lasting {
 }
 
 impl Vault {
+    /// Of this vault and its copies alone, also after a rotation; tells nothing of a key.
+    pub fn name(&self) -> String {
+        let key = self.lasting.get(Keys::PURPOSES[1]);
+        hex::encode(
+            Sha256::new().chain_update(b"sgw vault 1").chain_update(key.expose()).finalize(),
+        )
+    }
+
     /// What the audit is chained and sealed with.
     pub fn audit_keys(&self) -> Keys {
         let [text, chain] = Keys::PURPOSES.map(|purpose| self.lasting.get(purpose));

@@ -169,6 +169,8 @@ fn bad_grants_leave_nothing_behind() {
         &["--token", "ci", "--target", "UPPER"],
         &["--token", "ci", "--target", "[ab]"],
         &["--token", "ci", "--target", ""],
+        &["--token", "ci", "--target", "s-4fk"],
+        &["--token", "ci", "--target", "g-*"],
         &["--token", "ci", "--target", "web1", "--for", "0s"],
         &["--token", "ci", "--target", "web1", "--for", "99999999999d"],
         &["--token", "ci", "--target", "web1", "--max-commands", "0"],

@@ -157,6 +157,21 @@ fn names_are_the_program_s_unless_they_are_taken() {
 }
 
 #[test]
+fn limits_are_those_that_sgw_was_started_with() {
+    let sgw = Sgw::unlocked();
+    let inner = program(&sgw, "inner", "ulimit -c");
+    let all = run(&sgw, &["--", &inner]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -S -c 4096 && ulimit -c && exec \"$@\"", "sh"]);
+    shell.arg(all.get_program()).args(all.get_args());
+    shell.env_clear().envs(all.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let told = sgw.run(&mut shell).ok().stdout();
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!(lines.len(), 2, "{told}");
+    assert_eq!(lines[0], lines[1]);
+}
+
+#[test]
 fn an_agent_can_run_nothing_so() {
     let sgw = Sgw::unlocked();
     let mut command = sgw.command(["run", "--", "true"]);

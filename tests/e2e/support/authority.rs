@@ -49,7 +49,7 @@ impl Sgw {
         token: &Token,
         arguments: impl IntoIterator<Item = A>,
     ) -> Running {
-        Running::start(self.command(arguments).env("SGW_TOKEN", &token.text))
+        self.watched(Running::start(self.command(arguments).env("SGW_TOKEN", &token.text)))
     }
 
     /// A named target whose key the vault holds.

@@ -8,6 +8,8 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use regex::bytes::Regex;
 
+use super::{Outcome, process::descendants};
+
 /// Finds planted secrets: as they are, in hex, and in base64 at each of its three alignments.
 #[derive(Default)]
 pub struct Canaries {
@@ -43,6 +45,26 @@ impl Canaries {
 
     pub fn sing_in(&self, bytes: &[u8]) -> bool {
         self.regex.as_ref().is_some_and(|regex| regex.is_match(bytes))
+    }
+
+    /// Fails when one was printed.
+    #[track_caller]
+    pub fn none_printed(&self, outcome: &Outcome) {
+        let printed = self.sing_in(outcome.bytes()) || self.sing_in(outcome.stderr().as_bytes());
+        assert!(!printed, "a planted secret was printed\n{outcome:?}");
+    }
+
+    /// What `/proc` shows of a process and what it started, and the files that it holds open.
+    pub fn found_in_process(&self, pid: u32) -> Vec<PathBuf> {
+        let of = |pid: u32| ["environ", "cmdline"].map(|name| format!("/proc/{pid}/{name}").into());
+        let mut places: Vec<PathBuf> = of(pid).into();
+        places.extend(descendants(pid).into_iter().flat_map(of));
+        // The suite may be root, and sees what has no name any more.
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let is_file = |path: &PathBuf| fs::metadata(path).is_ok_and(|found| found.is_file());
+        places.extend(open.map(|entry| entry.path()).filter(is_file));
+        places.retain(|place| self.sing_in(&fs::read(place).unwrap_or_default()));
+        places
     }
 
     /// The files under `directory` that hold one.

@@ -12,6 +12,7 @@ mod odd;
 mod outcome;
 mod process;
 mod pty;
+mod service;
 mod sgw;
 mod sshd;
 mod user;
@@ -27,6 +28,7 @@ pub use process::{
     signal,
 };
 pub use pty::Pty;
+pub use service::{Handed, Service};
 pub use sgw::{Destination, PASSPHRASE, Sgw};
 pub use sshd::Sshd;
 pub use user::{Person, is_root};

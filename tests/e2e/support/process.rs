@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Outcome, PATIENCE};
+use super::{Outcome, PATIENCE, canary::Canaries};
 
 /// Waits until `claim` holds; fails with `what` when it does not in time.
 #[track_caller]
@@ -112,6 +112,8 @@ pub struct Running {
     stdout: Stream,
     stderr: Stream,
     started: Instant,
+    /// Not to be found in what it prints.
+    canaries: Option<Arc<Mutex<Canaries>>>,
 }
 
 type Bytes = Arc<Mutex<Vec<u8>>>;
@@ -152,7 +154,13 @@ impl Running {
         let stdout = Stream::of(child.stdout.take().expect("piped"));
         let stderr = Stream::of(child.stderr.take().expect("piped"));
         let stdin = child.stdin.take();
-        Self { what, child, stdin, stdout, stderr, started: Instant::now() }
+        Self { what, child, stdin, stdout, stderr, started: Instant::now(), canaries: None }
+    }
+
+    /// What it prints is searched at its end.
+    pub fn searched_for(mut self, canaries: &Arc<Mutex<Canaries>>) -> Self {
+        self.canaries = Some(Arc::clone(canaries));
+        self
     }
 
     pub fn pid(&self) -> u32 {
@@ -236,7 +244,12 @@ impl Running {
         };
         let took = self.started.elapsed();
         self.collected();
-        self.outcome(status, took)
+        let outcome = self.outcome(status, took);
+        if let Some(canaries) = &self.canaries {
+            let canaries = canaries.lock().unwrap_or_else(PoisonError::into_inner);
+            canaries.none_printed(&outcome);
+        }
+        outcome
     }
 
     /// A process that it started and left behind could hold its pipes open for ever.

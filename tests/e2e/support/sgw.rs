@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     rc::Rc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use rustix::process::Signal;
@@ -24,7 +25,7 @@ use tempfile::TempDir;
 use super::{
     OddServer, Outcome, Person, Pty, Running, Sshd,
     canary::{Canaries, files_under},
-    eventually, is_alive,
+    eventually, frames, is_alive,
     process::signal,
     user::is_root,
 };
@@ -38,7 +39,7 @@ pub struct Sgw {
     binary: PathBuf,
     owner: Option<Rc<Person>>,
     daemons: RefCell<Vec<u32>>,
-    canaries: RefCell<Canaries>,
+    canaries: Arc<Mutex<Canaries>>,
 }
 
 /// Somewhere to log in with a key.
@@ -113,7 +114,7 @@ impl Sgw {
             binary,
             owner,
             daemons: RefCell::default(),
-            canaries: RefCell::default(),
+            canaries: Arc::default(),
         };
         sgw.write_private("passphrase", PASSPHRASE);
         sgw.plant(PASSPHRASE.as_bytes());
@@ -186,11 +187,15 @@ impl Sgw {
 
     /// From now on this must not be found in any file of the instance nor in what a command prints.
     pub fn plant(&self, secret: &[u8]) {
-        self.canaries.borrow_mut().plant(secret);
+        self.canaries().plant(secret);
+    }
+
+    fn canaries(&self) -> MutexGuard<'_, Canaries> {
+        self.canaries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn plant_private_key(&self, file: &Path) {
-        self.canaries.borrow_mut().plant_private_key(file);
+        self.canaries().plant_private_key(file);
     }
 
     /// The program with a clean environment; whoever runs the suite leaves no trace in it.
@@ -214,17 +219,14 @@ impl Sgw {
     /// Fails when a planted secret was printed.
     #[track_caller]
     pub fn searched(&self, outcome: Outcome) -> Outcome {
-        let canaries = self.canaries.borrow();
-        let printed =
-            canaries.sing_in(outcome.bytes()) || canaries.sing_in(outcome.stderr().as_bytes());
-        assert!(!printed, "a planted secret was printed\n{outcome:?}");
+        self.canaries().none_printed(&outcome);
         outcome
     }
 
     /// Fails when these bytes hold a planted secret.
     #[track_caller]
     pub fn assert_clean(&self, bytes: &[u8], what: &str) {
-        assert!(!self.canaries.borrow().sing_in(bytes), "a planted secret in {what}");
+        assert!(!self.canaries().sing_in(bytes), "a planted secret in {what}");
     }
 
     /// A command as an agent types it.
@@ -235,7 +237,12 @@ impl Sgw {
 
     /// The same, still running.
     pub fn start<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Running {
-        Running::start(&mut self.command(arguments))
+        self.watched(Running::start(&mut self.command(arguments)))
+    }
+
+    /// What it prints is searched at its end.
+    pub fn watched(&self, running: Running) -> Running {
+        running.searched_for(&self.canaries)
     }
 
     /// A command as the operator scripts it: with proof, and also where an agent runs the suite.
@@ -433,7 +440,14 @@ impl Drop for Sgw {
             return;
         }
         let leaks = |when: &str| {
-            let leaks = self.canaries.borrow().found_under(&self.home());
+            let canaries = self.canaries();
+            let mut leaks = canaries.found_under(&self.home());
+            for pid in self.daemons.borrow().iter().filter(|pid| is_alive(**pid)) {
+                leaks.extend(canaries.found_in_process(*pid));
+            }
+            if frames::sung(&canaries) {
+                leaks.push("what a socket said".into());
+            }
             assert!(leaks.is_empty(), "planted secrets {when} in {leaks:?}");
         };
         leaks("while the daemon ran");
@@ -450,5 +464,53 @@ pub fn make_private(file: &Path) {
 fn give(path: &Path, person: &Person) {
     if is_root() {
         std::os::unix::fs::chown(path, Some(person.uid), Some(person.gid)).unwrap();
+    }
+}
+
+/// That the search at a test's end can fail: each plants one where an agent could read it.
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "planted secrets while the daemon ran")]
+    fn a_secret_in_a_file_is_found() {
+        let sgw = Sgw::unlocked();
+        fs::write(sgw.home().join("run/left"), STANDARD.encode(PASSPHRASE)).unwrap();
+    }
+
+    #[test]
+    #[should_panic(expected = "environ")]
+    fn a_secret_in_the_environment_of_a_daemon_is_found() {
+        // Dropped after what looks at it.
+        let daemon = Running::start(Command::new("sleep").arg("600").env("KEY", PASSPHRASE));
+        let sgw = Sgw::new();
+        let environ = format!("/proc/{}/environ", daemon.pid());
+        eventually("it runs", || sgw.canaries().sing_in(&fs::read(&environ).unwrap()));
+        sgw.daemons.borrow_mut().push(daemon.pid());
+    }
+
+    #[test]
+    #[should_panic(expected = "a planted secret was printed")]
+    fn a_secret_in_what_is_printed_is_found() {
+        let sgw = Sgw::new();
+        sgw.watched(Running::start(Command::new("echo").arg(hex::encode(PASSPHRASE)))).ends();
+    }
+
+    #[test]
+    #[should_panic(expected = "what a socket said")]
+    fn a_secret_in_an_answer_of_a_socket_is_found() {
+        let sgw = Sgw::new();
+        // A secret of its own: what was heard is heard by every test of this process.
+        sgw.plant(b"canary-that-a-socket-said");
+        let socket = sgw.path("socket");
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let mut wire = frames::Wire::connect(&socket);
+        let (mut stream, _) = listener.accept().unwrap();
+        let said = frames::frame(frames::JSON, 0, b"{\"x\":\"canary-that-a-socket-said\"}");
+        std::io::Write::write_all(&mut stream, &said).unwrap();
+        wire.receive().unwrap();
     }
 }

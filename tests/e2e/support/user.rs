@@ -104,7 +104,7 @@ pub fn is_root() -> bool {
 }
 
 /// `useradd` fails when another test's holds the lock on /etc/passwd: takes turns by a lock of ours.
-fn one_at_a_time(command: &Command) -> Command {
+pub(super) fn one_at_a_time(command: &Command) -> Command {
     let mut turn = Command::new("flock");
     turn.args(["-w", &PATIENCE.as_secs().to_string(), "/tmp/sgw-tests-useradd.lock"]);
     turn.arg(command.get_program()).args(command.get_args());

@@ -63,9 +63,17 @@ fn a_key_that_can_t_be_kept_is_told_and_nothing_is_kept() {
     fs::set_permissions(&open.path, fs::Permissions::from_mode(0o644)).unwrap();
     let nonsense = sgw.write_private("nonsense", "not a key at all");
     let public = text(&open.path.with_extension("pub"));
+    let unknown = "-----BEGIN DSA PRIVATE KEY-----\nMIIBuwIB\n-----END DSA PRIVATE KEY-----\n";
+    let unknown = sgw.write_private("unknown", unknown);
+    let is_a_key = ["--password-file", &text(&unknown)].map(str::to_owned);
+    let refused = try_add(&sgw, "web1", "me@web1", &is_a_key.each_ref().map(String::as_str));
+    let refused = refused.fails(1, "target.credential");
+    assert!(refused.stdout().contains("which is no password"), "{refused:?}");
     for (file, says) in [
         ("/nonexistent/key".to_owned(), "no such file"),
         (text(&nonsense), "no private key that sgw knows"),
+        (text(&unknown), "a key of the type ssh-dss is not supported"),
+        (text(&sgw.home()), "it is a directory"),
         (public, "public key"),
         (text(&open.path), "others can read it"),
         (text(&locked.path), "passphrase of its own"),

@@ -176,6 +176,45 @@ fn a_command_of_the_operator_s_leads_there() {
 }
 
 #[test]
+fn a_login_repeated_after_the_target_moved_goes_by_the_session_s_own_command() {
+    let server = OddServer::interviewing(&[&[("Code: ", true, "123456")]], true);
+    let sgw = Sgw::unlocked();
+    let pipe = format!(
+        "/bin/bash -c 'exec 3<>/dev/tcp/127.0.0.1/{}; cat <&3 & cat >&3; kill %%1'",
+        server.seen().address().port()
+    );
+    let identity = text(&sgw.write_private("identity", fs::read(&server.key.path).unwrap()));
+    let key = server.seen().fingerprint();
+    let with = ["--identity", &identity, "--accept-host-key", &key, "--proxy-command", &pipe];
+    try_add(&sgw, "odd", "odd@nowhere.invalid", &with).ok();
+    let proof = text(&sgw.passphrase_file());
+    let answer = |request: &str, more: &[&str]| {
+        let words = ["approve", request, "--passphrase-file", &proof];
+        let mut terminal = sgw.terminal(words.iter().chain(more));
+        terminal.wait_for("Give it");
+        let shown = terminal.screen();
+        assert!(shown.contains("a command that sgw runs here"), "{shown}");
+        terminal.send("y");
+        terminal.wait_for("Code:[\\s\\S]*Your answer");
+        terminal.send("123456\r");
+        let (code, screen) = terminal.ends();
+        assert_eq!(code, 0, "{screen}");
+    };
+    let request = ask(&sgw, "odd");
+    answer(&request, &[]);
+    let session = sgw.agent(["wait", &request]).ok().stdout().trim().to_owned();
+    sgw.operator(["target", "edit", "odd", "--dest", "odd@elsewhere.invalid"]).ok();
+    server.seen().hang_up();
+    eventually("the session is lost", || {
+        sgw.agent(["show", &session, "--json"]).ok().json()["status"] == "lost"
+    });
+    let again = sgw.agent(["exec", &session, "--no-wait", "--json", "--", "echo", "works"]);
+    let login = again.fails_as(75, &["approval.pending", "request.pending"]).waits_on();
+    answer(&login, &["--identity", &identity]);
+    works(&sgw, &session);
+}
+
+#[test]
 fn a_borrowed_key_file_is_read_at_each_approval() {
     let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
     let file = sgw.write_private("borrowed", fs::read(&sshd.key.path).unwrap());

@@ -43,6 +43,27 @@ fn a_rebuilt_machine_is_taken_once_its_new_key_was_compared() {
 }
 
 #[test]
+fn a_host_key_is_taken_as_people_have_it_at_hand() {
+    let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+    let key = sshd.host_key_fingerprint();
+    let bare = key.trim_start_matches("SHA256:");
+    try_add(&sgw, "web1", &sshd.destination(), &["--accept-host-key", bare]).ok();
+    assert_eq!(show(&sgw, "web1")["host_keys"], serde_json::json!([key]));
+    let other = Key::ed25519(&sgw.path("other"));
+    for said in [other.line(), format!("web1 {}", other.line()), other.fingerprint() + "="] {
+        sgw.operator(["target", "accept-key", "web1", &key]).ok();
+        sgw.operator(["target", "accept-key", "web1", &said]).ok();
+        let shown = show(&sgw, "web1");
+        assert_eq!(shown["host_keys"], serde_json::json!([other.fingerprint()]), "{said}");
+    }
+    for wrong in ["ssh-ed25519", "ed25519", "SHA256:abc", "MD5:00"] {
+        let refused = sgw.operator(["target", "accept-key", "web1", wrong, "--json"]);
+        refused.fails(2, "target.unfit");
+    }
+    assert_eq!(show(&sgw, "web1")["host_keys"], serde_json::json!([other.fingerprint()]));
+}
+
+#[test]
 fn the_operator_compares_keys_at_the_terminal() {
     let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
     let identity = text(&sgw.write_private("identity", fs::read(&sshd.key.path).unwrap()));

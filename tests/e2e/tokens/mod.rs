@@ -2,6 +2,7 @@
 
 mod ends;
 mod limits;
+mod shown;
 
 use serde_json::Value;
 

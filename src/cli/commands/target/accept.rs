@@ -18,12 +18,8 @@ pub async fn accept(
     context: &Context,
     connection: &mut Connection,
     name: String,
-    fingerprints: Vec<String>,
+    mut fingerprints: Vec<String>,
 ) -> Outcome {
-    let taken = |keys: Vec<String>| -> Vec<String> {
-        keys.iter().map(|key| key.trim_end_matches('=').to_owned()).collect()
-    };
-    let mut fingerprints = taken(fingerprints);
     if fingerprints.is_empty() {
         let lent = lend(context, connection, &name).await?;
         let look = Request::AcceptKey { name: name.clone(), fingerprints: Vec::new(), lent };

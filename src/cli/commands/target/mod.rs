@@ -11,7 +11,7 @@ mod test;
 use std::path::PathBuf;
 
 use crate::{
-    cli::{Context, Outcome, Run, Stop, proof::Proof, ui::exit::Exit},
+    cli::{Context, Outcome, Run, Stop, proof::Proof, ui::exit::Exit, values},
     client::{Connection, operator::Proven},
     protocol::operator::{
         Request,
@@ -119,8 +119,9 @@ Examples:
     AcceptKey {
         /// Which one
         name: String,
-        /// The new key, as `ssh-keygen -l` writes it; several where the machine has several
-        #[arg(value_name = "SHA256:…")]
+        /// The new key, as `ssh-keygen -l` writes it, or the public key in quotes; several where the
+        /// machine has several
+        #[arg(value_name = "SHA256:…", value_parser = values::fingerprint)]
         fingerprints: Vec<String>,
         #[command(flatten)]
         proof: Proof,

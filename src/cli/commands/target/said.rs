@@ -65,7 +65,7 @@ pub struct Said {
 
     /// Take this host key and no other; may be repeated [default: what is known of its address; else
     /// you are asked at the first login]
-    #[arg(long, value_name = "SHA256:…")]
+    #[arg(long, value_name = "SHA256:…", value_parser = values::fingerprint)]
     accept_host_key: Vec<String>,
     /// Take host certificates that this authority made: its public key, in a file; may be repeated
     #[arg(long, value_name = "FILE")]
@@ -160,8 +160,7 @@ impl Said {
             (target.jump, target.proxy_command) = (None, Some(command.clone()));
         }
         if !self.accept_host_key.is_empty() {
-            let keys = self.accept_host_key.iter();
-            target.host_keys = keys.map(|key| key.trim_end_matches('=').to_owned()).collect();
+            target.host_keys.clone_from(&self.accept_host_key);
         }
         if !self.host_ca.is_empty() {
             let read = self.host_ca.iter().map(|path| authority(path));

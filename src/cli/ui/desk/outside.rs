@@ -98,7 +98,7 @@ async fn find(proven: &Proven, id: String) -> Result<(Connection, Session), Stop
     let mut connection = proven.connect().await?;
     match connection.call(&Request::Show { id }).await? {
         Thing::Session(session) => Ok((connection, *session)),
-        Thing::Exec(_) | Thing::Request(_) => {
+        _ => {
             let message = "only a session has a keyboard";
             Err(Failure::new(Code::UsageId, message, "sgw sessions --all").into())
         }

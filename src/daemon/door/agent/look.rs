@@ -44,6 +44,7 @@ impl Caller {
             requests,
             paused,
             notes: self.parts.policies.notes(self.parts.today()),
+            mode: self.parts.mode(),
             hint,
         }
     }

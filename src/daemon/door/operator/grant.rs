@@ -11,19 +11,22 @@ use crate::{
         audit,
         authority::{self, Under},
         door::link::{to_its_end, value},
+        parts::grant_shown,
     },
     domain::{
         capability::{Capabilities, Capability},
         escape::visible,
-        grant::standing::{Holder, LONGEST_S, Standing},
-        id::{Id, Kind as IdKind},
+        grant::{
+            pattern::Pattern,
+            standing::{Holder, LONGEST_S, Standing},
+        },
+        id::{Id, Kind as IdKind, prefix_kind},
         record::Kind as RecordKind,
         target::named::Target,
     },
     protocol::{
         error::{Code, Failure},
         operator::grant::{Give, Grants, Request, Shown, To},
-        view,
     },
 };
 
@@ -41,7 +44,7 @@ impl Operator {
                 let (id, notes) = (standing.id.clone(), self.notes(&standing));
                 self.record_grant(&standing).await?;
                 self.keep_grant(standing, with_program)?;
-                value(&Shown { notes, ..shown(&*self.find_grant(id.as_str())?) })
+                value(&Shown { notes, ..grant_shown(&*self.find_grant(id.as_str())?) })
             }
             Request::List { after } => {
                 let mut all = self.parts.authority.grants();
@@ -49,12 +52,12 @@ impl Operator {
                     all.retain(|under| under.standing.id.as_str() > after.as_str());
                 }
                 let more = all.len() > PAGE;
-                let grants = all.iter().take(PAGE).map(|under| shown(under)).collect();
+                let grants = all.iter().take(PAGE).map(|under| grant_shown(under)).collect();
                 value(&Grants { grants, more })
             }
             Request::Remove { id } => {
                 let under = self.find_grant(&id)?;
-                let was = shown(&under);
+                let was = grant_shown(&under);
                 let (parts, id) = (self.parts.clone(), under.standing.id.clone());
                 let before = value(&under.standing)?;
                 let removing = async move {
@@ -89,10 +92,14 @@ impl Operator {
 
     /// What was typed, as a grant.
     pub(super) fn standing(&self, holder: Holder, give: Give) -> Result<Standing, Failure> {
-        let target = give.target.parse().map_err(|error| {
-            let message = format!("{}: {error}", visible(&give.target, 80));
+        let unfit = |why: &dyn std::fmt::Display| {
+            let message = format!("{}: {why}", visible(&give.target, 80));
             Failure::new(Code::UsageArguments, message, "sgw target list")
-        })?;
+        };
+        let target: Pattern = give.target.parse().map_err(|error| unfit(&error))?;
+        if prefix_kind(target.as_str()).is_some() {
+            return Err(unfit(&"no target's name starts like an id"));
+        }
         let capabilities = match give.only {
             None => Capability::usual(),
             Some(words) => read_capabilities(&words)?,
@@ -148,33 +155,6 @@ impl Operator {
             let message = format!("there is no standing grant {}", visible(word, 63));
             Failure::new(Code::GrantUnknown, message, "sgw grant list")
         })
-    }
-}
-
-fn shown(under: &Under) -> Shown {
-    let (standing, used) = (&under.standing, under.live().used);
-    let (token, uid) = match &standing.holder {
-        Holder::Token { name, .. } => (Some(name.to_string()), None),
-        Holder::Uid(uid) => (None, Some(*uid)),
-    };
-    Shown {
-        id: standing.id.to_string(),
-        kind: view::Kind::Grant,
-        holder: standing.holder.to_string(),
-        token,
-        uid,
-        target: standing.target.to_string(),
-        capabilities: standing.capabilities.clone(),
-        mode: standing.mode,
-        opaque: standing.opaque,
-        approval: standing.approval,
-        max_commands: standing.budget.max_commands,
-        used_commands: used.commands,
-        max_bytes: standing.budget.max_bytes,
-        used_bytes: used.bytes,
-        created_at: standing.created_at,
-        expires_at: standing.expires_at,
-        notes: Vec::new(),
     }
 }
 

@@ -8,9 +8,9 @@ use crate::{
         audit,
         desk::{Ground, Permit},
         session::Session,
-        upstream::Hosts,
+        upstream::{Hosts, Vouched},
     },
-    domain::{action::Login, id::Id, record::Kind as RecordKind},
+    domain::{action::Login, id::Id, record::Kind as RecordKind, target::Hop},
     protocol::{
         error::{Code, Failure},
         operator::Approve,
@@ -49,6 +49,21 @@ impl Operator {
         }
     }
 
+    /// The machines of a named target that leads elsewhere by now: the session was given for their keys,
+    /// which nothing else has to know.
+    fn own_machines(&self, session: &Session) -> Vec<Vouched> {
+        let Some(target) = self.parts.target_named(&session.asked) else { return Vec::new() };
+        let hops = session.route.hops().iter().zip(&session.host_keys);
+        let vouched = |(hop, key): (&Hop, &String)| Vouched {
+            hop: hop.clone(),
+            target: target.clone(),
+            keys: vec![key.clone()],
+            authorities: Vec::new(),
+            bound: None,
+        };
+        hops.map(vouched).collect()
+    }
+
     async fn log_in(
         &self,
         number: u32,
@@ -77,8 +92,9 @@ impl Operator {
                 (going.plan, going.credentials, going.vouched)
             }
             None => {
-                let (plan, named) = self.plan(&way).await?;
-                (plan, named, Vec::new())
+                let (mut plan, named) = self.plan(&way).await?;
+                plan.proxy_command = session.proxy_command.clone();
+                (plan, named, self.own_machines(session))
             }
         };
         let kind = RecordKind::LoginApproved;

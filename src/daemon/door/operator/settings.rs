@@ -45,6 +45,9 @@ impl Operator {
     /// Sets a setting, or gives it its default again.
     pub(super) async fn set(&self, name: &str, to: Option<&Value>) -> Result<Value, Failure> {
         let before = value(&self.parts.vault.settings())?;
+        if name == "notify" && to.is_some() {
+            self.parts.may_run("notify")?;
+        }
         let known = crate::daemon::vault::Settings::NAMES.contains(&name);
         if known {
             let was = before.get(name).cloned().unwrap_or_default();

@@ -23,7 +23,7 @@ use crate::{
     },
     protocol::{
         error::{Code, Failure},
-        operator::target::{Accepted, Draft, Kind, Request, Shown, Targets, Way},
+        operator::target::{Accepted, Draft, Kind, Request, Shown, Targets},
         view,
     },
 };
@@ -66,10 +66,12 @@ impl Operator {
             // The session goes on where it is; a target that leads elsewhere by now has no say in it.
             view::Kind::Login => {
                 let way = self.parts.way_shown(&name).ok();
-                let hops =
-                    |way: &Way| way.hops.iter().map(|hop| hop.hop.clone()).collect::<Vec<_>>();
-                let place: Vec<_> = question.place.iter().map(|place| place.hop.clone()).collect();
-                question.named = way.filter(|way| hops(way) == place);
+                let place: Vec<_> =
+                    question.place.iter().map(|one| (&one.hop, &one.proxy_command)).collect();
+                question.named = way.filter(|way| {
+                    let hops = way.hops.iter();
+                    hops.map(|one| (&one.hop, &one.target.proxy_command)).eq(place)
+                });
             }
             _ => {}
         }
@@ -104,6 +106,9 @@ impl Operator {
         if self.parts.vault.get::<Target>(name.as_str()).is_some() {
             return Err(exists(&name));
         }
+        if draft.target.proxy_command.is_some() {
+            self.parts.may_run("a proxy command")?;
+        }
         let (target, given) = self.read_draft(draft, None)?;
         let held = given.is_some();
         audit::target_changed(&self.parts.evidence, name.as_str(), None, Some(&target), held)
@@ -123,6 +128,9 @@ impl Operator {
         let before = self.known_target(name.as_str())?;
         if before.version != version {
             return Err(changed_meanwhile(&name));
+        }
+        if draft.target.proxy_command.is_some() {
+            self.parts.may_run("a proxy command")?;
         }
         let (target, given) = self.read_draft(draft, Some(&before.record))?;
         self.replace(&before, target, given.as_ref()).await?;

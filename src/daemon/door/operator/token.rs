@@ -24,9 +24,8 @@ use crate::{
         error::{Code, Failure},
         operator::{
             grant::Give,
-            token::{Request, Shown, Status, Tokens},
+            token::{Request, Shown, Tokens},
         },
-        view,
     },
 };
 
@@ -56,7 +55,7 @@ impl Operator {
             Request::List {} => {
                 let tokens = self.parts.authority.tokens();
                 let tokens = tokens.into_iter().map(|(token, activity, with_program)| {
-                    self.shown_as(&token, &activity, with_program)
+                    self.parts.token_shown(&token, &activity, with_program)
                 });
                 value(&Tokens { tokens: tokens.collect() })
             }
@@ -205,38 +204,7 @@ impl Operator {
 
     fn token_shown(&self, word: &str) -> Result<Shown, Failure> {
         let (token, activity, with_program) = self.find_token(word)?;
-        Ok(self.shown_as(&token, &activity, with_program))
-    }
-
-    fn shown_as(&self, token: &Token, activity: &Activity, with_program: bool) -> Shown {
-        let now = self.parts.now();
-        let status = match (token.revoked_at, token.is_live(now)) {
-            (Some(_), _) => Status::Revoked,
-            (None, true) => Status::Active,
-            (None, false) => Status::Expired,
-        };
-        let sessions = self.parts.sessions.everyone().into_iter().filter(|session| {
-            session.over().is_none()
-                && session.owner.token.as_ref().is_some_and(|shown| shown.id == token.id)
-        });
-        let grants = self.parts.authority.grants_of_token(&token.id);
-        Shown {
-            id: token.id.to_string(),
-            kind: view::Kind::Token,
-            name: token.name.to_string(),
-            status,
-            created_at: token.created_at,
-            expires_at: token.expires_at,
-            revoked_at: token.revoked_at,
-            last_used_at: activity.last_used,
-            overlap_until: token.previous.as_ref().map(|one| one.until).filter(|at| *at > now),
-            requests_per_hour: token.limits.requests_per_hour,
-            max_sessions: token.limits.sessions,
-            with_program,
-            sessions: sessions.map(|session| session.id.to_string()).collect(),
-            grants: grants.iter().map(|under| under.standing.id.to_string()).collect(),
-            notes: Vec::new(),
-        }
+        Ok(self.parts.token_shown(&token, &activity, with_program))
     }
 
     /// Ends the tokens whose life this connection was.

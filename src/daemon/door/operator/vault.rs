@@ -63,12 +63,19 @@ impl Operator {
                     Ok((key, sealed)) => {
                         let mut action = Map::new();
                         action.insert("replace".to_owned(), Value::from(replace));
+                        let _alone = self.parts.authority.changing.lock().await;
                         let kind = RecordKind::VaultImported;
-                        self.vault_changes(kind, action, move |parts| {
-                            parts.vault.import(&key, &head.0, &sealed, replace)
-                        })
-                        .await
-                        .and_then(|count| self.moved(count))
+                        let imported = self
+                            .vault_changes(kind, action, move |parts| {
+                                let count = parts.vault.import(&key, &head.0, &sealed, replace)?;
+                                parts.ids.begin_anew();
+                                parts.authority.reload();
+                                Ok(count)
+                            })
+                            .await;
+                        // What rested on what was replaced ends before this is told.
+                        self.parts.end_unfounded().await;
+                        imported.and_then(|count| self.moved(count))
                     }
                 }
             }

@@ -109,6 +109,44 @@ async fn a_credential_for_one_connection_is_not_used_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_gone_is_not_tried_again_until_somebody_needs_it() {
+    let sshd = Sshd::start("");
+    let relay = Relay::to(sshd.port, Duration::ZERO).await;
+    let pool = sshd::pool(sshd.plan_for(&sshd::me(), relay.port), true).await;
+    let (reader, _writer) = soon(pool.exec(b"cat")).await.unwrap();
+    relay.refuse();
+    // The only connection becomes one channel's own, and the next can't be made: five tries.
+    assert!(reader.seclude());
+    until("the next was tried", || relay.taken() == 6).await;
+    until("it was given up", || pool.being_made() == 0).await;
+    assert_eq!(relay.taken(), 6);
+    // Nor is what is lost.
+    relay.cut();
+    soon(pool.lost()).await;
+    assert_eq!(pool.being_made(), 0);
+    assert_eq!(relay.taken(), 6);
+    assert!(matches!(soon(pool.open()).await, Err(OpenError::Connect(_))));
+    assert_eq!(relay.taken(), 11);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_a_channel_with_a_connection_of_its_own_one_stays_for_the_next() {
+    let sshd = Sshd::start("");
+    let relay = Relay::to(sshd.port, Duration::ZERO).await;
+    let pool = sshd::pool(sshd.plan_for(&sshd::me(), relay.port), true).await;
+    let (reader, _writer) = soon(pool.exec(b"cat")).await.unwrap();
+    assert!(reader.seclude());
+    until("a second connection", || pool.connections() == 2).await;
+    // However long nobody uses it: given back, it would be made anew at once.
+    for _ in 0..50 {
+        assert!(pool.surplus(Duration::ZERO).is_empty());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(run(&pool, "echo x").await.stdout, b"x\n");
+    assert_eq!((pool.connections(), relay.taken()), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn further_connections_go_by_the_pins() {
     let sshd = Sshd::start("");
     let relay = Relay::to(sshd.port, Duration::ZERO).await;

@@ -1,6 +1,12 @@
 //! A TCP relay in front of a server: it can delay what passes, and drop every connection at once.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -17,6 +23,8 @@ pub struct Relay {
     cut: Arc<watch::Sender<u32>>,
     open: Arc<watch::Sender<bool>>,
     accepting: tokio::task::JoinHandle<()>,
+    taken: Arc<AtomicUsize>,
+    refuses: Arc<AtomicBool>,
 }
 
 impl Relay {
@@ -28,9 +36,15 @@ impl Relay {
         let cuts = Arc::clone(&cut);
         let open = Arc::new(watch::Sender::new(true));
         let gate = Arc::clone(&open);
+        let (taken, refuses) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (counted, refusing) = (taken.clone(), refuses.clone());
         let accepting = tokio::spawn(async move {
             loop {
                 let (near, _) = listener.accept().await.unwrap();
+                counted.fetch_add(1, Ordering::SeqCst);
+                if refusing.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let mut cut = cuts.subscribe();
                 let (up, down) = (gate.subscribe(), gate.subscribe());
                 tokio::spawn(async move {
@@ -46,7 +60,17 @@ impl Relay {
                 });
             }
         });
-        Self { port: own, cut, open, accepting }
+        Self { port: own, cut, open, accepting, taken, refuses }
+    }
+
+    /// How many connections came.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::SeqCst)
+    }
+
+    /// Hangs up on every further one.
+    pub fn refuse(&self) {
+        self.refuses.store(true, Ordering::SeqCst);
     }
 
     /// Ends all connections that pass now.
