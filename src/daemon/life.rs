@@ -203,7 +203,8 @@ impl Opened {
         let ids = Arc::new(Ids::new(vault.clone()));
         let authority = Arc::new(Authority::load(vault.clone(), now));
         let for_desk = ids.clone();
-        let policies = Arc::new(Policies::new(vault.clone(), home.clone()));
+        let proposals = service.is_none().then(|| home.clone());
+        let policies = Arc::new(Policies::new(vault.clone(), proposals));
         let guard = Guard::start(policies.clone(), now).map_err(|error| failed(&error))?;
         let operator_key = noise::session_key(data_key);
         memory::keep(&operator_key);

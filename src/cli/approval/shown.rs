@@ -11,7 +11,7 @@ use crate::{
         known_hosts::{Known, Marker},
         target::Hop,
     },
-    protocol::view,
+    protocol::{operator::Remember, view},
 };
 
 const REASON: usize = 600;
@@ -121,6 +121,9 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
         }
         None => place_rows(question, "runs on", &mut add),
     }
+    if let Some(remember) = approval.remember {
+        add("from now", lasting(remember, request), true);
+    }
     if let Some(hop) = request.hop.as_ref().filter(|_| login) {
         add("person", format!("{} asked for one at the last login", word(hop)), false);
     }
@@ -129,6 +132,26 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
         add("before", format!("given {approved}×, refused {denied}× since unlock"), false);
     }
     rows
+}
+
+/// For whom a yes holds beyond this once.
+fn lasting(remember: Remember, request: &view::Request) -> String {
+    let target = word(&request.target);
+    match (remember, request.identity.strip_prefix("token:")) {
+        (Remember::Session { times: None }, _) => {
+            "exactly this passes until its session ends".to_owned()
+        }
+        (Remember::Session { times: Some(times) }, _) => {
+            format!("exactly this passes {times} times more in its session")
+        }
+        (Remember::Rule { days }, Some(token)) => {
+            format!("exactly this passes on {target} for token {}, {days} days long", word(token))
+        }
+        (Remember::Rule { days }, None) => format!(
+            "exactly this passes on {target} for EVERYONE, of any token and any uid, {days} days long: \
+             who asks here shows no token that it could be for"
+        ),
+    }
 }
 
 /// What a yes to these bytes does, and what goes with them.
@@ -368,6 +391,26 @@ mod tests {
         assert_eq!((does, to), ("types", "into"));
         assert!(what.contains("the session's terminal"), "{what}");
         assert_eq!(effect(false, false), ("runs", ("stdin", "empty")));
+    }
+
+    #[test]
+    fn a_yes_that_lasts_says_for_whom() {
+        let asked = |identity: &str| -> view::Request {
+            serde_json::from_value(serde_json::json!({
+                "id": "r-9mq", "kind": "command", "identity": identity, "status": "pending",
+                "target": "web1", "host": "web1", "port": null, "user": null, "command": null,
+                "reason": null, "rule": null, "only": [], "hop": null, "session": "s-4fk",
+                "created_at": "2026-01-01T00:00:00Z", "expires_at": "2026-01-02T00:00:00Z",
+            }))
+            .unwrap()
+        };
+        let rule = |identity| lasting(Remember::Rule { days: 30 }, &asked(identity));
+        assert_eq!(rule("token:ci"), "exactly this passes on web1 for token ci, 30 days long");
+        assert!(
+            rule("uid:1000").contains("on web1 for EVERYONE, of any token and any uid, 30 days")
+        );
+        let times = Remember::Session { times: Some(2) };
+        assert!(lasting(times, &asked("uid:1000")).contains("2 times more in its session"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::{Timestamp, civil::Date};
 
-pub use proposal::Proposal;
+use proposal::Proposal;
 
 use crate::{
     daemon::vault::{Stored, Vault, VaultError},
@@ -30,7 +30,8 @@ const SHOWN: usize = 400;
 /// What commands are judged by now, and its digest; read once for each change of it.
 pub struct Policies {
     vault: Arc<Vault>,
-    home: Arc<Home>,
+    /// Where the operator writes what they propose; none: a service's home is not theirs.
+    home: Option<Arc<Home>>,
     read: RwLock<Arc<InForce>>,
     /// Held by whoever compares, records and seals.
     pub changing: tokio::sync::Mutex<()>,
@@ -48,7 +49,8 @@ pub struct InForce {
 }
 
 impl Policies {
-    pub fn new(vault: Arc<Vault>, home: Arc<Home>) -> Self {
+    /// `home`: where a `policy.toml` may lie; none in a service's home, where no operator writes.
+    pub fn new(vault: Arc<Vault>, home: Option<Arc<Home>>) -> Self {
         let read = RwLock::new(Arc::new(InForce::read(&vault)));
         Self { vault, home, read, changing: tokio::sync::Mutex::default() }
     }
@@ -81,20 +83,15 @@ impl Policies {
         Ok(self.in_force())
     }
 
-    /// What lies beside it in the home.
-    pub fn proposal(&self) -> Proposal {
-        Proposal::read(&self.home)
-    }
-
     /// Lets the file follow what was just sealed, where it still is what that was made of. It changes
     /// nothing that holds; where it can't be written `status` tells that it differs.
     pub fn follow(&self, made_of: Option<&Digest>) {
-        let own = self.in_force().own.clone();
-        let Some(own) = own else { return };
-        let proposal = self.proposal();
+        let (own, home) = (self.in_force().own.clone(), self.home.as_ref());
+        let (Some(own), Some(home)) = (own, home) else { return };
+        let proposal = Proposal::read(home);
         if proposal.is(made_of)
             && !proposal.is(Some(&own::digest(&own.record.text)))
-            && let Err(error) = proposal::write(&self.home, &own.record.text)
+            && let Err(error) = proposal::write(home, &own.record.text)
         {
             tracing::warn!(%error, "policy.toml was not written");
         }
@@ -111,7 +108,7 @@ impl Policies {
                  sgw policy edit"
             ));
         }
-        notes.extend(self.proposal().note(own));
+        notes.extend(self.home.as_ref().and_then(|home| Proposal::read(home).note(own)));
         let over = match &in_force.compiled {
             Ok(policy) => policy.allows().iter().filter(|allow| allow.expires <= today).count(),
             Err(_) => 0,

@@ -41,7 +41,7 @@ impl Place {
 
     fn open(&self) -> Policies {
         let vault = Arc::new(Vault::open(self.home.clone(), &self.key).unwrap());
-        Policies::new(vault, self.home.clone())
+        Policies::new(vault, Some(self.home.clone()))
     }
 
     fn file(&self) -> PathBuf {
@@ -117,6 +117,18 @@ fn a_file_that_differs_is_told_and_changes_nothing() {
     fs::remove_file(place.file()).unwrap();
     seal(&policies, BLOCKS);
     assert!(notes(&policies).contains("there is no policy.toml"));
+}
+
+#[test]
+fn a_service_reads_and_writes_no_file_beside_the_seal() {
+    let place = Place::new();
+    let vault = Arc::new(Vault::open(place.home.clone(), &place.key).unwrap());
+    let policies = Policies::new(vault, None);
+    fs::write(place.file(), "# somebody's").unwrap();
+    seal(&policies, BLOCKS);
+    assert_eq!(notes(&policies), "");
+    policies.follow(Some(&own::digest("# somebody's")));
+    assert_eq!(fs::read_to_string(place.file()).unwrap(), "# somebody's");
 }
 
 #[test]

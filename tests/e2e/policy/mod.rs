@@ -135,6 +135,7 @@ fn replay_tells_what_would_have_been_said_of_the_commands_of_the_record() {
     for line in ["true", "true", "echo deploy"] {
         sgw.agent(["exec", &session, "--", line]).ok();
     }
+    sgw.agent(["exec", &session, "--", "rm -rf /"]).fails(77, "guard.blocked");
     let own = sgw.write_private(
         "own.toml",
         "version = 1\n[[rule]]\nid = \"own.true\"\ndecision = \"block\"\nprogram = [\"true\"]\n",
@@ -145,8 +146,9 @@ fn replay_tells_what_would_have_been_said_of_the_commands_of_the_record() {
         sgw.operator(words).ok().json()
     };
     let now = replayed(&[]);
-    assert_eq!(now["commands"], 2);
+    assert_eq!(now["commands"], 3);
     assert!(now["newly_blocked"].as_array().unwrap().is_empty());
+    assert!(now["newly_asked"].as_array().unwrap().is_empty(), "what was blocked still is: {now}");
     let with_own = replayed(&["--policy", own]);
     assert_eq!(with_own["newly_blocked"][0]["command"], "true");
     assert_eq!(with_own["newly_blocked"][0]["count"], 2);
@@ -160,7 +162,7 @@ fn replay_tells_what_would_have_been_said_of_the_commands_of_the_record() {
     assert_eq!(replayed(&[])["newly_blocked"][0]["command"], "true");
     assert_eq!(replayed(&["--builtin"])["newly_allowed"][0]["command"], "true");
     let later = replayed(&["--since", "1s", "--policy", own]);
-    assert!(later["commands"].as_u64().unwrap() <= 2);
+    assert!(later["commands"].as_u64().unwrap() <= 3);
 }
 
 #[test]

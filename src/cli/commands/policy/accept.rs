@@ -77,7 +77,7 @@ Examples:
   sgw policy accept ./team.toml
   sgw policy accept --yes --json --passphrase-file ~/.sgw-passphrase")]
 pub struct Accept {
-    /// The file [default: policy.toml in sgw's home]
+    /// The file [default: policy.toml in sgw's home; a service has none]
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// Don't ask: what is shown comes into force
@@ -94,9 +94,12 @@ struct Draft {
     follows: Option<Digest>,
 }
 
-/// policy.toml in the home, as text where it is one.
+/// policy.toml in the home, as text where it is one. A service has none: its home is closed to its operator.
 fn proposed(context: &Context) -> Result<Option<String>, Failure> {
     let place = context.place()?;
+    if place.service().is_some() {
+        return Ok(None);
+    }
     let told = |error: HomeError| {
         let hint = error.hint().unwrap_or_else(|| "sgw policy edit".to_owned());
         Failure::new(error.code(), error.to_string(), hint)
@@ -109,16 +112,27 @@ fn proposed(context: &Context) -> Result<Option<String>, Failure> {
     bytes.map(|bytes| super::utf8(bytes, &home.path_of(POLICY))).transpose()
 }
 
+fn nothing_proposed(context: &Context) -> Result<Failure, Failure> {
+    let place = context.place()?;
+    let (message, hint) = match place.service() {
+        Some(_) => (
+            "which file? A service's home holds no policy.toml".to_owned(),
+            "sgw policy accept FILE, or: sgw policy edit",
+        ),
+        None => (format!("there is no {}", place.path().join(POLICY).display()), "sgw policy edit"),
+    };
+    Ok(Failure::new(Code::PolicyInvalid, message, hint))
+}
+
 impl Accept {
     pub fn run(self, context: &Context) -> Outcome {
         ask_or_yes(context, &self.proof, self.yes, "sgw policy accept")?;
         let text = match &self.file {
             Some(path) => super::text(path, own::MAX_BYTES as u64)?,
-            None => proposed(context)?.ok_or_else(|| {
-                let path = context.place().map(|place| place.path().join(POLICY));
-                let path = path.map(|path| path.display().to_string()).unwrap_or_default();
-                Failure::new(Code::PolicyInvalid, format!("there is no {path}"), "sgw policy edit")
-            })?,
+            None => match proposed(context)? {
+                Some(text) => text,
+                None => return Err(nothing_proposed(context)?.into()),
+            },
         };
         let name = self.file.as_ref().map_or(POLICY.into(), |path| path.display().to_string());
         review(&text).map_err(|failure| Failure {

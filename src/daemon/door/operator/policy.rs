@@ -17,7 +17,8 @@ use crate::{
 };
 
 /// Records that hold a command as an agent gave it.
-const COMMANDS: [RecordKind; 2] = [RecordKind::ExecIntent, RecordKind::RequestCreated];
+const COMMANDS: [RecordKind; 3] =
+    [RecordKind::ExecIntent, RecordKind::ExecBlocked, RecordKind::RequestCreated];
 
 impl Operator {
     pub(super) async fn policy(
