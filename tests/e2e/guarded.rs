@@ -103,6 +103,21 @@ fn directory_and_variables_are_judged_with_the_command() {
 }
 
 #[test]
+fn on_an_allow_list_directory_and_variables_ask_nothing_by_themselves() {
+    let me = Guarded::new();
+    let own = "version = 1\n[defaults]\nunmatched = \"approve\"\n\
+        [[rule]]\nid = \"own.looks\"\ndecision = \"allow\"\nprogram = [\"pwd\", \"printenv\"]\n";
+    let own = me.sgw.write_private("own.toml", own);
+    me.sgw.operator(["policy", "accept", own.to_str().unwrap(), "--yes", "--json"]).ok();
+    let exec = |line: &str| {
+        let exec = ["exec", &me.session, "--cwd", "/", "--env", "A=b", "--no-ask", "--", line];
+        me.sgw.agent(exec)
+    };
+    exec("pwd; printenv A").ok().prints("/\nb\n");
+    exec("pwd; uptime").fails(77, "approval.required");
+}
+
+#[test]
 fn a_yes_for_the_session_is_for_exactly_this_part_and_so_many_times() {
     let me = Guarded::new();
     let request = me.asks(&me.line());
@@ -197,8 +212,16 @@ fn what_would_run_unknown_input_as_code_asks_and_other_input_does_not() {
 fn a_yes_can_become_a_rule_that_ends_by_itself() {
     let me = Guarded::new();
     let request = me.asks("rm -f /srv/none-of-sgw");
-    let approve = ["approve", &request, "--yes", "--json", "--remember", "rule", "--days", "2"];
-    me.sgw.operator(approve).ok();
+    let approve = ["approve", &request, "--remember", "rule", "--days", "2"];
+    let mut terminal = me.sgw.terminal(approve);
+    terminal.wait_for("(?i)passphrase");
+    terminal.send(&format!("{PASSPHRASE}\r"));
+    let screen = terminal.wait_for(r"Give it\?");
+    let one = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(one.contains("for EVERYONE, of any token and any uid, 2 days long"), "{screen}");
+    terminal.send("y");
+    let (code, screen) = terminal.ends();
+    assert_eq!(code, 0, "{screen}");
     me.sgw.agent(["wait", &request]).ok();
     let runs = |session: &str, line: &str| me.sgw.agent(["exec", session, "--no-ask", "--", line]);
     runs(&me.session, "rm -f /srv/none-of-sgw").ok();

@@ -96,6 +96,23 @@ fn a_dated_rule_lifts_what_no_rule_speaks_of_but_not_in_read_mode() {
 }
 
 #[test]
+fn what_sgw_puts_before_a_command_asks_nothing_on_an_allow_list() {
+    let own = "version = 1\n[defaults]\nunmatched = \"approve\"\n[[rule]]\nid = \"own.cat\"\n\
+        decision = \"allow\"\nprogram = [\"cat\"]\nread = [\"/srv/**\"]\n";
+    let policy = Policy::built_in().over_anew(own).unwrap();
+    let said = |line: &str| judge(line.as_bytes(), &Context::default(), &policy).rule;
+    let passes = None;
+    assert_eq!(said("export A='b' C='d'; cd -- '/srv' || exit 1; cat x"), passes);
+    assert_eq!(said("cd -- '/etc' || exit 1; cat x").as_deref(), Some("unmatched"));
+    assert_eq!(said("cd -- '/srv' || exit 1; deploy").as_deref(), Some("unmatched"));
+    assert_eq!(said("cd -- /srv || exit 1; ./cat x").as_deref(), Some("unmatched"));
+    let runs = "export PAGER='/srv/x'; cd -- /srv || exit 1; cat x";
+    assert_eq!(said(runs).as_deref(), Some("env.runs"));
+    let function = "export() { deploy; }; export A=b; cat /srv/x";
+    assert_eq!(said(function).as_deref(), Some("unmatched"));
+}
+
+#[test]
 fn an_allow_that_lifts_nothing_is_not_accepted() {
     let accepted = |rule: &str| {
         let allow = format!(
