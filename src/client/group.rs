@@ -4,12 +4,16 @@
 
 use rustix::{
     io::Errno,
-    process::{Gid, getgid},
+    process::{Gid, getegid, getgid},
     thread::set_thread_res_gid,
 };
 
-/// In the first thread, before there are others: each of them begins without the group.
+/// In the first thread, before there are others: each of them begins without the group. Nobody is asked where
+/// there is none: a namespace can be without the caller's own group.
 pub fn lay_down() -> rustix::io::Result<()> {
+    if getegid() == getgid() {
+        return Ok(());
+    }
     set_thread_res_gid(None, Some(getgid()), None)
 }
 

@@ -127,7 +127,7 @@ done
 "#;
     let me = Dialogue::script("bash", script, "^db=> $");
     me.asks("select count(*)", "^db-> $");
-    me.answers("from rows where count = 42 and n = 1;", "count|42|row", "(1 row)");
+    me.answers("from rows where count = 42 and n = 1;", "count|42|row", " count ");
     me.comes_back("select 1\nfrom rows;", "(1 row)");
 }
 
