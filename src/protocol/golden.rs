@@ -29,7 +29,7 @@ fn every_example_is_what_the_code_reads_and_writes() {
     assert_eq!(all_come_back::<hello::Welcome>("welcome"), 1);
     assert_eq!(all_come_back::<agent::Request>("agent request"), 19);
     assert_eq!(all_come_back::<agent::Message>("message"), 6);
-    assert_eq!(all_come_back::<operator::Request>("operator request"), 65);
+    assert_eq!(all_come_back::<operator::Request>("operator request"), 68);
     assert_eq!(all_come_back::<operator::Event>("event"), 11);
 }
 

@@ -284,7 +284,9 @@ mod tests {
         assert_eq!(asked, [(&b"rm -rf /"[..], Decision::Block), (b"ls", Decision::Allow),]);
         let others = compare(&commands, None, &before, today).unwrap();
         assert_eq!(others.newly_blocked.len(), 1, "{others:?}");
-        assert!(others.newly_asked.is_empty() && others.newly_allowed.is_empty());
+        let asked: Vec<_> = others.newly_asked.iter().map(|one| &*one.command.0).collect();
+        assert_eq!(asked, [&b"rm x"[..]]);
+        assert!(others.newly_allowed.is_empty());
         assert!(compare(&commands, Some(&before), &before, today).unwrap().are_none());
     }
 }
