@@ -60,10 +60,10 @@ struct State {
 /// Who somebody is, and for how long.
 pub struct Known {
     pub identity: Identity,
-    /// Cancelled when the token is revoked or has expired.
+    /// Cancelled when what was shown is taken no more: revoked, rotated, expired.
     pub live: CancellationToken,
-    /// When what was shown ends to be taken.
-    pub until: Option<Timestamp>,
+    /// What was shown; nothing by who is a uid alone.
+    shown: Option<TokenHash>,
 }
 
 /// Why what was shown is not taken, and whose it is or was, where that is known.
@@ -108,17 +108,25 @@ impl Authority {
                 return Err(not(Invalid::Missing));
             }
             let identity = Identity { uid, token: None };
-            return Ok(Known { identity, live: CancellationToken::new(), until: None });
+            return Ok(Known { identity, live: CancellationToken::new(), shown: None });
         };
         let hash = TokenHash::of_text(text).ok_or_else(|| not(Invalid::Malformed))?;
         let held = self.read().tokens.of_hash(&hash).ok_or_else(|| not(Invalid::Unknown))?;
         let now = (self.now)();
-        let until = held
-            .token
+        held.token
             .takes(&hash, now)
             .map_err(|why| NotKnown { why, name: Some(held.token.name.clone()) })?;
         held.activity().used(now);
-        Ok(Known { identity: held.token.identity(uid), live: held.live.clone(), until })
+        Ok(Known { identity: held.token.identity(uid), live: held.live(&hash), shown: Some(hash) })
+    }
+
+    /// Whether what somebody showed is still taken: the secret itself, not only its token.
+    pub fn knows(&self, known: &Known) -> bool {
+        let (Some(token), Some(hash)) = (&known.identity.token, &known.shown) else {
+            return self.is_live(&known.identity);
+        };
+        let held = self.read().tokens.get(&token.id);
+        held.is_some_and(|held| held.token.takes(hash, (self.now)()).is_ok())
     }
 
     /// Whether this identity may still act: its token lives, or none is needed.
@@ -223,7 +231,7 @@ impl Authority {
             change.edit(stored.version, token.clone())?;
             Ok(token)
         })?;
-        self.write().tokens.replace(token.clone());
+        self.write().tokens.replace(token.clone(), now);
         Ok(token)
     }
 
@@ -251,11 +259,10 @@ impl Authority {
         }
         let mut state = self.write();
         grants.iter().for_each(|grant| state.grants.remove(&grant.standing.id));
-        state.tokens.replace(token);
+        state.tokens.replace(token, now);
         let too_old = state.tokens.revoked_before_the_last(REVOKED);
         too_old.iter().for_each(|old| state.tokens.forget(old));
         drop(state);
-        held.live.cancel();
         self.shaken.notify_one();
         Ok(())
     }
@@ -299,14 +306,10 @@ impl Authority {
         Ok(())
     }
 
-    /// Ends the connections of tokens whose time is over.
+    /// Ends the connections of secrets whose time is over: their token's, or their overlap's.
     pub fn end_expired(&self) {
         let now = (self.now)();
-        self.read().tokens.each(|held| {
-            if !held.token.is_live(now) {
-                held.live.cancel();
-            }
-        });
+        self.read().tokens.each(|held| held.end_what_is_over(now));
     }
 
     /// Writes what changed since: when tokens were used last, where that is long behind; with `whole`,
