@@ -21,7 +21,7 @@ pub use self::{refused::Refusals, tokens::Activity, under::Under};
 use crate::{
     daemon::vault::{Change, Vault, VaultError},
     domain::{
-        grant::standing::{Standing, Usage, Used},
+        grant::standing::{Holder, Standing, Usage, Used},
         id::{Id, Name},
         identity::Identity,
         secret::Secret,
@@ -235,20 +235,40 @@ impl Authority {
         Ok(token)
     }
 
+    /// Whether the vault says what memory says of a token's end. It doesn't where the disk was full.
+    pub fn end_is_kept(&self, token: &Token) -> bool {
+        let kept = self.vault.get::<Token>(token.id.as_str());
+        token.revoked_at.is_some() && kept.is_none_or(|kept| kept.record.revoked_at.is_some())
+    }
+
+    /// Ends a token in memory alone: what can't be written must not keep it alive.
+    pub fn end_now(&self, id: &Id) {
+        let now = (self.now)();
+        let mut state = self.write();
+        let Some(held) = state.tokens.get(id) else { return };
+        state.grants.of_token(id).iter().for_each(|grant| state.grants.remove(&grant.standing.id));
+        state.tokens.replace(Token { revoked_at: Some(now), ..held.token.clone() }, now);
+        drop(state);
+        self.shaken.notify_one();
+    }
+
     /// Ends a token, and takes its grants back. What runs on its word rests on nothing from here on.
     pub fn revoke(&self, id: &Id) -> Result<(), VaultError> {
         let now = (self.now)();
         let Some(held) = self.read().tokens.get(id) else { return Ok(()) };
         let token = Token { revoked_at: Some(now), ..held.token.clone() };
-        let grants = self.read().grants.of_token(id);
         if !held.with_program {
             let oldest = self.read().tokens.revoked_before_the_last(REVOKED);
             self.vault.change(|change| {
-                let stored = kept::<Token>(change, id)?;
-                change.edit(stored.version, token.clone())?;
-                for grant in &grants {
-                    forget::<Standing>(change, &grant.standing.id)?;
-                    forget::<Usage>(change, &grant.standing.id)?;
+                // One that the vault does not have ends all the same.
+                if let Some(stored) = change.get::<Token>(id.as_str()) {
+                    change.edit(stored.version, token.clone())?;
+                }
+                for stored in change.all::<Standing>() {
+                    if matches!(&stored.record.holder, Holder::Token { id: of, .. } if of == id) {
+                        forget::<Standing>(change, &stored.record.id)?;
+                        forget::<Usage>(change, &stored.record.id)?;
+                    }
                 }
                 for old in &oldest {
                     forget::<Token>(change, old)?;
@@ -258,7 +278,7 @@ impl Authority {
             })?;
         }
         let mut state = self.write();
-        grants.iter().for_each(|grant| state.grants.remove(&grant.standing.id));
+        state.grants.of_token(id).iter().for_each(|grant| state.grants.remove(&grant.standing.id));
         state.tokens.replace(token, now);
         let too_old = state.tokens.revoked_before_the_last(REVOKED);
         too_old.iter().for_each(|old| state.tokens.forget(old));
@@ -294,16 +314,28 @@ impl Authority {
 
     /// Takes a grant back. What runs under it rests on nothing from here on.
     pub fn remove_grant(&self, id: &Id) -> Result<(), VaultError> {
-        let Some(under) = self.read().grants.get(id) else { return Ok(()) };
-        if under.is_kept() {
+        // One that is not in memory was taken back while the disk was full.
+        let held = self.read().grants.get(id);
+        if held.is_none_or(|under| under.is_kept()) {
             self.vault.change(|change| {
                 forget::<Standing>(change, id)?;
                 forget::<Usage>(change, id)
             })?;
         }
+        self.remove_grant_now(id);
+        Ok(())
+    }
+
+    /// Takes a grant back in memory alone: what can't be written must not keep it.
+    pub fn remove_grant_now(&self, id: &Id) {
         self.write().grants.remove(id);
         self.shaken.notify_one();
-        Ok(())
+    }
+
+    /// A grant that was taken back, but that the vault still has.
+    pub fn grant_left(&self, id: &Id) -> Option<Arc<Under>> {
+        let standing = self.vault.get::<Standing>(id.as_str())?.record.clone();
+        Some(Arc::new(Under::new(standing, Used::default(), None, self.shaken.clone())))
     }
 
     /// Ends the connections of secrets whose time is over: their token's, or their overlap's.
@@ -342,6 +374,18 @@ pub fn invalid() -> Failure {
         Code::TokenInvalid,
         "this token is not valid",
         "ask your user for a new one; repeating it does not help",
+    )
+}
+
+/// Something ended, and no disk says so.
+pub fn ended_unkept(what: &str, why: &Failure, again: String) -> Failure {
+    Failure::new(
+        why.code,
+        format!(
+            "{what} has ended, but that is not on record, and after a restart it is back: {}",
+            why.message
+        ),
+        format!("make room on the disk, then: {again}"),
     )
 }
 

@@ -181,7 +181,7 @@ impl Operator {
 
     async fn revoke(&self, word: &str) -> Result<Value, Failure> {
         let (token, _, _) = self.find_token(word)?;
-        if token.revoked_at.is_none() {
+        if !self.parts.authority.end_is_kept(&token) {
             let (parts, token) = (self.parts.clone(), token.clone());
             let revoking = async move {
                 let _alone = parts.authority.changing.lock().await;
