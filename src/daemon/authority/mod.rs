@@ -181,11 +181,16 @@ impl Authority {
         self.read().tokens.all()
     }
 
-    /// A token by its id or name; a name leads to the one that is not revoked.
+    /// A token by its id or name; a name leads to the one that is not revoked, or else to the one that
+    /// was revoked last.
     pub fn token(&self, word: &str) -> Option<(Token, Activity, bool)> {
         let held = self.read().tokens.find(word)?;
         let activity = held.activity().clone();
         Some((held.token.clone(), activity, held.with_program))
+    }
+
+    pub fn is_free(&self, name: &Name) -> bool {
+        self.read().tokens.named(name).is_none()
     }
 
     /// Refuses a name that another token has.

@@ -159,7 +159,11 @@ impl Tokens {
         if let Ok(id) = word.parse::<Id>() {
             return self.get(&id);
         }
-        word.parse::<Name>().ok().and_then(|name| self.named(&name).cloned())
+        let name = word.parse::<Name>().ok()?;
+        self.named(&name).cloned().or_else(|| {
+            let ended = self.by_id.values().filter(|held| held.token.name == name);
+            ended.max_by_key(|held| held.token.revoked_at).cloned()
+        })
     }
 
     /// The token whose hash this is or was.
@@ -302,7 +306,12 @@ mod tests {
         let old = tokens.revoked_before_the_last(2);
         assert_eq!(old, [1, 2].map(|number| token(number, "ci").id));
         old.iter().for_each(|id| tokens.forget(id));
-        assert!(tokens.find("ci").is_some_and(|held| held.token.id == token(5, "ci").id));
+        let found = |tokens: &Tokens| tokens.find("ci").map(|held| held.token.id.clone());
+        assert_eq!(found(&tokens), Some(token(5, "ci").id));
+        // Without one that lives, a name is that of the one that ended last.
+        tokens.forget(&token(5, "ci").id);
+        assert_eq!(found(&tokens), Some(token(4, "ci").id));
+        assert!(tokens.named(&token(4, "ci").name).is_none());
     }
 
     #[test]

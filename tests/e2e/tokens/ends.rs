@@ -173,3 +173,24 @@ fn a_command_outlives_the_secret_that_began_it_and_the_new_one_comes_back_for_it
     let back = sgw.by_text(rotated["token"].as_str().unwrap(), ["wait", &exec]).ok();
     assert!(back.stdout().ends_with("done\n"), "{back:?}");
 }
+
+#[test]
+fn a_revoked_token_is_found_by_its_name_until_another_has_it() {
+    let sgw = Sgw::unlocked();
+    let first = sgw.token("ci", &[]);
+    let first_revoked = sgw.operator(["token", "revoke", "ci"]).ok();
+    assert!(!first_revoked.stderr().contains("already"), "{first_revoked:?}");
+    let shown = sgw.operator(["token", "show", "ci", "--json"]).ok().json();
+    assert_eq!((&shown["id"], &shown["status"]), (&first.id.as_str().into(), &"revoked".into()));
+    sgw.operator(["token", "revoke", "ci"]).ok().says("token ci was revoked already");
+    sgw.operator(["token", "rotate", "ci"]).fails(2, "usage.arguments");
+    assert_eq!(sgw.recorded("token.revoked").len(), 1);
+    let second = sgw.token("ci", &[]);
+    let shown = sgw.operator(["token", "show", "ci", "--json"]).ok().json();
+    assert_eq!(shown["id"], second.id.as_str());
+    for nothing in ["0", "0s", "500ms"] {
+        let rotate = ["token", "rotate", "ci", "--overlap", nothing];
+        assert_eq!(sgw.operator(rotate).code(), 2, "{nothing}");
+    }
+    sgw.by(&second, ["whoami"]).ok();
+}
