@@ -219,9 +219,6 @@ impl Caller {
         let control = streams.get(&number).cloned();
         let caller = self.clone();
         calls.spawn(async move {
-            // Who only looks on, like a status bar, does not use it.
-            let looks = matches!(request, Request::Status {} | Request::Complete { .. });
-            let _using = (!looks).then(|| caller.parts.in_use.begin());
             // A caller that is gone needs no answer.
             let _gone = caller.perform(number, request, control).await;
             caller.open_requests().remove(&number);
