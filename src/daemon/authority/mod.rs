@@ -382,6 +382,18 @@ pub fn invalid() -> Failure {
     )
 }
 
+/// Why somebody is sent away. Who showed nothing may know that.
+pub fn not_taken(nothing_shown: bool) -> Failure {
+    match nothing_shown {
+        false => invalid(),
+        true => Failure::new(
+            Code::TokenInvalid,
+            "a token is needed: SGW_TOKEN",
+            "ask your user for one, and set SGW_TOKEN or SGW_TOKEN_FILE",
+        ),
+    }
+}
+
 /// Something ended, and no disk says so.
 pub fn ended_unkept(what: &str, why: &Failure, again: String) -> Failure {
     Failure::new(

@@ -230,7 +230,7 @@ impl Caller {
     fn check_known(&self) -> Result<(), Failure> {
         match self.parts.authority.knows(&self.known) {
             true => Ok(()),
-            false => Err(authority::invalid()),
+            false => Err(authority::not_taken(self.identity().token.is_none())),
         }
     }
 

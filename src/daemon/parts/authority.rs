@@ -10,8 +10,12 @@ use crate::{
         session::Session,
     },
     domain::{
-        grant::standing::Standing, id::Id, identity::Identity, record::Kind as RecordKind,
-        secret::Secret, token::Token,
+        grant::standing::Standing,
+        id::Id,
+        identity::Identity,
+        record::Kind as RecordKind,
+        secret::Secret,
+        token::{Invalid, Token},
     },
     protocol::error::Failure,
 };
@@ -32,7 +36,7 @@ impl Parts {
                 tracing::error!(code = %failure.code, "a refused token was not recorded");
             }
         }
-        Err(authority::invalid())
+        Err(authority::not_taken(why == Invalid::Missing))
     }
 
     /// Ends what rests on nothing any more, tells the audit of refused tokens, and writes what was used

@@ -71,6 +71,8 @@ impl Operator {
     /// Whose it shall be; the flag says that it ends with a program.
     fn holder(&self, to: To) -> Result<(Holder, bool), Failure> {
         match to {
+            // (uid_t)-1 is nobody's (chown(2), setresuid(2)).
+            To::Uid(u32::MAX) => Err(wrong("4294967295 is no uid: it stands for none")),
             To::Uid(uid) => Ok((Holder::Uid(uid), false)),
             To::Token(word) => {
                 let (token, _, with_program) = self.find_token(&word)?;
