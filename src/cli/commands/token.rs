@@ -27,6 +27,7 @@ use crate::{
 /// An agent shows its token in SGW_TOKEN, or the name of a file that holds it in SGW_TOKEN_FILE, and is then
 /// known by the token's name. Among processes of one uid a token is a label, not a wall: whoever shares the
 /// uid can read it. A uid for each agent, and sgw config set require_token true, make identities real.
+/// An empty SGW_TOKEN, or a file of the agent's own that others may read, is refused.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
