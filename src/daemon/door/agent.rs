@@ -238,7 +238,9 @@ impl Caller {
     /// new secret comes back for it.
     fn sent_away(&self, streams: &HashMap<u32, Arc<Control>>) -> Failure {
         let failure = authority::invalid();
-        let followed = streams.values().find_map(|control| control.follows.get());
+        let open = self.open_requests().clone();
+        let mut open = streams.iter().filter(|(number, _)| open.contains(number));
+        let followed = open.find_map(|(_, control)| control.follows.get());
         match followed.filter(|_| self.parts.authority.is_live(self.identity())) {
             None => failure,
             Some(exec) => Failure {
