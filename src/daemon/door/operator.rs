@@ -11,6 +11,7 @@ mod records;
 mod secret;
 mod settings;
 mod subscribe;
+mod taken_in;
 mod target;
 mod terminal;
 mod token;

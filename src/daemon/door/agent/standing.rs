@@ -91,6 +91,7 @@ impl Caller {
             return Ok(session);
         }
         let permit = parts.desk.judge_opening(&self.asker, wanted)?;
+        parts.in_use.touch();
         let owner = self.identity().clone();
         to_its_end(async move { parts.open_permitted(permit, owner).await }).await
     }
