@@ -64,6 +64,22 @@ impl Session {
         Ok(())
     }
 
+    /// Counts an input, which is a command of so many bytes, before it is typed.
+    pub(super) fn count_input(&self, bytes: usize) -> Result<(), Failure> {
+        self.count_command()?;
+        let Some(under) = &self.under else { return Ok(()) };
+        under.take_all_bytes(bytes).map_err(|failure| {
+            self.uncount_command();
+            failure.about(&self.id).sent(false)
+        })
+    }
+
+    /// It was not typed.
+    pub(super) fn uncount_input(&self, bytes: usize) {
+        self.uncount_command();
+        self.under.iter().for_each(|under| under.give_back_bytes(bytes));
+    }
+
     /// It was not sent.
     pub(super) fn uncount_command(&self) {
         self.lock().grant.used_commands -= 1;

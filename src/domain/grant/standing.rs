@@ -95,6 +95,11 @@ impl Budget {
             && self.max_bytes.is_none_or(|most| (1..=MOST_BYTES).contains(&most))
     }
 
+    /// How many bytes are left; `None` where any amount is.
+    pub fn bytes_left(&self, used: &Used) -> Option<u64> {
+        self.max_bytes.map(|most| most.saturating_sub(used.bytes))
+    }
+
     pub fn is_left(&self, used: &Used) -> bool {
         self.max_commands.is_none_or(|most| used.commands < most)
             && self.max_bytes.is_none_or(|most| used.bytes < most)

@@ -1,6 +1,8 @@
 //! A budget is spent once, whatever happens meanwhile.
 
-use crate::support::eventually;
+use std::fs::File;
+
+use crate::support::{Outcome, Sgw, eventually};
 
 use super::ready;
 
@@ -34,19 +36,84 @@ fn what_failed_to_start_is_not_counted() {
     sgw.by(&token, ["exec", "web1", "--", "echo", "two"]).fails(77, "grant.exhausted");
 }
 
+/// How many bytes of its only grant were used, and how many there are.
+#[track_caller]
+fn bytes_used(sgw: &Sgw) -> (u64, u64) {
+    let listed = sgw.operator(["grant", "list", "--json"]).ok().json();
+    let count = |field: &str| listed["grants"][0][field].as_u64().unwrap();
+    (count("used_bytes"), count("max_bytes"))
+}
+
 #[test]
 fn a_budget_of_bytes_ends_what_goes_beyond_it() {
     let (sgw, _sshd, token) = ready();
     sgw.grant(&["--token", "ci", "--target", "web1", "--max-bytes", "1M"]);
     let endless = sgw.by(&token, ["exec", "web1", "--", "yes"]);
-    let printed = endless.bytes().len();
+    let printed = endless.bytes().len() as u64;
     endless.fails(77, "grant.exhausted");
-    assert!(printed < 64 * 1024 * 1024, "{printed} bytes of a budget of 1M");
+    let (used, most) = bytes_used(&sgw);
+    assert!(0 < printed && printed <= most, "{printed} bytes of a budget of {most}");
+    assert_eq!(used, most);
     eventually("the session is over", || {
         let mine = sgw.by(&token, ["sessions", "--json"]).ok().json();
         mine["sessions"].as_array().is_some_and(Vec::is_empty)
     });
     sgw.by(&token, ["exec", "web1", "--", "true"]).fails(77, "grant.exhausted");
+}
+
+#[test]
+fn a_budget_of_bytes_is_not_passed_by_many_at_once() {
+    let (sgw, _sshd, token) = ready();
+    sgw.grant(&["--token", "ci", "--target", "web1", "--max-bytes", "100k"]);
+    let line = "head -c 200000000 /dev/zero";
+    let calls: Vec<_> =
+        (0..20).map(|_| sgw.start_by(&token, ["exec", "web1", "--", line])).collect();
+    let outcomes: Vec<_> = calls.into_iter().map(|call| call.ends()).collect();
+    let printed: u64 = outcomes.iter().map(|one| one.bytes().len() as u64).sum();
+    let (_, most) = bytes_used(&sgw);
+    assert!(0 < printed && printed <= most, "{printed} bytes of a budget of {most}");
+    let exhausted = |one: &Outcome| one.error_code().as_deref() == Some("grant.exhausted");
+    assert!(outcomes.iter().all(exhausted), "{outcomes:?}");
+}
+
+#[test]
+fn a_small_output_is_cut_at_the_budget_and_that_is_told() {
+    let (sgw, _sshd, token) = ready();
+    sgw.grant(&["--token", "ci", "--target", "web1", "--max-bytes", "6144"]);
+    sgw.by(&token, ["exec", "web1", "--", "head -c 5120 /dev/zero"]).ok();
+    let cut = sgw.by(&token, ["exec", "web1", "--", "head -c 5000 /dev/zero"]);
+    assert_eq!(cut.bytes().len(), 1024, "{cut:?}");
+    cut.fails(77, "grant.exhausted");
+}
+
+#[test]
+fn no_more_input_reaches_a_target_than_the_budget_has() {
+    let (sgw, sshd, token) = ready();
+    sgw.grant(&["--token", "ci", "--target", "web1", "--max-bytes", "100k"]);
+    let (input, there) = (sgw.write_private("input", vec![b'a'; 3_000_000]), sshd.directory().join("fed"));
+    let line = format!("cat > {}", there.display());
+    let mut call = sgw.command(["exec", "web1", "-i", "--", &line]);
+    call.env("SGW_TOKEN", &token.text).stdin(File::open(&input).unwrap());
+    let output = call.output().unwrap();
+    assert_eq!(output.status.code(), Some(77), "{output:?}");
+    let (_, most) = bytes_used(&sgw);
+    let arrived = std::fs::metadata(&there).unwrap().len();
+    assert!(arrived <= most, "{arrived} bytes of a budget of {most}");
+}
+
+#[test]
+fn what_is_typed_and_shown_is_within_the_budget() {
+    let (sgw, sshd, token) = ready();
+    sgw.grant(&["--token", "ci", "--target", "web1", "--max-bytes", "20k"]);
+    let there = sshd.directory().join("typed");
+    let line = format!("touch {}; : {}", there.display(), "x".repeat(30_000));
+    sgw.by(&token, ["input", "web1", &line]).fails(77, "grant.exhausted");
+    assert!(!there.exists());
+    let more = ["--wait-for", "^never$", "--timeout", "60s", "--json"];
+    let shown = sgw.by(&token, ["input", "web1", "yes"].into_iter().chain(more));
+    let (used, most) = bytes_used(&sgw);
+    assert_eq!(used, most, "{shown:?}");
+    assert!((shown.bytes().len() as u64) < 2 * most, "{shown:?}");
 }
 
 #[test]
