@@ -25,7 +25,7 @@ use crate::{
     },
     domain::{authorize::Denied, bytes::Bytes, id::Id},
     protocol::{
-        error::{Code, Failure},
+        error::{Class, Code, Failure},
         view::{ExecEnd, Kind, Remote, Run},
     },
 };
@@ -219,7 +219,7 @@ impl Exec {
     }
 
     fn end(&self, ending: &Ending, remote: Option<Remote>, running: bool) -> ExecEnd {
-        let failure = ending.failure.clone().map(|failure| failure.about(&self.id));
+        let failure = ending.failure.clone().map(|failure| self.told(failure));
         ExecEnd {
             id: self.id.to_string(),
             kind: Kind::Exec,
@@ -235,6 +235,22 @@ impl Exec {
             request: self.request.as_ref().map(Id::to_string),
             failure,
         }
+    }
+
+    /// A failure as this command's, whatever ended it: where its session's end did, the text names the
+    /// command, and what it printed can still be read.
+    fn told(&self, failure: Failure) -> Failure {
+        let ended = failure.code.class() == Class::No && failure.sent == Some(true);
+        let failure = failure.about(&self.id);
+        if !ended {
+            return failure;
+        }
+        let message = format!("{} was ended: {}", self.id, failure.message);
+        let hint = match self.output.printed(Stream::Stdout) + self.output.printed(Stream::Stderr) {
+            0 => failure.hint,
+            _ => format!("what it printed: sgw output {}; {}", self.id, failure.hint),
+        };
+        Failure { message, hint, ..failure }
     }
 
     /// A command that never ran.

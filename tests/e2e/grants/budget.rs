@@ -134,3 +134,19 @@ fn a_budget_is_one_for_all_sessions_under_it() {
     let refused = outcomes.iter().filter(|one| one.stdout().is_empty());
     assert!(refused.clone().all(|one| one.error_code().as_deref() == Some("grant.exhausted")));
 }
+
+#[test]
+fn what_a_budget_ended_is_named_and_can_be_read_again() {
+    let (sgw, _sshd, token) = ready();
+    sgw.grant(&["--token", "ci", "--target", "web1", "--max-bytes", "4k"]);
+    let ended = sgw.by(&token, ["exec", "web1", "--", "yes"]);
+    let stderr = ended.stderr();
+    let told = "was ended: the standing grant's budget is used up";
+    assert!(stderr.contains("error[grant.exhausted]: x-") && stderr.contains(told), "{stderr}");
+    let (_, rest) = stderr.split_once("sgw output ").unwrap();
+    let exec = rest.split(';').next().unwrap();
+    let again = sgw.by(&token, ["output", exec]).ok();
+    assert!(again.stdout().starts_with("y\ny\n"), "{again:?}");
+    let shown = sgw.by(&token, ["show", exec, "--json"]).ok().json();
+    assert_eq!(shown["id"], exec, "{shown}");
+}
