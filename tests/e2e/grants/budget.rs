@@ -150,3 +150,15 @@ fn what_a_budget_ended_is_named_and_can_be_read_again() {
     let shown = sgw.by(&token, ["show", exec, "--json"]).ok().json();
     assert_eq!(shown["id"], exec, "{shown}");
 }
+
+#[test]
+fn a_session_without_budget_is_in_no_other_grant_s_way() {
+    let (sgw, _sshd, token) = ready();
+    for _ in 0..3 {
+        sgw.grant(&["--token", "ci", "--target", "web1", "--max-commands", "1"]);
+    }
+    for _ in 0..3 {
+        sgw.by(&token, ["exec", "web1", "--", "echo", "hi"]).ok().prints("hi\n");
+    }
+    sgw.by(&token, ["exec", "web1", "--", "echo", "hi"]).fails(77, "grant.exhausted");
+}
