@@ -58,6 +58,12 @@ impl Under {
         Live { standing: &self.standing, used: self.meter().used, removed }
     }
 
+    /// Commands and bytes that are left, where they are limited.
+    pub fn left(&self) -> (Option<u64>, Option<u64>) {
+        let (budget, used) = (self.standing.budget, self.meter().used);
+        (budget.commands_left(&used), budget.bytes_left(&used))
+    }
+
     pub fn is_kept(&self) -> bool {
         self.keeper.is_some()
     }

@@ -90,7 +90,8 @@ fn a_small_output_is_cut_at_the_budget_and_that_is_told() {
 fn no_more_input_reaches_a_target_than_the_budget_has() {
     let (sgw, sshd, token) = ready();
     sgw.grant(&["--token", "ci", "--target", "web1", "--max-bytes", "100k"]);
-    let (input, there) = (sgw.write_private("input", vec![b'a'; 3_000_000]), sshd.directory().join("fed"));
+    let (input, there) =
+        (sgw.write_private("input", vec![b'a'; 3_000_000]), sshd.directory().join("fed"));
     let line = format!("cat > {}", there.display());
     let mut call = sgw.command(["exec", "web1", "-i", "--", &line]);
     call.env("SGW_TOKEN", &token.text).stdin(File::open(&input).unwrap());
@@ -149,6 +150,22 @@ fn what_a_budget_ended_is_named_and_can_be_read_again() {
     assert!(again.stdout().starts_with("y\ny\n"), "{again:?}");
     let shown = sgw.by(&token, ["show", exec, "--json"]).ok().json();
     assert_eq!(shown["id"], exec, "{shown}");
+}
+
+#[test]
+fn a_session_shows_what_is_left_under_its_grant() {
+    let (sgw, _sshd, token) = ready();
+    sgw.grant(&["--token", "ci", "--target", "web1", "--max-commands", "3", "--max-bytes", "1k"]);
+    let words = ["request", "web1", "--max-commands", "50", "--reason", "a test", "--json"];
+    let session = sgw.by(&token, words).ok().json();
+    assert_eq!(session["granted"]["max_commands"], 3, "{session}");
+    sgw.by(&token, ["exec", "web1", "--", "printf 12345"]).ok();
+    let session = sgw.by(&token, ["show", session["id"].as_str().unwrap(), "--json"]).ok().json();
+    assert_eq!(session["granted"]["max_commands"], 3, "{session}");
+    assert_eq!((&session["left_commands"], &session["left_bytes"]), (&2.into(), &1019.into()));
+    let me = sgw.by(&token, ["whoami", "--json"]).ok().json();
+    let reach = &me["targets"][0];
+    assert_eq!((&reach["left_commands"], &reach["left_bytes"]), (&2.into(), &1019.into()), "{me}");
 }
 
 #[test]
