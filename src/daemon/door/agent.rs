@@ -323,10 +323,14 @@ impl Caller {
         let lives = lives(asked.expires_s)?;
         let access = self.read_access(asked)?;
         if access.prolongs.is_none() && !new {
-            let needed = &access.terms.capabilities;
             let destination = &access.destination;
+            let mut needed = access.terms.capabilities.clone();
+            if !said_only && !self.parts.gives_terminals(destination) {
+                // What the target never gives no other session has either.
+                needed.remove(&Capability::Pty);
+            }
             if let Some(session) =
-                self.parts.sessions.that_serves(self.identity(), destination, needed)
+                self.parts.sessions.that_serves(self.identity(), destination, &needed)
             {
                 session.collected();
                 return Ok(self.parts.shown(&session));
