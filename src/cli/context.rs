@@ -1,6 +1,6 @@
 //! What every command is given: how to speak, where the daemon is, who calls.
 
-use std::{io::Read, time::Duration};
+use std::{io::Read, os::unix::fs::MetadataExt, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -105,17 +105,31 @@ fn token() -> Result<Option<Secret<String>>, Failure> {
         return Ok(None);
     };
     let text = Secret::new(text);
+    // An unfilled variable is a mistake, and must not make the caller another one.
+    if text.expose().trim().is_empty() {
+        return Err(invalid("the token is empty".to_owned()));
+    }
     let trimmed = text.expose().trim();
     if trimmed.len() > TOKEN_FILE {
         return Err(invalid("that is no token: it is too long".to_owned()));
     }
-    Ok((!trimmed.is_empty()).then(|| Secret::new(trimmed.to_owned())))
+    Ok(Some(Secret::new(trimmed.to_owned())))
 }
 
 /// Some lines at most: what is longer holds no token.
 fn read_token(file: &std::ffi::OsStr) -> std::io::Result<String> {
     let mut text = String::new();
-    std::fs::File::open(file)?.take(TOKEN_FILE as u64 + 1).read_to_string(&mut text)?;
+    let file = std::fs::File::open(file)?;
+    let metadata = file.metadata()?;
+    // As ssh has it of keys: who can't change the mode, where a container put the file, is not asked to.
+    let mine = metadata.uid() == rustix::process::geteuid().as_raw();
+    if mine && metadata.mode() & 0o077 != 0 {
+        let mode = metadata.mode() & 0o7777;
+        return Err(std::io::Error::other(format!(
+            "others may read it (mode {mode:04o}): chmod 600 FILE"
+        )));
+    }
+    file.take(TOKEN_FILE as u64 + 1).read_to_string(&mut text)?;
     Ok(text)
 }
 

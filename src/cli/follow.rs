@@ -184,9 +184,9 @@ fn tell_end(
             _ => other(value),
         },
         Some(Err(failure)) if started.is_some() => {
-            let failure = match (&failure.id, started) {
-                (None, Some(id)) => failure.about(id),
-                _ => failure,
+            let failure = match started {
+                Some(id) => of_started(failure, id),
+                None => failure,
             };
             ui.failure(&failure);
             Ok(exit::of(failure.code.class(), Owner::Command))
@@ -195,6 +195,18 @@ fn tell_end(
         None if cut == Some(Cut::Interrupted) => Ok(Exit::INTERRUPTED),
         None => Err(left(started)),
     }
+}
+
+/// What ended the call ends no doubt: the command was sent, and it is named where the text does not.
+fn of_started(failure: Failure, id: String) -> Failure {
+    let is_named = failure.message.contains(&id) || failure.hint.contains(&id);
+    let message = match is_named {
+        true => failure.message.clone(),
+        false => format!("{id} was cut off: {}", failure.message),
+    };
+    let sent = failure.sent.or(Some(true));
+    let id = failure.id.clone().unwrap_or(id);
+    Failure { message, sent, ..failure }.about(id)
 }
 
 fn left(started: Option<String>) -> Failure {

@@ -345,8 +345,11 @@ pub fn record(record: &Value) -> String {
     let text = |name: &str| record.get(name).map(short).unwrap_or_default();
     let at = text("at").parse().map(times::local).unwrap_or_else(|_| text("at"));
     let words = [text("seq"), at, text("kind"), text("identity"), text("target"), text("session")];
+    // What went as it should has none, or just ended.
+    let outcome = Some(text("outcome")).filter(|outcome| !matches!(&**outcome, "" | "closed"));
     let all: Vec<String> = words
         .into_iter()
+        .chain(outcome.map(|outcome| format!("outcome {outcome}")))
         .chain(["action", "result"].map(|name| record.get(name).map(essence).unwrap_or_default()))
         .filter(|word| !word.is_empty())
         .collect();

@@ -23,13 +23,14 @@ impl InUse {
         Self(Mutex::new(Uses { now: 0, last: since_boot() }))
     }
 
-    /// An operator's proven connection, or an agent's call.
+    /// An operator's proven connection, or an agent's input on its way. An agent that only asks and looks
+    /// does not use it: whoever polls would keep it open for ever.
     pub fn begin(&self) -> Using<'_> {
         self.uses().now += 1;
         Using(self)
     }
 
-    /// Something runs at this moment.
+    /// Something runs, or goes to a server, at this moment.
     pub fn touch(&self) {
         self.uses().last = since_boot();
     }

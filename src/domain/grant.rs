@@ -173,6 +173,11 @@ impl Grant {
         }
     }
 
+    /// Commands that are left; `None` where any number is.
+    pub fn commands_left(&self) -> Option<u64> {
+        self.max_commands.map(|most| u64::from(most.saturating_sub(self.used_commands)))
+    }
+
     pub fn has_commands_left(&self) -> bool {
         self.max_commands.is_none_or(|most| self.used_commands < most)
     }

@@ -63,6 +63,12 @@ pub struct Session {
     pub control: Control,
     pub mode: Mode,
     pub granted: Grant,
+    /// Commands that may still be run, by its own budget and its standing grant's; absent: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_commands: Option<u64>,
+    /// The same of bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_bytes: Option<u64>,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
     pub running: Vec<String>,
@@ -349,6 +355,11 @@ pub struct Reach {
     pub name: String,
     pub capabilities: Capabilities,
     pub standing: bool,
+    /// What is left of the standing grant that has most; absent: any amount, or there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_commands: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_bytes: Option<u64>,
 }
 
 /// What `sgw` alone shows.

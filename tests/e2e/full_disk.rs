@@ -118,3 +118,42 @@ fn the_log_is_two_files_of_a_mebibyte_at_most() {
     let logs = sgw.files().into_iter().filter(|file| file.display().to_string().contains(".log"));
     assert_eq!(logs.filter(|file| !file.display().to_string().contains("audit")).count(), 2);
 }
+
+#[test]
+fn what_is_taken_back_ends_though_no_disk_can_say_so() {
+    let sgw = Sgw::new();
+    let Some(disk) = SmallDisk::under(&sgw) else {
+        return eprintln!("left out: a file system of one's own takes root");
+    };
+    sgw.init();
+    sgw.unlock();
+    let sshd = Sshd::start();
+    sgw.target("web1", &sshd);
+    let (ci, other) = (sgw.token("ci", &[]), sgw.token("other", &[]));
+    sgw.grant(&["--token", "ci", "--target", "web1"]);
+    let grant = sgw.grant(&["--token", "other", "--target", "web1"]);
+    let mut works = sgw.start_by(&ci, ["exec", "web1", "--", "sh", "-c", "echo up; sleep 600"]);
+    works.prints("up");
+    let ballast = disk.fill();
+    let ended = sgw.operator(["token", "revoke", "ci"]);
+    assert!(ended.error_code().is_some(), "it is on record: {ended:?}");
+    let ended = ended.says("token ci has ended").says("after a restart it is back");
+    ended.says("then: sgw token revoke t-");
+    works.ends().fails(77, "token.invalid");
+    sgw.by(&ci, ["whoami"]).fails(77, "token.invalid");
+    let removed = sgw.operator(["grant", "rm", &grant]);
+    assert!(removed.error_code().is_some(), "it is on record: {removed:?}");
+    removed.says(&format!("grant {grant} has ended"));
+    let me = sgw.by(&other, ["whoami", "--json"]).ok().json();
+    assert!(!me.to_string().contains(&grant), "{me}");
+    // What was said holds: once there is room, the same commands make it last.
+    fs::remove_file(ballast).unwrap();
+    sgw.operator(["token", "revoke", "ci"]).ok();
+    sgw.operator(["grant", "rm", &grant]).ok();
+    sgw.lock();
+    sgw.unlock();
+    sgw.by(&ci, ["whoami"]).fails(77, "token.invalid");
+    let grants = sgw.operator(["grant", "list", "--json"]).ok().json();
+    assert_eq!(grants["grants"], json!([]));
+    sgw.lock();
+}

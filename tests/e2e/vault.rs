@@ -8,7 +8,9 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Stdio, time::Du
 use rustix::process::Signal;
 
 use crate::support::{
-    PASSPHRASE, Sgw, SmallDisk, Sshd, eventually, is_alive, signal, still_serves,
+    PASSPHRASE, Sgw, SmallDisk, Sshd, eventually,
+    frames::{JSON, agent_wire},
+    is_alive, signal, still_serves,
 };
 
 const ANOTHER: &str = "granite-lantern-otter-meadow-quartz-5512";
@@ -250,9 +252,16 @@ fn nobody_uses_it_and_it_locks_itself() {
     let all = settings["settings"].as_array().unwrap();
     let auto_lock = all.iter().find(|setting| setting["name"] == "auto-lock").unwrap();
     assert_eq!(auto_lock["value"], "10s");
-    // Who only looks on does not use it.
+    // Who only looks on, or asks, does not use it.
+    let mut wire = agent_wire(&sgw);
+    let mut number = 0;
     eventually("it locked itself", || {
-        sgw.agent(["status"]).ok();
+        number += 1;
+        for ask in ["whoami", "sessions", "requests", "status"] {
+            let ask = format!(r#"{{"type":"{ask}"}}"#);
+            number +=
+                u32::from(wire.send(JSON, number, ask.as_bytes()) && wire.receive().is_some());
+        }
         !is_alive(daemon)
     });
     sgw.agent(["sessions"]).fails(69, "daemon.unreachable");

@@ -106,6 +106,8 @@ fn session(id: &str, running: &[&str]) -> view::Session {
         status: view::SessionStatus::Active,
         control: view::Control::Agent,
         mode: grant::Mode::Guarded,
+        left_commands: None,
+        left_bytes: None,
         granted: grant::Grant {
             capabilities: Capabilities::default(),
             mode: grant::Mode::Guarded,

@@ -27,6 +27,7 @@ use crate::{
 /// An agent shows its token in SGW_TOKEN, or the name of a file that holds it in SGW_TOKEN_FILE, and is then
 /// known by the token's name. Among processes of one uid a token is a label, not a wall: whoever shares the
 /// uid can read it. A uid for each agent, and sgw config set require_token true, make identities real.
+/// An empty SGW_TOKEN, or a file of the agent's own that others may read, is refused.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -91,8 +92,8 @@ Examples:
         /// Its name, or its id
         token: String,
         /// How long the old secret is still taken, a week at most [default: not at all]
-        #[arg(long, value_name = "DUR", value_parser = values::duration)]
-        overlap: Option<std::time::Duration>,
+        #[arg(long, value_name = "DUR", value_parser = values::seconds)]
+        overlap: Option<u64>,
         #[command(flatten)]
         proof: Proof,
     },
@@ -119,7 +120,7 @@ impl Run for Token {
             }
             What::Rotate { token, overlap, proof } => {
                 let (text, hash) = drawn()?;
-                let overlap_s = overlap.unwrap_or_default().as_secs();
+                let overlap_s = overlap.unwrap_or_default();
                 made(context, &proof, Request::Rotate { token, hash, overlap_s }, &text)
             }
             What::List { proof } => {
@@ -135,6 +136,7 @@ impl Run for Token {
             What::Revoke { token, proof } => {
                 let shown: Shown = call(context, &proof, Request::Revoke { token })?;
                 context.ui.result(&shown, || format!("revoked: {} ({})", shown.name, shown.id));
+                shown.notes.iter().for_each(|note| context.ui.note(note));
                 Ok(Exit::DONE)
             }
         }
@@ -206,13 +208,14 @@ fn list(tokens: &[Shown]) -> String {
 }
 
 fn status(token: &Shown) -> String {
-    let word = match token.status {
-        Status::Active => "active",
-        Status::Expired => "expired",
-        Status::Revoked => "revoked",
+    let word = match (token.status, token.with_program) {
+        (Status::Active, false) => "active",
+        (Status::Active, true) => "active, while its program runs",
+        (Status::Expired, _) => "expired",
+        (Status::Revoked, false) => "revoked",
+        (Status::Revoked, true) => "ended",
     };
-    let program = if token.with_program { ", while its program runs" } else { "" };
-    format!("{word}{program}")
+    word.to_owned()
 }
 
 fn one(token: &Shown) -> String {

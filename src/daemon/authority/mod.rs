@@ -21,7 +21,7 @@ pub use self::{refused::Refusals, tokens::Activity, under::Under};
 use crate::{
     daemon::vault::{Change, Vault, VaultError},
     domain::{
-        grant::standing::{Standing, Usage, Used},
+        grant::standing::{Holder, Standing, Usage, Used},
         id::{Id, Name},
         identity::Identity,
         secret::Secret,
@@ -60,10 +60,10 @@ struct State {
 /// Who somebody is, and for how long.
 pub struct Known {
     pub identity: Identity,
-    /// Cancelled when the token is revoked or has expired.
+    /// Cancelled when what was shown is taken no more: revoked, rotated, expired.
     pub live: CancellationToken,
-    /// When what was shown ends to be taken.
-    pub until: Option<Timestamp>,
+    /// What was shown; nothing by who is a uid alone.
+    shown: Option<TokenHash>,
 }
 
 /// Why what was shown is not taken, and whose it is or was, where that is known.
@@ -108,17 +108,25 @@ impl Authority {
                 return Err(not(Invalid::Missing));
             }
             let identity = Identity { uid, token: None };
-            return Ok(Known { identity, live: CancellationToken::new(), until: None });
+            return Ok(Known { identity, live: CancellationToken::new(), shown: None });
         };
         let hash = TokenHash::of_text(text).ok_or_else(|| not(Invalid::Malformed))?;
         let held = self.read().tokens.of_hash(&hash).ok_or_else(|| not(Invalid::Unknown))?;
         let now = (self.now)();
-        let until = held
-            .token
+        held.token
             .takes(&hash, now)
             .map_err(|why| NotKnown { why, name: Some(held.token.name.clone()) })?;
         held.activity().used(now);
-        Ok(Known { identity: held.token.identity(uid), live: held.live.clone(), until })
+        Ok(Known { identity: held.token.identity(uid), live: held.live(&hash), shown: Some(hash) })
+    }
+
+    /// Whether what somebody showed is still taken: the secret itself, not only its token.
+    pub fn knows(&self, known: &Known) -> bool {
+        let (Some(token), Some(hash)) = (&known.identity.token, &known.shown) else {
+            return self.is_live(&known.identity);
+        };
+        let held = self.read().tokens.get(&token.id);
+        held.is_some_and(|held| held.token.takes(hash, (self.now)()).is_ok())
     }
 
     /// Whether this identity may still act: its token lives, or none is needed.
@@ -173,11 +181,16 @@ impl Authority {
         self.read().tokens.all()
     }
 
-    /// A token by its id or name; a name leads to the one that is not revoked.
+    /// A token by its id or name; a name leads to the one that is not revoked, or else to the one that
+    /// was revoked last.
     pub fn token(&self, word: &str) -> Option<(Token, Activity, bool)> {
         let held = self.read().tokens.find(word)?;
         let activity = held.activity().clone();
         Some((held.token.clone(), activity, held.with_program))
+    }
+
+    pub fn is_free(&self, name: &Name) -> bool {
+        self.read().tokens.named(name).is_none()
     }
 
     /// Refuses a name that another token has.
@@ -223,8 +236,25 @@ impl Authority {
             change.edit(stored.version, token.clone())?;
             Ok(token)
         })?;
-        self.write().tokens.replace(token.clone());
+        self.write().tokens.replace(token.clone(), now);
         Ok(token)
+    }
+
+    /// Whether the vault says what memory says of a token's end. It doesn't where the disk was full.
+    pub fn end_is_kept(&self, token: &Token) -> bool {
+        let kept = self.vault.get::<Token>(token.id.as_str());
+        token.revoked_at.is_some() && kept.is_none_or(|kept| kept.record.revoked_at.is_some())
+    }
+
+    /// Ends a token in memory alone: what can't be written must not keep it alive.
+    pub fn end_now(&self, id: &Id) {
+        let now = (self.now)();
+        let mut state = self.write();
+        let Some(held) = state.tokens.get(id) else { return };
+        state.grants.of_token(id).iter().for_each(|grant| state.grants.remove(&grant.standing.id));
+        state.tokens.replace(Token { revoked_at: Some(now), ..held.token.clone() }, now);
+        drop(state);
+        self.shaken.notify_one();
     }
 
     /// Ends a token, and takes its grants back. What runs on its word rests on nothing from here on.
@@ -232,15 +262,18 @@ impl Authority {
         let now = (self.now)();
         let Some(held) = self.read().tokens.get(id) else { return Ok(()) };
         let token = Token { revoked_at: Some(now), ..held.token.clone() };
-        let grants = self.read().grants.of_token(id);
         if !held.with_program {
             let oldest = self.read().tokens.revoked_before_the_last(REVOKED);
             self.vault.change(|change| {
-                let stored = kept::<Token>(change, id)?;
-                change.edit(stored.version, token.clone())?;
-                for grant in &grants {
-                    forget::<Standing>(change, &grant.standing.id)?;
-                    forget::<Usage>(change, &grant.standing.id)?;
+                // One that the vault does not have ends all the same.
+                if let Some(stored) = change.get::<Token>(id.as_str()) {
+                    change.edit(stored.version, token.clone())?;
+                }
+                for stored in change.all::<Standing>() {
+                    if matches!(&stored.record.holder, Holder::Token { id: of, .. } if of == id) {
+                        forget::<Standing>(change, &stored.record.id)?;
+                        forget::<Usage>(change, &stored.record.id)?;
+                    }
                 }
                 for old in &oldest {
                     forget::<Token>(change, old)?;
@@ -250,12 +283,11 @@ impl Authority {
             })?;
         }
         let mut state = self.write();
-        grants.iter().for_each(|grant| state.grants.remove(&grant.standing.id));
-        state.tokens.replace(token);
+        state.grants.of_token(id).iter().for_each(|grant| state.grants.remove(&grant.standing.id));
+        state.tokens.replace(token, now);
         let too_old = state.tokens.revoked_before_the_last(REVOKED);
         too_old.iter().for_each(|old| state.tokens.forget(old));
         drop(state);
-        held.live.cancel();
         self.shaken.notify_one();
         Ok(())
     }
@@ -287,26 +319,34 @@ impl Authority {
 
     /// Takes a grant back. What runs under it rests on nothing from here on.
     pub fn remove_grant(&self, id: &Id) -> Result<(), VaultError> {
-        let Some(under) = self.read().grants.get(id) else { return Ok(()) };
-        if under.is_kept() {
+        // One that is not in memory was taken back while the disk was full.
+        let held = self.read().grants.get(id);
+        if held.is_none_or(|under| under.is_kept()) {
             self.vault.change(|change| {
                 forget::<Standing>(change, id)?;
                 forget::<Usage>(change, id)
             })?;
         }
-        self.write().grants.remove(id);
-        self.shaken.notify_one();
+        self.remove_grant_now(id);
         Ok(())
     }
 
-    /// Ends the connections of tokens whose time is over.
+    /// Takes a grant back in memory alone: what can't be written must not keep it.
+    pub fn remove_grant_now(&self, id: &Id) {
+        self.write().grants.remove(id);
+        self.shaken.notify_one();
+    }
+
+    /// A grant that was taken back, but that the vault still has.
+    pub fn grant_left(&self, id: &Id) -> Option<Arc<Under>> {
+        let standing = self.vault.get::<Standing>(id.as_str())?.record.clone();
+        Some(Arc::new(Under::new(standing, Used::default(), None, self.shaken.clone())))
+    }
+
+    /// Ends the connections of secrets whose time is over: their token's, or their overlap's.
     pub fn end_expired(&self) {
         let now = (self.now)();
-        self.read().tokens.each(|held| {
-            if !held.token.is_live(now) {
-                held.live.cancel();
-            }
-        });
+        self.read().tokens.each(|held| held.end_what_is_over(now));
     }
 
     /// Writes what changed since: when tokens were used last, where that is long behind; with `whole`,
@@ -339,6 +379,30 @@ pub fn invalid() -> Failure {
         Code::TokenInvalid,
         "this token is not valid",
         "ask your user for a new one; repeating it does not help",
+    )
+}
+
+/// Why somebody is sent away. Who showed nothing may know that.
+pub fn not_taken(nothing_shown: bool) -> Failure {
+    match nothing_shown {
+        false => invalid(),
+        true => Failure::new(
+            Code::TokenInvalid,
+            "a token is needed: SGW_TOKEN",
+            "ask your user for one, and set SGW_TOKEN or SGW_TOKEN_FILE",
+        ),
+    }
+}
+
+/// Something ended, and no disk says so.
+pub fn ended_unkept(what: &str, why: &Failure, again: String) -> Failure {
+    Failure::new(
+        why.code,
+        format!(
+            "{what} has ended, but that is not on record, and after a restart it is back: {}",
+            why.message
+        ),
+        format!("make room on the disk, then: {again}"),
     )
 }
 

@@ -16,11 +16,12 @@ impl Authority {
         let usage = |id: &Id| self.vault.get::<Usage>(id.as_str()).map(|one| one.record.clone());
         let known: HashSet<&Id> = tokens.iter().map(|one| &one.record.id).collect();
         let given: HashSet<&Id> = grants.iter().map(|one| &one.record.id).collect();
+        let now = (self.now)();
         let mut state = self.write();
         let mut over = Vec::new();
         state.tokens.each(|held| {
             if !held.with_program && !known.contains(&held.token.id) {
-                held.live.cancel();
+                held.end();
                 over.push(held.token.id.clone());
             }
         });
@@ -31,12 +32,7 @@ impl Authority {
                     let last_used = usage(&token.id).and_then(|usage| usage.last_used);
                     state.tokens.put(Held::new(token, false, last_used));
                 }
-                Some(held) => {
-                    if token.revoked_at.is_some() {
-                        held.live.cancel();
-                    }
-                    state.tokens.replace(token);
-                }
+                Some(_) => state.tokens.replace(token, now),
             }
         }
         for under in state.grants.all() {

@@ -30,7 +30,8 @@ pub struct Held {
     pub token: Token,
     /// It ends with the program that it was made for.
     pub with_program: bool,
-    pub live: CancellationToken,
+    /// What ends with each of its secrets, once that is taken no more.
+    lives: Vec<(TokenHash, CancellationToken)>,
     activity: Arc<Mutex<Activity>>,
 }
 
@@ -70,7 +71,37 @@ impl Held {
     pub fn new(token: Token, with_program: bool, last_used: Option<Timestamp>) -> Self {
         let activity = Activity { last_used, written: last_used, asked: VecDeque::new() };
         let activity = Arc::new(Mutex::new(activity));
-        Self { token, with_program, live: CancellationToken::new(), activity }
+        let lives = hashes(&token).map(|hash| (*hash, CancellationToken::new())).collect();
+        Self { token, with_program, lives, activity }
+    }
+
+    /// Cancelled when this secret is taken no more.
+    pub fn live(&self, hash: &TokenHash) -> CancellationToken {
+        let known = self.lives.iter().find(|(one, _)| one.is(hash));
+        known.map(|(_, live)| live.clone()).unwrap_or_else(|| {
+            let over = CancellationToken::new();
+            over.cancel();
+            over
+        })
+    }
+
+    /// Ends what rests on secrets that are taken no more.
+    pub fn end_what_is_over(&self, now: Timestamp) {
+        let over = |(hash, _): &&(TokenHash, _)| self.token.takes(hash, now).is_err();
+        self.lives.iter().filter(over).for_each(|(_, live)| live.cancel());
+    }
+
+    /// Ends all that rests on it.
+    pub fn end(&self) {
+        self.lives.iter().for_each(|(_, live)| live.cancel());
+    }
+
+    /// What ends with the secrets of this token as it is now; what rests on others ends.
+    fn lives_of(&self, token: &Token) -> Vec<(TokenHash, CancellationToken)> {
+        let gone = |(hash, _): &&(TokenHash, _)| !hashes(token).any(|one| one.is(hash));
+        self.lives.iter().filter(gone).for_each(|(_, live)| live.cancel());
+        let kept = |hash| Some(self.live(hash)).filter(|live| !live.is_cancelled());
+        hashes(token).map(|hash| (*hash, kept(hash).unwrap_or_default())).collect()
     }
 
     pub fn activity(&self) -> MutexGuard<'_, Activity> {
@@ -91,12 +122,14 @@ impl Tokens {
         self.by_id.insert(id, Arc::new(held));
     }
 
-    /// The same token, changed; what it did goes on.
-    pub fn replace(&mut self, token: Token) {
+    /// The same token, changed; what it did goes on, and so does what rests on a secret that is still
+    /// taken.
+    pub fn replace(&mut self, token: Token, now: Timestamp) {
         let Some(before) = self.by_id.get(&token.id).cloned() else { return };
-        let Held { with_program, live, activity, .. } = &*before;
-        let (with_program, live, activity) = (*with_program, live.clone(), activity.clone());
-        self.put(Held { token, with_program, live, activity });
+        let (lives, activity) = (before.lives_of(&token), before.activity.clone());
+        let held = Held { token, with_program: before.with_program, lives, activity };
+        held.end_what_is_over(now);
+        self.put(held);
     }
 
     pub fn forget(&mut self, id: &Id) {
@@ -126,7 +159,11 @@ impl Tokens {
         if let Ok(id) = word.parse::<Id>() {
             return self.get(&id);
         }
-        word.parse::<Name>().ok().and_then(|name| self.named(&name).cloned())
+        let name = word.parse::<Name>().ok()?;
+        self.named(&name).cloned().or_else(|| {
+            let ended = self.by_id.values().filter(|held| held.token.name == name);
+            ended.max_by_key(|held| held.token.revoked_at).cloned()
+        })
     }
 
     /// The token whose hash this is or was.
@@ -215,13 +252,45 @@ mod tests {
         tokens.put(Held::new(token(1, "ci"), false, None));
         let mut rotated = token(1, "ci");
         rotated.rotate(hash(9), SignedDuration::ZERO, at(0));
-        tokens.replace(rotated);
+        tokens.replace(rotated, at(0));
         for byte in [1, 9] {
             assert!(tokens.of_hash(&hash(byte)).is_some_and(|one| one.token.name.as_str() == "ci"));
         }
         assert!(tokens.of_hash(&hash(2)).is_none());
         tokens.forget(&token(1, "ci").id);
         assert!(tokens.of_hash(&hash(9)).is_none() && tokens.buckets.is_empty());
+    }
+
+    #[test]
+    fn what_rests_on_a_secret_ends_with_that_secret() {
+        let mut tokens = Tokens::default();
+        tokens.put(Held::new(token(1, "ci"), false, None));
+        let id = token(1, "ci").id;
+        let live = |tokens: &Tokens, byte| tokens.get(&id).unwrap().live(&hash(byte));
+        let rotate = |tokens: &mut Tokens, byte, overlap, now| {
+            let mut rotated = tokens.get(&id).unwrap().token.clone();
+            rotated.rotate(hash(byte), SignedDuration::from_secs(overlap), at(now));
+            tokens.replace(rotated, at(now));
+        };
+        let first = live(&tokens, 1);
+        rotate(&mut tokens, 2, 6, 100);
+        let second = live(&tokens, 2);
+        tokens.get(&id).unwrap().end_what_is_over(at(105));
+        assert!(!first.is_cancelled() && !second.is_cancelled());
+        tokens.get(&id).unwrap().end_what_is_over(at(106));
+        assert!(first.is_cancelled() && !second.is_cancelled());
+        // Without an overlap at once, and so does one that is two rotations old.
+        rotate(&mut tokens, 3, 60, 200);
+        rotate(&mut tokens, 4, 0, 201);
+        assert!(second.is_cancelled() && live(&tokens, 3).is_cancelled());
+        let last = live(&tokens, 4);
+        assert!(!last.is_cancelled() && live(&tokens, 9).is_cancelled());
+        // Put back as it was, it is taken again.
+        tokens.replace(token(1, "ci"), at(300));
+        assert!(last.is_cancelled() && !live(&tokens, 1).is_cancelled());
+        let again = live(&tokens, 1);
+        tokens.replace(Token { revoked_at: Some(at(301)), ..token(1, "ci") }, at(301));
+        assert!(again.is_cancelled());
     }
 
     #[test]
@@ -237,7 +306,12 @@ mod tests {
         let old = tokens.revoked_before_the_last(2);
         assert_eq!(old, [1, 2].map(|number| token(number, "ci").id));
         old.iter().for_each(|id| tokens.forget(id));
-        assert!(tokens.find("ci").is_some_and(|held| held.token.id == token(5, "ci").id));
+        let found = |tokens: &Tokens| tokens.find("ci").map(|held| held.token.id.clone());
+        assert_eq!(found(&tokens), Some(token(5, "ci").id));
+        // Without one that lives, a name is that of the one that ended last.
+        tokens.forget(&token(5, "ci").id);
+        assert_eq!(found(&tokens), Some(token(4, "ci").id));
+        assert!(tokens.named(&token(4, "ci").name).is_none());
     }
 
     #[test]

@@ -58,6 +58,12 @@ impl Under {
         Live { standing: &self.standing, used: self.meter().used, removed }
     }
 
+    /// Commands and bytes that are left, where they are limited.
+    pub fn left(&self) -> (Option<u64>, Option<u64>) {
+        let (budget, used) = (self.standing.budget, self.meter().used);
+        (budget.commands_left(&used), budget.bytes_left(&used))
+    }
+
     pub fn is_kept(&self) -> bool {
         self.keeper.is_some()
     }
@@ -90,21 +96,44 @@ impl Under {
         meter.used.commands = meter.used.commands.saturating_sub(1);
     }
 
-    /// Counts what went to or came from a target. Where that is the last of it, what lives under it is
-    /// ended.
-    pub fn take_bytes(&self, bytes: usize) {
+    /// Counts what is to go to a target or came from it, and says how many of these bytes may pass on:
+    /// none that is beyond the budget. Where that is the last of it, what lives under it is ended. It may
+    /// write to the disk first, as [`Under::take_command`].
+    #[must_use = "what is beyond the budget must not pass"]
+    pub fn take_bytes(&self, bytes: usize) -> usize {
         let budget = self.standing.budget;
         let mut meter = self.meter();
-        let count = meter.used.bytes.saturating_add(bytes as u64);
+        let left = budget.bytes_left(&meter.used).and_then(|left| usize::try_from(left).ok());
+        let fit = left.map_or(bytes, |left| left.min(bytes));
+        let count = meter.used.bytes.saturating_add(fit as u64);
         let used = Used { bytes: count, ..meter.used };
         let kept = self.use_up(&mut meter, used).is_ok();
         if !kept {
-            // What came, came; nothing more is to.
+            // What can't be counted does not pass.
             meter.used.bytes = budget.max_bytes.unwrap_or(count);
         }
-        if !kept || !budget.is_left(&Used { commands: 0, bytes: meter.used.bytes }) {
+        if !kept || budget.bytes_left(&meter.used) == Some(0) {
             self.shaken.notify_one();
         }
+        if kept { fit } else { 0 }
+    }
+
+    /// Counts what is to go to a target whole or not at all, before it is sent. What lives under it is
+    /// not ended by the last of it before that is sent.
+    pub fn take_all_bytes(&self, bytes: usize) -> Result<(), Failure> {
+        let mut meter = self.meter();
+        let left = self.standing.budget.bytes_left(&meter.used);
+        if left.is_some_and(|left| left < bytes as u64) {
+            return Err(Denied::StandingExhausted.into());
+        }
+        let used = Used { bytes: meter.used.bytes.saturating_add(bytes as u64), ..meter.used };
+        self.use_up(&mut meter, used)
+    }
+
+    /// It was not sent.
+    pub fn give_back_bytes(&self, bytes: usize) {
+        let mut meter = self.meter();
+        meter.used.bytes = meter.used.bytes.saturating_sub(bytes as u64);
     }
 
     /// Why nothing may go on under it, if nothing may. A budget of commands that is used up lets those

@@ -140,10 +140,11 @@ impl Caller {
         let mut streams: HashMap<u32, Arc<Control>> = HashMap::new();
         loop {
             let frame = tokio::select! {
-                frame = frame::read(from) => frame.map_err(|error| link::not_taken(&error))?,
+                biased;
                 () = self.parts.end.cancelled() => return Err(ending()),
                 // Whatever is open ends with it.
-                () = self.known.live.cancelled() => return Err(authority::invalid()),
+                () = self.known.live.cancelled() => return Err(self.sent_away(&streams)),
+                frame = frame::read(from) => frame.map_err(|error| link::not_taken(&error))?,
             };
             let Some(frame) = frame else { return Ok(()) };
             while calls.try_join_next().is_some() {}
@@ -218,9 +219,6 @@ impl Caller {
         let control = streams.get(&number).cloned();
         let caller = self.clone();
         calls.spawn(async move {
-            // Who only looks on, like a status bar, does not use it.
-            let looks = matches!(request, Request::Status {} | Request::Complete { .. });
-            let _using = (!looks).then(|| caller.parts.in_use.begin());
             // A caller that is gone needs no answer.
             let _gone = caller.perform(number, request, control).await;
             caller.open_requests().remove(&number);
@@ -230,10 +228,26 @@ impl Caller {
 
     /// What was shown is taken no longer than it lives, and none only where none is required.
     fn check_known(&self) -> Result<(), Failure> {
-        let over = self.known.until.is_some_and(|until| self.parts.now() >= until);
-        match over || !self.parts.authority.is_live(self.identity()) {
-            true => Err(authority::invalid()),
-            false => Ok(()),
+        match self.parts.authority.knows(&self.known) {
+            true => Ok(()),
+            false => Err(authority::not_taken(self.identity().token.is_none())),
+        }
+    }
+
+    /// What the caller hears whose secret is over. A command outlives a rotation, and whoever has the
+    /// new secret comes back for it.
+    fn sent_away(&self, streams: &HashMap<u32, Arc<Control>>) -> Failure {
+        let failure = authority::invalid();
+        let open = self.open_requests().clone();
+        let mut open = streams.iter().filter(|(number, _)| open.contains(number));
+        let followed = open.find_map(|(_, control)| control.follows.get());
+        match followed.filter(|_| self.parts.authority.is_live(self.identity())) {
+            None => failure,
+            Some(exec) => Failure {
+                message: format!("this token is not valid any more; {exec} goes on"),
+                hint: format!("sgw wait {exec} with the new token"),
+                ..failure.about(exec)
+            },
         }
     }
 
@@ -309,10 +323,14 @@ impl Caller {
         let lives = lives(asked.expires_s)?;
         let access = self.read_access(asked)?;
         if access.prolongs.is_none() && !new {
-            let needed = &access.terms.capabilities;
             let destination = &access.destination;
+            let mut needed = access.terms.capabilities.clone();
+            if !said_only && !self.parts.gives_terminals(destination) {
+                // What the target never gives no other session has either.
+                needed.remove(&Capability::Pty);
+            }
             if let Some(session) =
-                self.parts.sessions.that_serves(self.identity(), destination, needed)
+                self.parts.sessions.that_serves(self.identity(), destination, &needed)
             {
                 session.collected();
                 return Ok(self.parts.shown(&session));

@@ -16,6 +16,7 @@ use crate::{
         output::{Attachment, Next, Stream},
         stdin::CREDIT,
     },
+    domain::id::Id,
     protocol::{
         agent::Message,
         error::{Code, Failure},
@@ -36,6 +37,8 @@ pub struct Control {
     pub left: CancellationToken,
     /// Set once the command runs and this call may feed it.
     pub feeds: OnceLock<Arc<Exec>>,
+    /// The command that this call follows, once it does.
+    pub follows: OnceLock<Id>,
 }
 
 impl Control {
@@ -45,6 +48,7 @@ impl Control {
             cancel: CancellationToken::new(),
             left: CancellationToken::new(),
             feeds: OnceLock::new(),
+            follows: OnceLock::new(),
         })
     }
 }
@@ -99,6 +103,8 @@ pub async fn follow(
     caller: Caller,
 ) -> Result<(), Gone> {
     let _following = Following::new(exec.clone(), control.clone());
+    // Never set before: a call follows one command.
+    let _first = control.follows.set(exec.id.clone());
     // Beside all else: whoever reads nothing more can still end it.
     let heeding = async {
         control.cancel.cancelled().await;

@@ -12,6 +12,7 @@ mod records;
 mod secret;
 mod settings;
 mod subscribe;
+mod taken_in;
 mod target;
 mod terminal;
 mod token;

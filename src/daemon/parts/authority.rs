@@ -10,7 +10,12 @@ use crate::{
         session::Session,
     },
     domain::{
-        id::Id, identity::Identity, record::Kind as RecordKind, secret::Secret, token::Token,
+        grant::standing::Standing,
+        id::Id,
+        identity::Identity,
+        record::Kind as RecordKind,
+        secret::Secret,
+        token::{Invalid, Token},
     },
     protocol::error::Failure,
 };
@@ -31,7 +36,7 @@ impl Parts {
                 tracing::error!(code = %failure.code, "a refused token was not recorded");
             }
         }
-        Err(authority::invalid())
+        Err(authority::not_taken(why == Invalid::Missing))
     }
 
     /// Ends what rests on nothing any more, tells the audit of refused tokens, and writes what was used
@@ -111,13 +116,46 @@ impl Parts {
         self.settle_keyboards().await;
     }
 
-    /// A token's end: on record first. Returns when nothing runs on its word any more.
+    /// A token's end: on record first, and without one where that can't be written: it only narrows.
+    /// Returns when nothing runs on its word any more.
     pub async fn revoke(&self, token: &Token) -> Result<(), Failure> {
         let after = Token { revoked_at: Some(self.now()), ..token.clone() };
         let kind = RecordKind::TokenRevoked;
         let shown = (authority::told(token), authority::told(&after));
-        audit::authority_changed(&self.evidence, kind, Some(&shown.0), Some(&shown.1)).await?;
-        self.end_token(&token.id).await
+        let told =
+            audit::authority_changed(&self.evidence, kind, Some(&shown.0), Some(&shown.1)).await;
+        let ended = match told {
+            Ok(()) => self.end_token(&token.id).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(why) = ended {
+            self.authority.end_now(&token.id);
+            self.end_unfounded().await;
+            let again = format!("sgw token revoke {}", token.id);
+            let what = format!("token {}", token.name);
+            return Err(authority::ended_unkept(&what, &why, again));
+        }
+        Ok(())
+    }
+
+    /// A standing grant's end, in the same way.
+    pub async fn take_back(&self, standing: &Standing) -> Result<(), Failure> {
+        let kind = RecordKind::GrantRemoved;
+        let after = None::<&Standing>;
+        let told = audit::authority_changed(&self.evidence, kind, Some(standing), after).await;
+        let removed = match told {
+            Ok(()) => tokio::task::block_in_place(|| self.authority.remove_grant(&standing.id))
+                .map_err(|error| authority::not_kept(&error)),
+            Err(failure) => Err(failure),
+        };
+        if removed.is_err() {
+            self.authority.remove_grant_now(&standing.id);
+        }
+        self.end_unfounded().await;
+        removed.map_err(|why| {
+            let again = format!("sgw grant rm {}", standing.id);
+            authority::ended_unkept(&format!("grant {}", standing.id), &why, again)
+        })
     }
 
     /// The end of the program that a token was made for.
@@ -132,6 +170,8 @@ impl Parts {
             tracing::error!(code = %failure.code, "the end of a program was not recorded");
         }
         if let Err(failure) = self.end_token(id).await {
+            self.authority.end_now(id);
+            self.end_unfounded().await;
             tracing::error!(code = %failure.code, "a program's token was not ended");
         }
     }

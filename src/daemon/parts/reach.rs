@@ -117,6 +117,12 @@ impl Parts {
         })
     }
 
+    /// Whether a destination may have a terminal, as far as is known ahead.
+    pub fn gives_terminals(&self, asked: &Destination) -> bool {
+        let way = self.target_named(asked).and_then(|name| self.way_to(&name).ok());
+        way.and_then(|(way, _)| way.last().map(|target| target.pty)).unwrap_or(true)
+    }
+
     /// As an approval shows it.
     pub fn way_shown(&self, name: &Name) -> Result<Way, Failure> {
         let (way, _) = self.way_to(name)?;

@@ -73,8 +73,11 @@ impl Parts {
     }
 
     /// What an identity has on which target without having asked: each with whether a session opens by
-    /// itself.
-    pub fn standing_for(&self, identity: &Identity) -> Vec<(String, Capabilities, bool)> {
+    /// itself, and under which grant.
+    pub fn standing_for(
+        &self,
+        identity: &Identity,
+    ) -> Vec<(String, Capabilities, bool, Arc<Under>)> {
         let now = self.now();
         let mut all = Vec::new();
         for target in self.vault.all::<Target>() {
@@ -88,7 +91,7 @@ impl Parts {
                 let mut capabilities = standing.capabilities.clone();
                 capabilities.retain(|one| target.record.pty || *one != Capability::Pty);
                 let alone = standing.approval != Approval::EachSession;
-                all.push((name.to_owned(), capabilities, alone));
+                all.push((name.to_owned(), capabilities, alone, under));
             }
         }
         all

@@ -23,9 +23,9 @@ use crate::{
         authority::Under,
         upstream::{Event, Pool, Reader, RemoteEnd, Writer},
     },
-    domain::{bytes::Bytes, id::Id},
+    domain::{authorize::Denied, bytes::Bytes, id::Id},
     protocol::{
-        error::{Code, Failure},
+        error::{Class, Code, Failure},
         view::{ExecEnd, Kind, Remote, Run},
     },
 };
@@ -142,10 +142,11 @@ impl Exec {
         })
     }
 
-    /// So many bytes went to it or came from it.
-    fn counts(&self, bytes: usize) {
-        if let Some(under) = &self.under {
-            under.take_bytes(bytes);
+    /// Counts what is to go to it or came from it, and gives what of that may pass on.
+    fn within_budget<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        match &self.under {
+            Some(under) => &bytes[..under.take_bytes(bytes.len())],
+            None => bytes,
         }
     }
 
@@ -218,7 +219,7 @@ impl Exec {
     }
 
     fn end(&self, ending: &Ending, remote: Option<Remote>, running: bool) -> ExecEnd {
-        let failure = ending.failure.clone().map(|failure| failure.about(&self.id));
+        let failure = ending.failure.clone().map(|failure| self.told(failure));
         ExecEnd {
             id: self.id.to_string(),
             kind: Kind::Exec,
@@ -236,6 +237,22 @@ impl Exec {
         }
     }
 
+    /// A failure as this command's, whatever ended it: where its session's end did, the text names the
+    /// command, and what it printed can still be read.
+    fn told(&self, failure: Failure) -> Failure {
+        let ended = failure.code.class() == Class::No && failure.sent == Some(true);
+        let failure = failure.about(&self.id);
+        if !ended {
+            return failure;
+        }
+        let message = format!("{} was ended: {}", self.id, failure.message);
+        let hint = match self.output.printed(Stream::Stdout) + self.output.printed(Stream::Stderr) {
+            0 => failure.hint,
+            _ => format!("what it printed: sgw output {}; {}", self.id, failure.hint),
+        };
+        Failure { message, hint, ..failure }
+    }
+
     /// A command that never ran.
     pub fn failed_to_start(&self, failure: Failure) -> ExecEnd {
         self.end(&Ending { failure: Some(failure), ..Ending::default() }, None, false)
@@ -251,6 +268,8 @@ struct Ending {
     exit_code: Option<i32>,
     signal: Option<String>,
     timed_out: bool,
+    /// The budget took no more: some of its output is not delivered.
+    cut: bool,
     failure: Option<Failure>,
 }
 
@@ -301,7 +320,12 @@ impl Actor {
             }
             tokio::select! {
                 event = reader.next(), if room != Room::Full => {
-                    if self.take(event, ending).await {
+                    let ended = self.take(event, ending).await;
+                    if ending.cut {
+                        self.exec.stop(Stop::Over(Denied::StandingExhausted.into()));
+                        return Read::Stopped;
+                    }
+                    if ended {
                         return Read::Ended;
                     }
                 }
@@ -353,8 +377,8 @@ impl Actor {
     /// True at the end of the channel.
     async fn take(&self, event: Event, ending: &mut Ending) -> bool {
         match event {
-            Event::Stdout(bytes) => self.keep(Stream::Stdout, &bytes).await,
-            Event::Stderr(bytes) => self.keep(Stream::Stderr, &bytes).await,
+            Event::Stdout(bytes) => ending.cut |= !self.keep(Stream::Stdout, &bytes).await,
+            Event::Stderr(bytes) => ending.cut |= !self.keep(Stream::Stderr, &bytes).await,
             Event::ExitStatus(status) => {
                 ending.exit_code = Some(i32::try_from(status).unwrap_or(255));
             }
@@ -387,15 +411,17 @@ impl Actor {
         false
     }
 
-    async fn keep(&self, stream: Stream, bytes: &[u8]) {
+    /// Passes on what the budget has room for; false where that is not all of it.
+    async fn keep(&self, stream: Stream, printed: &[u8]) -> bool {
+        let bytes = self.exec.within_budget(printed);
         if !self.exec.keyboard.control().is_private() {
-            self.exec.counts(bytes.len());
             let at = self.exec.output.printed(stream);
             self.exec.live.printed(&self.exec.id, stream, at, bytes);
         }
         if self.exec.output.push(stream, bytes).await.is_err() {
             self.exec.stop(Stop::TooSlow);
         }
+        bytes.len() == printed.len()
     }
 
     /// Ends the remote processes, delivering what they still print.
@@ -467,6 +493,10 @@ impl Actor {
             }
             None => {}
         }
+        if ending.cut {
+            // Whatever ended it: its output is not whole.
+            ending.failure = Some(Failure::from(Denied::StandingExhausted).sent(true));
+        }
     }
 }
 
@@ -494,17 +524,22 @@ fn signal_name(name: &str) -> String {
 /// What the caller sends goes on when the keyboard is the agent's, and stays here while it is not.
 async fn pump_stdin(exec: Arc<Exec>, writer: Writer) {
     while let Some(chunk) = exec.stdin.next().await {
-        let mut rest = chunk.as_slice();
+        // Before it goes: what is counted afterwards has gone.
+        let mut rest = exec.within_budget(&chunk);
+        let cut = rest.len() < chunk.len();
         while !rest.is_empty() {
             match exec.keyboard.write(&exec.session, writer.write_some(rest)).await {
                 Ok(Ok(written)) => {
-                    exec.counts(written);
                     exec.stdin.took(written);
                     rest = &rest[written..];
                 }
                 Ok(Err(_)) => return,
                 Err(_taken) => exec.keyboard.agents().await,
             }
+        }
+        if cut {
+            exec.stop(Stop::Over(Denied::StandingExhausted.into()));
+            return;
         }
     }
     // A channel that is gone needs no end.

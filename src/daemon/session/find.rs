@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Session, Sessions, exec::Exec};
 use crate::{
     domain::{
+        authorize::Denied,
         capability::Capabilities,
         id::{Name, prefix_kind},
         identity::Identity,
@@ -18,6 +19,21 @@ impl Sessions {
     /// A session to work in, wherever SESSION stands: its id, then my session's name, then my only
     /// open session on that target. Another identity's and an unknown one are the same error.
     pub fn to_use(&self, word: &str, mine: &Identity) -> Result<Arc<Session>, Failure> {
+        self.that_fits(word, mine, |_| true)
+    }
+
+    /// As [`Sessions::to_use`], to run something: where a target's word stands, a session whose budget is
+    /// used up is no candidate.
+    pub fn to_work_in(&self, word: &str, mine: &Identity) -> Result<Arc<Session>, Failure> {
+        self.that_fits(word, mine, Session::has_budget)
+    }
+
+    fn that_fits(
+        &self,
+        word: &str,
+        mine: &Identity,
+        fits: impl Fn(&Session) -> bool,
+    ) -> Result<Arc<Session>, Failure> {
         let mut own = self.everyone();
         own.retain(|session| session.owner == *mine);
         if let Some(session) = own.iter().find(|session| session.id.as_str() == word) {
@@ -35,11 +51,14 @@ impl Sessions {
         if !by_name.is_empty() {
             return only(by_name, word);
         }
-        let there: Vec<_> = own.iter().filter(|one| leads_to(one, word)).cloned().collect();
-        match there.is_empty() {
-            true if known_target => Err(not_granted(word)),
-            true => Err(unknown(word, &own)),
-            false => only(there, word),
+        let mut there: Vec<_> = own.iter().filter(|one| leads_to(one, word)).cloned().collect();
+        let unfit = there.iter().find(|one| !fits(one)).cloned();
+        there.retain(|one| fits(one));
+        match (there.is_empty(), unfit) {
+            (true, Some(unfit)) => Err(used_up(&unfit)),
+            (true, None) if known_target => Err(not_granted(word)),
+            (true, None) => Err(unknown(word, &own)),
+            (false, _) => only(there, word),
         }
     }
 
@@ -127,6 +146,7 @@ impl Sessions {
             session.owner == *mine
                 && session.asked == *destination
                 && session.over().is_none()
+                && session.has_budget()
                 && needed.is_subset(&session.grant().capabilities)
         })
     }
@@ -160,6 +180,10 @@ fn not_granted(word: &str) -> Failure {
         format!("you have no open session on {word}, and no standing grant"),
         "ask for one: sgw request DEST --reason …",
     )
+}
+
+fn used_up(session: &Session) -> Failure {
+    Failure::from(Denied::Exhausted).about(&session.id).sent(false)
 }
 
 fn ambiguous(word: &str) -> Failure {

@@ -8,6 +8,7 @@ use std::{
 
 use super::{Session, Sessions};
 use crate::{
+    daemon::authority::Under,
     domain::{authorize::Denied, identity::Identity},
     protocol::error::{Code, Failure},
 };
@@ -48,6 +49,12 @@ impl Drop for Room {
 }
 
 impl Session {
+    /// Whether it may run one command more: neither its own nor its standing grant's budget is used up.
+    pub fn has_budget(&self) -> bool {
+        let is_left = |under: &Under| under.standing.budget.is_left(&under.live().used);
+        self.lock().grant.has_commands_left() && self.under.as_deref().is_none_or(is_left)
+    }
+
     /// Counts a command before it is sent. It was judged before: of two at once one may come too late.
     pub(super) fn count_command(&self) -> Result<(), Failure> {
         if let Some(under) = &self.under {
@@ -62,6 +69,22 @@ impl Session {
         state.grant.used_commands += 1;
         state.collect_until = None;
         Ok(())
+    }
+
+    /// Counts an input, which is a command of so many bytes, before it is typed.
+    pub(super) fn count_input(&self, bytes: usize) -> Result<(), Failure> {
+        self.count_command()?;
+        let Some(under) = &self.under else { return Ok(()) };
+        under.take_all_bytes(bytes).map_err(|failure| {
+            self.uncount_command();
+            failure.about(&self.id).sent(false)
+        })
+    }
+
+    /// It was not typed.
+    pub(super) fn uncount_input(&self, bytes: usize) {
+        self.uncount_command();
+        self.under.iter().for_each(|under| under.give_back_bytes(bytes));
     }
 
     /// It was not sent.

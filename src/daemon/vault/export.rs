@@ -105,18 +105,45 @@ impl Vault {
         replace: bool,
     ) -> Result<Count, VaultError> {
         let plain = open(key, head, sealed).map_err(|_| VaultError::WrongPassphrase)?;
-        let export: Export = serde_json::from_slice(plain.expose()).map_err(|_| {
-            VaultError::Foreign("it has a field that this sgw does not know".into())
-        })?;
-        self.change(|change| {
-            if replace {
-                change.remove_all();
-                change.state.settings = export.settings.clone();
-                change.state.pins.clear();
-            }
-            take_in(change, &export)
-        })
+        let export = read(&plain)?;
+        self.change(|change| become_or_take_in(change, &export, replace))
     }
+
+    /// What an import would do, as `look` sees it. Nothing of it is there, then or afterwards; `look`
+    /// must not ask the vault itself.
+    pub fn import_would<T>(
+        &self,
+        key: &Key,
+        head: &[u8],
+        sealed: &[u8],
+        replace: bool,
+        look: impl FnOnce(&Change) -> T,
+    ) -> Result<(Count, T), VaultError> {
+        let plain = open(key, head, sealed).map_err(|_| VaultError::WrongPassphrase)?;
+        let export = read(&plain)?;
+        let memory = self.memory();
+        let mut change = Change::new(&memory, &memory.key);
+        let count = become_or_take_in(&mut change, &export, replace)?;
+        Ok((count, look(&change)))
+    }
+}
+
+fn read(plain: &Secret<Vec<u8>>) -> Result<Export<'_>, VaultError> {
+    serde_json::from_slice(plain.expose())
+        .map_err(|_| VaultError::Foreign("it has a field that this sgw does not know".into()))
+}
+
+fn become_or_take_in(
+    change: &mut Change,
+    export: &Export,
+    replace: bool,
+) -> Result<Count, VaultError> {
+    if replace {
+        change.remove_all();
+        change.state.settings = export.settings.clone();
+        change.state.pins.clear();
+    }
+    take_in(change, export)
 }
 
 fn take_in(change: &mut Change, export: &Export) -> Result<Count, VaultError> {

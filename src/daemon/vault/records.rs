@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Memory, State, Vault, VaultError,
+    Memory, Pin, Settings, State, Vault, VaultError,
     tables::{Decoded, KEYS, MAX_RECORD_BYTES, MAX_RECORDS, Record, SECRETS, Stored, Table},
 };
 use crate::{
@@ -170,6 +170,22 @@ impl<'a> Change<'a> {
         }
         self.writes.insert((SECRETS, id.to_owned()), Write::Remove);
         Ok(())
+    }
+
+    /// What a table had before.
+    pub fn all_before<R: Record>(&self) -> Vec<Arc<Stored<R>>> {
+        let rows = self.memory.rows.get(R::TABLE);
+        rows.into_iter().flat_map(|rows| rows.values()).filter_map(typed).collect()
+    }
+
+    /// The settings before, and as they become.
+    pub fn settings(&self) -> (&Settings, &Settings) {
+        (&self.memory.state.settings, &self.state.settings)
+    }
+
+    /// The accepted host keys of every address, before and as they become.
+    pub fn host_keys(&self) -> (&BTreeMap<String, Vec<Pin>>, &BTreeMap<String, Vec<Pin>>) {
+        (&self.memory.state.pins, &self.state.pins)
     }
 
     /// Removes every record and secret.

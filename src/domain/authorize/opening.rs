@@ -14,7 +14,8 @@ use crate::domain::{
     identity::Identity,
 };
 
-/// The longest that a session lives which opened by itself. The next command opens another.
+/// The longest that a session lives which opened by itself, also where it was asked for. The next
+/// command opens another.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 
 /// A standing grant with what was used of it.
@@ -126,7 +127,7 @@ pub fn authorize_opening<'g>(
         capabilities.retain(|one| only.contains(one));
     }
     let asked = wanted.duration_s.and_then(|seconds| i64::try_from(seconds).ok());
-    let lives = asked.map_or(LONGEST, SignedDuration::from_secs);
+    let lives = asked.map_or(LONGEST, |asked| SignedDuration::from_secs(asked).min(LONGEST));
     let until = now.saturating_add(lives).unwrap_or(now);
     Ok(Allowed(Opening {
         target: wanted.target,

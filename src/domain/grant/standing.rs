@@ -97,6 +97,16 @@ impl Budget {
             && self.max_bytes.is_none_or(|most| (1..=MOST_BYTES).contains(&most))
     }
 
+    /// How many commands are left; `None` where any number is.
+    pub fn commands_left(&self, used: &Used) -> Option<u64> {
+        self.max_commands.map(|most| most.saturating_sub(used.commands))
+    }
+
+    /// How many bytes are left; `None` where any amount is.
+    pub fn bytes_left(&self, used: &Used) -> Option<u64> {
+        self.max_bytes.map(|most| most.saturating_sub(used.bytes))
+    }
+
     pub fn is_left(&self, used: &Used) -> bool {
         self.max_commands.is_none_or(|most| used.commands < most)
             && self.max_bytes.is_none_or(|most| used.bytes < most)

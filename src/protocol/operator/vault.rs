@@ -21,7 +21,15 @@ pub enum Request {
     /// `part` events, then [`Moved`].
     Export { head: Bytes, secret: u32 },
     /// Takes in what the secret frames `parts` hold, one after another. Answer: [`Moved`].
-    Import { head: Bytes, secret: u32, parts: Vec<u32>, replace: bool },
+    Import {
+        head: Bytes,
+        secret: u32,
+        parts: Vec<u32>,
+        replace: bool,
+        /// Only says what it would do.
+        #[serde(default)]
+        look: bool,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +46,12 @@ pub struct Moved {
     pub revision: u64,
     pub records: u64,
     pub secrets: u64,
+    /// Tokens, standing grants and settings that an import brings, in a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub came: Vec<String>,
+    /// The same of what it takes away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub went: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

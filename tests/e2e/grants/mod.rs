@@ -205,3 +205,26 @@ fn giving_and_taking_back_are_on_record_with_what_was_and_what_is() {
     assert_eq!((&added["before"], &added["after"]["target"]), (&Value::Null, &"web*".into()));
     assert_eq!((&removed["before"]["target"], &removed["after"]), (&"web*".into(), &Value::Null));
 }
+
+#[test]
+fn a_request_for_a_target_without_terminals_finds_the_session_that_is_there() {
+    let (sgw, _sshd, token) = ready();
+    sgw.operator(["target", "edit", "web1", "--no-pty"]).ok();
+    sgw.grant(&["--token", "ci", "--target", "web1"]);
+    let request = || {
+        let words = ["request", "web1", "--reason", "a test", "--json"];
+        sgw.by(&token, words).ok().json()["id"].clone()
+    };
+    assert_eq!(request(), request());
+}
+
+#[test]
+fn a_session_that_opens_by_itself_lives_a_day_at_most() {
+    let (sgw, _sshd, token) = ready();
+    sgw.grant(&["--token", "ci", "--target", "web1"]);
+    let words = ["request", "web1", "--for", "30d", "--reason", "a test", "--json"];
+    let session = sgw.by(&token, words).ok().json();
+    let at = |field: &str| session[field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let lives = at("expires_at").duration_since(at("created_at"));
+    assert!(lives <= jiff::SignedDuration::from_hours(24), "{session}");
+}

@@ -44,6 +44,8 @@ fn a_program_works_under_its_own_name_and_nothing_of_it_stays() {
     let me: serde_json::Value = serde_json::from_str(&lines).unwrap();
     assert_eq!((&me["token"], &me["targets"][0]["standing"]), (&"agent".into(), &true.into()));
     assert_eq!(tokens(&sgw), [("agent".to_owned(), "revoked".to_owned())]);
+    let list = sgw.operator(["token", "list"]).ok().stdout();
+    assert!(list.contains("ended") && !list.contains("while its program runs"), "{list}");
     let open = sgw.agent(["sessions", "--all", "--json"]).ok().json();
     assert_eq!(open["sessions"].as_array().map(Vec::len), Some(0), "{open}");
     let grants = sgw.operator(["grant", "list", "--json"]).ok().json();

@@ -104,6 +104,21 @@ pub fn agent_wire(sgw: &super::Sgw) -> Wire {
     wire
 }
 
+/// The same, with a token.
+#[track_caller]
+pub fn token_wire(sgw: &super::Sgw, token: &str) -> Wire {
+    let mut wire = Wire::connect(&sgw.find("agent.sock"));
+    let shown = [&1u32.to_be_bytes()[..], token.as_bytes()].concat();
+    assert!(wire.send(SECRET, 0, &shown));
+    let mut hello: serde_json::Value = serde_json::from_slice(&hello(1)).unwrap();
+    hello["token"] = 1.into();
+    assert!(wire.send(JSON, 0, hello.to_string().as_bytes()));
+    let (_, _, body) = wire.receive().expect("a welcome");
+    let welcome: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(welcome["protocol"], 1, "{welcome}");
+    wire
+}
+
 /// The client's first frame.
 pub fn hello(protocol: u16) -> Vec<u8> {
     serde_json::json!({"protocol": protocol, "version": "0.0.0", "features": [], "token": null, "proof": false})

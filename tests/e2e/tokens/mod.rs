@@ -4,6 +4,8 @@ mod ends;
 mod limits;
 mod shown;
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::Value;
 
 use crate::support::{Sgw, Sshd, Token};
@@ -69,6 +71,14 @@ fn a_file_can_hold_the_token_and_its_newline() {
     let (sgw, _sshd, token) = ready();
     let file = sgw.path("operator/token");
     std::fs::write(&file, format!("{}\n", token.text)).unwrap();
+    let with = |mode| {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        sgw.run(sgw.command(["whoami"]).env("SGW_TOKEN_FILE", &file))
+    };
+    for mode in [0o644, 0o640, 0o602] {
+        with(mode).fails(77, "token.invalid").says("others may read it");
+    }
+    with(0o600).ok();
     let me = sgw.run(sgw.command(["whoami", "--json"]).env("SGW_TOKEN_FILE", &file)).ok().json();
     assert_eq!(me["token"], "ci");
     let none = sgw.run(sgw.command(["whoami"]).env("SGW_TOKEN_FILE", "/nowhere"));
@@ -130,7 +140,9 @@ fn where_a_token_is_required_a_uid_is_nobody() {
     let s = sgw.session(&sshd);
     sgw.operator(["config", "set", "require_token", "true"]).ok();
     sgw.agent(["exec", &s, "--", "true"]).fails(77, "token.invalid");
-    sgw.agent(["whoami"]).fails(77, "token.invalid");
+    sgw.agent(["whoami"]).fails(77, "token.invalid").says("a token is needed: SGW_TOKEN");
+    let wrong = sgw.by_text("sg_wrong", ["whoami"]).fails(77, "token.invalid");
+    assert!(!wrong.stderr().contains("needed"), "{wrong:?}");
     sgw.by(&token, ["whoami"]).ok();
     let records = sgw.recorded("token.refused");
     assert_eq!(records[0]["outcome"], "missing");
@@ -164,4 +176,21 @@ fn bad_names_and_limits_leave_nothing_behind() {
     sgw.operator(["token", "show", "cj"]).fails(1, "token.unknown").says("ci");
     let list = sgw.operator(["token", "list", "--json"]).ok().json();
     assert_eq!(list["tokens"].as_array().unwrap().len(), 1, "{list}");
+}
+
+#[test]
+fn an_empty_token_is_a_mistake_and_no_other_identity() {
+    let sgw = Sgw::unlocked();
+    sgw.agent(["whoami"]).ok();
+    for empty in ["", " ", "\n"] {
+        sgw.by_text(empty, ["whoami"]).fails(77, "token.invalid").says("the token is empty");
+    }
+}
+
+#[test]
+fn no_grant_is_for_the_uid_that_is_nobody_s() {
+    let sgw = Sgw::unlocked();
+    let nobody = ["grant", "add", "--uid", "4294967295", "--target", "*"];
+    sgw.operator(nobody).fails(2, "usage.arguments");
+    sgw.grant(&["--uid", "4294967294", "--target", "*"]);
 }

@@ -34,6 +34,7 @@ use crate::{
 ///
 /// What is here under the same name and is other stops all of it. Settings are taken only with
 /// --replace, by which the vault becomes what the export is and keeps its passphrase, PIN and audit.
+/// Tokens, grants and settings that come in are named; on a terminal you see them first, and are asked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -45,8 +46,8 @@ pub struct Import {
     /// Remove what is here, and take the export's settings too
     #[arg(long)]
     replace: bool,
-    /// Don't ask whether everything here may be replaced
-    #[arg(long, requires = "replace")]
+    /// Don't ask whether everything here may be replaced, or authority come in
+    #[arg(long)]
     yes: bool,
     #[command(flatten)]
     passphrase: ExportPassphrase,
@@ -60,7 +61,7 @@ impl Import {
         let parts = read(&file).map_err(|error| refused(&self.file, &error))?;
         self.passphrase.can_ask(context)?;
         let moved: vault::Moved = context.interactive(async {
-            self.sure(context).await?;
+            self.can_be_sure(context)?;
             let (opened, mut connection) = proven(context, &self.proof).await?;
             let passphrase = match self.passphrase.given(context, &opened)? {
                 Some(passphrase) => passphrase,
@@ -70,44 +71,70 @@ impl Import {
                 Err(OpenError::Damaged(_)) => Err(refused(&self.file, &ExportError::Damaged)),
                 made => made.map_err(cannot_open),
             }?;
-            connection.send_secret(0, KEY, key.expose()).await?;
-            let mut numbers = Vec::new();
-            for (number, part) in (KEY + 1..).zip(parts.sealed.chunks(2 * vault::PART_BYTES)) {
-                connection.send_secret(0, number, part).await?;
-                numbers.push(number);
+            let mut import = async |look| {
+                connection.send_secret(0, KEY, key.expose()).await?;
+                let mut numbers = Vec::new();
+                for (number, part) in (KEY + 1..).zip(parts.sealed.chunks(2 * vault::PART_BYTES)) {
+                    connection.send_secret(0, number, part).await?;
+                    numbers.push(number);
+                }
+                let (head, replace) = (Bytes(parts.head.to_vec()), self.replace);
+                let (secret, parts) = (KEY, numbers);
+                let request = vault::Request::Import { head, secret, parts, replace, look };
+                call(&mut connection, request).await
+            };
+            if self.asks(context) {
+                self.sure(context, import(true).await?).await?;
             }
-            let head = Bytes(parts.head.to_vec());
-            let replace = self.replace;
-            call(
-                &mut connection,
-                vault::Request::Import { head, secret: KEY, parts: numbers, replace },
-            )
-            .await
+            import(false).await
         })?;
-        let vault::Moved { records, secrets, revision, .. } = moved;
+        let vault::Moved { records, secrets, revision, came, went, .. } = moved;
         let json = json!({
             "did": "import", "kind": "vault", "file": self.file, "replaced": self.replace,
             "revision": revision, "records": records, "secrets": secrets,
+            "came": came, "went": went,
         });
-        context.ui.result(&json, || format!("{records} records and {secrets} secrets came in"));
+        context.ui.result(&json, || {
+            let first = format!("{records} records and {secrets} secrets came in");
+            std::iter::once(first).chain(lines(&came, &went)).collect::<Vec<_>>().join("\n")
+        });
         Ok(Exit::DONE)
     }
 
-    async fn sure(&self, context: &Context) -> Result<(), Stop> {
-        if !self.replace || self.yes {
+    /// A person is asked before anything is replaced, and before anybody is given authority.
+    fn asks(&self, context: &Context) -> bool {
+        !self.yes && !context.ui.json && crate::cli::ui::can_prompt()
+    }
+
+    fn can_be_sure(&self, context: &Context) -> Result<(), Failure> {
+        if !self.replace || self.yes || self.asks(context) {
             return Ok(());
         }
-        if context.ui.json || !crate::cli::ui::can_prompt() {
-            let message = "everything here would be replaced";
-            return Err(Failure::new(Code::OperatorProof, message, "add --yes").into());
-        }
-        match prompt::confirm("Replace every target, secret, token, grant and setting here?")
-            .await?
-        {
+        let message = "everything here would be replaced";
+        Err(Failure::new(Code::OperatorProof, message, "add --yes"))
+    }
+
+    async fn sure(&self, context: &Context, would: vault::Moved) -> Result<(), Stop> {
+        lines(&would.came, &would.went).for_each(|line| context.ui.note(&line));
+        let question = match (self.replace, would.came.is_empty()) {
+            (true, _) => "Replace every target, secret, token, grant and setting here?",
+            (false, false) => "Take it in, with these?",
+            (false, true) => return Ok(()),
+        };
+        match prompt::confirm(question).await? {
             true => Ok(()),
             false => Err(Stop::Exit(Exit::FAILED)),
         }
     }
+}
+
+/// Whom an import gives authority, and whose it takes.
+fn lines(came: &[String], went: &[String]) -> impl Iterator<Item = String> {
+    let told = |what: &'static str, all: &[String]| {
+        let line = |one: &String| format!("{what}: {}", visible(one, 400));
+        all.iter().map(line).collect::<Vec<_>>()
+    };
+    told("goes", went).into_iter().chain(told("comes in", came))
 }
 
 fn file(path: &Path) -> Result<Vec<u8>, Failure> {

@@ -159,6 +159,8 @@ pub fn session(id: &str) -> Session {
         paused: false,
         returned: None,
         mode: Mode::Guarded,
+        left_commands: None,
+        left_bytes: None,
         granted: Grant {
             capabilities: Capability::usual(),
             mode: Mode::Guarded,

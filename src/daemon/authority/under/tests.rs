@@ -136,15 +136,39 @@ fn a_crash_costs_a_large_budget_one_part_at_most_and_a_clean_end_nothing() {
 }
 
 #[test]
+fn of_many_at_once_no_more_bytes_pass_than_the_budget_has() {
+    let budget = Budget { max_commands: None, max_bytes: Some(1_000) };
+    let under = Arc::new(Under::new(standing(budget), Used::default(), None, Arc::default()));
+    let passed: usize = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| (0..100).map(|_| under.take_bytes(7)).sum::<usize>()))
+            .collect();
+        all.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(passed, 1_000);
+}
+
+#[test]
+fn what_goes_whole_or_not_at_all_takes_nothing_where_it_does_not_fit() {
+    let budget = Budget { max_commands: None, max_bytes: Some(100) };
+    let under = Under::new(standing(budget), Used::default(), None, Arc::default());
+    let error = under.take_all_bytes(101).unwrap_err();
+    assert_eq!(error.code, Code::GrantExhausted);
+    under.take_all_bytes(100).unwrap();
+    under.give_back_bytes(40);
+    assert_eq!(under.take_bytes(1_000), 40);
+}
+
+#[test]
 fn the_last_byte_ends_what_runs_and_the_last_command_does_not() {
     let budget = Budget { max_commands: Some(1), max_bytes: Some(100) };
     let under = Under::new(standing(budget), Used::default(), None, Arc::default());
     let now = Timestamp::UNIX_EPOCH;
     under.take_command().unwrap();
-    under.take_bytes(99);
+    assert_eq!(under.take_bytes(99), 99);
     assert_eq!(under.over(now), None);
     assert!(under.take_command().is_err());
-    under.take_bytes(usize::MAX);
+    assert_eq!(under.take_bytes(usize::MAX), 1);
     assert_eq!(under.over(now).unwrap().code, Code::GrantExhausted);
     under.remove();
     assert_eq!(under.over(now).unwrap().code, Code::GrantMissing);

@@ -95,6 +95,7 @@ impl Caller {
                 }
             }
         };
+        self.parts.in_use.touch();
         let exec = self.parts.sessions.run(&session, permit, request, orphan).await?;
         let caller = follow::Caller::Starter { stdin };
         Ok(follow(&self.outbox, number, exec, control.clone(), caller).await)
@@ -239,6 +240,7 @@ impl Caller {
                 let logged_in = self.logged_in(number, &session, Capability::Exec, false, over);
                 logged_in.await.map_err(held)?;
                 let permit = self.permit_approved(&id, &session)?;
+                self.parts.in_use.touch();
                 let exec = self.parts.sessions.run(&session, permit, Some(id), ORPHAN).await?;
                 Ok(self.follow_exec(number, exec, limit, control).await)
             }

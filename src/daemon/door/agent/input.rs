@@ -163,6 +163,7 @@ impl Caller {
         request: Option<Id>,
         until: &Until,
     ) -> Result<(view::Typed, Room), Failure> {
+        let _using = self.parts.in_use.begin();
         let typing = self.parts.sessions.type_input(session, permit, request).await?;
         if typing.instead {
             let text = "the terminal had ended; this is a new one".to_owned();

@@ -67,18 +67,23 @@ impl Caller {
         let identity = self.identity();
         // Two sessions on one target are one reach.
         let mut reach = BTreeMap::<String, (Capabilities, bool)>::new();
+        let mut left = BTreeMap::<String, Vec<(Option<u64>, Option<u64>)>>::new();
         for session in self.parts.sessions.everyone() {
             if session.owner == *identity && session.over().is_none() {
                 let capabilities = session.grant().capabilities;
                 reach.entry(session.target()).or_default().0.extend(capabilities);
             }
         }
-        for (name, capabilities, standing) in self.parts.standing_for(identity) {
+        for (name, capabilities, standing, under) in self.parts.standing_for(identity) {
+            left.entry(name.clone()).or_default().push(under.left());
             let reach = reach.entry(name).or_default();
             reach.0.extend(capabilities);
             reach.1 |= standing;
         }
-        let reached = |(name, (capabilities, standing))| Reach { name, capabilities, standing };
+        let reached = |(name, (capabilities, standing))| {
+            let (left_commands, left_bytes) = most(left.remove(&name).unwrap_or_default());
+            Reach { name, capabilities, standing, left_commands, left_bytes }
+        };
         view::Whoami {
             identity: identity.to_string(),
             uid: identity.uid,
@@ -161,4 +166,13 @@ pub fn exec_shown(exec: &crate::daemon::session::exec::Exec) -> Thing {
         stderr_bytes: state.stderr_bytes,
         remote: state.remote,
     }))
+}
+
+/// Of what several grants have left, the most of each: without a limit is more than any.
+fn most(left: Vec<(Option<u64>, Option<u64>)>) -> (Option<u64>, Option<u64>) {
+    let most = |each: &dyn Fn(&(Option<u64>, Option<u64>)) -> Option<u64>| {
+        let all: Option<Vec<u64>> = left.iter().map(each).collect();
+        all.and_then(|all| all.into_iter().max())
+    };
+    (most(&|left| left.0), most(&|left| left.1))
 }

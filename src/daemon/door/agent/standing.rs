@@ -23,12 +23,14 @@ impl Caller {
         word: &str,
         needs: Capability,
     ) -> Result<Arc<Session>, Failure> {
-        let none = match self.parts.sessions.to_use(word, self.identity()) {
+        let none = match self.parts.sessions.to_work_in(word, self.identity()) {
             Ok(session) => return Ok(session),
             Err(failure) => failure,
         };
         let target = match (none.code, prefix_kind(word)) {
-            (Code::SessionUnknown | Code::GrantMissing, None) => word.parse().ok(),
+            (Code::SessionUnknown | Code::GrantMissing | Code::GrantExhausted, None) => {
+                word.parse().ok()
+            }
             _ => None,
         };
         let Some(target) = target.and_then(|asked| self.parts.target_named(&asked)) else {
@@ -44,7 +46,15 @@ impl Caller {
             max_commands: None,
             reason: None,
         };
-        self.opens(wanted, false).await
+        match self.opens(wanted, false).await {
+            // What is there and used up says more than that there is nothing else.
+            Err(failure)
+                if failure.code == Code::GrantMissing && none.code == Code::GrantExhausted =>
+            {
+                Err(none)
+            }
+            opened => opened,
+        }
     }
 
     /// What a request asks for, where a standing grant gives it: nobody is asked then. Without words of
@@ -87,10 +97,11 @@ impl Caller {
         parts.desk.pauses.check(self.identity(), &[&target])?;
         let turn = parts.sessions.turn_to_open(self.identity(), &target);
         let _alone = turn.lock().await;
-        if !another && let Ok(session) = parts.sessions.to_use(&target, self.identity()) {
+        if !another && let Ok(session) = parts.sessions.to_work_in(&target, self.identity()) {
             return Ok(session);
         }
         let permit = parts.desk.judge_opening(&self.asker, wanted)?;
+        parts.in_use.touch();
         let owner = self.identity().clone();
         to_its_end(async move { parts.open_permitted(permit, owner).await }).await
     }

@@ -56,19 +56,11 @@ impl Operator {
                 value(&Grants { grants, more })
             }
             Request::Remove { id } => {
-                let under = self.find_grant(&id)?;
-                let was = grant_shown(&under);
-                let (parts, id) = (self.parts.clone(), under.standing.id.clone());
-                let before = value(&under.standing)?;
+                let (standing, was) = self.grant_to_remove(&id)?;
+                let parts = self.parts.clone();
                 let removing = async move {
                     let _alone = parts.authority.changing.lock().await;
-                    let (evidence, kind) = (&parts.evidence, RecordKind::GrantRemoved);
-                    let after = None::<&Value>;
-                    audit::authority_changed(evidence, kind, Some(&before), after).await?;
-                    tokio::task::block_in_place(|| parts.authority.remove_grant(&id))
-                        .map_err(|error| authority::not_kept(&error))?;
-                    parts.end_unfounded().await;
-                    Ok(())
+                    parts.take_back(&standing).await
                 };
                 to_its_end(removing).await?;
                 value(&was)
@@ -79,6 +71,8 @@ impl Operator {
     /// Whose it shall be; the flag says that it ends with a program.
     fn holder(&self, to: To) -> Result<(Holder, bool), Failure> {
         match to {
+            // (uid_t)-1 is nobody's (chown(2), setresuid(2)).
+            To::Uid(u32::MAX) => Err(wrong("4294967295 is no uid: it stands for none")),
             To::Uid(uid) => Ok((Holder::Uid(uid), false)),
             To::Token(word) => {
                 let (token, _, with_program) = self.find_token(&word)?;
@@ -147,6 +141,14 @@ impl Operator {
     pub(super) fn keep_grant(&self, standing: Standing, with_program: bool) -> Result<(), Failure> {
         tokio::task::block_in_place(|| self.parts.authority.add_grant(standing, with_program))
             .map_err(|error| authority::not_kept(&error))
+    }
+
+    /// One that is given, or one that was taken back while the disk was full.
+    fn grant_to_remove(&self, word: &str) -> Result<(Standing, Shown), Failure> {
+        let id: Option<Id> = word.parse().ok();
+        let left = id.and_then(|id| self.parts.authority.grant_left(&id));
+        let under = self.find_grant(word).or_else(|unknown| left.ok_or(unknown))?;
+        Ok((under.standing.clone(), grant_shown(&under)))
     }
 
     fn find_grant(&self, word: &str) -> Result<std::sync::Arc<Under>, Failure> {

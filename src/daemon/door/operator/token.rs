@@ -152,7 +152,7 @@ impl Operator {
         let start: String = name.as_str().chars().take(58).collect();
         let numbered = (2..TRIES).filter_map(|number| format!("{start}-{number}").parse().ok());
         let mut names = std::iter::once(name.clone()).chain(numbered);
-        let free = names.find(|name| self.parts.authority.token(name.as_str()).is_none());
+        let free = names.find(|name| self.parts.authority.is_free(name));
         free.ok_or_else(|| wrong("too many programs have this name: give another with --name"))
     }
 
@@ -181,7 +181,8 @@ impl Operator {
 
     async fn revoke(&self, word: &str) -> Result<Value, Failure> {
         let (token, _, _) = self.find_token(word)?;
-        if token.revoked_at.is_none() {
+        let over = self.parts.authority.end_is_kept(&token);
+        if !over {
             let (parts, token) = (self.parts.clone(), token.clone());
             let revoking = async move {
                 let _alone = parts.authority.changing.lock().await;
@@ -189,7 +190,9 @@ impl Operator {
             };
             to_its_end(revoking).await?;
         }
-        value(&self.token_shown(token.id.as_str())?)
+        let shown = self.token_shown(token.id.as_str())?;
+        let notes = over.then(|| format!("token {} was revoked already", token.name));
+        value(&Shown { notes: notes.into_iter().collect(), ..shown })
     }
 
     pub(super) fn find_token(&self, word: &str) -> Result<(Token, Activity, bool), Failure> {

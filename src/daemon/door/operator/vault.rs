@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::Operator;
+use super::{Operator, taken_in::Difference};
 use crate::{
     daemon::{
         Parts, audit,
@@ -57,26 +57,10 @@ impl Operator {
                 Err(failure) => Err(failure),
                 Ok(key) => self.export(number, head.0, key).await?,
             },
-            Request::Import { head, secret, parts, replace } => {
+            Request::Import { head, secret, parts, replace, look } => {
                 match self.key(secret).and_then(|key| Ok((key, self.parts_of_file(&parts)?))) {
                     Err(failure) => Err(failure),
-                    Ok((key, sealed)) => {
-                        let mut action = Map::new();
-                        action.insert("replace".to_owned(), Value::from(replace));
-                        let _alone = self.parts.authority.changing.lock().await;
-                        let kind = RecordKind::VaultImported;
-                        let imported = self
-                            .vault_changes(kind, action, move |parts| {
-                                let count = parts.vault.import(&key, &head.0, &sealed, replace)?;
-                                parts.ids.begin_anew();
-                                parts.authority.reload();
-                                Ok(count)
-                            })
-                            .await;
-                        // What rested on what was replaced ends before this is told.
-                        self.parts.end_unfounded().await;
-                        imported.and_then(|count| self.moved(count))
-                    }
+                    Ok((key, sealed)) => self.import(key, head.0, sealed, replace, look).await,
                 }
             }
         })
@@ -104,6 +88,54 @@ impl Operator {
         .await
     }
 
+    /// What comes and goes is on record, each with what it was and becomes, before any of it does.
+    async fn import(
+        &self,
+        key: Key,
+        head: Vec<u8>,
+        sealed: Vec<u8>,
+        replace: bool,
+        look: bool,
+    ) -> Result<Value, Failure> {
+        let _alone = self.parts.authority.changing.lock().await;
+        let (kind, evidence) = (RecordKind::VaultImported, &self.parts.evidence);
+        let would = tokio::task::block_in_place(|| {
+            self.parts.vault.import_would(&key, &head, &sealed, replace, Difference::of)
+        });
+        let (count, mut difference) = match would {
+            Ok(would) => would,
+            Err(error) => {
+                let failure = super::settings::refused(&error);
+                let action = Difference::default().actions(replace).pop().unwrap_or_default();
+                if !look {
+                    audit::vault(evidence, kind, action, Some(&failure)).await?;
+                }
+                return Err(failure);
+            }
+        };
+        let came = std::mem::take(&mut difference.came);
+        let went = std::mem::take(&mut difference.went);
+        if look {
+            return self.moved(count, came, went);
+        }
+        let mut actions = difference.actions(replace);
+        let last = actions.pop().unwrap_or_default();
+        for action in actions {
+            audit::vault(evidence, kind, action, None).await?;
+        }
+        let imported = self
+            .vault_changes(kind, last, move |parts| {
+                let count = parts.vault.import(&key, &head, &sealed, replace)?;
+                parts.ids.begin_anew();
+                parts.authority.reload();
+                Ok(count)
+            })
+            .await;
+        // What rested on what was replaced ends before this is told.
+        self.parts.end_unfounded().await;
+        imported.and_then(|count| self.moved(count, came, went))
+    }
+
     async fn export(
         &self,
         number: u32,
@@ -121,7 +153,7 @@ impl Operator {
             let bytes = part.to_vec().into();
             self.outbox.json(number, &Event::Part { bytes }).await?;
         }
-        Ok(self.moved(count))
+        Ok(self.moved(count, Vec::new(), Vec::new()))
     }
 
     fn parts_of_file(&self, numbers: &[u32]) -> Result<Vec<u8>, Failure> {
@@ -142,8 +174,13 @@ impl Operator {
         value(&Changed { kind: Kind::Vault, revision: self.parts.vault.revision() })
     }
 
-    fn moved(&self, Count { records, secrets }: Count) -> Result<Value, Failure> {
+    fn moved(
+        &self,
+        Count { records, secrets }: Count,
+        came: Vec<String>,
+        went: Vec<String>,
+    ) -> Result<Value, Failure> {
         let revision = self.parts.vault.revision();
-        value(&Moved { kind: Kind::Vault, revision, records, secrets })
+        value(&Moved { kind: Kind::Vault, revision, records, secrets, came, went })
     }
 }

@@ -167,16 +167,16 @@ impl Actor {
     /// Goes on in turns, between which others have theirs. Whether a turn is private is asked under the
     /// lock that hides it.
     async fn take(&self, bytes: &[u8], answers: &Answers) {
-        if let Some(under) = &self.pty.under
-            && !self.pty.keyboard.control().is_private()
-        {
-            under.take_bytes(bytes.len());
-        }
-        let mut rest = bytes;
+        // What is hidden is shown to no agent, so it is not counted.
+        let hidden = self.pty.keyboard.control().is_private();
+        let mut rest = match &self.pty.under {
+            Some(under) if !hidden => &bytes[..under.take_bytes(bytes.len())],
+            _ => bytes,
+        };
         while !rest.is_empty() {
             let (end, told) = {
                 let mut model = self.pty.model();
-                if self.pty.keyboard.control().is_private() {
+                if hidden || self.pty.keyboard.control().is_private() {
                     model.hide();
                 }
                 let taken = model.feed(rest);

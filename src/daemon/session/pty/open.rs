@@ -225,18 +225,15 @@ impl Sessions {
         let opened = self.open_pty(session, Opener::Agent).await?;
         opened.pty.opens().await?;
         session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
-        session.count_command()?;
+        session.count_input(action.bytes.len())?;
         opened.pty.recorder.input(&action.bytes, request.as_ref()).await?;
         let typed = opened.pty.type_as_agent(&action.bytes).await;
         if typed.as_ref().is_err_and(|failure| failure.sent == Some(false)) {
             // Nothing was typed, so it is not counted.
-            session.uncount_command();
+            session.uncount_input(action.bytes.len());
         }
         let (pty, bytes, instead) = (opened.pty, action.bytes, opened.instead);
         let typing = Typing { pty, bytes, before: typed?, instead };
-        if let Some(under) = session.under() {
-            under.take_bytes(typing.bytes.len());
-        }
         if let Some(request) = &request {
             session.asked_inputs.typed(request, &typing);
         }
