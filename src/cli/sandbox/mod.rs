@@ -1,11 +1,13 @@
 //! Closes an agent's program in with Landlock (landlock(7)): it writes to its working tree and to
 //! temporary directories alone, reads neither sgw's home nor `~/.ssh` nor other terminals, and neither
 //! signals nor traces what is outside. The daemon's agent socket stays open to it: Landlock asks nothing
-//! of a connect(2).
+//! of a connect(2). Where it asks nothing and harm could be done, a filter of system calls stands beside
+//! it (seccomp(2)).
 //!
-//! Landlock closes in a thread and what it starts. So the program is started from a thread of its own,
-//! and sgw itself stays as it is.
+//! Both close in a thread and what it starts. So the program is started from a thread of its own, and
+//! sgw itself stays as it is.
 
+mod calls;
 mod layout;
 
 use std::{
@@ -26,7 +28,10 @@ use landlock::{
 };
 use rustix::fs::OFlags;
 
-use self::layout::{Layout, LayoutError, real, working_tree};
+use self::{
+    calls::{Filter, FilterError},
+    layout::{Layout, LayoutError, real, working_tree},
+};
 use crate::{
     cli::{resolve::account::Account, ui::Stream},
     domain::escape,
@@ -154,13 +159,16 @@ impl Sandbox {
     /// that it starts in turn.
     pub fn inside<T: Send>(&self, start: impl FnOnce() -> T + Send) -> Result<T, Failure> {
         let rules = self.rules()?;
-        let closed = |rules: RulesetCreated| rules.restrict_self().map(|status| is_closed(&status));
+        let filter = Filter::new()?;
+        let close = move || {
+            let status = rules.restrict_self().map_err(|error| unfit(&error))?;
+            if !is_closed(&status) {
+                return Err(unfit(&"the kernel did not take the rules"));
+            }
+            Ok(filter.hold()?)
+        };
         let started = thread::scope(|scope| {
-            let thread = scope.spawn(move || match closed(rules) {
-                Ok(true) => Ok(start()),
-                Ok(false) => Err(unfit(&"the kernel did not take the rules")),
-                Err(error) => Err(unfit(&error)),
-            });
+            let thread = scope.spawn(move || close().map(|()| start()));
             thread.join()
         });
         started.unwrap_or_else(|_| Err(unfit(&"the thread that starts the program failed")))
@@ -204,6 +212,12 @@ fn unfit(error: &impl ToString) -> Failure {
         message,
         "cd to the project that it is to work on; sgw run --help",
     )
+}
+
+impl From<FilterError> for Failure {
+    fn from(error: FilterError) -> Self {
+        unfit(&error)
+    }
 }
 
 impl From<LayoutError> for Failure {
