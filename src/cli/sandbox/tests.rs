@@ -34,7 +34,7 @@ impl Played {
         let tree = working_tree(&top.join("h/work/deep"), &layout);
         layout.writable.push(tree.clone());
         let own_temporary = temporary(&mut layout, None).unwrap();
-        let sandbox = Sandbox { layout, tree, own_temporary, version: version() };
+        let sandbox = Sandbox { layout, trees: vec![tree], own_temporary, version: version() };
         Self { _directory: directory, top, sandbox }
     }
 
@@ -303,11 +303,11 @@ fn a_place_that_can_not_be_closed_in_is_refused() {
     fs::create_dir_all(home.join("run")).unwrap();
     fs::create_dir_all(&work).unwrap();
     for directory in [folder.path(), &home, &home.join("run")] {
-        let failure = Sandbox::new(directory, &home, &[]).unwrap_err();
+        let failure = Sandbox::new(directory, &home, &[], &[]).unwrap_err();
         assert_eq!(failure.code, Code::SandboxUnfit);
     }
-    assert!(Sandbox::new(&work, &home, &["/".into()]).is_err());
-    let sandbox = Sandbox::new(&work, &home, &[]).unwrap();
+    assert!(Sandbox::new(&work, &home, &["/".into()], &[]).is_err());
+    let sandbox = Sandbox::new(&work, &home, &[], &[]).unwrap();
     let notes = sandbox.notes(|name| name == "TMUX").join("\n");
     assert!(notes.contains("tmux") && notes.contains("Unix sockets"));
 }
