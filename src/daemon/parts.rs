@@ -6,6 +6,7 @@ mod open;
 mod reach;
 mod shown;
 mod standing;
+mod target;
 
 pub use open::{Opening, Way};
 pub use reach::Lent;
