@@ -114,6 +114,12 @@ impl Proof {
         Err(Failure::new(Code::OperatorProof, message, hint))
     }
 
+    /// The file that the passphrase is in, standard input's where that is one.
+    pub fn file(&self) -> Option<&Path> {
+        let path = self.passphrase_file.as_deref()?;
+        Some(if path == Path::new("-") { Path::new("/dev/stdin") } else { path })
+    }
+
     pub fn given(&self) -> Result<Option<Secret<String>>, Failure> {
         close_to_others()?;
         let Some(path) = &self.passphrase_file else { return Ok(None) };

@@ -43,7 +43,8 @@ pub fn only(args: &[OsString]) -> Option<&'static str> {
 pub fn owner(args: &[OsString]) -> Owner {
     let starts = |arg: &OsString| arg.as_encoded_bytes().starts_with(b"x-");
     match first_word(args).and_then(OsStr::to_str) {
-        Some("exec" | "run") => Owner::Command,
+        Some("exec") => Owner::Command,
+        Some("run") => Owner::Program,
         Some("wait") if args.iter().any(starts) => Owner::Command,
         _ => Owner::Sgw,
     }
@@ -148,6 +149,7 @@ mod tests {
     fn a_commands_status_is_never_mistaken_for_ours() {
         assert_eq!(owner(&args("sgw exec --bad")), Owner::Command);
         assert_eq!(owner(&args("sgw wait --wait 5s x-7k3")), Owner::Command);
+        assert_eq!(owner(&args("sgw run -- true")), Owner::Program);
         assert_eq!(owner(&args("sgw wait r-7k3")), Owner::Sgw);
         assert_eq!(owner(&args("sgw show x-7k3")), Owner::Sgw);
     }

@@ -310,6 +310,7 @@ pub async fn target_changed(
     before: Option<&Target>,
     after: Option<&Target>,
     new_value: bool,
+    go_on: &[Id],
 ) -> Result<(), Failure> {
     let mut record = Record::new(Kind::TargetChanged, OPERATOR);
     record.target = Some(name.to_owned());
@@ -317,6 +318,7 @@ pub async fn target_changed(
         ("before", serde_json::to_value(before)),
         ("after", serde_json::to_value(after)),
         ("new_value", serde_json::to_value(new_value)),
+        ("go_on", serde_json::to_value(go_on)),
     ]);
     write(evidence, record).await
 }

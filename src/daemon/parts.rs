@@ -8,6 +8,7 @@ mod reach;
 mod refusals;
 mod shown;
 mod standing;
+mod target;
 
 pub use open::{Opening, Way};
 pub use reach::Lent;

@@ -114,7 +114,7 @@ codes! {
     SessionAmbiguous = "session.ambiguous" is Failed,
     TargetUnknown = "target.unknown" is Failed,
     TargetExists = "target.exists" is Failed,
-    /// Somebody else changed it first.
+    /// Somebody else changed it first, or a session was opened on what it was.
     TargetChanged = "target.changed" is Failed,
     /// What was said of it can't be.
     TargetUnfit = "target.unfit" is Usage,

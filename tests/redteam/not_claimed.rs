@@ -227,3 +227,19 @@ fn whoever_takes_the_sockets_place_can_say_that_sgw_is_locked() {
     still_serves(&sgw, &s);
     fs::rename(&real, &socket).unwrap();
 }
+
+#[test]
+fn a_sandboxed_program_opens_the_operators_files_to_others() {
+    // Landlock asks nothing of chmod(2): what the program can't read, others of the machine then can.
+    let sgw = Sgw::unlocked();
+    let work = sgw.path("work");
+    fs::create_dir(&work).unwrap();
+    let key = sgw.write_in_user_home(".ssh/id_mode", "a key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let line = format!("cat {0} || chmod 666 {0}", key.display());
+    let mut command =
+        sgw.operator_command(["run", "--sandbox", "--", "/bin/sh", "-c", line.as_str()]);
+    let outcome = sgw.run(command.current_dir(&work)).ok().prints("");
+    assert!(outcome.stderr().contains("modes, times and attributes"), "it was not told");
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o666);
+}

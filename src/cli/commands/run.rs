@@ -1,14 +1,24 @@
 //! `sgw run`: an agent with a token of its own, which ends with it.
 
+mod descendants;
 mod environment;
 mod program;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::descendants::{Descendants, Ended};
 use super::{grant::Terms, token::drawn};
 use crate::{
     cli::{
-        Context, Outcome, Run as Runs, Stop, proof::Proof, sandbox::Sandbox, ui::prompt::Signals,
+        Context, Outcome, Run as Runs, Stop,
+        proof::Proof,
+        sandbox::Sandbox,
+        ui::{Ui, prompt::Signals},
     },
     client::{self, Connection, Error},
     domain::{grant::standing::Budget, id::Name, token::TokenText},
@@ -23,7 +33,7 @@ use crate::{
 /// The program finds its token in SGW_TOKEN, and what would let it past sgw to SSH servers is taken out of
 /// its environment: SSH_AUTH_SOCK above all. It shares your uid and your files: keys without a passphrase are
 /// still within its reach. Its terminal, signals and exit status are its own; sgw's failures are 125, 126
-/// and 127.
+/// (it can't be started) and 127 (it isn't there).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -38,9 +48,10 @@ pub struct Run {
     /// What it may use without a request: targets' names, or globs over them
     #[arg(long, value_name = "NAME|GLOB")]
     target: Vec<String>,
-    /// Close the program in (Landlock): it writes to its working tree and temporary files alone, reads
+    /// Close the program in (Landlock, seccomp): it writes to its working tree and temporary files alone, reads
     /// neither ~/.ssh nor sgw's files nor other terminals, and signals and traces nothing outside; what
-    /// stays open is told when it starts
+    /// it leaves running ends with it. Not closed: the network, Unix sockets, modes and times of files
+    /// outside (chmod), and this terminal; it is told when it starts
     #[arg(long)]
     sandbox: bool,
     /// With --sandbox: it may write to this file or directory too
@@ -134,6 +145,8 @@ impl Run {
                 .iter()
                 .for_each(|note| ui.note(note));
         }
+        let family = sandbox.map(|_| Descendants::keep()).transpose();
+        let family = family.map_err(Error::local("keep what the program starts"))?;
         let mut child = match program::start(&self.program, environment, sandbox) {
             Ok(child) => child,
             Err(failed) => {
@@ -142,12 +155,19 @@ impl Run {
             }
         };
         let mut signals = program::Passed::watch().map_err(Error::local("watch for signals"))?;
+        let mut orphans = signal(SignalKind::child()).map_err(Error::local("watch for signals"))?;
         let mut daemon = true;
         loop {
             tokio::select! {
                 status = child.wait() => {
+                    if let Some(family) = family {
+                        tell(family.end().await, ui);
+                    }
                     let status = status.map_err(Error::local("wait for the program"))?;
                     return Ok(program::exit(status));
+                }
+                Some(()) = orphans.recv(), if family.is_some() => {
+                    family.iter().for_each(|family| family.reap(child.id()));
                 }
                 signal = signals.next() => program::pass(&child, signal),
                 _gone = connection.read(), if daemon => {
@@ -160,7 +180,9 @@ impl Run {
 
     fn closed_in(&self, context: &Context) -> Result<Sandbox, Stop> {
         let directory = std::env::current_dir().map_err(Error::local("find this directory"))?;
-        Ok(Sandbox::new(&directory, context.place()?.path(), &self.write)?)
+        let secrets = [self.proof.file()].into_iter().flatten();
+        let secrets: Vec<_> = secrets.map(Path::to_owned).collect();
+        Ok(Sandbox::new(&directory, context.place()?.path(), &self.write, &secrets)?)
     }
 
     /// The program's own name, as far as it makes one.
@@ -174,5 +196,19 @@ impl Run {
         };
         let name: String = name.to_string_lossy().chars().take(58).map(plain).collect();
         name.parse::<Name>().map_or_else(|_| "run".to_owned(), |name| name.to_string())
+    }
+}
+
+/// What was left of a sandboxed program, if anything was.
+fn tell(ended: Ended, ui: Ui) {
+    let Ended { signalled, left } = ended;
+    if signalled > 0 {
+        ui.note(&format!("sandbox: what it had left running was ended with it ({signalled})"));
+    }
+    if left > 0 {
+        ui.say(&format!(
+            "sgw: sandbox: {left} of its processes still run and share this terminal: close it before \
+             you type a passphrase"
+        ));
     }
 }

@@ -1,11 +1,13 @@
 //! Closes an agent's program in with Landlock (landlock(7)): it writes to its working tree and to
 //! temporary directories alone, reads neither sgw's home nor `~/.ssh` nor other terminals, and neither
 //! signals nor traces what is outside. The daemon's agent socket stays open to it: Landlock asks nothing
-//! of a connect(2).
+//! of a connect(2). Where it asks nothing and harm could be done, a filter of system calls stands beside
+//! it (seccomp(2)).
 //!
-//! Landlock closes in a thread and what it starts. So the program is started from a thread of its own,
-//! and sgw itself stays as it is.
+//! Both close in a thread and what it starts. So the program is started from a thread of its own, and
+//! sgw itself stays as it is.
 
+mod calls;
 mod layout;
 
 use std::{
@@ -26,7 +28,10 @@ use landlock::{
 };
 use rustix::fs::OFlags;
 
-use self::layout::{Layout, LayoutError, real, working_tree};
+use self::{
+    calls::{Filter, FilterError},
+    layout::{Layout, LayoutError, real, working_tree},
+};
 use crate::{
     cli::{resolve::account::Account, ui::Stream},
     domain::escape,
@@ -45,12 +50,15 @@ const DEVICES: [&str; 6] =
 const TERMINALS: &str = "/dev/pts";
 /// Where programs keep what they need for a while. `/dev/shm` has their shared memory.
 const TEMPORARY: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
+const HELD_ELSEWHERE: &str = "sgw run --sandbox --passphrase-file FILE -- PROGRAM, with FILE outside \
+                              of where the program works";
 
 /// What a program will be closed in with.
 #[derive(Debug)]
 pub struct Sandbox {
     layout: Layout,
-    tree: PathBuf,
+    /// The working tree, and what else was named to be written to.
+    trees: Vec<PathBuf>,
     /// Made for this program where the usual one holds what is to be hidden; removed at the end.
     own_temporary: Option<PathBuf>,
     /// The kernel's version of Landlock.
@@ -59,9 +67,14 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// For a program that works in `directory`, beside the instance of sgw in `home`; `more` may be
-    /// written too. Fails where the kernel has no Landlock, or where the directory can't be told from
-    /// what is to be hidden.
-    pub fn new(directory: &Path, home: &Path, more: &[PathBuf]) -> Result<Self, Failure> {
+    /// written too, and the files `secrets` are hidden. Fails where the kernel has no Landlock, or where
+    /// the directory can't be told from what is to be hidden.
+    pub fn new(
+        directory: &Path,
+        home: &Path,
+        more: &[PathBuf],
+        secrets: &[PathBuf],
+    ) -> Result<Self, Failure> {
         let version = version();
         if version == 0 {
             let message = "this kernel has no Landlock, or it is not switched on";
@@ -73,6 +86,11 @@ impl Sandbox {
         hidden.extend(account.variable("HOME").map(|home| real(&Path::new(home).join(".ssh"))));
         // The instance that is used where SGW_HOME is not set.
         hidden.extend(Home::locate(None).ok().map(|usual| real(&usual)));
+        // A pipe is read once, and nowhere to be found.
+        let files = secrets.iter().filter(|path| path.is_file()).map(|path| real(path));
+        let files: Vec<_> = files.collect();
+        not_inherited(&files)?;
+        hidden.extend(files.iter().cloned());
         hidden.sort();
         hidden.dedup();
         let mut layout = Layout { hidden, writable: Vec::new() };
@@ -86,12 +104,23 @@ impl Sandbox {
                     escape::exact(path.as_os_str().as_encoded_bytes(), 200)
                 ))
             };
-            layout.writable.push(there.map_err(named)?);
+            let there = there.map_err(named)?;
+            if !layout.writable.contains(&there) {
+                layout.writable.push(there);
+            }
+        }
+        let trees = layout.writable.clone();
+        // What the program could read at its work can't be hidden from it.
+        let at_work = |path: &PathBuf| layout.writable.iter().any(|tree| path.starts_with(tree));
+        if files.iter().any(at_work) {
+            let message =
+                "the passphrase's file lies where the program is to write, and could be read";
+            return Err(Failure::new(Code::SandboxUnfit, message, HELD_ELSEWHERE));
         }
         layout.check().map_err(|error| unfit(&error))?;
         let own_temporary = temporary(&mut layout, account.variable("TMPDIR"))
             .map_err(|error| unfit(&format!("no temporary directory can be made: {error}")))?;
-        Ok(Self { layout, tree, own_temporary, version })
+        Ok(Self { layout, trees, own_temporary, version })
     }
 
     /// Variables that the program has to be given.
@@ -109,7 +138,7 @@ impl Sandbox {
         let mut notes = vec![format!(
             "sandbox: it writes to {} and temporary files alone; ~/.ssh, sgw's files and other \
              terminals are closed to it, and so is listing what is around them",
-            shown(&self.tree)
+            self.trees.iter().map(|tree| shown(tree)).collect::<Vec<_>>().join(", ")
         )];
         if self.version < 6 {
             notes.push(
@@ -147,6 +176,12 @@ impl Sandbox {
             "sandbox: not closed are the network and Unix sockets in the file system{beside}: what \
              listens there can act for it outside, an ssh-agent whose socket it finds too"
         ));
+        notes.push(
+            "sandbox: nor are the modes, times and attributes of your files outside (it can open a \
+             file to others, and read no more of it for that), nor this terminal while it runs: what \
+             is typed here is for it to read"
+                .to_owned(),
+        );
         notes
     }
 
@@ -154,13 +189,16 @@ impl Sandbox {
     /// that it starts in turn.
     pub fn inside<T: Send>(&self, start: impl FnOnce() -> T + Send) -> Result<T, Failure> {
         let rules = self.rules()?;
-        let closed = |rules: RulesetCreated| rules.restrict_self().map(|status| is_closed(&status));
+        let filter = Filter::new()?;
+        let close = move || {
+            let status = rules.restrict_self().map_err(|error| unfit(&error))?;
+            if !is_closed(&status) {
+                return Err(unfit(&"the kernel did not take the rules"));
+            }
+            Ok(filter.hold()?)
+        };
         let started = thread::scope(|scope| {
-            let thread = scope.spawn(move || match closed(rules) {
-                Ok(true) => Ok(start()),
-                Ok(false) => Err(unfit(&"the kernel did not take the rules")),
-                Err(error) => Err(unfit(&error)),
-            });
+            let thread = scope.spawn(move || close().map(|()| start()));
             thread.join()
         });
         started.unwrap_or_else(|_| Err(unfit(&"the thread that starts the program failed")))
@@ -206,6 +244,12 @@ fn unfit(error: &impl ToString) -> Failure {
     )
 }
 
+impl From<FilterError> for Failure {
+    fn from(error: FilterError) -> Self {
+        unfit(&error)
+    }
+}
+
 impl From<LayoutError> for Failure {
     fn from(error: LayoutError) -> Self {
         unfit(&error)
@@ -242,6 +286,18 @@ fn make(parent: &Path) -> io::Result<PathBuf> {
     let path = parent.join(format!("sgw-run-{}", hex::encode(name)));
     fs::DirBuilder::new().mode(0o700).create(&path)?;
     Ok(path)
+}
+
+/// What is hidden must not be given to it under another name, as one of its three streams.
+fn not_inherited(files: &[PathBuf]) -> Result<(), Failure> {
+    for (name, stream) in [("stdin", 0), ("stdout", 1), ("stderr", 2)] {
+        let open = real(Path::new(&format!("/proc/self/fd/{stream}")));
+        if files.contains(&open) {
+            let message = format!("the program would be given the passphrase's file as its {name}");
+            return Err(Failure::new(Code::SandboxUnfit, message, HELD_ELSEWHERE));
+        }
+    }
+    Ok(())
 }
 
 /// The files and terminals that the program is given as stdin, stdout and stderr, to open again

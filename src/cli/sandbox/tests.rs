@@ -34,7 +34,7 @@ impl Played {
         let tree = working_tree(&top.join("h/work/deep"), &layout);
         layout.writable.push(tree.clone());
         let own_temporary = temporary(&mut layout, None).unwrap();
-        let sandbox = Sandbox { layout, tree, own_temporary, version: version() };
+        let sandbox = Sandbox { layout, trees: vec![tree], own_temporary, version: version() };
         Self { _directory: directory, top, sandbox }
     }
 
@@ -160,6 +160,89 @@ fn nothing_outside_is_signalled_traced_or_looked_into() {
     played.is_open("grep -q 'NoNewPrivs:.*1' /proc/self/status");
 }
 
+/// A call that a program makes by its number, from Perl, which every Debian has: 0 or errno.
+fn calls(line: &str) -> String {
+    format!("exec perl -e '{line} or exit($! + 0); exit 0'")
+}
+
+fn by_number(call: i64, arguments: &str) -> String {
+    calls(&format!("syscall({call}, {arguments}) >= 0"))
+}
+
+#[test]
+fn nothing_is_typed_into_the_shared_terminal() {
+    let Some(played) = played() else { return };
+    if Command::new("perl").arg("-v").output().is_err() {
+        return eprintln!("left out: there is no perl");
+    }
+    // The kernel takes 32 bits of the request, and so must the filter.
+    for request in [libc::TIOCSTI, libc::TIOCLINUX, libc::TIOCSTI | 0x7_0000_0000] {
+        let line = by_number(libc::SYS_ioctl, &format!("0, {request}, my $typed = \"x\""));
+        let line = format!("{line} < /dev/null");
+        // Whatever stdin is: the filter answers before it is looked at.
+        assert_eq!(played.inside(&line).status.code(), Some(libc::EPERM), "{request:#x}");
+        assert_ne!(played.shell(&line).output().unwrap().status.code(), Some(libc::EPERM));
+    }
+    // Other requests are the terminal's to answer, or here that there is none.
+    let line = by_number(libc::SYS_ioctl, &format!("0, {}, my $x = \"x\" x 64", libc::TCGETS));
+    let mut inside = played.shell(&line);
+    inside.stdin(std::process::Stdio::null());
+    let inside = played.sandbox.inside(|| inside.output()).unwrap().unwrap();
+    assert_eq!(inside.status.code(), Some(libc::ENOTTY));
+}
+
+#[test]
+fn no_limit_and_no_priority_of_others_is_set() {
+    let Some(played) = played() else { return };
+    if Command::new("perl").arg("-v").output().is_err() {
+        return eprintln!("left out: there is no perl");
+    }
+    let outside = Outside(Command::new("sleep").arg("600").spawn().unwrap());
+    let pid = outside.0.id();
+    let limits = format!("{}, my $new = pack(\"QQ\", 60, 60), 0", libc::RLIMIT_CPU);
+    let zeros = "my $zeros = \"\\0\" x 64";
+    for line in [
+        by_number(libc::SYS_prlimit64, &format!("{pid}, {limits}")),
+        by_number(libc::SYS_setpriority, &format!("0, {pid}, 19")),
+        by_number(libc::SYS_sched_setaffinity, &format!("{pid}, 8, my $all = \"\\xff\" x 8")),
+        by_number(libc::SYS_sched_setscheduler, &format!("{pid}, 0, {zeros}")),
+        by_number(libc::SYS_sched_setparam, &format!("{pid}, {zeros}")),
+        by_number(libc::SYS_ioprio_set, &format!("1, {pid}, 0")),
+    ] {
+        let inside = played.inside(&line);
+        assert_eq!(inside.status.code(), Some(libc::EPERM), "{line}: {inside:?}");
+        let outside = played.shell(&line).output().unwrap();
+        assert!(outside.status.success(), "outside: {line}: {outside:?}");
+    }
+    let line = by_number(libc::SYS_keyctl, "0, -3, 1");
+    assert_eq!(played.inside(&line).status.code(), Some(libc::EPERM));
+    // All of a uid, or of a group, are others too.
+    for which in [libc::PRIO_USER, libc::PRIO_PGRP] {
+        let line = by_number(libc::SYS_setpriority, &format!("{which}, 0, 19"));
+        assert_eq!(played.inside(&line).status.code(), Some(libc::EPERM), "{which}");
+    }
+    // One's own are one's own.
+    for line in [
+        by_number(libc::SYS_prlimit64, &format!("0, {limits}")),
+        by_number(libc::SYS_prlimit64, &format!("{pid}, {}, 0, {zeros}", libc::RLIMIT_CPU)),
+        by_number(libc::SYS_sched_setaffinity, "0, 8, my $all = \"\\xff\" x 8"),
+        "ulimit -n 100 && nice -n 5 true".to_owned(),
+    ] {
+        played.is_open(&line);
+    }
+}
+
+/// x32 has the same calls a second time, under numbers of its own.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_second_table_of_calls_is_closed() {
+    let Some(played) = played() else { return };
+    for number in [0x4000_0000 + 514, 0x4000_0000 + libc::SYS_getpid] {
+        let line = by_number(number, "0, 0, 0");
+        assert_eq!(played.inside(&line).status.code(), Some(libc::EPERM), "{number:#x}");
+    }
+}
+
 #[test]
 fn other_terminals_are_closed() {
     let Some(played) = played() else { return };
@@ -220,11 +303,11 @@ fn a_place_that_can_not_be_closed_in_is_refused() {
     fs::create_dir_all(home.join("run")).unwrap();
     fs::create_dir_all(&work).unwrap();
     for directory in [folder.path(), &home, &home.join("run")] {
-        let failure = Sandbox::new(directory, &home, &[]).unwrap_err();
+        let failure = Sandbox::new(directory, &home, &[], &[]).unwrap_err();
         assert_eq!(failure.code, Code::SandboxUnfit);
     }
-    assert!(Sandbox::new(&work, &home, &["/".into()]).is_err());
-    let sandbox = Sandbox::new(&work, &home, &[]).unwrap();
+    assert!(Sandbox::new(&work, &home, &["/".into()], &[]).is_err());
+    let sandbox = Sandbox::new(&work, &home, &[], &[]).unwrap();
     let notes = sandbox.notes(|name| name == "TMUX").join("\n");
     assert!(notes.contains("tmux") && notes.contains("Unix sockets"));
 }

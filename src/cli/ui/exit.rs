@@ -22,10 +22,13 @@ pub enum Owner {
     Sgw,
     /// A remote command's: sgw's own failures are 125.
     Command,
+    /// A program's of this machine, which can mean anything by any: all of sgw's own failures are 125.
+    Program,
 }
 
 pub fn of(class: Class, owner: Owner) -> Exit {
     Exit(match (class, owner) {
+        (_, Owner::Program) => 125,
         (Class::Usage | Class::Failed | Class::Lost, Owner::Command) => 125,
         (Class::Failed, Owner::Sgw) => 1,
         (Class::Usage, Owner::Sgw) => 2,
@@ -92,6 +95,7 @@ mod tests {
         ] {
             assert_eq!(of(code.class(), Owner::Sgw), Exit(sgw), "{code}");
             assert_eq!(of(code.class(), Owner::Command), Exit(command), "{code}");
+            assert_eq!(of(code.class(), Owner::Program), Exit(125), "{code}");
         }
     }
 

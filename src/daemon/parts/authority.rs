@@ -75,6 +75,7 @@ impl Parts {
     /// Ends at once what rests on nothing any more.
     pub async fn end_unfounded(&self) {
         self.withdraw_unfounded().await;
+        self.sessions.everyone().iter().for_each(|session| self.narrow(session));
         self.end_sessions(self.unfounded_sessions()).await;
     }
 
@@ -83,7 +84,8 @@ impl Parts {
         if session.owner.token.is_some() && !self.authority.is_live(&session.owner) {
             return Some(authority::invalid());
         }
-        session.under().and_then(|under| under.over(self.now()))
+        let over = session.under().and_then(|under| under.over(self.now()));
+        over.or_else(|| self.led_elsewhere(session))
     }
 
     fn unfounded_sessions(&self) -> Vec<(Arc<Session>, Failure)> {

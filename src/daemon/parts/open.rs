@@ -17,7 +17,10 @@ use crate::{
         grant::Grant,
         id::{Id, Kind as IdKind, Name},
         identity::Identity,
-        target::{Destination, Route, named::Surroundings},
+        target::{
+            Destination, Route,
+            named::{Surroundings, Taken},
+        },
     },
     protocol::{error::Failure, view},
 };
@@ -41,6 +44,8 @@ pub struct Opening {
 /// A connection to a target that a session shall have.
 pub struct Way {
     pub route: Route,
+    /// Where it leads to a named target.
+    pub taken: Option<Taken>,
     pub plan: Plan,
     /// Who judged the host keys of `first`, and judges those of every further connection.
     pub judged: Arc<Hosts>,
@@ -66,14 +71,14 @@ impl Parts {
         let first = upstream::connect(&reached.plan, judged.clone()).await;
         let first = first.map_err(|error| upstream::failure(&error))?;
         let (route, plan, surroundings) = (reached.route, reached.plan, reached.surroundings);
-        let further = judged.clone();
-        self.open(opening, Way { route, plan, judged, further, first, surroundings }).await
+        let (further, taken) = (judged.clone(), Some(reached.taken));
+        self.open(opening, Way { route, taken, plan, judged, further, first, surroundings }).await
     }
 
     /// Makes a session of a connection: what an earlier daemon left running there is ended, and the
     /// session is on record before anybody can use it.
     pub async fn open(&self, opening: Opening, way: Way) -> Result<Arc<Session>, Failure> {
-        let Way { route, plan, judged, further, first, surroundings } = way;
+        let Way { route, taken, plan, judged, further, first, surroundings } = way;
         let host_keys = judged.fingerprints(route.hops());
         let machine = first.machine();
         let proxy_command = plan.proxy_command.clone();
@@ -89,12 +94,14 @@ impl Parts {
             pool.close().await;
             return Err(failure);
         }
-        Ok(self.sessions.add(session::Parts {
+        let session = self.sessions.add(session::Parts {
             id,
             name: opening.name,
             owner: opening.owner,
             asked: opening.asked,
             route,
+            taken,
+            by_itself: opening.request.is_none(),
             proxy_command,
             host_keys,
             machine,
@@ -103,7 +110,10 @@ impl Parts {
             under: opening.under,
             pool,
             created_at: opening.created_at,
-        }))
+        });
+        // The target may have become stricter while it was opened.
+        self.narrow(&session);
+        Ok(session)
     }
 
     /// Ends what a killed daemon left running on this target, before anything new runs there.

@@ -20,7 +20,7 @@ use crate::{
         nearest::{nearest, told},
         target::{
             Destination, Route,
-            named::{self, Credential, NoWay, Surroundings, Target},
+            named::{self, Credential, NoWay, Surroundings, Taken, Target},
         },
     },
     protocol::{
@@ -35,6 +35,7 @@ pub type Lent = (Arc<upstream::Credential>, String);
 /// All that it takes to connect to a named target.
 pub struct Reached {
     pub route: Route,
+    pub taken: Taken,
     pub plan: Plan,
     pub vouched: Vec<Vouched>,
     /// For each hop: what logs in there, for the record.
@@ -108,6 +109,7 @@ impl Parts {
         let Some(last) = way.last() else { return Err(self.no_target(name.as_str())) };
         Ok(Reached {
             route,
+            taken: Taken::of(&way),
             plan,
             vouched,
             credentials,

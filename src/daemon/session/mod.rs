@@ -47,12 +47,16 @@ use crate::{
     },
     domain::{
         action,
-        grant::{Grant, Terms},
+        capability::Capability,
+        grant::{Grant, Mode, Terms},
         id::{Id, Name},
         identity::Identity,
         record::{Kind as RecordKind, Record},
         request::COLLECTED_WITHIN,
-        target::{Destination, Hop, Route, named::Surroundings},
+        target::{
+            Destination, Hop, Route,
+            named::{Surroundings, Taken},
+        },
     },
     protocol::{
         error::{Code, Failure},
@@ -79,6 +83,10 @@ pub struct Session {
     pub owner: Identity,
     pub asked: Destination,
     pub route: Route,
+    /// The named targets that it was opened by.
+    pub taken: Option<Taken>,
+    /// No person said yes to it: a standing grant did.
+    pub by_itself: bool,
     /// The operator's command that leads to the first hop.
     pub proxy_command: Option<String>,
     /// For each hop the fingerprint of its host key.
@@ -117,6 +125,8 @@ pub struct Parts {
     pub owner: Identity,
     pub asked: Destination,
     pub route: Route,
+    pub taken: Option<Taken>,
+    pub by_itself: bool,
     pub proxy_command: Option<String>,
     pub host_keys: Vec<String>,
     pub surroundings: Surroundings,
@@ -170,6 +180,15 @@ impl Session {
 
     pub fn prolong(&self, terms: &Terms, until: Timestamp) {
         self.lock().grant.prolong(terms, until);
+    }
+
+    /// From here on no terminal, or a stricter mode.
+    pub fn narrow(&self, pty: bool, mode: Option<Mode>) {
+        let mut state = self.lock();
+        if !pty {
+            state.grant.capabilities.remove(&Capability::Pty);
+        }
+        state.grant.mode = state.grant.mode.at_least(mode);
     }
 
     pub fn execs(&self) -> Vec<Arc<Exec>> {
@@ -307,6 +326,7 @@ impl Sessions {
     pub fn add(&self, parts: Parts) -> Arc<Session> {
         let Parts { id, name, owner, asked, route, host_keys, machine, surroundings, .. } = parts;
         let Parts { proxy_command, grant, under, pool, created_at, .. } = parts;
+        let (taken, by_itself) = (parts.taken, parts.by_itself);
         let state = State {
             grant,
             execs: VecDeque::new(),
@@ -321,6 +341,8 @@ impl Sessions {
             owner,
             asked,
             route,
+            taken,
+            by_itself,
             proxy_command,
             host_keys,
             surroundings,

@@ -243,6 +243,25 @@ impl Target {
     }
 }
 
+/// The way that a session was opened by, to know later whether its names still mean it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub digest: Digest,
+    /// Jump hosts first, the target last.
+    pub targets: Vec<Name>,
+}
+
+impl Taken {
+    pub fn of(way: &[Target]) -> Self {
+        let targets = way.iter().map(|target| target.name.clone()).collect();
+        Self { digest: digest(way), targets }
+    }
+
+    pub fn target(&self) -> Option<&Name> {
+        self.targets.last()
+    }
+}
+
 /// Binds a yes to the whole way, jump hosts first.
 pub fn digest(way: &[Target]) -> Digest {
     way.iter().fold(Digester::new("named way"), |digester, target| target.bind(digester)).finish()

@@ -62,6 +62,19 @@ pub struct Shown {
     pub way: Vec<String>,
     /// Why it can't be reached as it is.
     pub broken: Option<String>,
+    #[serde(flatten)]
+    pub sessions: Sessions,
+}
+
+/// What a change did to open sessions there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sessions {
+    /// Opened by themselves, and ended with what the target was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<String>,
+    /// Approved by a person on what the target was: they go on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub go_on: Vec<String>,
 }
 
 /// A target in an object that has a kind.
@@ -154,4 +167,6 @@ pub struct Accepted {
     pub before: Vec<String>,
     /// What the machine shows, where it was looked at and nothing was changed.
     pub shows: Option<String>,
+    #[serde(flatten)]
+    pub sessions: Sessions,
 }

@@ -177,5 +177,15 @@ fn limits_are_those_that_sgw_was_started_with() {
 fn an_agent_can_run_nothing_so() {
     let sgw = Sgw::unlocked();
     let mut command = sgw.command(["run", "--", "true"]);
-    sgw.run(command.env("CLAUDECODE", "1")).fails(77, "operator.proof");
+    sgw.run(command.env("CLAUDECODE", "1")).fails(125, "operator.proof");
+}
+
+#[test]
+fn a_failure_of_sgw_is_no_status_that_a_program_gives() {
+    let sgw = Sgw::unlocked();
+    // Nobody to ask for the passphrase.
+    sgw.run(&mut sgw.command(["run", "--i-am-the-operator", "--", "true"]))
+        .fails(125, "operator.proof");
+    sgw.lock();
+    sgw.run(&mut run(&sgw, &["--", "true"])).fails(125, "daemon.unreachable");
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, rc::Rc};
 
 use super::run;
-use crate::support::{Person, Sgw, Sshd, is_root};
+use crate::support::{PASSPHRASE, Person, Pty, Sgw, Sshd, is_alive, is_root};
 
 /// What a program may find out in a sandbox, a line each: its name, and a command that succeeds.
 fn tries(sgw: &Sgw, daemon: u32, outside: u32) -> BTreeMap<&'static str, String> {
@@ -115,4 +115,106 @@ fn what_a_sandbox_leaves_open_is_told_once_and_its_status_is_the_programs() {
     let mut command = run(&sgw, &["--sandbox", "--", "/bin/sh", "-c", &line]);
     let outcome = sgw.run(command.current_dir(&work)).ok();
     outcome.says("error[daemon.unreachable]");
+}
+
+#[test]
+fn what_else_may_be_written_is_told_by_name() {
+    let sgw = Sgw::unlocked();
+    let (work, more) = (sgw.path("work"), sgw.path("more"));
+    std::fs::create_dir(&work).unwrap();
+    std::fs::create_dir(&more).unwrap();
+    let more = more.canonicalize().unwrap().display().to_string();
+    let mut command = run(&sgw, &["--sandbox", "--write", &more, "--", "/bin/true"]);
+    let outcome = sgw.run(command.current_dir(&work)).ok();
+    let errors = outcome.stderr();
+    let line = errors.lines().find(|line| line.contains("it writes to")).unwrap();
+    let (written, _) = line.split_once(" and temporary files alone").unwrap();
+    assert!(written.contains("/work, ") && written.ends_with(&more), "{line}");
+    // And what no sandbox of this kind closes.
+    outcome.says("modes, times and attributes").says("this terminal");
+}
+
+#[test]
+fn the_passphrases_file_that_the_command_line_names_is_hidden() {
+    let sgw = Sgw::unlocked();
+    let work = sgw.path("work");
+    std::fs::create_dir(&work).unwrap();
+    let held = |file: &PathBuf, flags: &[&str], line: &str| {
+        let words = ["run", "--i-am-the-operator", "--passphrase-file"].map(str::to_owned);
+        let words = words.into_iter().chain([file.display().to_string()]);
+        let program = ["--", "/bin/sh", "-c", line];
+        let rest = flags.iter().chain(&program).map(|word| (*word).to_owned());
+        let mut command = sgw.command(words.chain(rest));
+        sgw.run(command.current_dir(&work))
+    };
+    let beside = sgw.write_private("beside", PASSPHRASE);
+    let line = format!("cat {} > /dev/null && echo it was read", beside.display());
+    assert!(held(&beside, &[], &line).ok().stdout().contains("it was read"));
+    let outcome = held(&beside, &["--sandbox"], &line);
+    assert!(outcome.code() == 1 && outcome.stdout().is_empty(), "{outcome:?}");
+    // Under another name, too.
+    std::os::unix::fs::symlink(&beside, work.join("link")).unwrap();
+    let outcome = held(&work.join("link"), &["--sandbox"], &line);
+    assert!(outcome.code() == 1 && outcome.stdout().is_empty(), "{outcome:?}");
+    // Where the program works, nothing can be hidden.
+    let inside = work.join("inside");
+    std::fs::copy(&beside, &inside).unwrap();
+    held(&inside, &["--sandbox"], "echo it ran").fails(125, "sandbox.unfit").prints("");
+    std::fs::remove_file(&inside).unwrap();
+}
+
+/// Takes the foreground as soon as it runs, says so in a file, and reads what is typed.
+const SURVIVOR: &str = r#"
+use POSIX;
+$SIG{$_} = "IGNORE" for qw(TTOU HUP TERM INT);
+exit 0 if fork;
+setpgrp(0, 0);
+open(my $tty, "+<", "/dev/tty") or exit 1;
+POSIX::tcsetpgrp(fileno($tty), getpgrp()) or exit 1;
+open(my $told, ">", "taken.new"); print $told $$; close $told;
+rename("taken.new", "taken");
+sysread($tty, my $typed, 100);
+open(my $loot, ">", "loot"); print $loot $typed; close $loot;
+sleep 600;
+"#;
+
+#[test]
+fn what_a_program_leaves_running_ends_with_it_and_the_terminal_is_the_persons_again() {
+    if std::process::Command::new("perl").arg("-v").output().is_err() {
+        return eprintln!("left out: there is no perl");
+    }
+    let sgw = Sgw::unlocked();
+    let work = sgw.path("work");
+    std::fs::create_dir(&work).unwrap();
+    std::fs::write(work.join("survivor.pl"), SURVIVOR).unwrap();
+    let line = "perl survivor.pl; until [ -e taken ]; do sleep 0.05; done; exit 7";
+    let whole = run(&sgw, &["--sandbox", "--", "/bin/sh", "-c", line]);
+    // Not a shell that takes the terminal back by itself.
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "cd \"$0\"; \"$@\"; echo status $?; read line; echo next: $line"]).arg(&work);
+    shell.arg(whole.get_program()).args(whole.get_args()).current_dir(&work).env_clear();
+    shell.envs(whole.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut terminal = Pty::start(&shell);
+    terminal.wait_for("status 7");
+    let pid = std::fs::read_to_string(work.join("taken")).unwrap().parse().unwrap();
+    assert!(!is_alive(pid), "it survived");
+    terminal.send("typed-after-it\r");
+    terminal.wait_for("next: typed-after-it");
+    let (_, screen) = terminal.ends();
+    assert!(screen.contains("left running was ended"), "{screen}");
+    assert!(!work.join("loot").exists(), "what was typed was read");
+}
+
+#[test]
+fn what_nobody_waits_for_is_no_burden_and_a_bare_end_says_nothing() {
+    let sgw = Sgw::unlocked();
+    let work = sgw.path("work");
+    std::fs::create_dir(&work).unwrap();
+    // Its parent ends at once, so that it becomes sgw's; and it ends before the program does.
+    let line = "(sh -c 'echo $$ > orphan' &) ; until [ -s orphan ]; do sleep 0.05; done; \
+                i=0; while [ -e /proc/$(cat orphan) ] && [ $i -lt 400 ]; do sleep 0.05; i=$((i + 1)); \
+                done; ! [ -e /proc/$(cat orphan) ]";
+    let mut command = run(&sgw, &["--sandbox", "--", "/bin/sh", "-c", line]);
+    let outcome = sgw.run(command.current_dir(&work)).ok();
+    assert!(!outcome.stderr().contains("left running"), "{outcome:?}");
 }

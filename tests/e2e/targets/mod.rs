@@ -1,6 +1,7 @@
 //! Machines that the operator sets up once, and what is used by name.
 
 mod add;
+mod changed;
 mod import;
 mod log_in;
 mod machines;

@@ -1,6 +1,6 @@
 //! `sgw target accept-key`: which host keys a target is taken by from now on.
 
-use super::{call, lend::lend};
+use super::{call, lend::lend, shown};
 use crate::{
     cli::{
         Context, Outcome,
@@ -52,6 +52,7 @@ pub async fn accept(
     }
     let request = Request::AcceptKey { name, fingerprints, lent: Vec::new() };
     let accepted: Accepted = call(connection, request).await?;
+    shown::sessions(context, &accepted.name, &accepted.sessions);
     let show = Request::Show { name: accepted.name.clone() };
     let target = call::<Shown>(connection, show).await?.target;
     if let Credential::Password { bound } = &target.credential

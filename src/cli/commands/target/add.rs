@@ -47,6 +47,7 @@ pub async fn add(context: &Context, add: Add) -> Outcome {
              target edit {name} --identity FILE"
         ));
     }
+    shown::sessions(context, one.target.name.as_str(), &one.sessions);
     if add.test {
         return test::test(context, &mut connection, one.target.name.as_str()).await;
     }
@@ -74,6 +75,7 @@ pub async fn edit(context: &Context, edit: Edit) -> Outcome {
     let version = edit.if_version.unwrap_or(before.version);
     let draft = Box::new(draft(&mut connection, target, value).await?);
     let one: Shown = call(&mut connection, Request::Edit { version, draft }).await?;
+    shown::sessions(context, one.target.name.as_str(), &one.sessions);
     context.ui.result(&one, || shown::one(&one));
     Ok(Exit::DONE)
 }

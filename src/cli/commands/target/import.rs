@@ -27,7 +27,7 @@ use crate::{
     },
     protocol::{
         error::{Code, Failure},
-        operator::target::{Draft, Kind, Request, Shown, Targets},
+        operator::target::{Draft, Kind, Request, Sessions, Shown, Targets},
     },
 };
 
@@ -106,6 +106,7 @@ async fn read(resolver: &Resolver, known: &[Shown]) -> Imported {
                     version: 0,
                     pinned: Vec::new(),
                     broken: None,
+                    sessions: Sessions::default(),
                     target,
                 });
                 imported.targets.extend(new);

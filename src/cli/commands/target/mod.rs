@@ -66,12 +66,17 @@ Examples:
         proof: Proof,
     },
     /// Change a target; what you don't name stays
+    ///
+    /// Sessions that a standing grant opened on what it was end, and the next command opens a fresh one;
+    /// those that you approved go on, and are named. A stricter --mode and --no-pty hold for them at once.
     #[command(after_help = "\
 Examples:
   sgw target edit web1 --identity ~/.ssh/new
   sgw target edit web1 --dest deploy@10.0.0.6 --no-jump")]
     Edit(Box<Edit>),
-    /// Remove a target and what logs in there; open sessions go on
+    /// Remove a target and what logs in there
+    ///
+    /// Sessions that a standing grant opened there end; those that you approved go on, and are named.
     #[command(after_help = "\
 Examples:
   sgw target rm web1")]
@@ -184,6 +189,7 @@ impl Run for Target {
                     let mut connection = proof.open(context).await?.connect().await?;
                     let one: Shown =
                         call(&mut connection, target::Request::Remove { name }).await?;
+                    shown::sessions(context, one.target.name.as_str(), &one.sessions);
                     context.ui.result(&one, || format!("{} is removed", one.target.name));
                     Ok(Exit::DONE)
                 }

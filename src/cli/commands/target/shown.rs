@@ -1,9 +1,9 @@
 //! Targets as people read them.
 
 use crate::{
-    cli::{approval::named::credential, ui::Table},
+    cli::{Context, approval::named::credential, ui::Table},
     domain::{escape::exact, target::named::Authority},
-    protocol::operator::target::{Shown, Tested},
+    protocol::operator::target::{Sessions, Shown, Tested},
 };
 
 pub fn list(targets: &[Shown]) -> String {
@@ -74,6 +74,18 @@ pub fn one(shown: &Shown) -> String {
         line("policy", policy.to_string());
     }
     lines.join("\n")
+}
+
+/// What a change did to open sessions.
+pub fn sessions(context: &Context, name: &str, sessions: &Sessions) {
+    if !sessions.ended.is_empty() {
+        let ended = sessions.ended.join(", ");
+        context.ui.note(&format!("ended with what {name} was: {ended}"));
+    }
+    for id in &sessions.go_on {
+        let note = format!("{id} was approved on what {name} was, and goes on: sgw close {id}");
+        context.ui.note(&note);
+    }
 }
 
 pub fn tested(tested: &Tested) -> String {

@@ -170,9 +170,10 @@ pub fn exec_shown(exec: &crate::daemon::session::exec::Exec) -> Thing {
 
 /// Of what several grants have left, the most of each: without a limit is more than any.
 fn most(left: Vec<(Option<u64>, Option<u64>)>) -> (Option<u64>, Option<u64>) {
-    let most = |each: &dyn Fn(&(Option<u64>, Option<u64>)) -> Option<u64>| {
-        let all: Option<Vec<u64>> = left.iter().map(each).collect();
+    let (commands, bytes): (Vec<_>, Vec<_>) = left.into_iter().unzip();
+    let most = |each: Vec<Option<u64>>| {
+        let all: Option<Vec<u64>> = each.into_iter().collect();
         all.and_then(|all| all.into_iter().max())
     };
-    (most(&|left| left.0), most(&|left| left.1))
+    (most(commands), most(bytes))
 }

@@ -186,8 +186,8 @@ impl Operator {
             created_at,
         };
         let further = Arc::new(Hosts::pinned(vault.clone()).vouched(going.vouched));
-        let (plan, surroundings) = (going.plan, going.surroundings);
-        let way = parts::Way { route, plan, judged, further, first, surroundings };
+        let (taken, plan, surroundings) = (going.taken, going.plan, going.surroundings);
+        let way = parts::Way { route, taken, plan, judged, further, first, surroundings };
         parts.founded(parts.open(opening, way).await?).await
     }
 }

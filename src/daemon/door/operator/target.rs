@@ -23,7 +23,7 @@ use crate::{
     },
     protocol::{
         error::{Code, Failure},
-        operator::target::{Accepted, Draft, Kind, Request, Shown, Targets},
+        operator::target::{Accepted, Draft, Kind, Request, Sessions, Shown, Targets},
         view,
     },
 };
@@ -97,6 +97,7 @@ impl Operator {
             pinned: self.parts.pinned(&target),
             way: jumps.map(|target| target.name.to_string()).collect(),
             broken,
+            sessions: Sessions::default(),
             target,
         }
     }
@@ -111,8 +112,8 @@ impl Operator {
         }
         let (target, given) = self.read_draft(draft, None)?;
         let held = given.is_some();
-        audit::target_changed(&self.parts.evidence, name.as_str(), None, Some(&target), held)
-            .await?;
+        let (evidence, go_on) = (&self.parts.evidence, self.parts.approved_over(&name));
+        audit::target_changed(evidence, name.as_str(), None, Some(&target), held, &go_on).await?;
         tokio::task::block_in_place(|| {
             self.parts.vault.change(|change| {
                 change.add(target.clone())?;
@@ -120,7 +121,8 @@ impl Operator {
             })
         })
         .map_err(|error| vault_refused(&error))?;
-        value(&self.shown(&*self.known_target(name.as_str())?))
+        let sessions = self.parts.settle_target(&name).await;
+        value(&Shown { sessions, ..self.shown(&*self.known_target(name.as_str())?) })
     }
 
     async fn edit_target(&self, version: u64, draft: Draft) -> Result<Value, Failure> {
@@ -133,8 +135,8 @@ impl Operator {
             self.parts.may_run("a proxy command")?;
         }
         let (target, given) = self.read_draft(draft, Some(&before.record))?;
-        self.replace(&before, target, given.as_ref()).await?;
-        value(&self.shown(&*self.known_target(name.as_str())?))
+        let sessions = self.replace(&before, target, given.as_ref()).await?;
+        value(&Shown { sessions, ..self.shown(&*self.known_target(name.as_str())?) })
     }
 
     /// Puts a target in the place of the version that was read, with the value of its credential.
@@ -143,10 +145,11 @@ impl Operator {
         before: &Stored<Target>,
         target: Target,
         given: Option<&Secret<Vec<u8>>>,
-    ) -> Result<(), Failure> {
-        let (evidence, name) = (&self.parts.evidence, target.name.as_str());
+    ) -> Result<Sessions, Failure> {
+        let (evidence, name) = (&self.parts.evidence, target.name.clone());
         let (was, is) = (Some(&before.record), Some(&target));
-        audit::target_changed(evidence, name, was, is, given.is_some()).await?;
+        let go_on = self.parts.approved_over(&name);
+        audit::target_changed(evidence, name.as_str(), was, is, given.is_some(), &go_on).await?;
         let forget = before.record.credential.is_held() && !target.credential.is_held();
         tokio::task::block_in_place(|| {
             self.parts.vault.change(|change| {
@@ -158,7 +161,8 @@ impl Operator {
                 }
             })
         })
-        .map_err(|error| vault_refused(&error))
+        .map_err(|error| vault_refused(&error))?;
+        Ok(self.parts.settle_target(&name).await)
     }
 
     async fn remove_target(&self, name: &str) -> Result<Value, Failure> {
@@ -178,7 +182,8 @@ impl Operator {
         }
         let shown = self.shown(&stored);
         let record = &stored.record;
-        audit::target_changed(&self.parts.evidence, name, Some(record), None, false).await?;
+        let (evidence, go_on) = (&self.parts.evidence, self.parts.approved_over(&record.name));
+        audit::target_changed(evidence, name, Some(record), None, false, &go_on).await?;
         tokio::task::block_in_place(|| {
             self.parts.vault.change(|change| {
                 change.remove::<Target>(name, Some(stored.version))?;
@@ -189,7 +194,8 @@ impl Operator {
             })
         })
         .map_err(|error| vault_refused(&error))?;
-        value(&shown)
+        let sessions = self.parts.settle_target(&record.name).await;
+        value(&Shown { sessions, ..shown })
     }
 
     /// What is to be kept, and the value of its credential where one is given. Nothing that a client
@@ -272,7 +278,15 @@ impl Operator {
         if fingerprints.is_empty() {
             let shows = Some(self.look_at_key(&stored.record.name, lent).await?);
             let (host_keys, name) = (before.clone(), name.to_owned());
-            return value(&Accepted { name, kind: Kind::Target, host_keys, before, shows });
+            let sessions = Sessions::default();
+            return value(&Accepted {
+                name,
+                kind: Kind::Target,
+                host_keys,
+                before,
+                shows,
+                sessions,
+            });
         }
         let target = Target { host_keys: fingerprints, ..stored.record.clone() };
         target.check().map_err(|error| {
@@ -280,8 +294,8 @@ impl Operator {
             Failure::new(Code::TargetUnfit, error.to_string(), hint)
         })?;
         let (host_keys, name) = (target.host_keys.clone(), name.to_owned());
-        self.replace(&stored, target, None).await?;
-        value(&Accepted { name, kind: Kind::Target, host_keys, before, shows: None })
+        let sessions = self.replace(&stored, target, None).await?;
+        value(&Accepted { name, kind: Kind::Target, host_keys, before, shows: None, sessions })
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
         key,
         target::{
             Destination,
-            named::{self, Surroundings, Target},
+            named::{self, Surroundings, Taken, Target},
         },
     },
     protocol::{
@@ -70,7 +70,8 @@ impl Operator {
             }
             let (plan, credentials) = self.plan(way).await?;
             let (vouched, surroundings) = (Vec::new(), Surroundings::default());
-            return Ok(Going { plan, credentials, vouched, surroundings, narrow: None });
+            let (taken, narrow) = (None, None);
+            return Ok(Going { plan, credentials, taken, vouched, surroundings, narrow });
         };
         let (targets, route) = self.parts.way_to(&name)?;
         if way.target != Some(named::digest(&targets)) || way.route != route {
@@ -89,10 +90,12 @@ impl Operator {
         let credentials = std::mem::take(&mut reached.credentials);
         let vouched = std::mem::take(&mut reached.vouched);
         let surroundings = reached.surroundings.clone();
+        let taken = Some(reached.taken.clone());
         let narrow = move |terms: &mut Terms| {
             reached.narrow_terms(&mut terms.capabilities, &mut terms.mode);
         };
-        Ok(Going { plan, credentials, vouched, surroundings, narrow: Some(Box::new(narrow)) })
+        let narrow: Option<Narrow> = Some(Box::new(narrow));
+        Ok(Going { plan, credentials, taken, vouched, surroundings, narrow })
     }
 
     /// What the operator's client lends for one target, where that is what the target says.
@@ -197,6 +200,7 @@ pub(super) struct Going {
     pub plan: Plan,
     /// For each hop: what logs in there, for the record.
     pub credentials: Vec<Vec<String>>,
+    pub taken: Option<Taken>,
     pub vouched: Vec<Vouched>,
     pub surroundings: Surroundings,
     /// Takes from what is given what the target does not give.
