@@ -18,6 +18,9 @@ use crate::{
     home::random,
 };
 
+/// The accepted host keys of each address.
+type HostKeys = BTreeMap<String, Vec<Pin>>;
+
 /// The most bytes of an id.
 const MAX_ID_BYTES: usize = 255;
 
@@ -184,7 +187,7 @@ impl<'a> Change<'a> {
     }
 
     /// The accepted host keys of every address, before and as they become.
-    pub fn host_keys(&self) -> (&BTreeMap<String, Vec<Pin>>, &BTreeMap<String, Vec<Pin>>) {
+    pub fn host_keys(&self) -> (&HostKeys, &HostKeys) {
         (&self.memory.state.pins, &self.state.pins)
     }
 
