@@ -17,7 +17,10 @@ use crate::{
         identity::Identity,
         target::{Destination, named::Target},
     },
-    protocol::error::{Code, Failure},
+    protocol::{
+        error::{Code, Failure},
+        view::Reach,
+    },
 };
 
 impl Parts {
@@ -73,7 +76,7 @@ impl Parts {
 
     /// What an identity has on which target without having asked: each with whether a session opens by
     /// itself.
-    pub fn standing_for(&self, identity: &Identity) -> Vec<(String, Capabilities, bool)> {
+    pub fn standing_for(&self, identity: &Identity) -> Vec<Reach> {
         let now = self.now();
         let mut all = Vec::new();
         for target in self.vault.all::<Target>() {
@@ -86,8 +89,12 @@ impl Parts {
                 }
                 let mut capabilities = standing.capabilities.clone();
                 capabilities.retain(|one| target.record.pty || *one != Capability::Pty);
-                let alone = standing.approval != Approval::EachSession;
-                all.push((name.to_owned(), capabilities, alone));
+                let why = match standing.approval {
+                    Approval::EachSession => Some("each session is to be asked for".to_owned()),
+                    _ => self.needs_operator(&target.record.name),
+                };
+                let (name, standing) = (name.to_owned(), why.is_none());
+                all.push(Reach { name, capabilities, standing, why });
             }
         }
         all
