@@ -178,7 +178,11 @@ pub fn whoami(me: &view::Whoami) -> String {
     let mut text = format!("{} (uid {})\n", plain(&me.identity), me.uid);
     for reach in &me.targets {
         let capabilities: Vec<&str> = reach.capabilities.iter().map(|one| one.as_str()).collect();
-        let standing = if reach.standing { ", standing" } else { "" };
+        let standing = match (&reach.why, reach.standing) {
+            (_, true) => ", standing".to_owned(),
+            (Some(why), false) => format!(", to be asked for: {}", visible(why, 200)),
+            (None, false) => String::new(),
+        };
         text.push_str(&format!("{}: {}{standing}\n", plain(&reach.name), capabilities.join(" ")));
     }
     if me.targets.is_empty() {
@@ -190,6 +194,7 @@ pub fn whoami(me: &view::Whoami) -> String {
 /// Ten lines at most.
 pub fn status(status: &view::Status) -> String {
     const MOST: usize = 4;
+    const NAMES: usize = 8;
     let mut lines = Vec::new();
     let who = status.identity.as_deref().map(plain).unwrap_or_default();
     let paused = if status.paused { ", and the operator has paused you" } else { "" };
@@ -219,6 +224,15 @@ pub fn status(status: &view::Status) -> String {
         ));
     }
     more(&mut lines, status.requests.len(), most, "sgw status --json");
+    if !status.standing.is_empty() {
+        let names = status.standing.iter().take(NAMES).map(|reach| plain(&reach.name));
+        let rest = match status.standing.len().saturating_sub(NAMES) {
+            0 => String::new(),
+            count => format!(" and {count} more: sgw whoami"),
+        };
+        let names = names.collect::<Vec<_>>().join(", ");
+        lines.push(format!("without a request you may use {names}{rest}"));
+    }
     if !status.hint.is_empty() {
         lines.push(format!("next: {}", status.hint));
     }
