@@ -139,7 +139,7 @@ pub struct Patience {
     /// How long this call waits for a person or a result, like 90s or 5m; what was begun goes on
     /// [default: 45s where stderr is no terminal, without end where it is; exec waits so for a person
     /// alone, and for its command without end]
-    #[arg(long, value_name = "DUR", value_parser = values::duration)]
+    #[arg(long, value_name = "DUR", value_parser = values::duration, allow_hyphen_values = true)]
     pub wait: Option<Duration>,
     /// The same as --wait 0
     #[arg(long, conflicts_with = "wait")]

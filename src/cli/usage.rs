@@ -81,7 +81,7 @@ fn failure(error: &clap::Error, args: &[OsString]) -> Failure {
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let (said, usage) = text.split_once("\n\nUsage: ").unwrap_or((text, ""));
     let said = said.split("\n\nFor more information").next().unwrap_or(said);
-    let command = command(usage).or_else(|| Some(format!("sgw {}", only(args)?)));
+    let command = command(usage).or_else(|| meant(args));
     let command = command.unwrap_or_else(|| "sgw".to_owned());
     let said = if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         format!("{command} needs one of its commands")
@@ -89,6 +89,21 @@ fn failure(error: &clap::Error, args: &[OsString]) -> Failure {
         said.split("\n\n").map(one_line).collect::<Vec<_>>().join("; ")
     };
     Failure::new(Code::UsageArguments, said, format!("{command} --help"))
+}
+
+/// `sgw target add`, of what was typed: not every complaint comes with a usage.
+fn meant(args: &[OsString]) -> Option<String> {
+    let first = only(args)?;
+    let root = super::command(Some(first));
+    let (mut at, mut words) = (root.find_subcommand(first)?, format!("sgw {first}"));
+    let typed = args.iter().skip_while(|arg| *arg != first).skip(1).take_while(|arg| *arg != "--");
+    for arg in typed {
+        if let Some(next) = at.find_subcommand(arg) {
+            words.push_str(&format!(" {}", next.get_name()));
+            at = next;
+        }
+    }
+    Some(words)
 }
 
 fn one_line(text: &str) -> String {
@@ -143,6 +158,26 @@ mod tests {
         assert_eq!(command("sgw target add [OPTIONS] <NAME>"), Some("sgw target add".to_owned()));
         assert_eq!(command("sgw <COMMAND>"), None);
         assert_eq!(command(""), None);
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_with_the_help_of_its_own_command() {
+        let told = |line: &str| {
+            let args = args(line);
+            let error = crate::cli::command(only(&args)).try_get_matches_from(&args).unwrap_err();
+            let Failure { message, hint, .. } = failure(&error, &args);
+            (message, hint)
+        };
+        let (said, hint) = told("sgw grant add --token ci --target web1 --for -5s");
+        assert!(said.contains("`-5s` is not a duration"), "{said}");
+        assert_eq!(hint, "sgw grant add --help");
+        assert_eq!(told("sgw target add web1 me@web1 --mode odd").1, "sgw target add --help");
+        let (said, _) = told("sgw exec s-4fk --timeout -5s ls");
+        assert!(said.contains("`-5s` is not a duration"), "{said}");
+        let (said, _) = told("sgw grant add --target web1");
+        assert!(said.contains("--token") && said.contains("--uid"), "{said}");
+        let (said, _) = told("sgw grant add --uid root --target web1");
+        assert!(said.contains("id -u"), "{said}");
     }
 
     #[test]

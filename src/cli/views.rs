@@ -178,7 +178,11 @@ pub fn whoami(me: &view::Whoami) -> String {
     let mut text = format!("{} (uid {})\n", plain(&me.identity), me.uid);
     for reach in &me.targets {
         let capabilities: Vec<&str> = reach.capabilities.iter().map(|one| one.as_str()).collect();
-        let standing = if reach.standing { ", standing" } else { "" };
+        let standing = match (&reach.why, reach.standing) {
+            (_, true) => ", standing".to_owned(),
+            (Some(why), false) => format!(", to be asked for: {}", visible(why, 200)),
+            (None, false) => String::new(),
+        };
         text.push_str(&format!("{}: {}{standing}\n", plain(&reach.name), capabilities.join(" ")));
     }
     if me.targets.is_empty() {
@@ -190,6 +194,7 @@ pub fn whoami(me: &view::Whoami) -> String {
 /// Ten lines at most.
 pub fn status(status: &view::Status) -> String {
     const MOST: usize = 4;
+    const NAMES: usize = 8;
     let mut lines = Vec::new();
     let who = status.identity.as_deref().map(plain).unwrap_or_default();
     let paused = if status.paused { ", and the operator has paused you" } else { "" };
@@ -209,7 +214,8 @@ pub fn status(status: &view::Status) -> String {
         ));
     }
     more(&mut lines, status.sessions.len(), MOST, "sgw sessions");
-    let most = MOST - 1;
+    let told = [!status.notes.is_empty(), !status.standing.is_empty()];
+    let most = MOST - told.into_iter().filter(|told| *told).count();
     for request in status.requests.iter().take(most) {
         let target = plain(&request.target);
         lines.push(format!(
@@ -219,13 +225,22 @@ pub fn status(status: &view::Status) -> String {
         ));
     }
     more(&mut lines, status.requests.len(), most, "sgw status --json");
-    // Ten lines in all: one note, and the others' number.
+    // One note, and the others' number.
     if let Some(note) = status.notes.first() {
         let others = match status.notes.len() - 1 {
             0 => String::new(),
             others => format!(" (and {others} more: sgw policy show)"),
         };
         lines.push(format!("for the operator: {}{others}", visible(note, 300)));
+    }
+    if !status.standing.is_empty() {
+        let names = status.standing.iter().take(NAMES).map(|reach| plain(&reach.name));
+        let rest = match status.standing.len().saturating_sub(NAMES) {
+            0 => String::new(),
+            count => format!(" and {count} more: sgw whoami"),
+        };
+        let names = names.collect::<Vec<_>>().join(", ");
+        lines.push(format!("without a request you may use {names}{rest}"));
     }
     if !status.hint.is_empty() {
         lines.push(format!("next: {}", status.hint));

@@ -354,7 +354,11 @@ pub struct Whoami {
 pub struct Reach {
     pub name: String,
     pub capabilities: Capabilities,
+    /// A session opens by itself: `sgw exec NAME` needs no request.
     pub standing: bool,
+    /// Why none does, where a standing grant is there all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
     /// What is left of the standing grant that has most; absent: any amount, or there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_commands: Option<u64>,
@@ -371,6 +375,9 @@ pub struct Status {
     pub version: String,
     pub sessions: Vec<Session>,
     pub requests: Vec<Request>,
+    /// Targets where a session opens by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standing: Vec<Reach>,
     /// The operator has stopped all of it for a while.
     #[serde(default)]
     pub paused: bool,

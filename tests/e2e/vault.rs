@@ -40,6 +40,9 @@ fn the_passphrase_changes_and_sessions_go_on() {
     let weak = sgw.write_private("weak", "short");
     sgw.operator(["vault", "passphrase", "--new-passphrase-file", text(&weak)])
         .fails(2, "operator.passphrase");
+    let same = sgw.passphrase_file();
+    sgw.operator(["vault", "passphrase", "--new-passphrase-file", text(&same)])
+        .fails(2, "operator.passphrase");
     let changed =
         sgw.operator(["vault", "passphrase", "--json", "--new-passphrase-file", text(&another)]);
     assert_eq!(changed.ok().json()["did"], "passphrase");

@@ -62,7 +62,7 @@ pub struct Approve {
     #[arg(long, value_name = "SHA256:…", value_parser = values::fingerprint)]
     accept_host_key: Vec<String>,
     /// Give it for so long only [default: as asked]
-    #[arg(long = "for", value_name = "DUR", value_parser = values::seconds)]
+    #[arg(long = "for", value_name = "DUR", value_parser = values::seconds, allow_hyphen_values = true)]
     duration: Option<u64>,
     /// Give these capabilities only [default: as asked]
     #[arg(long, value_name = "CAP,…", value_delimiter = ',')]

@@ -49,7 +49,7 @@ pub struct Exec {
     #[command(flatten)]
     patience: Patience,
     /// End the command after so long (124); what it printed is delivered [default: never]
-    #[arg(long, value_name = "DUR", value_parser = values::duration)]
+    #[arg(long, value_name = "DUR", value_parser = values::duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
     /// Feed our standard input to the command [default: its input is empty]
     #[arg(short = 'i', long)]
@@ -61,7 +61,7 @@ pub struct Exec {
     #[arg(long, value_name = "DIR")]
     cwd: Option<OsString>,
     /// How long the command outlives a caller that vanished [default: 60s]
-    #[arg(long, value_name = "DUR", value_parser = values::duration)]
+    #[arg(long, value_name = "DUR", value_parser = values::duration, allow_hyphen_values = true)]
     orphan: Option<Duration>,
     /// What it is for: shown where the command has to be approved
     #[arg(long, value_name = "TEXT")]

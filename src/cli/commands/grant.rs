@@ -68,12 +68,13 @@ Examples:
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("holder").args(["token", "uid"]).required(true))]
 struct Add {
     /// The token that has it, by name or id
-    #[arg(long, value_name = "NAME", required_unless_present = "uid", conflicts_with = "uid")]
+    #[arg(long, value_name = "NAME")]
     token: Option<String>,
     /// Every process of this uid has it, whatever token it shows
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = uid)]
     uid: Option<u32>,
     /// A target's name, or a glob over names: `*` any characters, `?` one
     #[arg(long, value_name = "NAME|GLOB")]
@@ -98,7 +99,7 @@ pub struct Terms {
     #[arg(long, value_name = "CAP,…", value_delimiter = ',')]
     only: Option<Vec<Capability>>,
     /// How long it stands [default: until it is taken back]
-    #[arg(long = "for", value_name = "DUR", value_parser = values::seconds)]
+    #[arg(long = "for", value_name = "DUR", value_parser = values::seconds, allow_hyphen_values = true)]
     duration: Option<u64>,
     /// How commands are judged: by the policy (guarded), each asked for (each), or all but what only
     /// reads asked for (read) [default: guarded]
@@ -140,6 +141,10 @@ impl Terms {
     pub fn duration(&self) -> Option<u64> {
         self.duration
     }
+}
+
+fn uid(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("`{text}` is no number; id -u NAME prints an account's"))
 }
 
 fn bytes(text: &str) -> Result<u64, String> {

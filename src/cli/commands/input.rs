@@ -64,10 +64,10 @@ pub struct Input {
     #[arg(long, value_name = "REGEX", conflicts_with = "settle")]
     wait_for: Option<String>,
     /// Read on until nothing came for so long [default: 300ms]
-    #[arg(long, value_name = "DUR", value_parser = values::duration)]
+    #[arg(long, value_name = "DUR", value_parser = values::duration, allow_hyphen_values = true)]
     settle: Option<Duration>,
     /// Read for so long at most; with --wait-for, exit 124 then [default: 10s]
-    #[arg(long, value_name = "DUR", value_parser = values::duration)]
+    #[arg(long, value_name = "DUR", value_parser = values::duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
     /// Type this secret of the operator's in place of a text
     #[arg(long, value_name = "NAME", conflicts_with_all = ["text", "stdin"])]

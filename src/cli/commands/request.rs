@@ -45,7 +45,7 @@ pub struct Request {
     #[arg(long)]
     name: Option<String>,
     /// How long the session lives [default: 1h]
-    #[arg(long = "for", value_name = "DUR", value_parser = values::seconds)]
+    #[arg(long = "for", value_name = "DUR", value_parser = values::seconds, allow_hyphen_values = true)]
     duration: Option<u64>,
     /// Capabilities: exec, pty, files:read, files:write, forward, sudo
     /// [default: exec,pty,files:read,files:write]
@@ -59,7 +59,7 @@ pub struct Request {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_commands: Option<u32>,
     /// How long the request waits in the operator's queue [default: 24h]
-    #[arg(long, value_name = "DUR", value_parser = values::seconds)]
+    #[arg(long, value_name = "DUR", value_parser = values::seconds, allow_hyphen_values = true)]
     expires: Option<u64>,
     /// Another session, even where you have one
     #[arg(long)]

@@ -185,6 +185,6 @@ async fn asked(context: &Context, name: &str) -> Result<Value<Vec<u8>>, Stop> {
         return Err(Failure::new(Code::OperatorProof, message, "add --value-file FILE").into());
     }
     let prompt = format!("Value of {}", visible(name, 80));
-    let value = prompt::password(&prompt).await?;
+    let value = prompt::new_password(context.ui, &prompt, "The same again", |_| Ok(())).await?;
     Ok(Value::new(value.expose().clone().into_bytes()))
 }

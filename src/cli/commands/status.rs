@@ -71,6 +71,7 @@ fn not_there(failure: Failure) -> Result<view::Status, Failure> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             sessions: Vec::new(),
             requests: Vec::new(),
+            standing: Vec::new(),
             paused: false,
             notes: Vec::new(),
             mode: view::Running::Personal,

@@ -52,7 +52,7 @@ Examples:
         /// Its name: [a-z0-9][a-z0-9._-]*, 63 characters at most
         name: String,
         /// How long it is valid [default: until it is revoked]
-        #[arg(long, value_name = "DUR", value_parser = values::seconds)]
+        #[arg(long, value_name = "DUR", value_parser = values::seconds, allow_hyphen_values = true)]
         expires: Option<u64>,
         /// How often an hour it may ask the operator, or have a session open by itself [default: no
         /// limit but everyone's]
@@ -92,7 +92,7 @@ Examples:
         /// Its name, or its id
         token: String,
         /// How long the old secret is still taken, a week at most [default: not at all]
-        #[arg(long, value_name = "DUR", value_parser = values::seconds)]
+        #[arg(long, value_name = "DUR", value_parser = values::seconds, allow_hyphen_values = true)]
         overlap: Option<u64>,
         #[command(flatten)]
         proof: Proof,

@@ -98,6 +98,11 @@ fn passphrase(context: &Context, proof: &Proof, new: Option<&Path>) -> Outcome {
                 init::choose(context).await?
             }
         };
+        if new.expose() == opened.passphrase.expose() {
+            let message = "the new passphrase is the one that it has";
+            let hint = "choose another; nothing was changed";
+            return Err(Failure::new(Code::OperatorPassphrase, message, hint).into());
+        }
         let (header, _) = header(&new, *opened.data_key.expose())?;
         let (was, header) = (Bytes(opened.header), Bytes(header));
         call(&mut connection, vault::Request::Passphrase { was, header }).await

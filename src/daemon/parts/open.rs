@@ -22,7 +22,10 @@ use crate::{
             named::{Surroundings, Taken},
         },
     },
-    protocol::{error::Failure, view},
+    protocol::{
+        error::{Code, Failure},
+        view,
+    },
 };
 
 /// Channels that are opened ahead on each warm connection.
@@ -69,7 +72,24 @@ impl Parts {
         let hosts = Hosts::pinned(self.vault.clone()).vouched(reached.vouched);
         let judged = Arc::new(hosts);
         let first = upstream::connect(&reached.plan, judged.clone()).await;
-        let first = first.map_err(|error| upstream::failure(&error))?;
+        let first = first.map_err(|error| {
+            let failure = upstream::failure(&error);
+            let (name, last) = (reached.taken.target(), error.hop == *reached.route.target());
+            match name.filter(|_| failure.code == Code::TargetAuth) {
+                // Nobody approves here who could give another.
+                Some(name) if last => {
+                    let hint = format!(
+                        "the operator gives another: sgw target edit {name} --identity FILE"
+                    );
+                    Failure { hint, ..failure }
+                }
+                Some(name) => {
+                    let hint = format!("the operator sees where: sgw target test {name}");
+                    Failure { hint, ..failure }
+                }
+                None => failure,
+            }
+        })?;
         let (route, plan, surroundings) = (reached.route, reached.plan, reached.surroundings);
         let (further, taken) = (judged.clone(), Some(reached.taken));
         self.open(opening, Way { route, taken, plan, judged, further, first, surroundings }).await

@@ -66,7 +66,7 @@ impl Parts {
             other => Failure::new(
                 Code::TargetWay,
                 other.to_string(),
-                "the operator mends it: sgw target edit NAME --jump NAME, or --no-jump",
+                format!("the operator mends it: sgw target edit {name} --jump NAME, or --no-jump"),
             ),
         })
     }
@@ -77,6 +77,18 @@ impl Parts {
         let near = told(nearest(name, names.iter().map(|stored| stored.record.name.as_str())));
         let message = format!("there is no target {name}{near}");
         Failure::new(Code::TargetUnknown, message, "sgw target list; sgw target add NAME DEST")
+    }
+
+    /// Why no session opens by itself on a named target, whatever grant stands; in words that name no
+    /// target besides.
+    pub fn needs_operator(&self, name: &Name) -> Option<String> {
+        match self.way_to(name) {
+            Err(_) => Some("it leads nowhere as it is".to_owned()),
+            Ok((way, _)) => {
+                let borrowed = way.iter().find(|target| !target.credential.is_held());
+                borrowed.map(|target| not_held(target).to_owned())
+            }
+        }
     }
 
     /// A named target with nobody there: every credential on its way must be held by the vault.
@@ -93,7 +105,7 @@ impl Parts {
             let lent = lent.next().unwrap_or_default();
             let (these, words) = match target.credential.is_held() {
                 true => (vec![self.held(target)?], vec![target.credential.named()]),
-                false if lent.is_empty() => return Err(borrowed(target)),
+                false if lent.is_empty() => return Err(borrowed(target, name)),
                 false => lent.into_iter().unzip(),
             };
             if at == 0 {
@@ -158,7 +170,9 @@ impl Parts {
     fn held(&self, target: &Target) -> Result<Arc<upstream::Credential>, Failure> {
         let broken = |why: String| {
             let message = format!("the credential of {} can't be used: {why}", target.name);
-            let hint = "the operator gives it again: sgw target edit NAME --identity FILE";
+            let name = &target.name;
+            let hint =
+                format!("the operator gives it again: sgw target edit {name} --identity FILE");
             Failure::new(Code::TargetCredential, message, hint)
         };
         let value = self.vault.open_secret(&target.secret_id()).map_err(|error| match error {
@@ -195,18 +209,22 @@ fn voucher(target: &Target) -> Vouched {
     }
 }
 
-/// It names no target that the asker did not name: a jump host's name is the operator's.
-fn borrowed(target: &Target) -> Failure {
-    let message = match &target.credential {
+fn not_held(target: &Target) -> &'static str {
+    match &target.credential {
         Credential::Asked => "what logs in there is chosen at each approval",
         _ => "what logs in there is borrowed from the operator, who has to be there",
+    }
+}
+
+/// It names no target that the asker did not name: a jump host's name is the operator's.
+fn borrowed(target: &Target, asked: &Name) -> Failure {
+    let mended = match target.name == *asked {
+        true => format!("puts a key into the vault: sgw target edit {asked} --identity FILE"),
+        false => format!("puts keys into the vault for the whole way: sgw target show {asked}"),
     };
-    Failure::new(
-        Code::TargetBorrowed,
-        message,
-        "ask for a session: sgw request TARGET --reason …; or the operator puts a key into the vault: \
-         sgw target edit TARGET --identity FILE",
-    )
+    let hint =
+        format!("ask for a session: sgw request {asked} --reason …; or the operator {mended}");
+    Failure::new(Code::TargetBorrowed, not_held(target), hint)
 }
 
 impl Reached {

@@ -17,7 +17,10 @@ use crate::{
         identity::Identity,
         target::{Destination, named::Target},
     },
-    protocol::error::{Code, Failure},
+    protocol::{
+        error::{Code, Failure},
+        view::Reach,
+    },
 };
 
 impl Parts {
@@ -73,11 +76,8 @@ impl Parts {
     }
 
     /// What an identity has on which target without having asked: each with whether a session opens by
-    /// itself, and under which grant.
-    pub fn standing_for(
-        &self,
-        identity: &Identity,
-    ) -> Vec<(String, Capabilities, bool, Arc<Under>)> {
+    /// itself, and what is left under its grant.
+    pub fn standing_for(&self, identity: &Identity) -> Vec<Reach> {
         let now = self.now();
         let mut all = Vec::new();
         for target in self.vault.all::<Target>() {
@@ -90,8 +90,13 @@ impl Parts {
                 }
                 let mut capabilities = standing.capabilities.clone();
                 capabilities.retain(|one| target.record.pty || *one != Capability::Pty);
-                let alone = standing.approval != Approval::EachSession;
-                all.push((name.to_owned(), capabilities, alone, under));
+                let why = match standing.approval {
+                    Approval::EachSession => Some("each session is to be asked for".to_owned()),
+                    _ => self.needs_operator(&target.record.name),
+                };
+                let (name, standing) = (name.to_owned(), why.is_none());
+                let (left_commands, left_bytes) = under.left();
+                all.push(Reach { name, capabilities, standing, why, left_commands, left_bytes });
             }
         }
         all

@@ -11,6 +11,7 @@ mod place;
 pub mod pty;
 mod record;
 mod room;
+mod shown;
 pub mod spool;
 pub mod stdin;
 
@@ -58,10 +59,7 @@ use crate::{
             named::{Surroundings, Taken},
         },
     },
-    protocol::{
-        error::{Code, Failure},
-        view::{self, Control, SessionStatus},
-    },
+    protocol::error::{Code, Failure},
 };
 
 /// The most ended sessions that are remembered, and for how long.
@@ -198,54 +196,6 @@ impl Session {
     /// Its terminal, running or ended; `None` where nobody has used one.
     pub fn open_pty(&self) -> Option<Arc<Pty>> {
         self.terminal.get()
-    }
-
-    pub fn shown(&self) -> view::Session {
-        let state = self.lock();
-        let target = self.route.target();
-        let status = match &state.ended {
-            Some(_) => SessionStatus::Closed,
-            None if self.pool.is_lost() => SessionStatus::Lost,
-            None => SessionStatus::Active,
-        };
-        let left = self.left(&state.grant);
-        let running = state.execs.iter().filter(|exec| exec.is_running());
-        view::Session {
-            id: self.id.to_string(),
-            kind: view::Kind::Session,
-            name: self.name.as_ref().map(Name::to_string),
-            target: self.target(),
-            host: target.host.clone(),
-            port: target.port,
-            user: target.user.clone(),
-            identity: self.owner.to_string(),
-            status,
-            control: match self.keyboard.control().is_agents() {
-                true => Control::Agent,
-                false => Control::Operator,
-            },
-            mode: state.grant.mode,
-            granted: narrowed(&state.grant, left.0),
-            left_commands: left.0,
-            left_bytes: left.1,
-            created_at: self.created_at,
-            expires_at: state.grant.expires_at,
-            running: running.map(|exec| exec.id.to_string()).collect(),
-            waiting: None,
-            paused: false,
-            returned: self.keyboard.last().map(|held| view::HadKeyboard {
-                word: held.word,
-                private: held.how.was_private,
-                duration_ms: u64::try_from(held.how.lasted.as_millis()).unwrap_or(u64::MAX),
-            }),
-        }
-    }
-
-    /// Commands and bytes that are left, where they are limited, here or under its standing grant.
-    fn left(&self, grant: &Grant) -> (Option<u64>, Option<u64>) {
-        let (own, under) = (grant.commands_left(), self.under.as_deref().map(Under::left));
-        let (commands, bytes) = under.unwrap_or_default();
-        (own.into_iter().chain(commands).min(), bytes)
     }
 
     /// Ends it in its owner's eyes: nothing starts any more, and what runs is being ended.
@@ -550,13 +500,6 @@ fn shared_keyboard<'s>(
         .collect();
     alike.sort_by_key(|keyboard| keyboard.control().is_agents());
     alike.first().map(|keyboard| Arc::clone(keyboard)).unwrap_or_default()
-}
-
-/// A grant with the commands that there really are: it may live under one that has fewer.
-fn narrowed(grant: &Grant, left: Option<u64>) -> Grant {
-    let most = left.map(|left| u64::from(grant.used_commands).saturating_add(left));
-    let max_commands = most.map(|most| u32::try_from(most).unwrap_or(u32::MAX));
-    Grant { max_commands, ..grant.clone() }
 }
 
 fn remember(session: &Session, exec: Arc<Exec>) {

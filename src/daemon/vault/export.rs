@@ -10,8 +10,9 @@ use serde_json::value::RawValue;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{
-    Change, Pin, Settings, Vault, VaultError,
+    Change, Settings, Vault, VaultError,
     rotate::content,
+    state::Pins,
     tables::{KEYS, SECRETS, Table},
 };
 use crate::{
@@ -28,7 +29,7 @@ struct Export<'a> {
     made_at: Timestamp,
     revision: u64,
     settings: Settings,
-    pins: BTreeMap<String, Vec<Pin>>,
+    pins: Pins,
     /// Ids that records have are given to nobody else.
     next_id: u64,
     #[serde(borrow)]
@@ -172,7 +173,7 @@ fn take_in(change: &mut Change, export: &Export) -> Result<Count, VaultError> {
     for (address, pins) in &export.pins {
         let known = change.state.pins.entry(address.clone()).or_default();
         let new = pins.iter().filter(|pin| known.iter().all(|known| known.key != pin.key));
-        let new: Vec<Pin> = new.cloned().collect();
+        let new: Vec<_> = new.cloned().collect();
         known.extend(new);
         if known.len() > super::MAX_PINS {
             return Err(VaultError::Limit("an address would have more than 16 host keys"));

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Memory, Pin, Settings, State, Vault, VaultError,
+    Memory, Settings, State, Vault, VaultError,
+    state::Pins,
     tables::{Decoded, KEYS, MAX_RECORD_BYTES, MAX_RECORDS, Record, SECRETS, Stored, Table},
 };
 use crate::{
@@ -17,9 +18,6 @@ use crate::{
     },
     home::random,
 };
-
-/// The accepted host keys of each address.
-type HostKeys = BTreeMap<String, Vec<Pin>>;
 
 /// The most bytes of an id.
 const MAX_ID_BYTES: usize = 255;
@@ -187,7 +185,7 @@ impl<'a> Change<'a> {
     }
 
     /// The accepted host keys of every address, before and as they become.
-    pub fn host_keys(&self) -> (&HostKeys, &HostKeys) {
+    pub fn host_keys(&self) -> (&Pins, &Pins) {
         (&self.memory.state.pins, &self.state.pins)
     }
 

@@ -18,12 +18,14 @@ pub struct State {
     pub settings: Settings,
     /// What the operator's PIN is compared with.
     pub pin: Option<PinCheck>,
-    /// `host:port` to the keys accepted for it.
-    pub pins: BTreeMap<String, Vec<Pin>>,
+    pub pins: Pins,
     /// The first number that no id was made of yet.
     pub next_id: u64,
     pub anchor: Tip,
 }
+
+/// `host:port` to the keys accepted for it.
+pub type Pins = BTreeMap<String, Vec<Pin>>;
 
 /// A host key that the operator accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

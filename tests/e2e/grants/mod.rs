@@ -2,6 +2,7 @@
 
 mod budget;
 mod ends;
+mod look;
 
 use serde_json::Value;
 

@@ -2,6 +2,7 @@
 
 mod add;
 mod changed;
+mod hints;
 mod import;
 mod log_in;
 mod machines;

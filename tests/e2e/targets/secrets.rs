@@ -59,6 +59,14 @@ fn a_value_is_asked_for_and_not_shown() {
     let mut terminal = sgw.terminal(["secret", "add", "typed", "--passphrase-file", &proof]);
     terminal.wait_for("Value of typed");
     terminal.send(&format!("{value}\r"));
+    // A slip would be found out only when it is used.
+    terminal.wait_for("The same again");
+    terminal.send("something else that was typed\r");
+    terminal.wait_for("The two differ");
+    for prompt in ["(?s)differ.*Value of typed", "(?s)differ.*The same again"] {
+        terminal.wait_for(prompt);
+        terminal.send(&format!("{value}\r"));
+    }
     let (code, screen) = terminal.ends();
     assert_eq!(code, 0, "{screen}");
     assert!(!screen.contains(value), "{screen}");

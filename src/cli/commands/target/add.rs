@@ -49,7 +49,14 @@ pub async fn add(context: &Context, add: Add) -> Outcome {
     }
     shown::sessions(context, one.target.name.as_str(), &one.sessions);
     if add.test {
-        return test::test(context, &mut connection, one.target.name.as_str()).await;
+        let name = &one.target.name;
+        let tested = test::test(context, &mut connection, name.as_str()).await;
+        if !matches!(tested, Ok(Exit::DONE)) {
+            context.ui.note(&format!(
+                "{name} is kept all the same: sgw target edit {name}, or rm {name}"
+            ));
+        }
+        return tested;
     }
     context.ui.result(&one, || shown::one(&one));
     Ok(Exit::DONE)

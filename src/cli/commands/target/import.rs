@@ -21,7 +21,7 @@ use crate::{
     },
     client::Connection,
     domain::{
-        escape::visible,
+        escape::{visible, visible_bytes},
         id::Name,
         target::named::{Credential, Guard, Surroundings, Target},
     },
@@ -50,6 +50,9 @@ struct LeftOut {
 }
 
 pub async fn import(context: &Context, proof: &Proof, file: Option<PathBuf>, yes: bool) -> Outcome {
+    let again = file.as_deref().map_or_else(String::new, |file| {
+        format!(" {}", visible_bytes(file.as_os_str().as_encoded_bytes(), 200))
+    });
     let sources = file.map_or(Sources::Usual, Sources::File);
     let resolver = Resolver::new(sources, Account::current()).map_err(|error| {
         Failure::new(Code::TargetConfig, error.to_string(), "give another FILE, or add it by hand")
@@ -64,12 +67,14 @@ pub async fn import(context: &Context, proof: &Proof, file: Option<PathBuf>, yes
     if !yes {
         if context.ui.json || !ui::can_prompt() {
             context.ui.result(&imported, || text(&imported));
-            context.ui.note("nothing was added; to add them: sgw target import --yes");
+            let note = format!("nothing was added; to add them: sgw target import{again} --yes");
+            context.ui.note(&note);
             return Ok(Exit::DONE);
         }
         context.ui.say(&text(&imported));
         let question = format!("Add {}?", imported.targets.len());
         if !prompt::confirm(&question).await? {
+            context.ui.say("nothing was added");
             return Ok(Exit::FAILED);
         }
     }
@@ -208,6 +213,9 @@ fn text(imported: &Imported) -> String {
     };
     for LeftOut { host, why } in &imported.left_out {
         text.push_str(&format!("\nleft out: {host}: {}", visible(why, 300)));
+    }
+    if imported.added {
+        text.push_str(&format!("\nadded: {}", imported.targets.len()));
     }
     text
 }

@@ -85,9 +85,6 @@ pub struct Said {
     /// Judge commands there at least so strictly
     #[arg(long)]
     mode: Option<Mode>,
-    /// The policy that holds there
-    #[arg(long, value_name = "NAME")]
-    policy: Option<Name>,
     /// The directory that commands begin in
     #[arg(long, value_name = "DIR")]
     directory: Option<String>,
@@ -171,7 +168,6 @@ impl Said {
         surroundings.directory = self.directory.clone().or(surroundings.directory.take());
         surroundings.environment.extend(self.env.iter().cloned());
         target.guard.mode = self.mode.or(target.guard.mode);
-        target.guard.policy = self.policy.clone().or(target.guard.policy.take());
         target.pty &= !self.no_pty;
         target.prod |= self.prod;
         match self.credential(context, proven, target).await? {

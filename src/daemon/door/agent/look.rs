@@ -11,7 +11,7 @@ use crate::{
     },
     domain::{
         authorize::Denied,
-        capability::{Capabilities, Capability},
+        capability::Capability,
         id::{Kind, prefix_kind},
     },
     protocol::{
@@ -26,6 +26,11 @@ impl Caller {
         let sessions = self.sessions().sessions;
         let requests = self.requests().requests;
         let paused = self.parts.desk.pauses.check::<&str>(self.identity(), &[]).is_err();
+        let mut standing = BTreeMap::new();
+        let by_itself = self.parts.standing_for(self.identity()).into_iter();
+        by_itself.filter(|one| one.standing).for_each(|one| add(&mut standing, one));
+        let standing: Vec<Reach> = standing.into_values().collect();
+        let runs = |reach: &&Reach| reach.capabilities.contains(&Capability::Exec);
         let hint = match (requests.first(), sessions.first()) {
             (Some(request), _) => format!("sgw wait {}", request.id),
             (None, Some(session))
@@ -34,7 +39,10 @@ impl Caller {
                 format!("sgw wait {}", session.id)
             }
             (None, Some(session)) => format!("sgw exec {} -- COMMAND", session.id),
-            (None, None) => "sgw request [USER@]HOST --reason 'what and why'".to_owned(),
+            (None, None) => match standing.iter().find(runs) {
+                Some(reach) => format!("sgw exec {} -- COMMAND", reach.name),
+                None => "sgw request [USER@]HOST --reason 'what and why'".to_owned(),
+            },
         };
         view::Status {
             unlocked: true,
@@ -42,6 +50,7 @@ impl Caller {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             sessions,
             requests,
+            standing,
             paused,
             notes: self.parts.policies.notes(self.parts.today()),
             mode: self.parts.mode(),
@@ -66,29 +75,30 @@ impl Caller {
     pub(super) fn whoami(&self) -> view::Whoami {
         let identity = self.identity();
         // Two sessions on one target are one reach.
-        let mut reach = BTreeMap::<String, (Capabilities, bool)>::new();
+        let mut targets = BTreeMap::<String, Reach>::new();
         let mut left = BTreeMap::<String, Vec<(Option<u64>, Option<u64>)>>::new();
         for session in self.parts.sessions.everyone() {
             if session.owner == *identity && session.over().is_none() {
-                let capabilities = session.grant().capabilities;
-                reach.entry(session.target()).or_default().0.extend(capabilities);
+                let (name, capabilities) = (session.target(), session.grant().capabilities);
+                let (standing, why, left_commands, left_bytes) = (false, None, None, None);
+                let reach = Reach { name, capabilities, standing, why, left_commands, left_bytes };
+                add(&mut targets, reach);
             }
         }
-        for (name, capabilities, standing, under) in self.parts.standing_for(identity) {
-            left.entry(name.clone()).or_default().push(under.left());
-            let reach = reach.entry(name).or_default();
-            reach.0.extend(capabilities);
-            reach.1 |= standing;
+        for reach in self.parts.standing_for(identity) {
+            left.entry(reach.name.clone())
+                .or_default()
+                .push((reach.left_commands, reach.left_bytes));
+            add(&mut targets, reach);
         }
-        let reached = |(name, (capabilities, standing))| {
-            let (left_commands, left_bytes) = most(left.remove(&name).unwrap_or_default());
-            Reach { name, capabilities, standing, left_commands, left_bytes }
-        };
+        for (name, reach) in &mut targets {
+            (reach.left_commands, reach.left_bytes) = most(left.remove(name).unwrap_or_default());
+        }
         view::Whoami {
             identity: identity.to_string(),
             uid: identity.uid,
             token: identity.token.as_ref().map(|token| token.name.to_string()),
-            targets: reach.into_iter().map(reached).collect(),
+            targets: targets.into_values().collect(),
         }
     }
 
@@ -154,6 +164,17 @@ pub(super) fn terminal(session: &Session) -> Result<Option<Arc<Pty>>, Failure> {
         true => Ok(session.open_pty()),
         false => Err(Failure::from(Denied::Capability(Capability::Pty)).about(&session.id)),
     }
+}
+
+/// One more way to a target: what any of them gives, it has.
+fn add(targets: &mut BTreeMap<String, Reach>, new: Reach) {
+    let Some(reach) = targets.get_mut(&new.name) else {
+        targets.insert(new.name.clone(), new);
+        return;
+    };
+    reach.capabilities.extend(new.capabilities);
+    reach.standing |= new.standing;
+    reach.why = reach.why.take().or(new.why).filter(|_| !reach.standing);
 }
 
 /// A command as `show` has it.

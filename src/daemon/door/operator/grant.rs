@@ -18,7 +18,7 @@ use crate::{
         escape::visible,
         grant::{
             pattern::Pattern,
-            standing::{Holder, LONGEST_S, Standing},
+            standing::{Approval, Holder, LONGEST_S, Standing},
         },
         id::{Id, Kind as IdKind, prefix_kind},
         record::Kind as RecordKind,
@@ -32,6 +32,8 @@ use crate::{
 
 /// The most grants in one answer: it has to fit a frame.
 const PAGE: usize = 1_000;
+/// The most targets that a new grant's notes name.
+const NOTES: usize = 5;
 
 impl Operator {
     pub(super) async fn grant(&self, request: Request) -> Result<Value, Failure> {
@@ -126,6 +128,18 @@ impl Operator {
         let matching = names.filter(|name| standing.target.matches(name)).count();
         if matching == 0 {
             notes.push(format!("no target matches {} yet: sgw target list", standing.target));
+        }
+        let alone = standing.approval != Approval::EachSession;
+        let matched = targets.iter().map(|stored| &stored.record.name);
+        for name in matched.filter(|name| alone && standing.target.matches(name.as_str())) {
+            let Some(why) = self.parts.needs_operator(name) else { continue };
+            if notes.len() == NOTES {
+                notes.push("and more of that kind: sgw target list".to_owned());
+                break;
+            }
+            notes.push(format!(
+                "no session opens by itself on {name}: {why}: sgw target show {name}"
+            ));
         }
         if let Holder::Uid(uid) = standing.holder {
             notes.push(format!("every process of uid {uid} has it, whatever token it shows"));
