@@ -50,11 +50,11 @@ fn a_lock_ends_it_and_the_next_one_waits_for_its_key() {
     service.operator(["audit", "verify"]).ok();
 }
 
-fn credential(service: &Service, passphrase: &str) -> PathBuf {
+fn credential(service: &Service, passphrase: impl AsRef<[u8]>) -> PathBuf {
     let directory = service.path("credentials");
     fs::create_dir_all(&directory).unwrap();
     let file = directory.join("sgw.passphrase");
-    fs::write(&file, format!("{passphrase}\n")).unwrap();
+    fs::write(&file, [passphrase.as_ref(), b"\n"].concat()).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
     for path in [&directory, &file] {
         std::os::unix::fs::chown(path, Some(service.daemon_uid()), None).unwrap();
@@ -82,10 +82,20 @@ fn the_machines_credential_unlocks_it_unless_the_operator_has_locked_it() {
     ends(&service);
     service.start_with(Some(&directory));
     assert!(unlocked(&service), "and has unlocked it again");
-    ends(&service);
-    credential(&service, "another passphrase than the vault's");
-    service.start_with(Some(&directory));
-    assert!(!unlocked(&service), "by a wrong credential");
+    let long = "x".repeat(1 << 20);
+    let wrong: [&[u8]; 5] = [
+        b"another passphrase than the vault's",
+        &PASSPHRASE.as_bytes()[..20],
+        b"",
+        b"\xff\xfe",
+        long.as_bytes(),
+    ];
+    for wrong in wrong {
+        ends(&service);
+        credential(&service, wrong);
+        service.start_with(Some(&directory));
+        assert!(!unlocked(&service), "by a wrong credential of {} bytes", wrong.len());
+    }
     service.operator(["unlock"]).ok();
 }
 

@@ -178,9 +178,11 @@ fn keys_sent_into_a_desk_under_a_real_tmux_meet_the_pin() {
     let ask = ["exec", &s, "--no-wait", "--json", "--", "echo", "typed-by-an-agent"];
     let request = sgw.agent(ask).fails(75, "approval.pending").waits_on();
     eventually("it is shown", || screen().contains(&format!("> {request}")));
-    // Keys before a request was seen count for nothing, so they are sent until they do.
+    // Keys before a request was seen count for nothing, nor do keys faster than a person's: one at a
+    // time, until one does.
     eventually("it asks for the PIN", || {
         tmux(&["send-keys", "r"]).ok();
+        std::thread::sleep(std::time::Duration::from_secs(1));
         screen().contains("your PIN for")
     });
     for count in 1..=3 {
