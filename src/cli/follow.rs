@@ -118,6 +118,57 @@ pub async fn follow(
     call: Call,
     other: impl FnOnce(Value) -> Result<Exit, Failure>,
 ) -> Result<Exit, Error> {
+    let (shape, ended) = run(context, connection, request, call).await?;
+    Ok(tell_end(context.ui, &shape, ended, other)?)
+}
+
+/// What one of several requests came to.
+pub enum Came {
+    /// A command ended, or was left: its end, our status for it, and the JSON of `exec`.
+    Ended {
+        end: Box<ExecEnd>,
+        exit: Exit,
+        object: Value,
+    },
+    /// What is not a command's end.
+    Other,
+    Failed(Failure),
+    Interrupted,
+}
+
+/// As [`follow`], for whoever puts several together: with `--json` nothing is printed.
+pub async fn one(
+    context: &Context,
+    connection: Connection,
+    request: &Request,
+    call: Call,
+) -> Result<Came, Error> {
+    let (shape, ended) = run(context, connection, request, call).await?;
+    let Ended { result, started, cut, .. } = ended;
+    Ok(match (result, started) {
+        (Some(Ok(value)), _) => match serde_json::from_value::<ExecEnd>(value) {
+            Ok(end) if end.kind == Kind::Exec => {
+                if !context.ui.json {
+                    command_told(context.ui, &shape, &end, cut);
+                }
+                let (exit, object) = (status(&end, cut), object(&shape, &end));
+                Came::Ended { end: Box::new(end), exit, object }
+            }
+            _ => Came::Other,
+        },
+        (Some(Err(failure)), Some(id)) => Came::Failed(of_started(failure, id)),
+        (Some(Err(failure)), None) => Came::Failed(failure),
+        (None, _) if cut == Some(Cut::Interrupted) => Came::Interrupted,
+        (None, started) => Came::Failed(left(started)),
+    })
+}
+
+async fn run(
+    context: &Context,
+    connection: Connection,
+    request: &Request,
+    call: Call,
+) -> Result<(Shape, Ended), Error> {
     let ui = context.ui;
     let (shape, stdout, stderr) = Shape::new(ui, &call.budget)?;
     let leave_at = match call.patience.said() {
@@ -128,7 +179,7 @@ pub async fn follow(
     let leave_at = leave_at.and_then(|wait| Instant::now().checked_add(wait));
     let streams = Streams { stdout, stderr, stdin: call.stdin, leave_at };
     let ended = stream::run(connection, request, streams, &mut |told| tell(ui, told)).await?;
-    Ok(tell_end(ui, &shape, ended, other)?)
+    Ok((shape, ended))
 }
 
 /// How a call treats what it follows.
@@ -228,6 +279,12 @@ fn command_end(ui: Ui, shape: &Shape, end: ExecEnd, cut: Option<Cut>) -> Exit {
         ui.object(&object(shape, &end));
         return exit;
     }
+    command_told(ui, shape, &end, cut);
+    exit
+}
+
+/// What there is to say of it to a person.
+fn command_told(ui: Ui, shape: &Shape, end: &ExecEnd, cut: Option<Cut>) {
     for (name, half) in [("stdout", &shape.stdout), ("stderr", &shape.stderr)] {
         let cut = half.cut();
         if cut > 0 {
@@ -242,14 +299,13 @@ fn command_end(ui: Ui, shape: &Shape, end: ExecEnd, cut: Option<Cut>) -> Exit {
             format!("sgw output {}", end.id),
         ));
     } else if end.running {
-        ui.failure_text(&left(Some(end.id)));
+        ui.failure_text(&left(Some(end.id.clone())));
     } else if let Some(failure) = &end.failure {
         ui.failure_text(failure);
     } else if let Some(signal) = end.signal.as_ref().filter(|_| cut.is_none()) {
         let signal = crate::domain::escape::exact(signal.as_bytes(), 40);
         ui.note(&format!("{} was ended by signal {signal}", end.id));
     }
-    exit
 }
 
 fn status(end: &ExecEnd, cut: Option<Cut>) -> Exit {

@@ -46,6 +46,7 @@ pub fn owner(args: &[OsString]) -> Owner {
         Some("exec") => Owner::Command,
         Some("run") => Owner::Program,
         Some("wait") if args.iter().any(starts) => Owner::Command,
+        Some("plan") if args.iter().any(|arg| arg == "run") => Owner::Command,
         _ => Owner::Sgw,
     }
 }

@@ -108,6 +108,10 @@ pub fn requests(requests: &[view::Request]) -> String {
     let mut table = Table::new(&["REQUEST", "KIND", "WHO", "WHERE", "WHAT", "SINCE"]);
     for request in requests {
         let what = match (&request.command, &request.reason) {
+            (None, Some(reason)) if request.line_count.is_some() => {
+                let lines = request.line_count.unwrap_or_default();
+                format!("{lines} lines: {}", visible(reason, WIDE))
+            }
             (Some(command), _) => exact(command.as_slice(), WIDE),
             (None, Some(reason)) => visible(reason, WIDE),
             (None, None) => match &request.hop {

@@ -122,6 +122,22 @@ pub async fn command_approved(
     write(evidence, record).await
 }
 
+/// The operator's yes to these lines of a plan.
+pub async fn plan_approved(
+    evidence: &Evidence,
+    id: &Id,
+    shown: &Digest,
+    lines: &[u32],
+) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::PlanApproved, OPERATOR);
+    record.request = Some(id.clone());
+    record.decision = Some(fields([
+        ("digest", serde_json::to_value(shown)),
+        ("lines", serde_json::to_value(lines)),
+    ]));
+    write(evidence, record).await
+}
+
 /// The operator's yes, before anything goes anywhere.
 pub async fn approved(
     evidence: &Evidence,

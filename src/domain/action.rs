@@ -11,6 +11,7 @@ use super::{
     id::{Id, Name},
     identity::Identity,
     judgement::Judgement,
+    plan::Plan,
     shell,
     target::Destination,
 };
@@ -93,6 +94,7 @@ pub enum Action {
     Input(Input),
     Handoff(Handoff),
     Login(Login),
+    Plan(Plan),
 }
 
 impl Action {
@@ -104,6 +106,7 @@ impl Action {
             Action::Input(input) => Some(&input.session),
             Action::Handoff(handoff) => Some(&handoff.session),
             Action::Login(login) => Some(&login.session),
+            Action::Plan(plan) => Some(&plan.session),
         }
     }
 }

@@ -15,7 +15,8 @@ use super::{
     identity::Identity,
     judgement::UNJUDGED,
     kept::{DeniedRules, Kept},
-    request::{Refused, Request},
+    plan,
+    request::{Refused, Request, State},
 };
 
 /// Proof that `action` was allowed. Only this file builds one; it is taken apart by the desk.
@@ -172,6 +173,43 @@ pub fn authorize_approved_exec(
     }
     request.spend(now).map_err(NotApproved::Request)?;
     Ok(Allowed(exec))
+}
+
+/// A yes to a plan lets `next`, its next line, pass: the very bytes, while the session still gives leave and
+/// the policy is the one that judged the plan. [`Decision::Ask`] where the yes is not for this command.
+pub fn authorize_planned_exec(
+    request: &mut Request,
+    next: &plan::Line,
+    leave: Leave<'_>,
+    exec: Exec,
+    denied: &DeniedRules,
+    now: Timestamp,
+) -> Decision<Exec> {
+    let stands = matches!(request.state(now), State::Approved { .. });
+    let full = exec.in_full();
+    let judged = &exec.judged;
+    let fits = judged.manner.fits(leave.grant) && !judged.manner.stdin_open && !exec.stdin;
+    let same = full == next.full && judged.is_of(full.as_slice());
+    if !stands || !same || !fits || judged.policy != next.judged.policy {
+        return Decision::Ask { action: exec, rule: UNJUDGED.to_owned() };
+    }
+    if let Err(denied) = may(Capability::Exec, &request.identity, leave, now) {
+        return Decision::Denied(denied);
+    }
+    if judged.decision == guard::Decision::Block {
+        let rule = judged.rule.clone().unwrap_or_default();
+        let reason = judged.reason.clone().unwrap_or_default();
+        return Decision::Blocked { action: exec, rule, reason };
+    }
+    if let Some(rule) = denied.of(judged) {
+        return Decision::Barred { rule: rule.to_owned() };
+    }
+    Decision::Allowed(Allowed(exec))
+}
+
+/// Whether a plan may be asked for in a session.
+pub fn check_plan(identity: &Identity, leave: Leave<'_>, now: Timestamp) -> Result<(), Denied> {
+    may(Capability::Exec, identity, leave, now)
 }
 
 /// As [`authorize_approved_exec`], for an input.

@@ -24,6 +24,7 @@ pub mod known_hosts;
 pub mod nearest;
 pub mod passphrase;
 pub mod pin;
+pub mod plan;
 pub mod prompt;
 pub mod record;
 pub mod request;

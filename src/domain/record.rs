@@ -25,6 +25,8 @@ pub enum Kind {
     /// An approval that led to no connection: unreachable, wrong credential.
     AccessFailed,
     CommandApproved,
+    /// Lines of a plan pass from now on.
+    PlanApproved,
     LoginApproved,
     SessionOpened,
     SessionClosed,
@@ -88,6 +90,7 @@ impl Kind {
             Kind::AccessApproved => "access.approved",
             Kind::AccessFailed => "access.failed",
             Kind::CommandApproved => "command.approved",
+            Kind::PlanApproved => "plan.approved",
             Kind::LoginApproved => "login.approved",
             Kind::SessionOpened => "session.opened",
             Kind::SessionClosed => "session.closed",
@@ -134,6 +137,7 @@ impl Kind {
             self,
             Kind::AccessApproved
                 | Kind::CommandApproved
+                | Kind::PlanApproved
                 | Kind::LoginApproved
                 | Kind::HostkeyPinned
                 | Kind::SettingsChanged

@@ -103,8 +103,18 @@ impl Request {
     }
 
     pub fn approve(&mut self, shown: &Digest, now: Timestamp) -> Result<(), Refused> {
+        self.approve_for(shown, COLLECTED_WITHIN, now)
+    }
+
+    /// A yes that holds for `long`.
+    pub fn approve_for(
+        &mut self,
+        shown: &Digest,
+        long: SignedDuration,
+        now: Timestamp,
+    ) -> Result<(), Refused> {
         self.check_shown(shown, now)?;
-        self.state = State::Approved { until: now + COLLECTED_WITHIN };
+        self.state = State::Approved { until: now + long };
         Ok(())
     }
 

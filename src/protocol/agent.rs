@@ -20,6 +20,12 @@ pub enum Request {
     Requests {},
     /// Runs a command. Answer: `started`, output frames, then [`super::view::ExecEnd`].
     Exec(Exec),
+    /// Puts a plan before the operator. Answer: [`super::view::Request`], decided on; or
+    /// [`super::view::DryRun`].
+    Plan(Plan),
+    /// Runs what is next of an approved plan. Answer as [`Request::Exec`]'s; where nothing is left, as
+    /// [`Request::Plan`]'s.
+    PlanStep(PlanStep),
     /// Finishes what an id began.
     Wait(Wait),
     /// What an exec printed. Answer: [`super::view::Output`].
@@ -113,6 +119,31 @@ pub enum Command {
     Line(Bytes),
     /// Words, each quoted for the remote shell.
     Argv(Vec<Bytes>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    pub session: String,
+    /// A shell line a line; `@cwd DIR`, comments.
+    pub text: Bytes,
+    pub reason: String,
+    /// Only say the verdicts: nobody is asked.
+    pub dry_run: bool,
+    /// How long this call waits for a person; absent: without end.
+    pub wait_ms: Option<u64>,
+    pub no_ask: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanStep {
+    /// The plan's request.
+    pub id: String,
+    /// What the caller saw of it last: where something else ran since, that is followed first.
+    pub after: Option<String>,
+    /// How long this call waits for a person; absent: without end.
+    pub wait_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

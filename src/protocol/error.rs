@@ -53,6 +53,8 @@ codes! {
     UsageName = "usage.name" is Usage,
     UsageReason = "usage.reason" is Usage,
     UsageCommand = "usage.command" is Usage,
+    /// A plan's text that can't be read; the message names the line.
+    UsagePlan = "usage.plan" is Usage,
     UsageId = "usage.id" is Usage,
     UsageHome = "usage.home" is Usage,
     UsageSetting = "usage.setting" is Usage,

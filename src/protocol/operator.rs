@@ -228,6 +228,9 @@ pub struct Approve {
     /// What of a command passes from now on; absent: nothing but this once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remember: Option<Remember>,
+    /// Of a plan: the numbers of the lines that pass; absent: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<Vec<u32>>,
 }
 
 /// A yes to the part of a command that was asked about ([`super::view::Finding::part`]), beyond this once.

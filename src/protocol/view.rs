@@ -9,6 +9,7 @@ use crate::domain::{
     capability::Capabilities,
     digest::Digest,
     grant::{Grant, Mode, Terms},
+    guard::Decision as Verdict,
     identity::Seen,
     target::Hop,
 };
@@ -122,8 +123,43 @@ pub struct Request {
     pub only: Capabilities,
     pub hop: Option<String>,
     pub session: Option<String>,
+    /// A plan's commands; in lists of requests only how many there are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<PlanLine>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line_count: Option<u32>,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
+}
+
+/// A command of a plan: what was said of it, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanLine {
+    /// Where it stands in the plan's text, from 1.
+    pub number: u32,
+    /// With its directory in front, as a shell on the target reads it.
+    pub command: Bytes,
+    pub verdict: Verdict,
+    pub rule: Option<String>,
+    /// The policy's own words.
+    pub reason: Option<String>,
+    /// The bytes of `command` that decided: from, to.
+    pub span: Option<(usize, usize)>,
+    /// Whether the operator's yes was for it; `null` before there is one.
+    #[serde(default)]
+    pub approved: Option<bool>,
+    /// What it was run as.
+    #[serde(default)]
+    pub exec: Option<String>,
+}
+
+/// What `plan --dry-run` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DryRun {
+    pub session: String,
+    /// The strictest of all.
+    pub verdict: Verdict,
+    pub lines: Vec<PlanLine>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

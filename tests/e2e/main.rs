@@ -32,6 +32,7 @@ mod odd_servers;
 mod operator_and_daemon;
 mod output;
 mod pause;
+mod plan;
 mod policy;
 mod pty;
 #[path = "../redteam/mod.rs"]

@@ -4,6 +4,7 @@
 mod credentials;
 pub mod key_file;
 pub mod named;
+mod plan;
 mod quoted;
 mod send;
 mod shown;
@@ -27,6 +28,7 @@ use crate::{
         capability::{Capabilities, Capability},
         grant::{Mode, Opaque, Terms},
         known_hosts::Known,
+        plan::numbers as line_numbers,
         target::Destination,
     },
     protocol::{
@@ -53,6 +55,8 @@ pub struct Answers {
     pub max_commands: Option<u32>,
     /// For a command: what of it passes from now on.
     pub remember: Option<Remember>,
+    /// For a plan: which lines pass, as a person names them.
+    pub lines: Option<String>,
 }
 
 /// A request that was shown, and is claimed by this connection.
@@ -65,6 +69,8 @@ pub struct Approval<'a> {
     terms: Option<Terms>,
     /// What of a command passes from now on.
     remember: Option<Remember>,
+    /// Of a plan: which lines pass; `None` for all of them.
+    lines: Option<Vec<u32>>,
     /// Where it leads; `None` for a command, or more time.
     way: Option<Way>,
     /// A service's operator is asked by a program of their own uid.
@@ -125,10 +131,15 @@ impl<'a> Approval<'a> {
             view::Kind::Login => Some(known_way(&question, answers).await?),
             _ => None,
         };
+        let lines = match (&answers.lines, question.request.kind) {
+            (Some(named), view::Kind::Plan) => Some(numbers(&question.request, named)?),
+            (Some(_), _) => return Err(not_a_plan(&question.request).into()),
+            (None, _) => None,
+        };
         let (proven, remember) = (proven.clone(), answers.remember);
         let service = context.place()?.service().map(|service| service.who.operator);
         let own_uid = service.is_some() && service == question.uid;
-        Ok(Self { context, proven, answers, question, terms, remember, way, own_uid })
+        Ok(Self { context, proven, answers, question, terms, remember, lines, way, own_uid })
     }
 
     pub fn rows(&self, extent: Extent) -> Vec<Row> {
@@ -138,6 +149,23 @@ impl<'a> Approval<'a> {
     /// A yes that holds beyond this once.
     pub fn remember(&mut self, remember: Remember) {
         self.remember = Some(remember);
+    }
+
+    /// Whether lines of a plan are to be chosen yet.
+    pub fn has_a_choice(&self) -> bool {
+        self.question.request.kind == view::Kind::Plan && self.lines.is_none()
+    }
+
+    /// Of a plan only these lines pass, as a person names them (`1,3-5`); all of them by `all`.
+    ///
+    /// # Errors
+    /// What in it is no number of a line.
+    pub fn choose(&mut self, named: &str) -> Result<(), Failure> {
+        self.lines = match named.trim() {
+            "all" => None,
+            named => Some(numbers(&self.question.request, named)?),
+        };
+        Ok(())
     }
 
     pub fn text(&self) -> String {
@@ -168,6 +196,21 @@ fn still(stop: Stop, id: &str) -> Stop {
         }
         other => other,
     }
+}
+
+/// The lines of a plan that a person names.
+fn numbers(request: &view::Request, named: &str) -> Result<Vec<u32>, Failure> {
+    let known: Vec<u32> = request.lines.iter().map(|line| line.number).collect();
+    line_numbers(named, &known).map_err(|why| {
+        let hint = format!("sgw approve {} --lines 1,3-5; to refuse all: sgw deny {0}", request.id);
+        Failure::new(Code::UsageArguments, why, hint).about(&request.id)
+    })
+}
+
+fn not_a_plan(request: &view::Request) -> Failure {
+    let message = format!("{} is no plan: it has no lines", request.id);
+    let hint = format!("sgw approve {}", request.id);
+    Failure::new(Code::UsageArguments, message, hint).about(&request.id)
 }
 
 /// A handoff asks for hands, not for a yes.

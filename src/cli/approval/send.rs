@@ -27,7 +27,7 @@ pub async fn approve(
     chosen: Chosen,
     connection: &mut Connection,
 ) -> Result<view::Decided, Stop> {
-    let Approval { context, proven, answers, question, terms, remember, way, .. } = approval;
+    let Approval { context, proven, answers, question, terms, remember, lines, way, .. } = approval;
     let connects = way.is_some();
     let way = way.map(|way| operator::Way {
         route: way.resolved.route,
@@ -49,6 +49,7 @@ pub async fn approve(
         accept_host_keys: answers.accept_host_keys.clone(),
         interactive: !answers.yes && !context.ui.json && ui::can_prompt(),
         remember,
+        lines,
     }));
     let number = connection.begin(&request).await?;
     drop(chosen.secrets);

@@ -3,7 +3,7 @@
 
 use unicode_width::UnicodeWidthChar;
 
-use super::{Answers, Approval, Way};
+use super::{Answers, Approval, Way, plan};
 use crate::{
     cli::{times, ui::Ui, values::spoken, views},
     domain::{
@@ -81,12 +81,18 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
     if let Some(command) = &request.command {
         let (does, to) = effect(question.terminal, question.stdin);
         let found = question.finding.as_ref();
-        add(does, marked(command.as_slice(), found, extent), true);
+        let span = found.and_then(|found| found.span);
+        add(does, marked(command.as_slice(), span, extent), true);
         finding_rows(command.as_slice(), found, extent, &mut add);
         add(to.0, to.1.to_owned(), false);
     }
+    let is_plan = request.kind == view::Kind::Plan;
+    if is_plan {
+        plan::rows(request, approval.lines.as_deref(), extent, &mut add);
+    }
     let mut row = |name, text| add(name, text, false);
     match (&request.rule, &question.finding) {
+        _ if is_plan => {}
         (Some(rule), Some(found)) if *rule == found.rule => row("asked", ruled(found)),
         (Some(rule), _) => row("asked", because(rule)),
         (None, _) => {}
@@ -123,6 +129,9 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
     }
     if let Some(remember) = approval.remember {
         add("from now", lasting(remember, request), true);
+    }
+    if let Some(lines) = &approval.lines {
+        add("from now", plan::passing(lines), true);
     }
     if let Some(hop) = request.hop.as_ref().filter(|_| login) {
         add("person", format!("{} asked for one at the last login", word(hop)), false);
@@ -164,9 +173,9 @@ fn effect(terminal: bool, stdin: bool) -> (&'static str, (&'static str, &'static
 }
 
 /// The command with what decided between marks: an agent's own marks would be escaped.
-fn marked(command: &[u8], found: Option<&view::Finding>, extent: Extent) -> String {
+pub fn marked(command: &[u8], span: Option<(usize, usize)>, extent: Extent) -> String {
     let cap = extent.cap(COMMAND);
-    let span = found.and_then(|found| found.span).filter(|_| command.len() <= cap);
+    let span = span.filter(|_| command.len() <= cap);
     let parts = span.and_then(|(from, to)| {
         Some((command.get(..from)?, command.get(from..to)?, command.get(to..)?))
     });

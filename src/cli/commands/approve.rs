@@ -87,6 +87,10 @@ pub struct Approve {
     /// With --remember rule: for so many days [default: 30]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3650), requires = "id")]
     days: Option<u16>,
+    /// Of a plan: only these lines pass, by their numbers, like 1,3-5 [default: asked for; with --yes all
+    /// of them]
+    #[arg(long, value_name = "1,3-5", requires = "id")]
+    lines: Option<String>,
     #[command(flatten)]
     proof: Proof,
 }
@@ -142,6 +146,7 @@ impl Run for Approve {
             opaque: self.opaque,
             max_commands: self.max_commands,
             remember,
+            lines: self.lines,
         };
         let Some(id) = self.id else {
             return super::desk::open(context, &self.proof, &answers, false);
@@ -173,12 +178,32 @@ async fn one(
     answers: &Answers,
     id: &str,
 ) -> Result<Exit, Stop> {
-    let approval = Approval::look(context, proven, &mut connection, id, answers).await?;
-    if !answers.yes && !prompt::confirm("Give it?").await? {
+    let mut approval = Approval::look(context, proven, &mut connection, id, answers).await?;
+    if !answers.yes && approval.has_a_choice() {
+        if !lines(context, &mut approval).await? {
+            context.ui.note(&format!("{id} still waits; to refuse it: sgw deny {id}"));
+            return Ok(Exit::FAILED);
+        }
+    } else if !answers.yes && !prompt::confirm("Give it?").await? {
         context.ui.note(&format!("{id} still waits; to refuse it: sgw deny {id}"));
         return Ok(Exit::FAILED);
     }
     let decided = approval.give(&mut connection).await?;
     context.ui.result(&decided, || views::decided(&decided));
     Ok(Exit::DONE)
+}
+
+/// Which lines of a plan pass. False: nothing was chosen.
+async fn lines(context: &Context, approval: &mut Approval<'_>) -> Result<bool, Stop> {
+    const ASKS: &str = "Which lines pass? (all, or like 1,3-5; nothing: none yet)";
+    loop {
+        let typed = prompt::answer(ASKS).await?;
+        if matches!(typed.trim(), "" | "none" | "no") {
+            return Ok(false);
+        }
+        match approval.choose(&typed) {
+            Ok(()) => return Ok(true),
+            Err(failure) => context.ui.say(&failure.message),
+        }
+    }
 }

@@ -24,6 +24,7 @@ mod man;
 mod output;
 mod pause;
 mod pin;
+pub mod plan;
 mod policy;
 mod request;
 mod requests;
@@ -51,6 +52,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<status::Status>("status", Who::Agent),
     entry::<request::Request>("request", Who::Agent),
     entry::<exec::Exec>("exec", Who::Agent),
+    entry::<plan::Plan>("plan", Who::Agent),
     entry::<wait::Wait>("wait", Who::Agent),
     entry::<input::Input>("input", Who::Agent),
     entry::<output::Output>("output", Who::Agent),

@@ -40,7 +40,10 @@ impl Run for Show {
             }
             Ok(self.proof.open(context).await?.connect().await?.call(&request).await?)
         })?;
-        context.ui.result(&thing, || views::any(&thing));
+        context.ui.result(&thing, || match super::plan::decided(&thing) {
+            Some(plan) => super::plan::whole(&plan),
+            None => views::any(&thing),
+        });
         Ok(Exit::DONE)
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 /// Finish what an id began, byte for byte as if the first call had stayed
 ///
 /// A request: the decision, then the session's id. A command's approval: runs it once and gives its
-/// output and status. An input's: types it once and gives what came. A running command: its output from
+/// output and status. A plan's: which of its lines pass now. An input's: types it once and gives what came. A running command: its output from
 /// where the last call stopped, and its status. A handoff: the person's word. A session that is paused,
 /// or that the person has the keyboard of: until it goes on. A second wait gets the kept result, never a
 /// second run.
@@ -53,6 +53,9 @@ impl Run for Wait {
 pub fn given(context: &Context, value: Value) -> Result<Exit, Failure> {
     if let Some(typed) = super::input::typed(&value) {
         return Ok(super::input::show(context, &typed));
+    }
+    if let Some(plan) = super::plan::decided(&value) {
+        return Ok(super::plan::show(context, &plan));
     }
     if let Ok(session) = serde_json::from_value::<view::Session>(value.clone()) {
         context.ui.result(&session, || session.id.clone());

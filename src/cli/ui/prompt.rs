@@ -161,6 +161,12 @@ fn no_terminal(error: &io::Error) -> Stop {
     Failure::new(Code::OperatorProof, message, "give the answers as flags: see --help").into()
 }
 
+/// Asks for some words; what was typed is shown. It can be dropped like [`line`].
+pub async fn answer(prompt: &str) -> Result<String, Stop> {
+    let typed = line(prompt, true).await.map_err(|error| no_terminal(&error))?;
+    Ok(typed.expose().clone())
+}
+
 /// Asks for a line. It can be dropped at any moment: a question that the daemon withdraws leaves
 /// nothing behind that would read the next one's answer.
 pub async fn line(prompt: &str, echo: bool) -> io::Result<Secret<String>> {

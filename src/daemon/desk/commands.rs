@@ -149,9 +149,7 @@ impl Desk {
         if same {
             return Ok(());
         }
-        let message = format!("the policy has changed since {id} was asked");
-        let hint = format!("refuse it, and the agent can ask anew: sgw deny {id}");
-        Err(Failure::new(Code::RequestChanged, message, hint).about(id))
+        Err(policy_changed(id))
     }
 
     /// The operator's word made the policy what it is now, and was the yes to `id` with it.
@@ -216,13 +214,19 @@ impl Desk {
     }
 }
 
+pub(super) fn policy_changed(id: &Id) -> Failure {
+    let message = format!("the policy has changed since {id} was asked");
+    let hint = format!("refuse it, and the agent can ask anew: sgw deny {id}");
+    Failure::new(Code::RequestChanged, message, hint).about(id)
+}
+
 /// The policy's own words: nothing of the command.
-fn blocked(rule: &str, reason: &str) -> Failure {
+pub(super) fn blocked(rule: &str, reason: &str) -> Failure {
     let message = format!("the policy blocks it: {rule}, {reason}");
     Failure::new(Code::GuardBlocked, message, NO).sent(false)
 }
 
-fn barred(rule: &str) -> Failure {
+pub(super) fn barred(rule: &str) -> Failure {
     let message =
         format!("the operator denied what {rule} finds on this target until the session ends");
     Failure::new(Code::ApprovalDenied, message, NO).sent(false)

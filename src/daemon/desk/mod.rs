@@ -7,6 +7,7 @@ mod handoff;
 mod login;
 mod pause;
 mod permit;
+mod plan;
 mod queue;
 mod refusals;
 mod show;
@@ -26,6 +27,7 @@ use self::queue::{Entry, Queue, Same, WAITING_ALL, WAITING_EACH};
 pub use self::{
     guard::{Guard, Line},
     permit::Permit,
+    plan::{Next, Planned, blocked_whole, lines_shown},
     show::SessionShown,
 };
 use crate::{
@@ -51,7 +53,7 @@ use crate::{
 pub enum Outcome {
     /// Access was given, or a session is logged in again: the session, now collected.
     Session(Id),
-    /// A command was approved and has not run yet.
+    /// A command was approved and has not run yet; or a plan was, whatever of it has run.
     Approved,
     /// A command was approved and ran as this exec.
     Ran(Id),
@@ -252,6 +254,10 @@ impl Desk {
             let exec = entry.exec.clone();
             if let Some(returned) = &entry.returned {
                 return Ok(Some(Outcome::Returned(Box::new(returned.clone()))));
+            }
+            if entry.progress.is_some() {
+                // What of it passes yet is another question.
+                return Ok(Some(Outcome::Approved));
             }
             match (entry.request.state(now).clone(), session, exec) {
                 (State::Pending, ..) => Ok(None),
@@ -525,7 +531,7 @@ fn words(action: &Action) -> Words {
             denied: Code::RequestDenied,
             expired: Code::RequestExpired,
         },
-        Action::Exec(_) | Action::Input(_) => Words {
+        Action::Exec(_) | Action::Input(_) | Action::Plan(_) => Words {
             pending: Code::ApprovalPending,
             denied: Code::ApprovalDenied,
             expired: Code::ApprovalExpired,

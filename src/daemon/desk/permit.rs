@@ -1,6 +1,6 @@
 //! A permit: what the desk hands out and an effect uses up. No effect on a target without one.
 
-use crate::domain::authorize::Allowed;
+use crate::domain::{action::Exec, authorize::Allowed, id::Id};
 
 /// Leave to perform `A`, once. Only the desk issues it.
 #[must_use = "a permit that nobody spends was issued for nothing"]
@@ -15,5 +15,12 @@ impl<A> Permit<A> {
     /// Uses the permit up.
     pub fn spend(self) -> A {
         self.0
+    }
+}
+
+impl Permit<Exec> {
+    /// What it becomes.
+    pub fn of(&self) -> Id {
+        self.0.id.clone()
     }
 }

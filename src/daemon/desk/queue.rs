@@ -11,6 +11,7 @@ use crate::{
         digest::Digest,
         id::Id,
         identity::Identity,
+        plan::Progress,
         request::{Request, State},
     },
     protocol::view::Returned,
@@ -33,6 +34,8 @@ pub struct Entry {
     pub session: Option<Id>,
     /// What came of an approved command.
     pub exec: Option<Id>,
+    /// What of an approved plan passes, and what has.
+    pub progress: Option<Progress>,
     /// How the keyboard came back after a handoff.
     pub returned: Option<Returned>,
     /// The operator's connection that decides on it now.
@@ -108,6 +111,7 @@ impl Queue {
             rule,
             session: None,
             exec: None,
+            progress: None,
             returned: None,
             claimed: None,
             decided_at: None,
@@ -138,6 +142,14 @@ impl Queue {
             // More time in a session that is over is refused when it is approved.
             Action::Access(_) => false,
             action => action.session() == Some(session),
+        };
+        self.order.iter().filter(|id| self.entries.get(id).is_some_and(of)).cloned().collect()
+    }
+
+    /// Plans that were approved in a session, oldest first.
+    pub fn plans_of(&self, session: &Id) -> Vec<Id> {
+        let of = |entry: &Entry| {
+            entry.progress.is_some() && entry.request.action.session() == Some(session)
         };
         self.order.iter().filter(|id| self.entries.get(id).is_some_and(of)).cloned().collect()
     }

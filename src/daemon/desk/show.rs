@@ -46,7 +46,8 @@ impl Desk {
             if let Some(entry) = queue.get(&id)
                 && entry.request.is_pending(now)
             {
-                shown.push(show(entry, now, &session));
+                // Many plans at once fit into no answer.
+                shown.push(Request { lines: Vec::new(), ..show(entry, now, &session) });
             }
         }
         shown
@@ -200,6 +201,11 @@ fn show(
         Action::Input(input) => (Kind::Command, Some(Bytes(input.bytes.clone())), None),
         Action::Handoff(handoff) => (Kind::Handoff, None, Some(handoff.message.clone())),
         Action::Login(_) => (Kind::Login, None, None),
+        Action::Plan(plan) => (Kind::Plan, None, Some(plan.reason.clone())),
+    };
+    let lines = match &request.action {
+        Action::Plan(plan) => super::lines_shown(plan, entry.progress.as_ref()),
+        _ => Vec::new(),
     };
     let place = Placed::of(&request.action, session);
     let about = entry.session.as_ref().or(request.action.session());
@@ -221,6 +227,8 @@ fn show(
         },
         hop: place.hop,
         session: about.map(Id::to_string),
+        line_count: u32::try_from(lines.len()).ok().filter(|count| *count > 0),
+        lines,
         created_at: request.created_at,
         expires_at: request.expires_at,
     }

@@ -5,6 +5,7 @@ mod handoff;
 mod input;
 mod login;
 mod look;
+mod plan;
 mod standing;
 
 pub use look::exec_shown;
@@ -66,10 +67,13 @@ enum Carries {
 fn carries(request: &Request) -> Carries {
     match request {
         Request::Ack { .. } | Request::Cancel {} | Request::Leave {} => Carries::Word,
-        Request::Exec(_) | Request::Wait(_) | Request::Input(_) => Carries::Streams,
+        Request::Exec(_) | Request::Wait(_) | Request::Input(_) | Request::PlanStep(_) => {
+            Carries::Streams
+        }
         Request::Status {}
         | Request::Whoami {}
         | Request::Request(_)
+        | Request::Plan(_)
         | Request::Requests {}
         | Request::Output(_)
         | Request::Signal { .. }
@@ -284,6 +288,14 @@ impl Caller {
                     Err(failure) => Err(failure),
                 }
             }
+            Request::PlanStep(step) => {
+                let control = control.unwrap_or_else(Control::new);
+                match self.plan_step(number, step, &control).await {
+                    Ok(sent) => return sent,
+                    Err(failure) => Err(failure),
+                }
+            }
+            Request::Plan(plan) => self.plan(number, plan).await,
             Request::Request(access) => {
                 self.access(number, access).await.and_then(|session| value(&session))
             }
@@ -404,21 +416,7 @@ impl Caller {
     }
 
     fn read_access(&self, asked: agent::Access) -> Result<Access, Failure> {
-        let reason = asked.reason.trim();
-        if reason.is_empty() {
-            return Err(Failure::new(
-                Code::UsageReason,
-                "a request needs a reason",
-                "say in one line what you want to do and why: --reason TEXT",
-            ));
-        }
-        if reason.len() > REASON {
-            return Err(Failure::new(
-                Code::LimitReason,
-                format!("the reason is {} bytes; at most {REASON} are taken", reason.len()),
-                "say it in one line",
-            ));
-        }
+        let reason = reason_of(&asked.reason)?;
         let session = match prefix_kind(&asked.destination) {
             Some(IdKind::Session) => {
                 Some(self.parts.sessions.to_use(&asked.destination, self.identity())?)
@@ -465,8 +463,28 @@ impl Caller {
         let max_commands = asked.max_commands;
         let terms = Terms { capabilities, mode, duration_s, max_commands, opaque };
         let prolongs = session.map(|session| session.id.clone());
-        Ok(Access { destination, name, terms, reason: reason.to_owned(), prolongs })
+        Ok(Access { destination, name, terms, reason, prolongs })
     }
+}
+
+/// What a person decides by: there is some, and not too much.
+fn reason_of(text: &str) -> Result<String, Failure> {
+    let reason = text.trim();
+    if reason.is_empty() {
+        return Err(Failure::new(
+            Code::UsageReason,
+            "a request needs a reason",
+            "say in one line what you want to do and why: --reason TEXT",
+        ));
+    }
+    if reason.len() > REASON {
+        return Err(Failure::new(
+            Code::LimitReason,
+            format!("the reason is {} bytes; at most {REASON} are taken", reason.len()),
+            "say it in one line",
+        ));
+    }
+    Ok(reason.to_owned())
 }
 
 /// Acts on a word about an open stream.

@@ -70,6 +70,8 @@ fn request(id: &str, kind: Kind) -> Request {
         only: Capability::usual(),
         hop: None,
         session: (kind != Kind::Access).then(|| "s-4fk".to_owned()),
+        lines: Vec::new(),
+        line_count: None,
         created_at: began(),
         expires_at: began() + SignedDuration::from_hours(24),
     }

@@ -8,7 +8,7 @@ use super::{Caller, view};
 use crate::{
     daemon::{
         audit,
-        desk::{Ground, Line, NotAsked, Outcome, Verdict},
+        desk::{Ground, Line, NotAsked, Outcome, Planned, Verdict},
         door::{
             follow::{self, Control, follow},
             link::{Gone, to_its_end, value},
@@ -62,8 +62,20 @@ impl Caller {
         let wait = asked.wait_ms.map(Duration::from_millis);
         let over = wait.map(|wait| Instant::now() + wait);
         let action = self.read_exec(asked, &session).await?;
-        self.logged_in(number, &session, Capability::Exec, no_ask, over).await?;
+        // What is blocked is refused before a person is asked to log in for it.
+        if action.judged.decision != guard::Decision::Block {
+            self.logged_in(number, &session, Capability::Exec, no_ask, over).await?;
+        }
         self.check_paused(&session)?;
+        let action = match self.planned(&session, None, action) {
+            Planned::Not(action) => action,
+            Planned::Passes(permit, id) => {
+                let exec = self.run_planned(&session, permit, &id, orphan).await?;
+                let caller = follow::Caller::Starter { stdin };
+                return Ok(follow(&self.outbox, number, exec, control.clone(), caller).await);
+            }
+            Planned::Refused(refused) => return Err(self.refused(&session, refused).await),
+        };
         let (grant, place) = (session.grant(), session.place());
         let ground =
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
@@ -211,6 +223,10 @@ impl Caller {
                 let (typed, room) = self.wait_for_input(number, &id, &input, over).await?;
                 return Ok(self.outbox.answer_in(room, number, value(&typed)).await);
             }
+            Action::Plan(_) => {
+                self.parts.desk.wait(self.identity(), &id, limit).await?;
+                return Ok(self.outbox.answer(number, self.plan_shown(&id)).await);
+            }
             Action::Handoff(_) => {
                 let returned = self.handed_back(&id, limit).await?;
                 return Ok(self.outbox.answer(number, value(&returned)).await);
@@ -259,7 +275,7 @@ impl Caller {
     }
 
     /// Follows a command that another call was given the permit for.
-    async fn follow_later(
+    pub(super) async fn follow_later(
         &self,
         number: u32,
         id: &Id,
@@ -316,7 +332,11 @@ impl Caller {
     }
 
     /// What the policy blocks is put on record; what was refused is counted.
-    async fn refused(&self, session: &Session, refused: NotAsked<action::Exec>) -> Failure {
+    pub(super) async fn refused(
+        &self,
+        session: &Session,
+        refused: NotAsked<action::Exec>,
+    ) -> Failure {
         let NotAsked { failure, blocked } = refused;
         if !matches!(failure.code, Code::GuardBlocked | Code::ApprovalDenied) {
             return failure;
@@ -338,7 +358,7 @@ impl Caller {
         }
     }
 
-    async fn read_exec(
+    pub(super) async fn read_exec(
         &self,
         asked: agent::Exec,
         session: &Session,

@@ -44,6 +44,10 @@ impl Operator {
                 self.approve_command(&id, &approve.digest, approve.remember).await?;
                 None
             }
+            view::Kind::Plan => {
+                self.approve_plan(&id, &approve.digest, approve.lines.as_deref()).await?;
+                None
+            }
             view::Kind::Login => Some(self.approve_login(number, &id, approve).await?),
             _ => Some(self.approve_access(number, &id, approve).await?),
         };
@@ -82,6 +86,21 @@ impl Operator {
             parts.desk.keep(id, times);
         }
         Ok(())
+    }
+
+    async fn approve_plan(
+        &self,
+        id: &Id,
+        shown: &Digest,
+        numbers: Option<&[u32]>,
+    ) -> Result<(), Failure> {
+        let parts = &self.parts;
+        parts.desk.check_shown(id, shown, self.number)?;
+        let progress = parts.desk.check_lines(id, numbers)?;
+        parts.desk.decides(id, self.told());
+        let lines = parts.desk.numbers_of(id, &progress)?;
+        audit::plan_approved(&parts.evidence, id, shown, &lines).await?;
+        parts.desk.plan_approved(id, shown, progress)
     }
 
     /// The rules that a yes becomes, for whoever asked and where.

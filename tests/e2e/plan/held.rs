@@ -1,0 +1,77 @@
+//! What holds of everything an agent does holds of the lines of a plan.
+
+use super::Planning;
+
+#[test]
+fn a_policy_that_changed_meanwhile_takes_the_yes_back() {
+    let me = Planning::new();
+    let (first, second) = (me.asked(&me.asks("one")), me.asked(&me.asks("two")));
+    me.approves(&first, &[]);
+    let own =
+        me.sgw.write_private("own.toml", "version = 1\n[defaults]\nunmatched = \"approve\"\n");
+    me.sgw.operator(["policy", "accept", own.to_str().unwrap(), "--yes", "--json"]).ok();
+    let approve = ["approve", &second, "--yes", "--json"];
+    me.sgw.operator(approve).fails(1, "request.changed");
+    me.runs(&first).fails(77, "approval.expired");
+    assert_eq!(me.words(), [""; 0]);
+}
+
+#[test]
+fn a_pause_and_the_sessions_end_stop_a_plan() {
+    let me = Planning::new();
+    let request = me.asked(&format!("{}\n{}", me.asks("one"), me.asks("two")));
+    me.approves(&request, &[]);
+    me.sgw.operator(["pause", "--all"]).ok();
+    let error = me.runs(&request).fails(75, "control.paused").json();
+    assert_eq!(error["error"]["hint"], format!("sgw wait {}", me.session));
+    me.sgw.operator(["resume", "--all"]).ok();
+    me.runs(&request).ok();
+    let another = me.asked(&me.asks("three"));
+    me.approves(&another, &[]);
+    let waiting = me.asked(&me.asks("four"));
+    me.sgw.agent(["close", &me.session]).ok();
+    assert_ne!(me.runs(&another).code(), 0);
+    me.sgw.operator(["approve", &waiting, "--yes", "--json"]).exits(1);
+    assert_eq!(me.words(), ["one", "two"]);
+}
+
+#[test]
+fn each_line_counts_in_the_budget() {
+    let me = Planning::with(&["--max-commands", "2"]);
+    let request =
+        me.asked(&format!("{}\n{}\n{}", me.asks("one"), me.asks("two"), me.asks("three")));
+    me.approves(&request, &[]);
+    let ran = me.runs(&request).exits(77).json();
+    assert_eq!(ran["error"]["code"], "grant.exhausted");
+    assert_eq!((ran["ran"].as_array().unwrap().len(), &ran["left"]), (2, &serde_json::json!([3])));
+    assert_eq!(me.words(), ["one", "two"]);
+}
+
+#[test]
+fn in_each_mode_a_plan_is_asked_about_once() {
+    for mode in ["each", "read"] {
+        let me = Planning::with(&["--mode", mode]);
+        let request = me.asked(&format!("uptime\n{}", me.asks("one")));
+        me.approves(&request, &[]);
+        me.runs(&request).ok();
+        assert_eq!(me.words(), ["one"]);
+    }
+}
+
+#[test]
+fn a_call_that_is_killed_leaves_a_line_running_and_the_next_one_goes_on_from_there() {
+    let me = Planning::new();
+    let go = me.sshd.directory().join("go");
+    let first =
+        format!("{}; until test -e {}; do sleep 0.1; done; echo out", me.asks("one"), go.display());
+    let request = me.asked(&format!("{first}\n{}", me.asks("two")));
+    me.approves(&request, &[]);
+    let left = me.sgw.agent(["plan", "run", &request, "--json", "--wait", "1s"]).exits(75).json();
+    assert_eq!(
+        (&left["ran"][0]["running"], &left["left"]),
+        (&true.into(), &serde_json::json!([2]))
+    );
+    std::fs::write(&go, "").unwrap();
+    me.sgw.agent(["plan", "run", &request]).ok().prints("out\n");
+    assert_eq!(me.words(), ["one", "two"]);
+}
