@@ -25,7 +25,7 @@ people with `sgw init`.";
 const EXITS: &str = "\
 Exit statuses:
   0    done (exec: the remote command's own status; 128+N when signal N ended it)
-  1,2  failed, usage (exec, wait x-…: the command's; sgw's own failures are 125)
+  1,2  failed, usage (exec, plan run, wait x-…: the command's; sgw's own are 125)
   69   no daemon: locked, another version, or not set up
   75   not yet: don't repeat it, sgw wait ID
   77   no: repeating or rephrasing won't help
@@ -187,6 +187,8 @@ mod tests {
         assert_eq!(owner(&args("sgw wait --wait 5s x-7k3")), Owner::Command);
         assert_eq!(owner(&args("sgw run -- true")), Owner::Program);
         assert_eq!(owner(&args("sgw wait r-7k3")), Owner::Sgw);
+        assert_eq!(owner(&args("sgw plan run r-7k3")), Owner::Command);
+        assert_eq!(owner(&args("sgw plan s-4fk --reason x")), Owner::Sgw);
         assert_eq!(owner(&args("sgw show x-7k3")), Owner::Sgw);
     }
 }

@@ -12,6 +12,8 @@ mod shown;
 use std::{path::PathBuf, rc::Rc};
 
 use self::credentials::Chosen;
+#[cfg(test)]
+pub use self::plan::rows as plan_rows;
 pub use self::shown::{Extent, Row, folded};
 use super::{
     Context, Stop,
@@ -161,6 +163,9 @@ impl<'a> Approval<'a> {
     /// # Errors
     /// What in it is no number of a line.
     pub fn choose(&mut self, named: &str) -> Result<(), Failure> {
+        if self.question.request.kind != view::Kind::Plan {
+            return Err(not_a_plan(&self.question.request));
+        }
         self.lines = match named.trim() {
             "all" => None,
             named => Some(numbers(&self.question.request, named)?),

@@ -107,9 +107,11 @@ fn a_plan_is_one_request_and_its_lines_run_once_in_order_after_the_yes() {
 #[test]
 fn only_the_approved_lines_run_and_the_first_that_fails_stops() {
     let me = Planning::new();
-    let text = ["one", "two", "three", "four", "five"].map(|word| me.asks(word) + "; echo out");
-    let text = text.join("\n").replace("three", "three; (exit 3)").replace("3); echo out", "3)");
-    let request = me.asked(&text);
+    let line = |word: &str| match word {
+        "three" => me.asks(word) + "; exit 3",
+        word => me.asks(word) + "; echo out",
+    };
+    let request = me.asked(&["one", "two", "three", "four", "five"].map(line).join("\n"));
     let bad = ["approve", &request, "--yes", "--json", "--lines", "1,7"];
     me.sgw.operator(bad).fails(2, "usage.arguments");
     me.approves(&request, &["--lines", "1,3-5"]);

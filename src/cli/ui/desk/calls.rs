@@ -132,6 +132,11 @@ pub async fn run<'a>(mut on: Connection, approval: Box<Approval<'a>>, id: String
     Answer::Decided { id, decided }
 }
 
+/// What was typed names nothing that could be said yes to.
+pub async fn refused<'a>(id: String, why: Failure) -> Answer<'a> {
+    Answer::Decided { id, decided: Err(why) }
+}
+
 /// With `rule`, to all that the request's rule finds there.
 pub async fn deny<'a>(
     mut on: Connection,

@@ -1,7 +1,7 @@
 //! Requests that are like each other share a line of the queue.
 
 use super::state::Desk;
-use crate::protocol::view::Request;
+use crate::protocol::view::{Kind, Request};
 
 /// A line of the queue.
 pub struct Fold<'d> {
@@ -16,7 +16,9 @@ pub struct Fold<'d> {
 /// The same thing in the same words, by the same identity, in the same place.
 pub fn alike(one: &Request, other: &Request) -> bool {
     let place = |request: &Request| (request.target.clone(), request.session.clone());
-    one.kind == other.kind
+    // What differs in plans is not in the list.
+    one.kind != Kind::Plan
+        && one.kind == other.kind
         && one.identity == other.identity
         && place(one) == place(other)
         && one.command == other.command

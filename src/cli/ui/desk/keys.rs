@@ -13,7 +13,10 @@ impl Desk {
         let leaves = |key: &Key| matches!(key, Key::Ctrl(_) | Key::Esc);
         let typing = matches!(
             self.mode,
-            Mode::Proving { .. } | Mode::Wording { .. } | Mode::Returning { .. }
+            Mode::Proving { .. }
+                | Mode::Wording { .. }
+                | Mode::Choosing { .. }
+                | Mode::Returning { .. }
         );
         let follows = self.burst_at.is_some_and(|at| now.since < at + AFTER_A_BURST);
         match keys.as_slice() {
@@ -76,7 +79,9 @@ impl Desk {
                 }
             }
             Mode::Proving { .. } => self.type_secret(key),
-            Mode::Wording { .. } | Mode::Returning { .. } => self.type_word(key),
+            Mode::Wording { .. } | Mode::Choosing { .. } | Mode::Returning { .. } => {
+                self.type_word(key)
+            }
             // The answer is a moment away; what is typed meanwhile is not meant for what comes then.
             Mode::Claiming(_) | Mode::Deciding { .. } => Vec::new(),
         }
@@ -85,7 +90,10 @@ impl Desk {
     /// Esc: out of whatever is open. What is sent already can't be taken back.
     fn back(&mut self) -> Vec<Effect> {
         match std::mem::take(&mut self.mode) {
-            Mode::Claiming(_) | Mode::Proving { .. } | Mode::Wording { .. } => {
+            Mode::Claiming(_)
+            | Mode::Proving { .. }
+            | Mode::Wording { .. }
+            | Mode::Choosing { .. } => {
                 self.word = "nothing was decided".to_owned();
                 vec![Effect::Release]
             }
@@ -219,6 +227,13 @@ impl Desk {
                 Vec::new()
             };
         }
+        if *char == 'o' && request.kind == Kind::Plan {
+            return if self.may_decide(now) && self.may_say_yes() {
+                self.claim(Wish::Lines(request.id))
+            } else {
+                Vec::new()
+            };
+        }
         if yes.is_some_and(|(key, _)| key == *char) {
             return if self.may_decide(now) && self.may_say_yes() {
                 self.say_yes(&request, now)
@@ -230,7 +245,7 @@ impl Desk {
         if let ('t', Some(session)) = (*char, &request.session) {
             return self.prove(Wish::Take(session.clone()), now);
         }
-        let other = [Kind::Access, Kind::Command, Kind::Handoff, Kind::Login]
+        let other = [Kind::Access, Kind::Command, Kind::Plan, Kind::Handoff, Kind::Login]
             .into_iter()
             .find(|kind| Desk::yes_key(*kind).is_some_and(|(key, _)| key == *char));
         if let Some(other) = other {
@@ -244,7 +259,7 @@ impl Desk {
         let id = request.id.clone();
         match (request.kind, &request.session) {
             (Kind::Access | Kind::Login, _) => self.claim(Wish::Give(id)),
-            (Kind::Command, _) => self.claim(Wish::Run(id)),
+            (Kind::Command | Kind::Plan, _) => self.claim(Wish::Run(id)),
             (Kind::Handoff, Some(session)) => self.prove(Wish::Take(session.clone()), now),
             _ => Vec::new(),
         }

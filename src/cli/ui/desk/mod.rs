@@ -260,6 +260,13 @@ impl<'a> Driver<'a> {
                 }
                 _ => not_shown(id).boxed_local(),
             },
+            Effect::Lines(id, named) => match (self.decision.take(), self.approval_of(&id)) {
+                (Some(on), Some(mut approval)) => match approval.choose(&named) {
+                    Ok(()) => calls::run(on, approval, id).boxed_local(),
+                    Err(why) => calls::refused(id, why).boxed_local(),
+                },
+                _ => not_shown(id).boxed_local(),
+            },
             Effect::Deny(id, word) => match self.decision.take() {
                 Some(on) => calls::deny(on, id, word, false).boxed_local(),
                 None => not_shown(id).boxed_local(),

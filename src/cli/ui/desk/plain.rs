@@ -39,6 +39,7 @@ look ID          all about a request
 all ID           the same with all bytes
 yes ID           give it; it is shown, and asked once more. Of a handoff: take the
                  keyboard, and come back here when you leave it
+yes ID LINES     of a plan let only these lines pass, like 1,3-5
 keep ID          give a command, and let exactly what was asked about pass again until
                  its session ends
 no ID [WORD …]   refuse it, with a word to the agent or without
@@ -200,8 +201,8 @@ impl Plain<'_> {
                     ui.say(&format!("  {:<8} {}", row.name, row.text));
                 }
             }
-            "yes" => self.yes(id, None).await?,
-            "keep" => self.yes(id, Some(Remember::Session { times: None })).await?,
+            "yes" => self.yes(id, None, word.trim()).await?,
+            "keep" => self.yes(id, Some(Remember::Session { times: None }), "").await?,
             "no" | "never" => {
                 let message = (!word.trim().is_empty()).then(|| word.trim().to_owned());
                 let deny = Request::Deny { id: whole(id)?, message, rule: verb == "never" };
@@ -239,8 +240,8 @@ impl Plain<'_> {
         Approval::of(self.context, &self.proven, question, self.answers).await
     }
 
-    /// Shows it, asks once more, and gives it.
-    async fn yes(&mut self, id: &str, remember: Option<Remember>) -> Result<(), Stop> {
+    /// Shows it, asks once more, and gives it; of a plan only `lines`, where some are named.
+    async fn yes(&mut self, id: &str, remember: Option<Remember>, lines: &str) -> Result<(), Stop> {
         let id = whole(id)?;
         let request = self.waiting.iter().find(|one| one.id == id);
         let handed = request.filter(|one| one.kind == view::Kind::Handoff);
@@ -263,6 +264,10 @@ impl Plain<'_> {
         let mut approval = Approval::look(context, proven, &mut connection, &id, answers).await?;
         if let Some(remember) = remember {
             approval.remember(remember);
+        }
+        if !lines.is_empty() {
+            approval.choose(lines)?;
+            context.ui.say(&approval.text());
         }
         let what = if is_input(&approval.rows(Extent::Usual)) { TYPE_IT } else { what };
         let question = format!("Type yes to {what}:");
@@ -329,7 +334,10 @@ fn whole(word: &str) -> Result<String, Failure> {
 fn line(request: &view::Request) -> String {
     let what = match (&request.command, &request.reason) {
         (Some(command), _) => exact(command.as_slice(), 200),
-        (None, Some(reason)) => format!("\"{}\"", visible(reason, 200)),
+        (None, Some(reason)) => match request.line_count {
+            Some(lines) => format!("{lines} lines \"{}\"", visible(reason, 200)),
+            None => format!("\"{}\"", visible(reason, 200)),
+        },
         (None, None) => String::new(),
     };
     let age = Timestamp::now().as_second() - request.created_at.as_second();

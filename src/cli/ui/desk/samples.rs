@@ -9,15 +9,16 @@ use super::{
     state::{Desk, Now, Shown},
 };
 use crate::{
-    cli::approval::Row,
+    cli::approval::{Extent, Row},
     domain::{
         capability::Capability,
         escape::{exact, visible},
         grant::{Grant, Mode},
+        guard::Decision,
     },
     protocol::{
         operator::Event,
-        view::{Control, Kind, Request, RequestStatus, Run, Session, SessionStatus},
+        view::{Control, Kind, PlanLine, Request, RequestStatus, Run, Session, SessionStatus},
     },
 };
 
@@ -86,6 +87,28 @@ pub fn command(id: &str, line: &str) -> Request {
     Request { command, rule: Some("mode.each".into()), ..request(id, Kind::Command) }
 }
 
+pub fn plan(id: &str) -> Request {
+    let line = |number, command: &str, rule: Option<(&str, usize)>| PlanLine {
+        number,
+        command: command.into(),
+        verdict: if rule.is_some() { Decision::Approve } else { Decision::Allow },
+        rule: rule.map(|(rule, _)| rule.into()),
+        reason: rule.map(|_| "services stopped or changed".into()),
+        span: rule.map(|(_, from)| (from, command.len())),
+        approved: None,
+        exec: None,
+    };
+    let migrate = "cd -- /srv/app || exit 1; ./migrate --check";
+    let restart = "cd -- /srv/app || exit 1; systemctl restart app";
+    let lines = vec![
+        line(3, migrate, None),
+        line(4, restart, Some(("service.change", 26))),
+        line(6, "cd -- /srv/app || exit 1; curl -fsS localhost:8080/health", None),
+    ];
+    let reason = Some("deploy 1.4.2: migrate, restart, look".to_owned());
+    Request { reason, lines, line_count: Some(3), ..request(id, Kind::Plan) }
+}
+
 pub fn handoff(id: &str) -> Request {
     let reason = Some("please log in to the database: it asks for your password".to_owned());
     Request { reason, ..request(id, Kind::Handoff) }
@@ -114,6 +137,10 @@ pub fn shown(request: &Request) -> Shown {
                 },
             ),
         ];
+        let mut add = |name, text, strong| rows.push(Row { name, text, strong });
+        if request.kind == Kind::Plan {
+            crate::cli::approval::plan_rows(request, None, Extent::Usual, &mut add);
+        }
         if let Some(command) = &request.command {
             let text = exact(command.as_slice(), extent);
             rows.push(Row { name: "runs", text, strong: true });

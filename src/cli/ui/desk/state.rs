@@ -78,6 +78,8 @@ pub enum Effect {
     Run(String),
     /// The same, and what was asked about passes until its session ends.
     Keep(String),
+    /// Send the yes to these lines of a plan, as they are named.
+    Lines(String, String),
     /// Leave the screen, and give access or log in with questions, for [`Desk::decided`].
     Give(String),
     /// For [`Desk::decided`].
@@ -107,6 +109,8 @@ pub enum Effect {
 pub enum Wish {
     Run(String),
     Keep(String),
+    /// Only some lines of a plan.
+    Lines(String),
     Give(String),
     Deny(String),
     DenyRule(String),
@@ -121,6 +125,7 @@ impl Wish {
         match self {
             Wish::Run(id)
             | Wish::Keep(id)
+            | Wish::Lines(id)
             | Wish::Give(id)
             | Wish::Deny(id)
             | Wish::DenyRule(id) => Some(id),
@@ -156,6 +161,11 @@ pub enum Mode {
         typed: String,
         /// It is for all that the request's rule finds there.
         rule: bool,
+    },
+    /// The numbers of a plan's lines are typed.
+    Choosing {
+        id: String,
+        typed: String,
     },
     /// The same, to go with the keyboard of a session.
     Returning {
@@ -314,7 +324,9 @@ impl Desk {
     fn break_off(&mut self, id: &str) -> Vec<Effect> {
         let about = match &self.mode {
             Mode::Claiming(wish) | Mode::Proving { wish, .. } => wish.request() == Some(id),
-            Mode::Wording { id: open, .. } | Mode::Deciding { id: open } => open == id,
+            Mode::Wording { id: open, .. }
+            | Mode::Choosing { id: open, .. }
+            | Mode::Deciding { id: open } => open == id,
             Mode::All { .. } => {
                 if self.mark.as_deref() == Some(id) {
                     self.mode = Mode::Queue;
@@ -414,6 +426,7 @@ impl Desk {
             Wish::Run(id) => (Mode::Deciding { id: id.clone() }, Some(Effect::Run(id))),
             Wish::Give(id) => (Mode::Deciding { id: id.clone() }, Some(Effect::Give(id))),
             Wish::Keep(id) => (Mode::Deciding { id: id.clone() }, Some(Effect::Keep(id))),
+            Wish::Lines(id) => (Mode::Choosing { id, typed: String::new() }, None),
             Wish::Deny(id) => (Mode::Wording { id, typed: String::new(), rule: false }, None),
             Wish::DenyRule(id) => (Mode::Wording { id, typed: String::new(), rule: true }, None),
             Wish::Take(session) => (Mode::Queue, Some(Effect::Attach(session))),
@@ -486,7 +499,10 @@ impl Desk {
     }
 
     pub(super) fn type_word(&mut self, key: Key) -> Vec<Effect> {
-        let (Mode::Wording { typed, .. } | Mode::Returning { typed, .. }) = &mut self.mode else {
+        let (Mode::Wording { typed, .. }
+        | Mode::Choosing { typed, .. }
+        | Mode::Returning { typed, .. }) = &mut self.mode
+        else {
             return Vec::new();
         };
         match key {
@@ -501,6 +517,14 @@ impl Desk {
                 let word = Some(typed.trim().to_owned()).filter(|word| !word.is_empty());
                 return vec![match std::mem::take(&mut self.mode) {
                     Mode::Returning { session, .. } => Effect::Return(session, word),
+                    Mode::Choosing { id, typed } if word.is_none() => {
+                        self.mode = Mode::Choosing { id, typed };
+                        return Vec::new();
+                    }
+                    Mode::Choosing { id, .. } => {
+                        self.mode = Mode::Deciding { id: id.clone() };
+                        Effect::Lines(id, word.unwrap_or_default())
+                    }
                     Mode::Wording { id, rule, .. } => {
                         self.mode = Mode::Deciding { id: id.clone() };
                         match rule {
@@ -544,6 +568,7 @@ impl Desk {
             Kind::Command => Some(('r', "run it")),
             Kind::Handoff => Some(('t', "take the keyboard")),
             Kind::Login => Some(('l', "log in")),
+            Kind::Plan => Some(('e', "every line passes")),
             _ => None,
         }
     }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     cli::{times, values::spoken, views},
     domain::escape::{exact, visible},
-    protocol::view::{Control, Request, Run, Session, SessionStatus},
+    protocol::view::{Control, Kind, Request, Run, Session, SessionStatus},
 };
 
 /// Smaller than this nothing can be decided on.
@@ -220,7 +220,10 @@ fn queue_line(fold: &Fold<'_>, now: Now, columns: usize) -> String {
 fn what(request: &Request) -> String {
     match (&request.command, &request.reason) {
         (Some(command), _) => exact(command.as_slice(), 200),
-        (None, Some(reason)) => format!("\"{}\"", visible(reason, 200)),
+        (None, Some(reason)) => match request.line_count {
+            Some(lines) => format!("{lines} lines \"{}\"", visible(reason, 200)),
+            None => format!("\"{}\"", visible(reason, 200)),
+        },
         (None, None) => String::new(),
     }
 }
@@ -319,6 +322,10 @@ fn bottom(desk: &Desk, columns: usize) -> String {
         Mode::Wording { typed: text, .. } => {
             typed("no, with a word: ".to_owned(), &visible(text, usize::MAX / 8))
         }
+        Mode::Choosing { id, typed: text } => {
+            let prompt = format!("lines of {} that pass: ", word(id, 20));
+            typed(prompt, &visible(text, usize::MAX / 8))
+        }
         Mode::Returning { session, typed: text } => {
             let prompt = format!("{} back to the agent, with a word: ", word(session, 20));
             typed(prompt, &visible(text, usize::MAX / 8))
@@ -349,6 +356,9 @@ fn keys(desk: &Desk) -> [String; 2] {
             "Esc decides nothing",
         ),
         Mode::Wording { .. } => two("Enter says no; the word may be empty", "Esc decides nothing"),
+        Mode::Choosing { .. } => {
+            two("Enter lets only these pass, like 1,3-5", "Esc decides nothing")
+        }
         Mode::Returning { .. } => {
             two("Enter gives it back; the word may be empty", "Esc keeps the keyboard")
         }
@@ -379,6 +389,9 @@ fn keys(desk: &Desk) -> [String; 2] {
                     format!(
                         "{key} {what}  a and again, this session  d D deny  s skip  b all bytes"
                     )
+                }
+                Some((key, what)) if desk.marked().is_some_and(|one| one.kind == Kind::Plan) => {
+                    format!("{key} {what}  o only some  d deny  s skip  b all bytes")
                 }
                 Some((key, what)) => format!("{key} {what}  d deny  s skip  b all bytes"),
                 None if desk.waiting.is_empty() => String::new(),

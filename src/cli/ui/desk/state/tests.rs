@@ -376,3 +376,27 @@ fn a_no_to_a_rule_is_for_a_command_that_a_rule_asked_about() {
     let deny = Effect::DenyRule("r-2aa".into(), Some("no".into()));
     assert_eq!(desk.key(Key::Enter, at(10_003)), [deny]);
 }
+
+#[test]
+fn of_a_plan_all_lines_pass_or_those_that_are_named() {
+    let key = |char| Key::Char(char);
+    let mut desk = showing(plan("r-9mq"));
+    let later = at(10_000);
+    assert_eq!(desk.key(key('e'), later), [Effect::Claim("r-9mq".into())]);
+    assert_eq!(desk.claimed("r-9mq", None, later), [Effect::Run("r-9mq".into())]);
+    let mut desk = showing(plan("r-9mq"));
+    desk.key(key('o'), later);
+    assert_eq!(desk.claimed("r-9mq", None, later), []);
+    // No numbers are no yes.
+    assert_eq!(desk.key(Key::Enter, later), []);
+    for char in "3,6".chars() {
+        desk.key(key(char), later);
+    }
+    let typed = desk.key(Key::Enter, later);
+    assert_eq!(typed, [Effect::Lines("r-9mq".into(), "3,6".into())]);
+    let mut desk = showing(plan("r-9mq"));
+    desk.key(key('o'), later);
+    desk.claimed("r-9mq", None, later);
+    assert_eq!(desk.key(Key::Esc, later), [Effect::Release]);
+    assert_eq!(desk.mode, Mode::Queue);
+}

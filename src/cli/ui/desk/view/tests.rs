@@ -63,6 +63,7 @@ fn each_kind_of_request_looks_as_documented() {
     for (heading, request) in [
         ("Access", access("r-9mq")),
         ("A command", command("r-9mq", long)),
+        ("A plan", plan("r-9mq")),
         ("A handoff", handoff("r-9mq")),
         ("A login", login("r-9mq")),
     ] {
