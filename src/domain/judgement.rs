@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
+    bytes::Bytes,
     digest::{Digest, Digester},
     grant::{Grant, Mode, Opaque},
     guard::{self, Decision, Finding, Verdict},
@@ -69,6 +70,8 @@ pub struct Judgement {
     stands_alone: bool,
     /// Digest of the policy.
     pub policy: Digest,
+    /// What was judged in the place of the whole line: the operator's own variables left out.
+    pub own: Option<Bytes>,
 }
 
 /// A command that is asked about: what a yes for the session can be for.
@@ -116,6 +119,7 @@ impl Judgement {
             span: verdict.span.map(|span| (span.start, span.end)),
             stands_alone: false,
             policy,
+            own: None,
         }
     }
 
@@ -132,6 +136,7 @@ impl Judgement {
             more: false,
             stands_alone: false,
             policy,
+            own: None,
         }
     }
 
@@ -186,6 +191,7 @@ impl Judgement {
             "rule": self.rule,
             "rules": rules,
             "policy": self.policy,
+            "own": self.own,
         })
     }
 }

@@ -103,6 +103,31 @@ fn directory_and_variables_are_judged_with_the_command() {
 }
 
 #[test]
+fn what_the_operator_set_for_a_target_asks_nothing_and_an_agent_s_own_does() {
+    let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+    sgw.target("web1", &sshd);
+    sgw.operator(["target", "edit", "web1", "--env", "PAGER=less", "--env", "A=1", "--json"]).ok();
+    let request = sgw.agent(["request", "web1", "--reason", "r", "--no-wait", "--json"]);
+    let request = request.fails(75, "request.pending").waits_on();
+    sgw.operator(["approve", &request, "--yes", "--json"]).ok();
+    let exec = |more: &[&str], line: &str| {
+        let base = ["exec", "web1", "--no-ask"];
+        sgw.agent(base.iter().chain(more).copied().chain(["--", line]))
+    };
+    exec(&[], "echo $PAGER $A").ok().prints("less 1\n");
+    exec(&["--env", "PAGER=/tmp/x"], "echo $PAGER").fails(77, "approval.required");
+    exec(&["--env", "A=2"], "echo $A").ok().prints("2\n");
+    // The operator's variables make no other command of it.
+    exec(&["--cwd", "/"], "rm -rf etc").fails(77, "guard.blocked");
+    exec(&[], "rm -f /srv/none-of-sgw").fails(77, "approval.required");
+    // The record says what was judged: judged again it is the same.
+    let replayed = sgw.operator(["policy", "replay", "--json"]).ok().json();
+    for other in ["newly_blocked", "newly_asked", "newly_allowed"] {
+        assert_eq!(replayed[other], serde_json::json!([]), "{replayed}");
+    }
+}
+
+#[test]
 fn on_an_allow_list_directory_and_variables_ask_nothing_by_themselves() {
     let me = Guarded::new();
     let own = "version = 1\n[defaults]\nunmatched = \"approve\"\n\
@@ -288,4 +313,21 @@ fn ten_requests_that_were_denied_within_the_hour_are_enough() {
     let destination = me.sshd.destination();
     let again = ["request", &destination, "--reason", "once more", "--new", "--no-wait"];
     me.sgw.agent(again).fails(75, "limit.requests");
+}
+
+#[test]
+fn ten_requests_that_wait_are_enough_and_plans_count_with_them() {
+    let me = Guarded::new();
+    for number in 0..9 {
+        me.asks(&format!("rm -f /srv/none-of-sgw-{number}"));
+    }
+    let plan = |text: &str| {
+        let file = me.sgw.write_private("a.plan", text);
+        let base = ["plan", &me.session, "--reason", "r", "--no-wait", "--json", "--file"];
+        me.sgw.agent(base.into_iter().chain([file.to_str().unwrap()]))
+    };
+    plan("rm -f /srv/none-of-sgw-9\n").fails(75, "approval.pending");
+    plan("ls\n").fails(75, "limit.requests");
+    let exec = ["exec", &me.session, "--no-wait", "--", "rm -f /srv/none-of-sgw-10"];
+    me.sgw.agent(exec).fails(75, "limit.requests");
 }

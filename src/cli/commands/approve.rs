@@ -78,7 +78,8 @@ pub struct Approve {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_commands: Option<u32>,
     /// Whether the command that was asked about passes from now on: this once, or for the rest of the
-    /// session, exactly as it was shown, or as a rule of the policy that ends by itself (--days)
+    /// session, exactly as it was shown, or as a rule of the policy that ends by itself (--days): for
+    /// that token on that target, and without a token for everyone there
     #[arg(long, value_name = "once|session|rule", default_value = "once", requires = "id")]
     remember: How,
     /// With --remember session: let it pass so many times more, no longer

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use crate::{
     daemon::policy::Policies,
     domain::{
+        bytes::Bytes,
         digest::Digest,
         guard::{Decision, Policy, Span, Verdict},
         identity::Identity,
@@ -75,17 +76,23 @@ impl Guard {
             Ok(verdict) => verdict,
             Err(why) => return Ok(Judgement::unjudged(&line.bytes, line.manner, &why, revision)),
         };
+        let mut judged_own = None;
         let verdict = match line.own {
             // What is blocked whoever set a variable is blocked.
             Some(own) if verdict.decision != Decision::Block => {
                 match self.ask(question(own.clone())).await {
-                    Ok(verdict) => moved(verdict, &own, &line.bytes),
+                    Ok(verdict) => {
+                        let moved = moved(verdict, &own, &line.bytes);
+                        judged_own = Some(Bytes(own));
+                        moved
+                    }
                     Err(_) => verdict,
                 }
             }
             _ => verdict,
         };
-        let judged = Judgement::new(&line.bytes, line.manner, verdict, revision);
+        let mut judged = Judgement::new(&line.bytes, line.manner, verdict, revision);
+        judged.own = judged_own;
         let Some(alone) = judged.part_alone() else { return Ok(judged) };
         Ok(match self.ask(question(alone)).await {
             Ok(alone) => judged.with_part_judged(&alone),

@@ -115,6 +115,26 @@ fn a_command_waits_for_the_login_and_then_runs_once() {
 }
 
 #[test]
+fn what_is_blocked_is_refused_before_anybody_is_asked_to_log_in() {
+    let me = Coded::new(&[]);
+    let text = me.sgw.write_private("a.plan", "echo ran\n");
+    let plan =
+        ["plan", &me.session, "--reason", "r", "--no-wait", "--json", "--file", text.to_str().unwrap()];
+    let plan = me.sgw.agent(plan).fails(75, "approval.pending").waits_on();
+    me.sgw.operator(["approve", &plan, "--yes", "--json"]).ok();
+    me.is_lost();
+    me.sgw.agent(["exec", &me.session, "--", "rm -rf /"]).fails(77, "guard.blocked");
+    let queue = me.sgw.agent(["requests", "--json"]).ok().json();
+    assert_eq!(queue["requests"], serde_json::json!([]));
+    // A line of a plan waits for the login, and passes yet.
+    let run = ["plan", "run", &plan, "--no-wait", "--json"];
+    let login = me.sgw.agent(run).fails(75, "request.pending").waits_on();
+    assert_eq!(me.waiting()["kind"], "login");
+    me.logs_in(&login);
+    me.sgw.agent(["plan", "run", &plan]).ok().prints("ran\n");
+}
+
+#[test]
 fn a_call_that_does_not_wait_hears_what_to_wait_for_and_that_nothing_was_sent() {
     let me = Coded::new(&[]);
     let (line, times) = me.marker();

@@ -136,6 +136,9 @@ fn replay_tells_what_would_have_been_said_of_the_commands_of_the_record() {
         sgw.agent(["exec", &session, "--", line]).ok();
     }
     sgw.agent(["exec", &session, "--", "rm -rf /"]).fails(77, "guard.blocked");
+    // Judged where it ran: in another directory it would only ask.
+    let there = ["exec", &session, "--cwd", "/", "--", "rm -rf etc"];
+    sgw.agent(there).fails(77, "guard.blocked");
     let own = sgw.write_private(
         "own.toml",
         "version = 1\n[[rule]]\nid = \"own.true\"\ndecision = \"block\"\nprogram = [\"true\"]\n",
@@ -146,7 +149,8 @@ fn replay_tells_what_would_have_been_said_of_the_commands_of_the_record() {
         sgw.operator(words).ok().json()
     };
     let now = replayed(&[]);
-    assert_eq!(now["commands"], 3);
+    assert_eq!(now["commands"], 4);
+    assert!(now["newly_allowed"].as_array().unwrap().is_empty(), "{now}");
     assert!(now["newly_blocked"].as_array().unwrap().is_empty());
     assert!(now["newly_asked"].as_array().unwrap().is_empty(), "what was blocked still is: {now}");
     let with_own = replayed(&["--policy", own]);
@@ -162,7 +166,7 @@ fn replay_tells_what_would_have_been_said_of_the_commands_of_the_record() {
     assert_eq!(replayed(&[])["newly_blocked"][0]["command"], "true");
     assert_eq!(replayed(&["--builtin"])["newly_allowed"][0]["command"], "true");
     let later = replayed(&["--since", "1s", "--policy", own]);
-    assert!(later["commands"].as_u64().unwrap() <= 3);
+    assert!(later["commands"].as_u64().unwrap() <= 4);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::{
     domain::{
         bytes::Bytes,
         guard::{Decision, Policy},
+        shell,
     },
     judge::{Judge, Question},
     protocol::{
@@ -210,7 +211,11 @@ fn of_record(record: &serde_json::Value) -> Option<(Command, Seen)> {
         true => (&action["request"]["command"], 0),
         false => (&action["command"], 1),
     };
-    let line: Bytes = serde_json::from_value(command.clone()).ok()?;
+    let bytes = |value: &serde_json::Value| serde_json::from_value::<Bytes>(value.clone()).ok();
+    // As it was judged: with its directory and variables, the operator's own left out.
+    let own = bytes(&decision["guard"]["own"]);
+    let sent = || bytes(&action["wire"]).map(|wire| Bytes(unmarked(&wire.0).to_vec()));
+    let line = own.or_else(sent).or_else(|| bytes(command))?;
     let said = serde_json::from_value(decision["guard"]["verdict"].clone()).ok();
     let was = match said {
         Some(said) => said,
@@ -224,6 +229,15 @@ fn of_record(record: &serde_json::Value) -> Option<(Command, Seen)> {
     };
     let last = record["at"].as_str()?.parse().ok()?;
     Some((command, Seen { count, last, was }))
+}
+
+/// What a shell read of what was sent: sgw's own marker left out.
+fn unmarked(wire: &[u8]) -> &[u8] {
+    let marker = shell::export_marker("");
+    let (head, tail) = marker.split_at(marker.find("; ").unwrap_or(marker.len()));
+    let Some(rest) = wire.strip_prefix(head.as_bytes()) else { return wire };
+    let end = rest.windows(tail.len()).position(|bytes| bytes == tail.as_bytes());
+    end.map_or(wire, |at| &rest[at + tail.len()..])
 }
 
 #[cfg(test)]
@@ -248,7 +262,7 @@ mod tests {
                 (String::from_utf8(command.line).unwrap(), seen.count, seen.was)
             })
         };
-        let intent = json!({ "command": "ls -l", "wire": "…" });
+        let intent = json!({ "command": "ls -l", "wire": "export SGW_EXEC=x-1-aa; ls -l" });
         let ran = |was| Some(("ls -l".to_owned(), 1, was));
         assert_eq!(record("exec.intent", intent.clone(), None, json!(null)), ran(Decision::Allow));
         assert_eq!(
@@ -257,6 +271,16 @@ mod tests {
         );
         let blocked = json!({ "guard": { "verdict": "block" } });
         assert_eq!(record("exec.blocked", intent, None, blocked), ran(Decision::Block));
+        // Directory and variables count; not those that the operator set.
+        let wire = "export SGW_EXEC=x-1-aa; export A=b; cd -- / || exit 1; rm -rf etc";
+        let placed = json!({ "command": "rm -rf etc", "wire": wire });
+        let told = |line: &str| Some((line.to_owned(), 1, Decision::Allow));
+        let whole = told("export A=b; cd -- / || exit 1; rm -rf etc");
+        assert_eq!(record("exec.intent", placed.clone(), None, json!(null)), whole);
+        let own =
+            json!({ "guard": { "verdict": "allow", "own": "cd -- / || exit 1; rm -rf etc" } });
+        let own_part = told("cd -- / || exit 1; rm -rf etc");
+        assert_eq!(record("exec.intent", placed, None, own), own_part);
         let asked = json!({ "request": { "command": "reboot" } });
         let told = Some(("reboot".to_owned(), 0, Decision::Approve));
         assert_eq!(record("request.created", asked, Some("r-abc"), json!(null)), told);
