@@ -34,3 +34,4 @@ pub mod target;
 pub mod terminal;
 pub mod token;
 pub mod transcript;
+pub mod typed;
