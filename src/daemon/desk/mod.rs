@@ -11,6 +11,7 @@ mod queue;
 mod refusals;
 mod show;
 mod standing;
+mod typed;
 
 use std::{
     collections::BTreeMap,

@@ -10,7 +10,7 @@ mod tests;
 pub mod words;
 
 use self::keys::Key;
-use super::guard::Shell;
+use super::{guard::Shell, target::named};
 
 /// Of what was typed and is not judged yet this much is kept, in bytes; beyond, it counts as unknown.
 const MOST: usize = 64 * 1024;
@@ -104,6 +104,18 @@ pub enum Why {
     Unseen,
     /// What keys mean there.
     Rebound,
+}
+
+impl Reader {
+    /// Who reads first in a terminal that is opened for the first input.
+    pub fn of_login(shell: Option<named::Shell>) -> Self {
+        Self::Shell(match shell {
+            Some(named::Shell::Sh | named::Shell::Bash) => Shell::Posix,
+            Some(named::Shell::Zsh) => Shell::Zsh,
+            Some(named::Shell::Fish) => Shell::Fish,
+            Some(named::Shell::Other) | None => Shell::Unknown,
+        })
+    }
 }
 
 impl Default for Line {
@@ -235,7 +247,7 @@ impl Taking<'_> {
         let read = ProgramText::read(self.shown, self.known);
         let keys = read.keys || self.rebound;
         let pending = self.after(read.certain.then_some(read.rest));
-        if read.text.is_empty() {
+        if read.text.is_empty() && !read.unknown {
             return (What::Nothing, pending);
         }
         let told = [self.open, &read.text].concat();
@@ -321,6 +333,8 @@ struct ProgramText {
     /// In lines, each that came before an Enter or another key.
     text: Vec<u8>,
     keys: bool,
+    /// A line was ended that is not known.
+    unknown: bool,
     /// What is not ended, and whether it is known.
     rest: Vec<u8>,
     certain: bool,
@@ -328,7 +342,8 @@ struct ProgramText {
 
 impl ProgramText {
     fn read(shown: &[u8], known: bool) -> Self {
-        let mut read = Self { text: Vec::new(), keys: !known, rest: Vec::new(), certain: known };
+        let (text, rest) = (Vec::new(), Vec::new());
+        let mut read = Self { text, keys: !known, unknown: false, rest, certain: known };
         for key in keys::read(shown) {
             match key {
                 Key::Text(character) => read.rest.extend_from_slice(character),
@@ -336,7 +351,7 @@ impl ProgramText {
                     read.certain &= read.rest.pop().is_none_or(|last| last.is_ascii());
                 }
                 Key::Enter | Key::End | Key::Interrupt => {
-                    read.keys |= !read.certain;
+                    read.unknown |= !read.certain;
                     read.certain = true;
                     read.ends();
                 }
@@ -346,7 +361,7 @@ impl ProgramText {
                 }
             }
         }
-        read.keys |= !read.certain;
+        read.keys |= read.unknown || !read.certain;
         read
     }
 

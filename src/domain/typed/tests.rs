@@ -37,7 +37,8 @@ fn text_backspace_and_enter_make_a_line() {
     assert_eq!(lines(b"\x7f\x7fls\r").as_deref(), Some("ls\n"));
     assert_eq!(lines(b"one\ntwo\r").as_deref(), Some("one\ntwo\n"));
     assert_eq!(lines(b"exit\r\x04").as_deref(), Some("exit\n"));
-    for nothing in [&b"ls"[..], b"\r", b"  \r", b"\x03", b"\x04", b"\t", b"\x1b[A", b"rm -rf /\x03"] {
+    for nothing in [&b"ls"[..], b"\r", b"  \r", b"\x03", b"\x04", b"\t", b"\x1b[A", b"rm -rf /\x03"]
+    {
         assert_eq!(Line::default().take(nothing, &BASH).what, What::Nothing, "{nothing:?}");
     }
 }
@@ -45,12 +46,33 @@ fn text_backspace_and_enter_make_a_line() {
 #[test]
 fn any_other_key_before_an_enter_makes_it_opaque() {
     let keys: [&[u8]; 22] = [
-        b"\t", b"\x1b[A", b"\x1bOA", b"\x12", b"\x19", b"\x15", b"\x0b", b"\x17", b"\x0f", b"\x16",
-        b"\x18\x05", b"\x1b.", b"\x1bx", b"\x1b", b"\x08", b"\x07", b"\0", b"\x1b[200~", b"\xff",
-        b"\xc2\x9b", b"\x1b[15~", b"\xc3",
+        b"\t",
+        b"\x1b[A",
+        b"\x1bOA",
+        b"\x12",
+        b"\x19",
+        b"\x15",
+        b"\x0b",
+        b"\x17",
+        b"\x0f",
+        b"\x16",
+        b"\x18\x05",
+        b"\x1b.",
+        b"\x1bx",
+        b"\x1b",
+        b"\x08",
+        b"\x07",
+        b"\0",
+        b"\x1b[200~",
+        b"\xff",
+        b"\xc2\x9b",
+        b"\x1b[15~",
+        b"\xc3",
     ];
     for key in keys {
-        for typed in [[b"ls", key, b"\r"].concat(), [key, b"\r"].concat(), [b"l", key, b"s\r"].concat()] {
+        for typed in
+            [[b"ls", key, b"\r"].concat(), [key, b"\r"].concat(), [b"l", key, b"s\r"].concat()]
+        {
             let cut = key == b"\xc3" && typed.ends_with(b"s\r");
             let opaque = why(&Line::default(), &typed, &BASH);
             assert_eq!(opaque, Some(Why::Keys), "{typed:?} {cut}");

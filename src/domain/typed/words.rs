@@ -2,8 +2,22 @@
 
 /// What `stty` may be told: it shows, or changes what comes and not what keys mean.
 const STTY: &[&str] = &[
-    "-a", "--all", "-g", "--save", "size", "speed", "sane", "echo", "-echo", "icanon", "-icanon",
-    "rows", "cols", "columns", "--help", "--version",
+    "-a",
+    "--all",
+    "-g",
+    "--save",
+    "size",
+    "speed",
+    "sane",
+    "echo",
+    "-echo",
+    "icanon",
+    "-icanon",
+    "rows",
+    "cols",
+    "columns",
+    "--help",
+    "--version",
 ];
 /// What gives keys, or words, another meaning at a prompt.
 const BINDS: &[&str] =
@@ -65,23 +79,41 @@ mod tests {
     #[test]
     fn what_changes_keys_is_told_from_what_looks() {
         for line in [
-            "stty eol x", "stty -F /dev/tty erase o", "/bin/stty raw", "bind -x x", "bindkey -s x y",
-            "zle -N x", "abbr -a ls rm", "history -s rm",
+            "stty eol x",
+            "stty -F /dev/tty erase o",
+            "/bin/stty raw",
+            "bind -x x",
+            "bindkey -s x y",
+            "zle -N x",
+            "abbr -a ls rm",
+            "history -s rm",
         ] {
             assert!(rebinds(&argv(line)), "{line}");
         }
-        for line in ["stty", "stty -a", "stty size", "stty rows 24 cols 80", "stty -echo", "history 5", "bind", "ls bind"]
-        {
+        for line in [
+            "stty",
+            "stty -a",
+            "stty size",
+            "stty rows 24 cols 80",
+            "stty -echo",
+            "history 5",
+            "bind",
+            "ls bind",
+        ] {
             assert!(!rebinds(&argv(line)), "{line}");
         }
     }
 
     #[test]
     fn what_takes_a_part_of_a_line_is_told_from_what_takes_lines() {
-        for line in ["read -n 5 x", "read -rN1", "read -t1 x", "mapfile x", "head -c 5", "dd bs=1 count=3"] {
+        for line in
+            ["read -n 5 x", "read -rN1", "read -t1 x", "mapfile x", "head -c 5", "dd bs=1 count=3"]
+        {
             assert!(takes_part(&argv(line)), "{line}");
         }
-        for line in ["read x", "read -r x", "read -p name: x", "head", "dd if=/dev/zero of=x", "cat"] {
+        for line in
+            ["read x", "read -r x", "read -p name: x", "head", "dd if=/dev/zero of=x", "cat"]
+        {
             assert!(!takes_part(&argv(line)), "{line}");
         }
     }
