@@ -7,7 +7,7 @@ use crate::{
         session::{evidence_failed, fields},
     },
     domain::{
-        action::{Exec, Opening},
+        action::{Exec, Input, Opening},
         bytes::Bytes,
         digest::Digest,
         escape::visible,
@@ -70,6 +70,24 @@ pub async fn command_blocked(
         ("reason", serde_json::to_value(&exec.reason)),
     ]);
     record.decision = Some(fields([("guard", Ok(exec.judged.recorded()))]));
+    write(evidence, record).await
+}
+
+/// The policy blocked what was to be typed: nothing is.
+pub async fn input_blocked(
+    evidence: &Evidence,
+    identity: &str,
+    target: &str,
+    input: &Input,
+) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::InputBlocked, identity);
+    record.target = Some(target.to_owned());
+    record.session = Some(input.session.clone());
+    record.action = fields([
+        ("bytes", serde_json::to_value(Bytes(input.bytes.clone()))),
+        ("line", serde_json::to_value(&input.shown)),
+    ]);
+    record.decision = Some(fields([("guard", Ok(input.judged.recorded()))]));
     write(evidence, record).await
 }
 

@@ -14,6 +14,7 @@ use super::{
     plan::Plan,
     shell,
     target::Destination,
+    typed::Line,
 };
 
 /// A session on a target, or more time for one.
@@ -70,6 +71,14 @@ pub struct Input {
     pub session: Id,
     /// The bytes that are typed, Enter and keys included.
     pub bytes: Vec<u8>,
+    /// What stands in the line already, as far as it is known, and `bytes`: what is judged, and shown.
+    pub shown: Bytes,
+    /// The terminal's line as it was judged: nothing is typed into another.
+    pub before: Line,
+    /// The line once it was typed.
+    pub after: Line,
+    /// What the guard said of `shown`.
+    pub judged: Judgement,
 }
 
 /// Giving the keyboard to the operator.
@@ -189,6 +198,7 @@ impl Input {
         place: &str,
     ) -> Digest {
         let head = Digester::new("input request").text("id", request).text("until", until);
+        let head = self.judged.bind(head);
         self.fields(head.text("place", place).text("channel", "pty"), identity).finish()
     }
 
@@ -197,6 +207,7 @@ impl Input {
             .text("identity", identity)
             .text("session", &self.session)
             .field("bytes", &self.bytes)
+            .field("shown", self.shown.as_slice())
     }
 }
 

@@ -129,31 +129,53 @@ pub fn authorize_exec(
     }
 }
 
-/// Judges what is typed into a session's terminal: an input counts as one command.
+/// Judges what is typed into a session's terminal, as [`authorize_exec`]: an input counts as one command.
 pub fn authorize_input(
     identity: &Identity,
     leave: Leave<'_>,
     input: Input,
+    kept: &Kept,
+    denied: &DeniedRules,
     now: Timestamp,
 ) -> Decision<Input> {
-    judge(input, Capability::Pty, identity, leave, now)
+    if let Err(denied) = may(Capability::Pty, identity, leave, now) {
+        return Decision::Denied(denied);
+    }
+    let asks = |action, rule: &str| Decision::Ask { action, rule: rule.to_owned() };
+    let judged = &input.judged;
+    if judged.decision == guard::Decision::Block {
+        let rule = judged.rule.clone().unwrap_or_default();
+        let reason = judged.reason.clone().unwrap_or_default();
+        return Decision::Blocked { action: input, rule, reason };
+    }
+    if !judged.is_of(input.shown.as_slice()) || !judged.manner.fits(leave.grant) {
+        return asks(input, UNJUDGED);
+    }
+    if let Some(rule) = denied.of(judged) {
+        return Decision::Barred { rule: rule.to_owned() };
+    }
+    let passes = judged.decision == guard::Decision::Allow || kept.passes_terminal(judged);
+    match leave.grant.mode {
+        Mode::Guarded | Mode::Read if passes => Decision::Allowed(Allowed(input)),
+        Mode::Each if passes => asks(input, "mode.each"),
+        _ => {
+            let rule = judged.rule.clone().unwrap_or_else(|| UNJUDGED.to_owned());
+            asks(input, &rule)
+        }
+    }
 }
 
-fn judge<A>(
-    action: A,
-    needed: Capability,
+/// Judges a signal for what runs in a terminal: it asks nobody, so that it goes where nobody is asked.
+///
+/// # Errors
+/// Typing is not allowed; the flag of the other is whether it would ask.
+pub fn authorize_signal(
     identity: &Identity,
     leave: Leave<'_>,
     now: Timestamp,
-) -> Decision<A> {
-    if let Err(denied) = may(needed, identity, leave, now) {
-        return Decision::Denied(denied);
-    }
-    match leave.grant.mode {
-        Mode::Guarded => Decision::Allowed(Allowed(action)),
-        Mode::Each => Decision::Ask { action, rule: "mode.each".to_owned() },
-        Mode::Read => Decision::Ask { action, rule: "mode.read".to_owned() },
-    }
+) -> Result<bool, Denied> {
+    may(Capability::Pty, identity, leave, now)?;
+    Ok(leave.grant.mode == Mode::Guarded)
 }
 
 /// A yes for this very command, used up here. The grant must still hold, and the policy be the one
@@ -216,12 +238,16 @@ pub fn check_plan(identity: &Identity, leave: Leave<'_>, now: Timestamp) -> Resu
 pub fn authorize_approved_input(
     request: &mut Request,
     leave: Leave<'_>,
+    policy: &Digest,
     now: Timestamp,
 ) -> Result<Allowed<Input>, NotApproved> {
     let Action::Input(input) = request.action.clone() else {
         return Err(NotApproved::OtherKind);
     };
     may(Capability::Pty, &request.identity, leave, now).map_err(NotApproved::Denied)?;
+    if input.judged.policy != *policy {
+        return Err(NotApproved::Policy);
+    }
     request.spend(now).map_err(NotApproved::Request)?;
     Ok(Allowed(input))
 }
@@ -318,10 +344,12 @@ fn may_use(identity: &Identity, leave: Leave<'_>, now: Timestamp) -> Result<(), 
 mod tests {
     use super::*;
     use crate::domain::{
+        bytes::Bytes,
         capability::Capabilities,
         grant::Opaque,
         id::{Id, Kind},
         judgement::{Judgement, Manner},
+        typed::{Line, Reader},
     };
 
     fn exec() -> Exec {
@@ -427,20 +455,46 @@ mod tests {
     #[test]
     fn typing_needs_leave_of_its_own_and_asks_where_commands_ask() {
         let owner = Identity { uid: 1, token: None };
-        let input =
-            || Input { session: Id::from_number(Kind::Session, 1), bytes: b"ls\r".to_vec() };
-        let judged = |grant: &Grant| {
-            authorize_input(&owner, leave(&owner, grant), input(), Timestamp::UNIX_EPOCH)
+        let input = |line: &str, grant: &Grant| {
+            let mut judged = Judgement::for_test(line.as_bytes());
+            judged.manner = Manner::of(grant);
+            let step = Line::default().take(line.as_bytes(), &Reader::Unseen);
+            Input {
+                session: Id::from_number(Kind::Session, 1),
+                bytes: line.as_bytes().to_vec(),
+                shown: Bytes(line.as_bytes().to_vec()),
+                before: Line::default(),
+                after: step.after,
+                judged,
+            }
         };
+        let types = |line: &str, grant: &Grant, kept: &Kept| {
+            let (leave, denied) = (leave(&owner, grant), DeniedRules::default());
+            let input = input(line, grant);
+            authorize_input(&owner, leave, input, kept, &denied, Timestamp::UNIX_EPOCH)
+        };
+        let judged = |grant: &Grant| types("ls\r", grant, &Kept::default());
         let with_pty = Grant { capabilities: Capabilities::from([Capability::Pty]), ..grant() };
         assert!(matches!(judged(&with_pty), Decision::Allowed(_)));
         let without = judged(&grant());
         assert!(matches!(without, Decision::Denied(Denied::Capability(Capability::Pty))));
         let used = Grant { used_commands: 2, ..with_pty.clone() };
         assert!(matches!(judged(&used), Decision::Denied(Denied::Exhausted)));
-        for mode in [Mode::Each, Mode::Read] {
+        let each = Grant { mode: Mode::Each, ..with_pty.clone() };
+        assert!(matches!(judged(&each), Decision::Ask { rule, .. } if rule == "mode.each"));
+        for mode in [Mode::Guarded, Mode::Each, Mode::Read] {
             let grant = Grant { mode, ..with_pty.clone() };
-            assert!(matches!(judged(&grant), Decision::Ask { .. }));
+            let typed = |line| types(line, &grant, &Kept::default());
+            assert!(matches!(typed("rm -rf /"), Decision::Blocked { .. }));
+            let asked = typed("systemctl stop nginx");
+            assert!(matches!(asked, Decision::Ask { rule, .. } if rule == "service.change"));
         }
+        // A verdict on other bytes is none.
+        let mut other = input("ls", &with_pty);
+        other.shown = "rm -rf /".into();
+        let (leave, denied) = (leave(&owner, &with_pty), DeniedRules::default());
+        let now = Timestamp::UNIX_EPOCH;
+        let asked = authorize_input(&owner, leave, other, &Kept::default(), &denied, now);
+        assert!(matches!(asked, Decision::Ask { rule, .. } if rule == UNJUDGED));
     }
 }

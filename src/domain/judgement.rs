@@ -196,6 +196,10 @@ impl Judgement {
     }
 }
 
+/// The rule of a terminal that is asked about once.
+pub const SESSION: &str = "pty.session";
+/// The rule of a terminal into which nothing is typed.
+pub const OFF: &str = "pty.off";
 /// The rule of what the guard could not judge.
 pub const UNJUDGED: &str = "line.unjudged";
 

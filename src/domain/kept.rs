@@ -2,8 +2,9 @@
 //! findings are denied.
 
 use super::{
+    digest::Digest,
     id::Id,
-    judgement::{Judgement, Part},
+    judgement::{Judgement, Part, SESSION},
 };
 
 /// The most that is kept for one session; beyond, a person is asked again.
@@ -23,6 +24,8 @@ pub struct Pass {
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
     passes: Vec<Pass>,
+    /// The policy under which the session's terminal was said yes to.
+    terminal: Option<Digest>,
 }
 
 /// Rules whose findings the operator denied, as they hold for one command.
@@ -41,6 +44,16 @@ impl DeniedRules {
 }
 
 impl Kept {
+    /// Keeps a yes to all that is typed in the session, as long as this policy holds.
+    pub fn keep_terminal(&mut self, policy: Digest) {
+        self.terminal = Some(policy);
+    }
+
+    /// Whether a question about the terminal itself was said yes to.
+    pub fn passes_terminal(&self, judged: &Judgement) -> bool {
+        judged.rule.as_deref() == Some(SESSION) && self.terminal == Some(judged.policy)
+    }
+
     /// Keeps a yes. False: there is no room.
     pub fn keep(&mut self, pass: Pass) -> bool {
         self.passes.retain(|old| old.left != Some(0) && old.part != pass.part);

@@ -35,3 +35,4 @@ pub mod target;
 pub mod terminal;
 pub mod token;
 pub mod transcript;
+pub mod typed;

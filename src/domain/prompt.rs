@@ -25,6 +25,14 @@ pub fn asks_for_secret(unfinished_line: &str) -> bool {
     ASKS.as_ref().is_some_and(|asks| asks.is_match(&unfinished_line[start..]))
 }
 
+/// A shell's prompt as most set it: the unfinished line ends in `$`, `#` or `%` and at most a blank. `>` is
+/// what programs end theirs with, and a program's own name before `#` (`db=#`) is none of a shell's.
+pub fn looks_like_a_shells(unfinished_line: &str) -> bool {
+    let line = unfinished_line.strip_suffix(' ').unwrap_or(unfinished_line);
+    let Some(before) = line.strip_suffix(['$', '#', '%']) else { return false };
+    !before.ends_with(['=', '-', '(', '\'', '"', '*', '^']) && !line.ends_with("##")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +69,18 @@ mod tests {
             "host$ sudo -k ls; [sudo] password for me: ",
         ] {
             assert!(asks_for_secret(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_shells_prompt_is_told_from_a_programs() {
+        for line in ["$ ", "# ", "me@web1:~$ ", "[root@web1 ~]# ", "web1% ", "web1$"] {
+            assert!(looks_like_a_shells(line), "{line}");
+        }
+        for line in
+            ["", "> ", ">>> ", "db=# ", "db-# ", "mysql> ", "Continue? [y/N] ", "$ ls", "$  "]
+        {
+            assert!(!looks_like_a_shells(line), "{line}");
         }
     }
 

@@ -35,6 +35,8 @@ pub enum Kind {
     SessionResumed,
     /// The policy blocked a command: nothing was sent.
     ExecBlocked,
+    /// … or what was to be typed.
+    InputBlocked,
     ExecIntent,
     ExecResult,
     TerminalOpened,
@@ -97,6 +99,7 @@ impl Kind {
             Kind::SessionLost => "session.lost",
             Kind::SessionResumed => "session.resumed",
             Kind::ExecBlocked => "exec.blocked",
+            Kind::InputBlocked => "input.blocked",
             Kind::ExecIntent => "exec.intent",
             Kind::ExecResult => "exec.result",
             Kind::TerminalOpened => "terminal.opened",

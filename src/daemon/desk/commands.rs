@@ -7,15 +7,16 @@ use std::{
 
 use jiff::civil::Date;
 
+use super::typed::NO_TERMINAL;
 use super::{Asker, Desk, Ground, NotAsked, Permit, Verdict, approval_required, not_spent};
 use crate::{
     domain::{
         action::{Action, Exec, Input},
         authorize::{self, Decision},
-        guard::policy::Allow,
+        guard::policy::{Allow, Terminal},
         id::Id,
         identity::Identity,
-        judgement::Part,
+        judgement::{OFF, Part, SESSION},
         kept::{Kept, Pass},
         request::WAITS,
     },
@@ -61,16 +62,35 @@ impl Desk {
         ground: &Ground<'_>,
         input: Input,
         no_ask: bool,
-    ) -> Result<Verdict<Input>, Failure> {
-        let now = (self.now)();
-        let decision = authorize::authorize_input(&asker.identity, ground.leave(), input, now);
+    ) -> Result<Verdict<Input>, NotAsked<Input>> {
+        let (now, session) = ((self.now)(), input.session.clone());
+        let kept = self.kept().get(&session).cloned().unwrap_or_default();
+        let denied = self.bars.of(&asker.identity, ground.place);
+        let (identity, leave) = (&asker.identity, ground.leave());
+        let decision = authorize::authorize_input(identity, leave, input, &kept, &denied, now);
         Self::verdict(decision, no_ask, |input, rule| {
             let sameness = input.sameness(&asker.identity);
             let copy = input.clone();
             let digest = |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
             self.ask(asker, Action::Input(input), Some(rule), WAITS, sameness, digest)
         })
-        .map_err(|refused| refused.failure)
+    }
+
+    /// Judges a signal for what runs in a terminal on `target`, which asks nobody.
+    pub fn judge_signal(
+        &self,
+        asker: &Asker,
+        ground: &Ground<'_>,
+        target: &str,
+    ) -> Result<(), Failure> {
+        if self.guard.terminal(target, &asker.identity)? == Terminal::Off {
+            return Err(blocked(OFF, NO_TERMINAL));
+        }
+        match authorize::authorize_signal(&asker.identity, ground.leave(), (self.now)()) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(approval_required()),
+            Err(denied) => Err(denied.into()),
+        }
     }
 
     fn verdict<A>(
@@ -144,6 +164,7 @@ impl Desk {
         let revision = self.guard.revision();
         let same = self.entry(id, None, |entry| match &entry.request.action {
             Action::Exec(exec) => exec.judged.policy == revision,
+            Action::Input(input) => input.judged.policy == revision,
             _ => true,
         })?;
         if same {
@@ -205,12 +226,23 @@ impl Desk {
         identity: &Identity,
         ground: &Ground<'_>,
     ) -> Result<Permit<Input>, Failure> {
-        let now = (self.now)();
-        self.entry(id, Some(identity), |entry| {
-            authorize::authorize_approved_input(&mut entry.request, ground.leave(), now)
-                .map(Permit::issue)
+        let (now, policy) = ((self.now)(), self.guard.revision());
+        let (asks_once, permit) = self.entry(id, Some(identity), |entry| {
+            let leave = ground.leave();
+            let asks_once = match &entry.request.action {
+                Action::Input(input) if input.judged.rule.as_deref() == Some(SESSION) => {
+                    Some(input.session.clone())
+                }
+                _ => None,
+            };
+            authorize::authorize_approved_input(&mut entry.request, leave, &policy, now)
+                .map(|allowed| (asks_once, Permit::issue(allowed)))
                 .map_err(|why| not_spent(id, why))
-        })?
+        })??;
+        if let Some(session) = asks_once {
+            self.kept().entry(session).or_default().keep_terminal(policy);
+        }
+        Ok(permit)
     }
 }
 
@@ -223,7 +255,11 @@ pub(super) fn policy_changed(id: &Id) -> Failure {
 /// The policy's own words: nothing of the command.
 pub(super) fn blocked(rule: &str, reason: &str) -> Failure {
     let message = format!("the policy blocks it: {rule}, {reason}");
-    Failure::new(Code::GuardBlocked, message, NO).sent(false)
+    let hint = match rule {
+        OFF => "run commands one by one: sgw exec SESSION -- COMMAND; or ask your user",
+        _ => NO,
+    };
+    Failure::new(Code::GuardBlocked, message, hint).sent(false)
 }
 
 pub(super) fn barred(rule: &str) -> Failure {

@@ -27,12 +27,14 @@ pub struct Line<'a> {
     pub target: &'a str,
     pub identity: &'a Identity,
     pub manner: Manner,
+    /// The directory that it runs in, where that is known.
+    pub cwd: Option<String>,
 }
 
 /// The policy that holds, and its digest: what an approval binds.
-struct Current {
-    policy: Arc<Policy>,
-    revision: Digest,
+pub(super) struct Current {
+    pub policy: Arc<Policy>,
+    pub revision: Digest,
 }
 
 pub struct Guard {
@@ -47,7 +49,7 @@ impl Guard {
     }
 
     /// The policy that holds now; who asks and where are for its own rules to tell apart.
-    fn current(&self) -> Result<Current, Failure> {
+    pub(super) fn current(&self) -> Result<Current, Failure> {
         let in_force = self.policies.in_force();
         Ok(Current { policy: in_force.policy()?, revision: in_force.revision })
     }
@@ -63,28 +65,19 @@ impl Guard {
     /// The operator's policy can't be read: nothing passes.
     pub async fn judge(&self, line: Line<'_>) -> Result<Judgement, Failure> {
         let Current { policy, revision } = self.current()?;
-        let question = |bytes: Vec<u8>| Question {
-            line: bytes,
-            target: Some(line.target.to_owned()),
-            token: line.identity.token.as_ref().map(|token| token.name.to_string()),
-            cwd: None,
-            today: Some(self.today()),
-            manner: line.manner,
-            policy: policy.clone(),
-        };
+        let question = |bytes: Vec<u8>| self.question(&line, &policy, bytes);
         let verdict = match self.ask(question(line.bytes.clone())).await {
             Ok(verdict) => verdict,
             Err(why) => return Ok(Judgement::unjudged(&line.bytes, line.manner, &why, revision)),
         };
         let mut judged_own = None;
-        let verdict = match line.own {
+        let verdict = match &line.own {
             // What is blocked whoever set a variable is blocked.
             Some(own) if verdict.decision != Decision::Block => {
                 match self.ask(question(own.clone())).await {
                     Ok(verdict) => {
-                        let moved = moved(verdict, &own, &line.bytes);
-                        judged_own = Some(Bytes(own));
-                        moved
+                        judged_own = Some(Bytes(own.clone()));
+                        moved(verdict, own, &line.bytes)
                     }
                     Err(_) => verdict,
                 }
@@ -100,7 +93,25 @@ impl Guard {
         })
     }
 
-    async fn ask(&self, question: Question) -> Result<Verdict, String> {
+    /// What the judge is asked of some bytes, where `line` would run.
+    pub(super) fn question(
+        &self,
+        line: &Line<'_>,
+        policy: &Arc<Policy>,
+        bytes: Vec<u8>,
+    ) -> Question {
+        Question {
+            line: bytes,
+            target: Some(line.target.to_owned()),
+            token: line.identity.token.as_ref().map(|token| token.name.to_string()),
+            cwd: line.cwd.clone(),
+            today: Some(self.today()),
+            manner: line.manner,
+            policy: policy.clone(),
+        }
+    }
+
+    pub(super) async fn ask(&self, question: Question) -> Result<Verdict, String> {
         let (sender, verdict) = oneshot::channel();
         // Whoever asked may be gone.
         let reply = move |verdict| _ = sender.send(verdict);

@@ -12,6 +12,7 @@ mod queue;
 mod refusals;
 mod show;
 mod standing;
+mod typed;
 
 use std::{
     collections::BTreeMap,

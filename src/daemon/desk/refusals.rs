@@ -89,6 +89,7 @@ impl Desk {
     pub fn rule_of(&self, id: &Id) -> Result<String, Failure> {
         let rule = self.entry(id, None, |entry| match &entry.request.action {
             Action::Exec(exec) => exec.judged.rule.clone(),
+            Action::Input(input) => input.judged.rule.clone(),
             _ => None,
         })?;
         rule.ok_or_else(|| {

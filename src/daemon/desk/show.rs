@@ -6,7 +6,6 @@ use super::{Desk, Entry, unknown};
 use crate::{
     domain::{
         action::Action,
-        bytes::Bytes,
         grant::Mode,
         id::Id,
         identity::Identity,
@@ -129,6 +128,10 @@ impl Desk {
                 named: None,
                 finding: match action {
                     Action::Exec(exec) => found(&exec.judged, mode),
+                    // What a typed line runs is no part that could pass again: where it is typed counts.
+                    Action::Input(input) => {
+                        found(&input.judged, mode).map(|found| Finding { part: None, ..found })
+                    }
                     _ => None,
                 },
             }
@@ -198,7 +201,7 @@ fn show(
     let (kind, command, reason) = match &request.action {
         Action::Access(access) => (Kind::Access, None, Some(access.reason.clone())),
         Action::Exec(exec) => (Kind::Command, Some(exec.in_full()), exec.reason.clone()),
-        Action::Input(input) => (Kind::Command, Some(Bytes(input.bytes.clone())), None),
+        Action::Input(input) => (Kind::Command, Some(input.shown.clone()), None),
         Action::Handoff(handoff) => (Kind::Handoff, None, Some(handoff.message.clone())),
         Action::Login(_) => (Kind::Login, None, None),
         Action::Plan(plan) => (Kind::Plan, None, Some(plan.reason.clone())),

@@ -198,6 +198,11 @@ impl Session {
         self.terminal.get()
     }
 
+    /// Waits for one's turn to judge and type what the agent types.
+    pub async fn alone_at_terminal(&self) -> impl Drop + use<'_> {
+        self.terminal.alone().await
+    }
+
     /// Ends it in its owner's eyes: nothing starts any more, and what runs is being ended.
     fn end(&self, now: Timestamp, why: Failure) -> bool {
         let mut state = self.lock();

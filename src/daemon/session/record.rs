@@ -121,11 +121,12 @@ impl Recorder {
     }
 
     /// Before the bytes are typed. Where a yes is spent with them, it is on the disk before.
-    pub async fn input(&self, bytes: &[u8], request: Option<&Id>) -> Result<(), Failure> {
+    pub async fn input(&self, input: &action::Input, request: Option<&Id>) -> Result<(), Failure> {
         let mut record = self.record(Kind::InputIntent, &self.owner);
         record.request = request.cloned();
         record.durable = request.is_some();
-        record.action = fields([("bytes", serde_json::to_value(Bytes(bytes.to_vec())))]);
+        record.action = fields([("bytes", serde_json::to_value(Bytes(input.bytes.clone())))]);
+        record.decision = Some(fields([("guard", Ok(input.judged.recorded()))]));
         self.write(record).await
     }
 

@@ -1,6 +1,8 @@
 //! Whether a terminal is at rest: nothing that was begun there works on, and what was typed is read.
 //! Told from the processes on it, as far as they can be seen.
 
+use crate::domain::{guard::Shell, typed::Reader};
+
 /// A process that has a terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
@@ -61,6 +63,8 @@ const RELAYS: [&str; 12] = [
     "script",
     "machinectl",
 ];
+/// These run a program that can be seen.
+const WRAPPERS: [&str; 4] = ["sudo", "doas", "su", "script"];
 /// The most terminals within each other.
 const DEEP: usize = 4;
 
@@ -81,12 +85,7 @@ impl Running {
         let Some(terminal) = self.process(self.leader).map(|leader| leader.terminal) else {
             return Rest::Works;
         };
-        let (mut terminals, mut front) = (vec![terminal], self.front);
-        while let Some(inner) = self.behind(front, &terminals)
-            && terminals.len() < DEEP
-        {
-            (front, _) = (inner.front, terminals.push(inner.terminal));
-        }
+        let (front, terminals) = self.innermost(terminal);
         let inner = terminals.len() > 1;
         let live = |one: &&Process| !matches!(one.state, 'Z' | 'X');
         let group: Vec<_> = self.all.iter().filter(|one| one.group == front).filter(live).collect();
@@ -113,6 +112,47 @@ impl Running {
         let relays = inner || RELAYS.contains(&&*program.program);
         let home = before.is_some_and(|before| before.front == front && before.has(program));
         if home && !relays { Rest::Before } else { Rest::Other }
+    }
+
+    /// Who reads what is typed now, and whether that is on the terminal itself and not on one within it.
+    /// What works in the background reads nothing.
+    pub fn reader(&self) -> (Reader, bool) {
+        let Some(terminal) = self.process(self.leader).map(|leader| leader.terminal) else {
+            return (Reader::Unseen, false);
+        };
+        let (front, terminals) = self.innermost(terminal);
+        let inner = terminals.len() > 1;
+        let live = |one: &&Process| !matches!(one.state, 'Z' | 'X');
+        let group: Vec<_> = self.all.iter().filter(|one| one.group == front).filter(live).collect();
+        let asleep = !group.is_empty() && group.iter().all(|one| one.state == 'S');
+        if !asleep || !(self.by_keys || self.in_read || inner) {
+            return (Reader::Unseen, false);
+        }
+        let is_shell = |one: &&&Process| SHELLS.contains(&&*one.program);
+        if let Some(shell) =
+            group.iter().find(is_shell).filter(|_| group.iter().all(|one| is_shell(&one)))
+        {
+            return (Reader::Shell(shell_named(&shell.program)), !inner);
+        }
+        // Whatever waits for the others of its group is not told apart from what reads.
+        let shown = group.iter().filter(|one| !is_shell(one) && !WRAPPERS.contains(&&*one.program));
+        let names: Vec<String> = shown.map(|one| one.program.clone()).collect();
+        let passed_on = names.iter().any(|name| RELAYS.contains(&&**name));
+        match names.is_empty() || passed_on {
+            true => (Reader::Unseen, false),
+            false => (Reader::Programs(names), !inner),
+        }
+    }
+
+    /// The foreground of the terminal within which no other one is, and the terminals on the way.
+    fn innermost(&self, terminal: u32) -> (u32, Vec<u32>) {
+        let (mut terminals, mut front) = (vec![terminal], self.front);
+        while let Some(inner) = self.behind(front, &terminals)
+            && terminals.len() < DEEP
+        {
+            (front, _) = (inner.front, terminals.push(inner.terminal));
+        }
+        (front, terminals)
     }
 
     fn process(&self, pid: u32) -> Option<&Process> {
@@ -145,6 +185,16 @@ impl Running {
         self.all.iter().find(|one| {
             !known.contains(&one.terminal) && one.front > 1 && self.way_to(one.pid).contains(&front)
         })
+    }
+}
+
+fn shell_named(program: &str) -> Shell {
+    match program {
+        "bash" | "dash" | "ash" | "sh" | "ksh" | "mksh" => Shell::Posix,
+        "zsh" => Shell::Zsh,
+        "fish" => Shell::Fish,
+        "tcsh" => Shell::Csh,
+        _ => Shell::Unknown,
     }
 }
 
@@ -225,6 +275,36 @@ mod tests {
         let sleeps = "30:22:30:34817:30:S:300:sleep";
         let now = running("20 10 keys do_poll", &[SHELL, sudo, works[0], works[1], sleeps]);
         assert_eq!(now.rest(Some(&now)), Rest::Other);
+    }
+
+    #[test]
+    fn who_reads_what_is_typed_is_told_from_who_works() {
+        let reads = |head, all: &[&str]| running(head, all).reader().0;
+        let named =
+            |names: &[&str]| Reader::Programs(names.iter().map(|one| (*one).to_owned()).collect());
+        assert_eq!(reads("10 10 keys 0", &[SHELL]), Reader::Shell(Shell::Posix));
+        // What works behind it reads nothing.
+        let sleeps = "20:10:20:34816:10:S:200:sleep";
+        assert_eq!(reads("10 10 keys 0", &[SHELL, sleeps]), Reader::Shell(Shell::Posix));
+        let front = "20:10:20:34816:20:S:200:sleep";
+        assert_eq!(reads("20 10 lines hrtimer_nanosleep", &[SHELL, front]), Reader::Unseen);
+        assert_eq!(reads("10 10 lines do_wait", &[SHELL]), Reader::Unseen);
+        let python = "20:10:20:34816:20:S:200:python3";
+        assert_eq!(reads("20 10 keys 0", &[SHELL, python]), named(&["python3"]));
+        let cat = "20:10:20:34816:20:S:200:cat";
+        assert_eq!(reads("20 10 lines n_tty_read", &[SHELL, cat]), named(&["cat"]));
+        let script = ["20:10:20:34816:20:S:200:bash", "21:20:20:34816:20:S:201:less"];
+        assert_eq!(reads("20 10 keys 0", &[SHELL, script[0], script[1]]), named(&["less"]));
+        // Where it goes from here is not seen.
+        let ssh = "20:10:20:34816:20:S:200:ssh";
+        assert_eq!(reads("20 10 keys 0", &[SHELL, ssh]), Reader::Unseen);
+        let sudo = "20:10:20:34816:20:S:200:sudo";
+        assert_eq!(reads("20 10 lines n_tty_read", &[SHELL, sudo]), Reader::Unseen);
+        let apt = "21:20:20:34816:20:S:201:apt";
+        assert_eq!(reads("20 10 keys 0", &[SHELL, sudo, apt]), named(&["apt"]));
+        let (monitor, root) = ("21:20:21:34817:22:S:201:sudo", "22:21:22:34817:22:S:202:bash");
+        let inner = running("20 10 keys 0", &[SHELL, sudo, monitor, root]).reader();
+        assert_eq!(inner, (Reader::Shell(Shell::Posix), false));
     }
 
     #[test]

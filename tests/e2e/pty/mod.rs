@@ -2,6 +2,7 @@
 
 mod ends;
 mod hostile;
+mod judged;
 mod leave;
 mod reading;
 mod shells;

@@ -90,6 +90,7 @@ impl Show {
                 "parse_error": defaults.parse_error,
                 "max_bytes": defaults.max_bytes,
                 "mode": defaults.mode,
+                "pty": defaults.terminal(),
             },
             "rules": rules.iter().map(|rule| value(rule)).collect::<Vec<_>>(),
         });
@@ -122,15 +123,18 @@ impl Explain {
 
 /// What holds where no rule speaks.
 fn said(defaults: &Defaults) -> String {
-    let Defaults { unmatched, opaque, parse_error, max_bytes, mode } = defaults;
+    let Defaults { unmatched, opaque, parse_error, max_bytes, mode, .. } = defaults;
     let words = [unmatched, opaque, parse_error].map(|decision| word(*decision));
     let mode = match mode {
         guard::Mode::Guarded => "guarded",
         guard::Mode::Read => "read",
     };
     format!(
-        "unmatched {}, opaque {}, parse_error {}, max_bytes {max_bytes}, mode {mode}",
-        words[0], words[1], words[2]
+        "unmatched {}, opaque {}, parse_error {}, max_bytes {max_bytes}, mode {mode}, pty {}",
+        words[0],
+        words[1],
+        words[2],
+        defaults.terminal().as_str(),
     )
 }
 

@@ -338,15 +338,32 @@ impl Caller {
         refused: NotAsked<action::Exec>,
     ) -> Failure {
         let NotAsked { failure, blocked } = refused;
+        let blocked = blocked.map(|exec| Action::Exec(*exec));
+        self.refused_action(session, failure, blocked).await
+    }
+
+    /// The same of any action that the guard judges.
+    pub(super) async fn refused_action(
+        &self,
+        session: &Session,
+        failure: Failure,
+        blocked: Option<Action>,
+    ) -> Failure {
         if !matches!(failure.code, Code::GuardBlocked | Code::ApprovalDenied) {
             return failure;
         }
         let (parts, id) = (self.parts.clone(), session.id.clone());
         let (owner, target) = (self.identity().to_string(), session.target());
         let recording = async move {
+            let evidence = &parts.evidence;
             let recorded = match blocked {
-                Some(exec) => audit::command_blocked(&parts.evidence, &owner, &target, &exec).await,
-                None => Ok(()),
+                Some(Action::Exec(exec)) => {
+                    audit::command_blocked(evidence, &owner, &target, &exec).await
+                }
+                Some(Action::Input(input)) => {
+                    audit::input_blocked(evidence, &owner, &target, &input).await
+                }
+                _ => Ok(()),
             };
             parts.refused(&id).await;
             recorded
@@ -433,7 +450,8 @@ impl Caller {
             Some(Shell::Other) | None => guard::Shell::Unknown,
         };
         let manner = Manner { shell, stdin_open, ..Manner::of(&session.grant()) };
-        let line = Line { bytes, own, target: &target, identity: self.identity(), manner };
+        let line =
+            Line { bytes, own, target: &target, identity: self.identity(), manner, cwd: None };
         self.parts.desk.guard.judge(line).await
     }
 }

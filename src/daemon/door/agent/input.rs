@@ -15,22 +15,25 @@ use super::{
 };
 use crate::{
     daemon::{
-        desk::{Ground, Permit, Verdict},
+        desk::{self, Ground, NotAsked, Permit, Verdict},
         door::link::{Room, to_its_end},
         reading,
         session::{
             Session, keyboard,
-            pty::{Typing, Until},
+            pty::{Reads, Typing, Until},
         },
     },
     domain::{
-        action,
+        action::{self, Action},
+        bytes::Bytes,
         capability::Capability,
         echo::{Seen, WaitFor},
         escape,
         id::Id,
+        judgement::Manner,
         keys,
         transcript::Want,
+        typed::{Line, Reader},
     },
     protocol::{
         agent::{self, Message},
@@ -79,14 +82,16 @@ impl Caller {
         let wait = asked.wait_ms.map(Duration::from_millis);
         let over = wait.map(|wait| Instant::now() + wait);
         self.logged_in(number, &session, Capability::Pty, asked.no_ask, over).await?;
-        let input = action::Input { session: session.id.clone(), bytes };
-        let (grant, place) = (session.grant(), session.place());
-        let ground =
-            Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
-        let verdict = self.parts.desk.judge_input(&self.asker, &ground, input, asked.no_ask)?;
-        let (permit, request) = match verdict {
-            Verdict::Permit(permit) => (permit, None),
+        let alone = session.alone_at_terminal().await;
+        let verdict = self.judge_input(&session, bytes, asked.no_ask).await?;
+        let typing = match verdict {
+            Verdict::Permit(permit) => {
+                let typing = self.type_now(number, &session, permit, None).await?;
+                drop(alone);
+                typing
+            }
             Verdict::Asked { id, new } => {
+                drop(alone);
                 session.asked_inputs.add(&id, until.clone());
                 if new {
                     self.announce(&id).await?;
@@ -100,10 +105,54 @@ impl Caller {
                 let logged_in =
                     self.logged_in(number, &session, Capability::Pty, asked.no_ask, over);
                 logged_in.await.map_err(|failure| still_held(failure, &id))?;
-                (self.permit_input(&id, &session, text)?, Some(id))
+                let permit = self.permit_input(&id, &session, text)?;
+                self.type_now(number, &session, permit, Some(id)).await?
             }
         };
-        self.type_and_read(number, &session, permit, request, &until).await
+        self.read(number, &session, typing, &until).await
+    }
+
+    /// What the guard says of what is to be typed, where it would go now.
+    async fn judge_input(
+        &self,
+        session: &Arc<Session>,
+        bytes: Vec<u8>,
+        no_ask: bool,
+    ) -> Result<Verdict<action::Input>, Failure> {
+        let open = session.open_pty().filter(|pty| !pty.has_ended());
+        let (before, reads) = match open {
+            Some(pty) => {
+                let reads = pty.reads().await;
+                (pty.line(), reads)
+            }
+            None => {
+                let reader = Reader::of_login(session.surroundings.shell);
+                (Line::default(), Reads { reader, cwd: None })
+            }
+        };
+        let step = before.take(&bytes, &reads.reader);
+        let shown = Bytes(step.shown.clone());
+        let (grant, place, target) = (session.grant(), session.place(), session.target());
+        let line = desk::Line {
+            bytes: step.shown.clone(),
+            own: None,
+            target: &target,
+            identity: self.identity(),
+            manner: Manner::of(&grant),
+            cwd: reads.cwd,
+        };
+        let (judged, after) = self.parts.desk.guard.judge_typed(line, step).await?;
+        let session_id = session.id.clone();
+        let input = action::Input { session: session_id, bytes, shown, before, after, judged };
+        let ground =
+            Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
+        match self.parts.desk.judge_input(&self.asker, &ground, input, no_ask) {
+            Ok(verdict) => Ok(verdict),
+            Err(NotAsked { failure, blocked }) => {
+                let blocked = blocked.map(|input| Action::Input(*input));
+                Err(self.refused_action(session, failure, blocked).await)
+            }
+        }
     }
 
     /// `sgw wait` with the request of an input: types it, once, when it is approved; afterwards reads
@@ -115,7 +164,7 @@ impl Caller {
         input: &action::Input,
         over: Option<Instant>,
     ) -> Result<(view::Typed, Room), Failure> {
-        let action::Input { session, bytes } = input;
+        let action::Input { session, bytes, .. } = input;
         if let Ok(session) = self.parts.sessions.to_use(session.as_str(), self.identity())
             && let Some(typing) = session.asked_inputs.typing(id)
         {
@@ -138,7 +187,8 @@ impl Caller {
         let text = is_text(bytes);
         let permit = self.permit_input(id, &session, text)?;
         let until = session.asked_inputs.until(id);
-        self.type_and_read(number, &session, permit, Some(id.clone()), &until).await
+        let typing = self.type_now(number, &session, permit, Some(id.clone())).await?;
+        self.read(number, &session, typing, &until).await
     }
 
     /// Uses up a yes, unless nothing could be typed now: then the yes stays.
@@ -155,21 +205,20 @@ impl Caller {
         self.parts.desk.permit_approved_input(id, self.identity(), &ground)
     }
 
-    async fn type_and_read(
+    async fn type_now(
         &self,
         number: u32,
         session: &Arc<Session>,
         permit: Permit<action::Input>,
         request: Option<Id>,
-        until: &Until,
-    ) -> Result<(view::Typed, Room), Failure> {
-        let _using = self.parts.in_use.begin();
+    ) -> Result<Typing, Failure> {
+        self.parts.in_use.touch();
         let typing = self.parts.sessions.type_input(session, permit, request).await?;
         if typing.instead {
             let text = "the terminal had ended; this is a new one".to_owned();
             let _gone = self.outbox.json(number, &Message::Note { text }).await;
         }
-        self.read(number, session, typing, until).await
+        Ok(typing)
     }
 
     /// What came of what was typed.
@@ -180,6 +229,7 @@ impl Caller {
         typing: Typing,
         until: &Until,
     ) -> Result<(view::Typed, Room), Failure> {
+        let _using = self.parts.in_use.begin();
         let stopped = read_on(session, &typing, until).await?;
         let Typing { pty, before, .. } = typing;
         if pty.is_hidden() {
@@ -220,12 +270,11 @@ impl Caller {
 
     /// A signal is judged as what is typed, and asks nobody: where typing asks, it is refused.
     fn may_type_unasked(&self, session: &Session) -> Result<(), Failure> {
-        let none = action::Input { session: session.id.clone(), bytes: Vec::new() };
         let (grant, place) = (session.grant(), session.place());
         let ground =
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
-        match self.parts.desk.judge_input(&self.asker, &ground, none, true) {
-            Ok(_permit) => Ok(()),
+        match self.parts.desk.judge_signal(&self.asker, &ground, &session.target()) {
+            Ok(()) => Ok(()),
             Err(failure) if failure.code == Code::ApprovalRequired => Err(Failure::new(
                 Code::ApprovalRequired,
                 "what is typed there needs the operator's yes, and a signal asks for none",

@@ -6,11 +6,12 @@ mod answers;
 mod asked;
 mod model;
 mod open;
+mod reads;
 mod screen;
 mod sieve;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -22,6 +23,7 @@ pub use self::{
     asked::{Asked, Until},
     model::Before,
     open::{Slot, Typing},
+    reads::Reads,
     screen::Shown,
 };
 use super::{keyboard::Keyboard, record::Recorder};
@@ -30,7 +32,14 @@ use crate::{
         authority::Under,
         upstream::{ChannelError, Look, Pool, Rest, Running, Writer},
     },
-    domain::{bytes::Bytes, id::Id, prompt, terminal::Size, transcript::Transcript},
+    domain::{
+        bytes::Bytes,
+        id::Id,
+        prompt,
+        terminal::Size,
+        transcript::Transcript,
+        typed::{Line, Reader},
+    },
     protocol::{
         error::{Code, Failure},
         view::Changed,
@@ -70,6 +79,10 @@ pub struct Pty {
     /// What ran there before anything was hidden.
     start: Mutex<Option<Running>>,
     typed: Mutex<TypedInPrivate>,
+    /// What stands in its line, as far as it is known.
+    line: Mutex<Line>,
+    /// Nobody can look at what runs there.
+    blind: AtomicBool,
     /// Held while a look is taken; the operator's keys come after it.
     looking: Arc<Turn<()>>,
 }
@@ -80,6 +93,17 @@ struct TypedInPrivate {
     something: bool,
     /// Not up to an Enter: a line may stand there.
     half: bool,
+}
+
+/// What becomes of a terminal's line with what an agent types.
+#[derive(Clone, Copy)]
+enum Lines<'a> {
+    /// Judged where `before` stood there.
+    Judged {
+        before: &'a Line,
+        after: &'a Line,
+    },
+    Signal,
 }
 
 /// What a look found when the operator gives a terminal back.
@@ -119,12 +143,29 @@ impl Pty {
     /// stood there just before.
     ///
     /// # Errors
-    /// What was begun in private goes on; the keyboard was taken, of which `sent` says whether something had been typed; the terminal
-    /// ended.
-    async fn type_as_agent(&self, bytes: &[u8]) -> Result<Before, Failure> {
+    /// What was begun in private goes on; another line stands there than `line` was judged for; the
+    /// keyboard was taken, of which `sent` says whether something had been typed; the terminal ended.
+    async fn type_as_agent(&self, bytes: &[u8], line: Lines<'_>) -> Result<Before, Failure> {
         let _turn = self.turn.lock().await;
         self.opens().await?;
+        if let Lines::Judged { before, .. } = line
+            && *lock(&self.line) != *before
+        {
+            return Err(self.stands_otherwise());
+        }
         let before = self.model().before();
+        let written = self.write_as_agent(bytes).await;
+        let mut stands = lock(&self.line);
+        match (&written, line) {
+            (Ok(()), Lines::Judged { after, .. }) => stands.clone_from(after),
+            (Ok(()), Lines::Signal) => *stands = stands.take(bytes, &Reader::Unseen).after,
+            (Err(failure), _) if failure.sent == Some(false) => {}
+            (Err(_), _) => stands.cut_short(),
+        }
+        written.map(|()| before)
+    }
+
+    async fn write_as_agent(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let begun = rest.len() < bytes.len();
@@ -133,7 +174,15 @@ impl Pty {
             let written = written.map_err(|taken| taken.sent(begun))?;
             rest = &rest[written.map_err(|error| self.gone(&error).sent(begun))?..];
         }
-        Ok(before)
+        Ok(())
+    }
+
+    fn stands_otherwise(&self) -> Failure {
+        let message = "what stands in the terminal's line is not what it was when this was judged, so \
+                       nothing was typed";
+        Failure::new(Code::ApprovalExpired, message, "look, and type it again: it is judged anew")
+            .about(&self.session)
+            .sent(false)
     }
 
     /// Types as the operator. What is not private is on record before.
@@ -149,6 +198,7 @@ impl Pty {
             let ends = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0x03);
             typed.half = bytes.last().map_or(typed.half, |last| !ends(last));
         }
+        lock(&self.line).disturb(bytes);
         self.writer.write(bytes.to_vec()).await.map_err(|error| self.gone(&error))
     }
 
@@ -198,7 +248,7 @@ impl Pty {
         };
         self.opens().await?;
         self.recorder.signal(name).await?;
-        self.type_as_agent(typed).await.map(|_| ())
+        self.type_as_agent(typed, Lines::Signal).await.map(|_| ())
     }
 
     /// What everyone may see. While the operator is private: what was shown before.
@@ -362,6 +412,7 @@ impl Pty {
     async fn drop_line(&self) -> bool {
         let dropped = self.writer.write(b"\x03".to_vec()).await.is_ok();
         if dropped {
+            lock(&self.line).disturb(b"\x03");
             lock(&self.typed).half = false;
         }
         dropped

@@ -1,17 +1,17 @@
 //! Opening a session's terminal at its first use, and typing into it what was permitted.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
 use tokio::{
-    sync::{Mutex as Turn, watch},
+    sync::{Mutex as Turn, MutexGuard as TurnGuard, watch},
     time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Before, Pty, actor::Actor, model::Model};
+use super::{Before, Lines, Pty, actor::Actor, model::Model};
 use crate::{
     daemon::{
         desk::Permit,
@@ -34,11 +34,18 @@ const ENDS: Duration = Duration::from_secs(10);
 pub struct Slot {
     current: Mutex<Option<Arc<Pty>>>,
     opening: Turn<()>,
+    /// Held by whoever judges an input and types it: what is judged is what then stands there.
+    judging: Turn<()>,
 }
 
 impl Slot {
     pub fn get(&self) -> Option<Arc<Pty>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Judges and types alone.
+    pub async fn alone(&self) -> TurnGuard<'_, ()> {
+        self.judging.lock().await
     }
 
     fn put(&self, pty: Arc<Pty>) {
@@ -191,6 +198,8 @@ impl Sessions {
             before: Mutex::default(),
             start: Mutex::default(),
             typed: Mutex::default(),
+            line: Mutex::default(),
+            blind: AtomicBool::new(false),
             looking: Arc::default(),
         });
         let lease = session.lease.clone();
@@ -226,8 +235,9 @@ impl Sessions {
         opened.pty.opens().await?;
         session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
         session.count_input(action.bytes.len())?;
-        opened.pty.recorder.input(&action.bytes, request.as_ref()).await?;
-        let typed = opened.pty.type_as_agent(&action.bytes).await;
+        opened.pty.recorder.input(&action, request.as_ref()).await?;
+        let line = Lines::Judged { before: &action.before, after: &action.after };
+        let typed = opened.pty.type_as_agent(&action.bytes, line).await;
         if typed.as_ref().is_err_and(|failure| failure.sent == Some(false)) {
             // Nothing was typed, so it is not counted.
             session.uncount_input(action.bytes.len());

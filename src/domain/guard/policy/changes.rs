@@ -99,6 +99,7 @@ fn usual(built_in: &Policy, key: &Key) -> Option<String> {
                 "opaque" => word(defaults.opaque).to_owned(),
                 "parse_error" => word(defaults.parse_error).to_owned(),
                 "max_bytes" => defaults.max_bytes.to_string(),
+                "pty" => defaults.terminal().as_str().to_owned(),
                 _ => return None,
             })
         }

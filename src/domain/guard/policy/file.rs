@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Defaults, Policy, UNMATCHED,
+    Defaults, Policy, Terminal, UNMATCHED,
     program::ProgramPart,
     rule::{AllowPart, RulePart},
 };
@@ -69,6 +69,7 @@ pub struct DefaultsPart {
     parse_error: Option<Decision>,
     max_bytes: Option<usize>,
     mode: Option<Mode>,
+    pty: Option<Terminal>,
 }
 
 impl DefaultsPart {
@@ -80,6 +81,7 @@ impl DefaultsPart {
             parse_error: one.parse_error.max(other.parse_error),
             max_bytes: [one.max_bytes, other.max_bytes].into_iter().flatten().min(),
             mode: one.mode.max(other.mode),
+            pty: one.pty.max(other.pty),
         })
     }
 
@@ -89,6 +91,7 @@ impl DefaultsPart {
         to.parse_error = self.parse_error.unwrap_or(to.parse_error);
         to.max_bytes = self.max_bytes.unwrap_or(to.max_bytes);
         to.mode = self.mode.unwrap_or(to.mode);
+        to.pty = self.pty.or(to.pty);
     }
 }
 

@@ -296,11 +296,20 @@ impl Env {
         if value.text.is_empty() {
             return !self.unless_value.is_empty();
         }
+        if self.unless_plain && is_plain(value) {
+            return true;
+        }
         let fits = |part: &str| {
             self.unless_value.iter().any(|pattern| glob(&pattern.replace('~', "\u{fdd4}"), part))
         };
         fits(&value.text) || value.text.split(':').all(fits)
     }
+}
+
+/// No backquote, and behind a `$` a blank or nothing.
+fn is_plain(value: &Field) -> bool {
+    let substitutes = |pair: &str| !matches!(pair.chars().next(), None | Some(' '));
+    value.is_known() && !value.text.contains('`') && !value.text.split('$').skip(1).any(substitutes)
 }
 
 impl Operand {

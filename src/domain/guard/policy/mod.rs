@@ -67,6 +67,32 @@ pub struct Defaults {
     pub max_bytes: usize,
     /// What passes unasked.
     pub mode: Mode,
+    /// What becomes of what is typed into a terminal. None: what [`Defaults::terminal`] makes of the rest.
+    pub pty: Option<Terminal>,
+}
+
+/// What becomes of what an agent types into a terminal; the stricter is the greater.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Terminal {
+    /// Lines are judged as far as they are known; the rest is opaque.
+    Judge,
+    /// One yes is for all that is typed in a session: blocks can't hold there.
+    Approve,
+    /// Nothing is typed.
+    Off,
+}
+
+impl Terminal {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Judge => "judge",
+            Self::Approve => "approve",
+            Self::Off => "off",
+        }
+    }
 }
 
 impl Default for Defaults {
@@ -77,7 +103,19 @@ impl Default for Defaults {
             parse_error: Decision::Approve,
             max_bytes: 65536,
             mode: Mode::Guarded,
+            pty: None,
         }
+    }
+}
+
+impl Defaults {
+    /// An allow-list can't list what comes of keys, so that a person says yes to the terminal itself.
+    pub fn terminal(&self) -> Terminal {
+        let usual = match self.unmatched {
+            Decision::Allow => Terminal::Judge,
+            Decision::Approve | Decision::Block => Terminal::Approve,
+        };
+        self.pty.unwrap_or(usual)
     }
 }
 
@@ -238,6 +276,8 @@ impl Policy {
             parts.iter().filter(move |(pattern, _)| fits(pattern)).map(|(_, part)| part)
         });
         file::DefaultsPart::strictest(parts).apply(&mut defaults);
+        // Of the target's own words: the list that read mode makes is one of lines, which are judged.
+        defaults.pty = Some(defaults.terminal());
         defaults.opaque = context.opaque.unwrap_or(defaults.opaque);
         defaults.mode = defaults.mode.max(context.mode);
         if defaults.mode == Mode::Read {

@@ -124,6 +124,8 @@ pub struct Env {
     pub any: Vec<String>,
     /// Values that are harmless, the whole of them or each part between colons.
     pub unless_value: Vec<String>,
+    /// A value in which nothing is substituted, also where it is expanded again as a prompt is.
+    pub unless_plain: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]

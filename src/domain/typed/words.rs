@@ -1,0 +1,120 @@
+//! Commands after which a terminal's keys or lines are other than what was typed.
+
+/// What `stty` may be told: it shows, or changes what comes and not what keys mean.
+const STTY: &[&str] = &[
+    "-a",
+    "--all",
+    "-g",
+    "--save",
+    "size",
+    "speed",
+    "sane",
+    "echo",
+    "-echo",
+    "icanon",
+    "-icanon",
+    "rows",
+    "cols",
+    "columns",
+    "--help",
+    "--version",
+];
+/// What gives keys, or words, another meaning at a prompt.
+const BINDS: &[&str] =
+    &["bind", "bindkey", "zle", "abbr", "fish_vi_key_bindings", "loadkeys", "inputrc", "history"];
+
+/// Whether keys mean something else afterwards.
+pub fn rebinds(argv: &[String]) -> bool {
+    let mut words = argv.iter().map(String::as_str);
+    let program = words.next().map_or("", base);
+    let number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+    match program {
+        "stty" => words.any(|word| !STTY.contains(&word) && !number(word)),
+        // Alone it lists.
+        "history" => words.any(|word| word.starts_with('-') && word != "-"),
+        program => BINDS.contains(&program) && words.next().is_some(),
+    }
+}
+
+/// Whether it takes a part of what is typed, so that the rest is another line than was sent.
+pub fn takes_part(argv: &[String]) -> bool {
+    let mut words = argv.iter().map(String::as_str);
+    let flags = |letters: &'static str| {
+        move |word: &str| word.starts_with('-') && word.contains(|one| letters.contains(one))
+    };
+    match words.next().map_or("", base) {
+        "read" => words.any(flags("nNdtkq")),
+        "mapfile" | "readarray" => true,
+        "head" => words.any(flags("cn")),
+        "dd" => !words.any(|word| word.starts_with("if=")),
+        "vared" | "sysread" => true,
+        _ => false,
+    }
+}
+
+/// The shell's line in what editors, pagers, debuggers and database clients are told: `!ls`, `:r !ls`,
+/// `\\! ls`, `.shell ls`.
+pub fn escape(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let behind_mark = || line.strip_prefix(':')?.split_once('!').map(|(_, code)| code);
+    let named = || {
+        let words = ["!", "\\!", ".shell ", ".system ", "shell ", "system ", "\\sh ", "|"];
+        words.iter().find_map(|word| line.strip_prefix(word))
+    };
+    behind_mark().or_else(named)
+}
+
+fn base(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn argv(line: &str) -> Vec<String> {
+        line.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_changes_keys_is_told_from_what_looks() {
+        for line in [
+            "stty eol x",
+            "stty -F /dev/tty erase o",
+            "/bin/stty raw",
+            "bind -x x",
+            "bindkey -s x y",
+            "zle -N x",
+            "abbr -a ls rm",
+            "history -s rm",
+        ] {
+            assert!(rebinds(&argv(line)), "{line}");
+        }
+        for line in [
+            "stty",
+            "stty -a",
+            "stty size",
+            "stty rows 24 cols 80",
+            "stty -echo",
+            "history 5",
+            "bind",
+            "ls bind",
+        ] {
+            assert!(!rebinds(&argv(line)), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_takes_a_part_of_a_line_is_told_from_what_takes_lines() {
+        for line in
+            ["read -n 5 x", "read -rN1", "read -t1 x", "mapfile x", "head -c 5", "dd bs=1 count=3"]
+        {
+            assert!(takes_part(&argv(line)), "{line}");
+        }
+        for line in
+            ["read x", "read -r x", "read -p name: x", "head", "dd if=/dev/zero of=x", "cat"]
+        {
+            assert!(!takes_part(&argv(line)), "{line}");
+        }
+    }
+}
