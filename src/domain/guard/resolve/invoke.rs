@@ -259,7 +259,20 @@ impl Walk<'_> {
             return self.unknown_program(first, fields, env, streams, span);
         }
         if named.path {
+            if let Some(service) = self.init_script(first) {
+                let name = [Field::new("service", span), Field::new(service, span)];
+                let fields: Vec<Field> = name.into_iter().chain(fields[1..].to_vec()).collect();
+                return self.nested(&fields, env, span);
+            }
             self.run_file(first, span);
+        }
+        if !named.name.is_ascii() {
+            self.find(Finding::new(
+                self.defaults.parse_error,
+                "line.homograph",
+                "a program's name with letters of another alphabet",
+                span,
+            ));
         }
         let policy = self.policy;
         let program = policy.program(&named.name);
@@ -272,6 +285,10 @@ impl Walk<'_> {
             self.unknown_wrapper(fields, env, span);
         }
         self.chain.push(named.name.clone());
+        self.told_to_run(program, fields, span);
+        if program.stdin_escapes {
+            self.escapes(span);
+        }
         let context = program.context.clone();
         self.contexts.extend(context.clone());
         let ran = self.run_inside(program, &named.name, fields, &arguments, inner.0, env, span);
@@ -306,6 +323,15 @@ impl Walk<'_> {
             self.write(path, data);
         }
         produced
+    }
+
+    /// The service of `/etc/init.d/NAME`.
+    fn init_script(&self, program: &Field) -> Option<String> {
+        let path = self.path(&program.text);
+        let directories =
+            ["/etc/init.d/", "/etc/rc.d/init.d/", "/etc/rc.d/", "/usr/local/etc/rc.d/"];
+        let name = directories.iter().find_map(|directory| path.strip_prefix(directory))?;
+        (!name.contains('/')).then(|| name.to_owned())
     }
 
     fn written(&self, program: &Program, fields: &[Field], arguments: &Arguments) -> Vec<Field> {
@@ -402,11 +428,20 @@ impl Walk<'_> {
         let Some(language) = &program.language else { return codes };
         for flag in &program.script_flags {
             if let Some(field) = arguments.value(flag) {
-                let data = self.content(field);
+                let data = match field.text.as_str() {
+                    "-" => self.stdin.clone(),
+                    _ => self.content(field),
+                };
                 codes.push(Code { language: language.clone(), data });
             }
         }
         let with_flag = !codes.is_empty();
+        if let [verb, text, ..] = arguments.operands.as_slice()
+            && program.code_verbs.contains(&verb.text)
+        {
+            codes.push(code(language, text));
+            return codes;
+        }
         if let Some(at) = program.code_operand.filter(|_| !with_flag) {
             if let Some(field) = arguments.operands.get(at) {
                 codes.push(code(language, field));
