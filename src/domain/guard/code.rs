@@ -32,25 +32,39 @@ pub enum Class {
 
 /// Whether a text names something of a class. Words are read whole: `evaluate` is not `eval`.
 pub fn names(text: &str, class: Class, language: &str) -> bool {
-    match class {
-        Class::ReverseShell => return reverse_shell(text, language),
-        Class::ForkBomb => return fork_bomb(text),
-        Class::RemoteCode => return remote_code(text, language),
-        _ => {}
-    }
-    let Some((_, words)) = WORDS.iter().find(|(of, _)| *of == class) else { return false };
+    names_any(text, &[class], language)
+}
+
+/// Whether a text names something of one of the classes.
+pub fn names_any(text: &str, classes: &[Class], language: &str) -> bool {
+    let mut data = None;
+    classes.iter().any(|class| match class {
+        Class::ReverseShell => reverse_shell(text, language),
+        Class::ForkBomb => fork_bomb(text),
+        Class::RemoteCode => remote_code(text, language),
+        class => named(text, data.get_or_insert_with(|| without_data(text)), *class, language),
+    })
+}
+
+/// The code without what stands in quotes, and without what is harmless.
+fn without_data(text: &str) -> String {
     let mut data = blank_strings(text);
     for harmless in HARMLESS {
         if data.contains(harmless) {
             data = data.replace(harmless, " ");
         }
     }
+    data
+}
+
+fn named(text: &str, data: &str, class: Class, language: &str) -> bool {
+    let Some((_, words)) = WORDS.iter().find(|(of, _)| *of == class) else { return false };
     let named = match language {
         // Little languages of their own, whose words are others.
         "awk" | "sed" | "vim" | "ed" => false,
-        _ => words.iter().any(|known| stands(&data, text, known)),
+        _ => words.iter().any(|known| stands(data, text, known)),
     };
-    named || by_sign(&data, text, class, language) || called_by_name(text, class, language)
+    named || by_sign(data, text, class, language) || called_by_name(text, class, language)
 }
 
 /// php runs functions by their names in quotes.
@@ -101,13 +115,15 @@ fn reverse_shell(text: &str, language: &str) -> bool {
 fn remote_code(text: &str, language: &str) -> bool {
     let runs =
         ["eval", "exec", "instance_eval", "loadstring", "load", "runInThisContext", "source"];
-    let runs = runs.iter().any(|word| {
+    let fetches = ["http://", "https://"].iter().any(|start| text.contains(start));
+    if !fetches && !names(text, Class::Socket, language) {
+        return false;
+    }
+    let data = blank_strings(text);
+    runs.iter().any(|word| {
         let calls = [format!("{word}("), format!("{word} "), format!("({word})")];
-        calls.iter().any(|call| blank_strings(text).contains(call.as_str()))
-    });
-    runs && (names(text, Class::Socket, language)
-        || text.contains("http://")
-        || text.contains("https://"))
+        calls.iter().any(|call| data.contains(call.as_str()))
+    })
 }
 
 fn fork_bomb(text: &str) -> bool {
@@ -340,7 +356,7 @@ fn strings(text: &str) -> Vec<String> {
 
 /// Whether the code may run what its texts say.
 pub fn may_run(text: &str, language: &str) -> bool {
-    names(text, Class::Process, language) || names(text, Class::Eval, language)
+    names_any(text, &[Class::Process, Class::Eval], language)
 }
 
 /// Texts in the code that may be shell lines: each string, neighbours joined as an argv is, and what

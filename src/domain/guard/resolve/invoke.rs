@@ -149,7 +149,7 @@ impl Walk<'_> {
         if env.is_empty() && streams.reads.is_empty() && streams.writes.is_empty() {
             return;
         }
-        self.judge(&[], "", env, streams, Arguments::default(), Vec::new(), span);
+        self.judge(&[], "", env, streams, &Arguments::default(), &[], span);
     }
 
     pub(super) fn redirected(&mut self, streams: &Streams, span: Span) {
@@ -164,15 +164,15 @@ impl Walk<'_> {
         program: &str,
         env: &[(String, Field)],
         streams: &Streams,
-        arguments: Arguments,
-        codes: Vec<Code>,
+        arguments: &Arguments,
+        codes: &[Code],
         span: Span,
     ) {
         let spec = self.policy.program(program);
-        let (mut reads, mut writes) = spec.files(argv, &arguments);
+        let (mut reads, mut writes) = spec.files(argv, arguments);
         reads.extend(streams.reads.iter().cloned());
         writes.extend(streams.writes.iter().cloned());
-        for code in &codes {
+        for code in codes {
             if code.language != "sh"
                 && code.language != "sql"
                 && let Some(text) = &code.data.text
@@ -215,7 +215,7 @@ impl Walk<'_> {
     /// Output that is run as code, where no program stands for it.
     pub(super) fn flows_to_code(&mut self, from: Origins, span: Span) {
         let codes = vec![Code { language: "sh".to_owned(), data: Data::unknown(from) }];
-        self.judge(&[], "", &[], &Streams::default(), Arguments::default(), codes, span);
+        self.judge(&[], "", &[], &Streams::default(), &Arguments::default(), &codes, span);
     }
 
     /// A command whose words are expanded.
@@ -278,9 +278,7 @@ impl Walk<'_> {
         let program = policy.program(&named.name);
         let arguments = Arguments::divide(fields, program, program.stops());
         let codes = self.codes(program, fields, &arguments);
-        let inner = (codes.clone(), arguments.first_operand);
-        self.judge(fields, &named.name, env, streams, arguments, codes, span);
-        let arguments = Arguments::divide(fields, program, program.stops());
+        self.judge(fields, &named.name, env, streams, &arguments, &codes, span);
         if !policy.knows(&named.name) && fields.len() > 2 {
             self.unknown_wrapper(fields, env, span);
         }
@@ -291,7 +289,7 @@ impl Walk<'_> {
         }
         let context = program.context.clone();
         self.contexts.extend(context.clone());
-        let ran = self.run_inside(program, &named.name, fields, &arguments, inner.0, env, span);
+        let ran = self.run_inside(program, &named.name, fields, &arguments, codes, env, span);
         if context.is_some() {
             self.contexts.pop();
         }
@@ -387,7 +385,7 @@ impl Walk<'_> {
         let data = Data { text: None, from: first.from.clone(), file: None, names: Vec::new() };
         let codes = vec![Code { language: "sh".to_owned(), data }];
         let arguments = Arguments::divide(fields, self.policy.program(""), false);
-        self.judge(fields, "", env, streams, arguments, codes, span);
+        self.judge(fields, "", env, streams, &arguments, &codes, span);
         self.opaque("opaque.program", span);
         self.guessed(first, fields, env, span);
         // The words behind it may be a command of their own (`$SUDO rm -rf /`).
