@@ -32,25 +32,54 @@ pub enum Class {
 
 /// Whether a text names something of a class. Words are read whole: `evaluate` is not `eval`.
 pub fn names(text: &str, class: Class, language: &str) -> bool {
-    match class {
-        Class::ReverseShell => return reverse_shell(text, language),
-        Class::ForkBomb => return fork_bomb(text),
-        Class::RemoteCode => return remote_code(text, language),
-        _ => {}
-    }
-    let Some((_, words)) = WORDS.iter().find(|(of, _)| *of == class) else { return false };
+    names_any(text, &[class], language)
+}
+
+/// Whether a text names something of one of the classes.
+pub fn names_any(text: &str, classes: &[Class], language: &str) -> bool {
+    let mut data = None;
+    classes.iter().any(|class| match class {
+        Class::ReverseShell => reverse_shell(text, language),
+        Class::ForkBomb => fork_bomb(text),
+        Class::RemoteCode => remote_code(text, language),
+        class => named(text, data.get_or_insert_with(|| without_data(text)), *class, language),
+    })
+}
+
+/// The code without what stands in quotes, and without what is harmless.
+fn without_data(text: &str) -> String {
     let mut data = blank_strings(text);
     for harmless in HARMLESS {
         if data.contains(harmless) {
             data = data.replace(harmless, " ");
         }
     }
+    data
+}
+
+fn named(text: &str, data: &str, class: Class, language: &str) -> bool {
+    let Some((_, words)) = WORDS.iter().find(|(of, _)| *of == class) else { return false };
     let named = match language {
         // Little languages of their own, whose words are others.
         "awk" | "sed" | "vim" | "ed" => false,
-        _ => words.iter().any(|known| stands(&data, text, known)),
+        _ => words.iter().any(|known| stands(data, text, known)),
     };
-    named || by_sign(&data, text, class, language)
+    named || by_sign(data, text, class, language) || called_by_name(text, class, language)
+}
+
+/// php runs functions by their names in quotes.
+fn called_by_name(text: &str, class: Class, language: &str) -> bool {
+    let names: &[&str] = match class {
+        Class::Process => &["system", "exec", "passthru", "shell_exec", "popen", "proc_open"],
+        Class::Delete => &["unlink", "rmdir"],
+        Class::Eval => &["assert", "eval", "create_function"],
+        _ => return false,
+    };
+    language == "php"
+        && ["array_map", "call_user_func", "array_walk", "usort", "array_filter", ")("]
+            .iter()
+            .any(|word| text.contains(word))
+        && strings(text).iter().any(|string| names.contains(&string.as_str()))
 }
 
 fn reverse_shell(text: &str, language: &str) -> bool {
@@ -76,6 +105,8 @@ fn reverse_shell(text: &str, language: &str) -> bool {
         || text.contains("STDIN");
     speaks
         && (shell.iter().any(|shell| text.contains(shell))
+            || language == "tcl" && text.contains("exec")
+            || language == "ruby" && text.contains("gets") && text.contains("popen")
             || connected && names(text, Class::Process, language))
         || text.contains("/inet/tcp") && (text.contains("getline") || text.contains("|&"))
 }
@@ -84,17 +115,19 @@ fn reverse_shell(text: &str, language: &str) -> bool {
 fn remote_code(text: &str, language: &str) -> bool {
     let runs =
         ["eval", "exec", "instance_eval", "loadstring", "load", "runInThisContext", "source"];
-    let runs = runs.iter().any(|word| {
-        let calls = [format!("{word}("), format!("{word} "), format!("{word}(\"")];
-        calls.iter().any(|call| blank_strings(text).contains(call.as_str()))
-    });
-    runs && (names(text, Class::Socket, language)
-        || text.contains("http://")
-        || text.contains("https://"))
+    let fetches = ["http://", "https://"].iter().any(|start| text.contains(start));
+    if !fetches && !names(text, Class::Socket, language) {
+        return false;
+    }
+    let data = blank_strings(text);
+    runs.iter().any(|word| {
+        let calls = [format!("{word}("), format!("{word} "), format!("({word})")];
+        calls.iter().any(|call| data.contains(call.as_str()))
+    })
 }
 
 fn fork_bomb(text: &str) -> bool {
-    let endless = ["while", "loop", "for(;;)", "for (;;)", "forever", "until"];
+    let endless = ["while", "loop", "for(;;)", "for (;;)", "forever", "until", "iter(int"];
     text.contains("fork")
         && !text.contains("waitpid")
         && endless.iter().any(|word| text.contains(word))
@@ -132,6 +165,10 @@ fn by_sign(data: &str, text: &str, class: Class, language: &str) -> bool {
                 data.contains('`')
                     || text.contains("%x")
                     || text.contains("open(") && text.contains('|')
+                    || language == "perl"
+                        && ["run \"", "run '", "shell \"", "shell '"]
+                            .iter()
+                            .any(|word| text.contains(word))
             }
             "awk" => {
                 data.replace("||", "").contains('|')
@@ -143,10 +180,15 @@ fn by_sign(data: &str, text: &str, class: Class, language: &str) -> bool {
             "sed" => sed_runs(text),
             "tcl" => data.contains("open") && text.contains("|"),
             "lua" => data.contains("os.execute"),
-            "vim" | "ed" => text.contains('!'),
-            "other" => text.contains("shell ") || text.trim_start().starts_with('!'),
+            "vim" => text.contains('!') || vim_runs(text),
+            "ed" => text.contains('!'),
+            "other" => {
+                let leaves = text.contains("shell ") || text.trim_start().starts_with('!');
+                leaves || OTHERS.iter().any(|word| text.contains(word))
+            }
             _ => false,
         },
+        Class::Socket => language == "tcl" && data.contains("socket "),
         Class::Write => {
             let modes = [
                 "'w", "\"w", "'a'", "\"a\"", "'a+", "\"a+", "'x'", "\"x\"", "'r+", "\"r+", "\">",
@@ -165,6 +207,39 @@ fn by_sign(data: &str, text: &str, class: Class, language: &str) -> bool {
         }
         _ => false,
     }
+}
+
+/// How languages that are seldom met start a process.
+const OTHERS: [&str; 16] = [
+    "system",
+    "os:cmd",
+    "run-program",
+    "callCommand",
+    "callProcess",
+    "readProcess",
+    "Sys.command",
+    "Unix.",
+    ".execute()",
+    "sys.process",
+    "shell(",
+    "Process",
+    "Runtime",
+    "run(",
+    "write18",
+    "uiop:",
+];
+
+/// Vim's ways to a shell, and to languages that reach one.
+fn vim_runs(text: &str) -> bool {
+    let runs = [
+        "shell", "sh", "py", "py3", "python", "python3", "pyx", "lua", "perl", "ruby", "rub",
+        "tcl", "mz", "mzscheme", "terminal", "term", "ter", "call", "execute", "exe", "make",
+        "source", "so", "luafile", "pyfile", "py3file", "rubyfile", "perldo", "pydo", "rubydo",
+        "luado", "grep",
+    ];
+    let first = text.trim_start().trim_start_matches(':').trim_start();
+    let word = first.split(|char: char| !char.is_ascii_alphanumeric()).next().unwrap_or_default();
+    runs.contains(&word) || text.contains("system(") || first.starts_with("set shell")
 }
 
 /// A `>` behind `print` or `printf`, outside brackets: there it compares nothing.
@@ -281,7 +356,7 @@ fn strings(text: &str) -> Vec<String> {
 
 /// Whether the code may run what its texts say.
 pub fn may_run(text: &str, language: &str) -> bool {
-    names(text, Class::Process, language) || names(text, Class::Eval, language)
+    names_any(text, &[Class::Process, Class::Eval], language)
 }
 
 /// Texts in the code that may be shell lines: each string, neighbours joined as an argv is, and what

@@ -50,99 +50,149 @@ pub fn normal(path: &str, cwd: Option<&str>) -> String {
     }
 }
 
-/// Whether a path with marks and a policy's pattern (`*` within a name, `**` over any number of names)
-/// can mean the same file. What is unknown counts as one name or a part of one.
+/// A path divided into its names, for many patterns.
+pub struct Path<'a> {
+    names: Vec<Name<'a>>,
+    deep: bool,
+    plain: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Name<'a> {
+    text: &'a str,
+    /// Without marks.
+    plain: bool,
+}
+
+impl<'a> Path<'a> {
+    pub fn new(path: &'a str) -> Self {
+        let marked = !path.is_ascii();
+        let names: Vec<Name<'a>> = split(path)
+            .map(|text| {
+                let mark = |char| matches!(char, UNKNOWN | STAR | ANY | SET | DEEP);
+                Name { text, plain: !marked || !text.contains(mark) }
+            })
+            .collect();
+        let deep = marked && names.iter().any(|name| name.text.starts_with(DEEP));
+        let plain = names.iter().all(|name| name.plain);
+        Self { names, deep, plain }
+    }
+}
+
+/// A pattern of a policy (`*` within a name, `**` over any number of names), divided once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    parts: Vec<Part>,
+    /// Names that stand fixed below the root, and at the end.
+    first: Option<Box<str>>,
+    last: Option<Box<str>>,
+    /// A name that stands fixed in between.
+    inner: Option<Box<str>>,
+    deep: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Part {
+    text: Box<str>,
+    plain: bool,
+    deep: bool,
+}
+
+impl Pattern {
+    pub fn new(pattern: &str) -> Self {
+        let part = |text: &str| Part {
+            plain: !text.contains(['*', '?']),
+            deep: text == "**",
+            text: text.into(),
+        };
+        let parts: Vec<Part> = split(pattern).map(part).collect();
+        let fixed = |part: &Part| part.plain.then(|| part.text.clone());
+        let rooted = parts.first().is_some_and(|part| &*part.text == "/");
+        let first = parts.get(1).filter(|_| rooted).and_then(fixed);
+        let last = parts.last().and_then(fixed);
+        let deep = parts.iter().any(|part| part.deep);
+        let inner = parts.iter().skip(1).rev().skip(1).find_map(fixed);
+        Self { parts, first, last, inner, deep }
+    }
+
+    /// Most patterns say the first name, or the last.
+    fn differs(&self, path: &Path<'_>) -> bool {
+        let other = |fixed: &Option<Box<str>>, name: Option<&Name<'_>>| {
+            let (Some(fixed), Some(name)) = (fixed, name) else { return false };
+            name.plain && **fixed != *name.text
+        };
+        let rooted = path.names.first().is_some_and(|name| name.text == "/");
+        let missing = |fixed: &Box<str>| path.names.iter().all(|name| *name.text != **fixed);
+        rooted && other(&self.first, path.names.get(1))
+            || other(&self.last, path.names.last())
+            || path.plain && self.inner.as_ref().is_some_and(missing)
+            || self.ends_otherwise(path)
+    }
+
+    /// The last name is a pattern, and the path's is no such name.
+    fn ends_otherwise(&self, path: &Path<'_>) -> bool {
+        let (Some(part), Some(name)) = (self.parts.last(), path.names.last()) else { return false };
+        !part.plain && !part.deep && name.plain && !name_overlap(name.text, &part.text)
+    }
+
+    /// Whether both can mean the same file. What is unknown counts as one name or a part of one.
+    pub fn overlaps(&self, path: &Path<'_>) -> bool {
+        !self.differs(path) && names(&path.names, &self.parts)
+    }
+
+    /// As [`Pattern::overlaps`], but a name of which nothing is known meets only a star: it could be anything, and a
+    /// rule that spoke of anything would always speak.
+    pub fn overlaps_known(&self, path: &Path<'_>) -> bool {
+        if self.differs(path) {
+            return false;
+        }
+        let (path, parts) = (&path.names, &self.parts);
+        let unknown = |name: &str| {
+            let mut chars = name.chars();
+            chars.next() == Some(UNKNOWN) && chars.next().is_none()
+        };
+        let fits =
+            |(name, part): (&Name<'_>, &Part)| !unknown(name.text) || part.text.starts_with('*');
+        (self.deep || path.len() == parts.len() && path.iter().zip(parts).all(fits))
+            && path.first().is_some_and(|first| !first.text.starts_with(UNKNOWN))
+            && (!self.deep
+                || path.len() > 1
+                    && path.iter().zip(parts).take_while(|(_, part)| !part.deep).all(fits))
+            && names(path, parts)
+    }
+
+    /// Whether a path is a directory above what the pattern names.
+    pub fn is_below(&self, path: &Path<'_>) -> bool {
+        let (path, parts, wild) = (&path.names, &self.parts, path.deep);
+        let lengths = if wild { 0..parts.len() } else { path.len()..path.len() + 1 };
+        path.len() < parts.len()
+            && lengths.into_iter().any(|length| {
+                let part = &parts[..length];
+                !part.iter().any(|part| part.deep) && names(path, part)
+            })
+    }
+}
+
+/// Whether a path with marks and a policy's pattern can mean the same file.
 pub fn overlap(path: &str, pattern: &str) -> bool {
-    // Most patterns say the first name, or the last.
-    if let (Some(first), Some(other)) = (first_name(path), first_name(pattern))
-        && !other.contains(['*', '?'])
-        && !first.contains([UNKNOWN, STAR, ANY, SET, DEEP])
-        && first != other
-    {
-        return false;
-    }
-    names(&split(path), &split(pattern))
+    Pattern::new(pattern).overlaps(&Path::new(path))
 }
 
-/// As [`overlap`], but a name of which nothing is known meets only a star: it could be anything, and a
-/// rule that spoke of anything would always speak.
-pub fn overlap_known(path: &str, pattern: &str) -> bool {
-    let unknown = UNKNOWN.to_string();
-    let path = split(path);
-    let parts = split(pattern);
-    let fits = |name: &str, part: &str| name != unknown || part.starts_with('*');
-    let deep = parts.contains(&"**");
-    (deep
-        || path.len() == parts.len()
-            && path.iter().zip(parts.iter()).all(|(name, part)| fits(name, part)))
-        && path.first().is_some_and(|first| !first.starts_with(UNKNOWN))
-        && (!deep
-            || path.len() > 1
-                && path
-                    .iter()
-                    .zip(parts.iter())
-                    .take_while(|(_, part)| **part != "**")
-                    .all(|(name, part)| fits(name, part)))
-        && names(&path, &parts)
-}
-
-/// Whether a path is a directory above what the pattern names.
-pub fn above(path: &str, pattern: &str) -> bool {
-    let path = split(path);
-    let pattern = split(pattern);
-    path.len() < pattern.len()
-        && (0..pattern.len()).any(|length| {
-            let part = &pattern[..length];
-            !part.contains(&"**") && names(&path, part)
-        })
-}
-
-/// The name below the root, or home.
-fn first_name(path: &str) -> Option<&str> {
-    let rest = path.strip_prefix('/')?;
-    rest.split('/').find(|part| !part.is_empty())
-}
-
-/// The names of a path. Short ones need no allocation: each path is split once for each pattern.
-enum Names<'a> {
-    Few([&'a str; FEW], usize),
-    Many(Vec<&'a str>),
-}
-
-const FEW: usize = 12;
-
-impl<'a> std::ops::Deref for Names<'a> {
-    type Target = [&'a str];
-
-    fn deref(&self) -> &[&'a str] {
-        match self {
-            Self::Few(names, count) => &names[..*count],
-            Self::Many(names) => names,
-        }
-    }
-}
-
-fn split(path: &str) -> Names<'_> {
+/// The names of a path; the root is one.
+fn split(path: &str) -> impl Iterator<Item = &str> {
     let root = path.starts_with('/').then_some("/");
-    let parts = root.into_iter().chain(path.split('/').filter(|part| !part.is_empty()));
-    let (mut few, mut count) = ([""; FEW], 0);
-    for part in parts.clone() {
-        match few.get_mut(count) {
-            Some(place) => *place = part,
-            None => return Names::Many(parts.collect()),
-        }
-        count += 1;
-    }
-    Names::Few(few, count)
+    root.into_iter().chain(path.split('/').filter(|part| !part.is_empty()))
 }
 
-fn names(path: &[&str], pattern: &[&str]) -> bool {
+fn names(path: &[Name<'_>], pattern: &[Part]) -> bool {
     match (path.split_first(), pattern.split_first()) {
         (None, None) => true,
-        (_, Some((&"**", rest))) => {
+        (_, Some((part, rest))) if part.deep => {
             // `*` alone, somewhere, is not said to mean a certain name anywhere.
-            let vague = |name: &&str| name.chars().all(|char| matches!(char, STAR | ANY | UNKNOWN));
-            let vague = path.last().is_some_and(vague) && rest.len() == 1 && rest != ["**"];
+            let vague = |name: &Name<'_>| {
+                !name.plain && name.text.chars().all(|char| matches!(char, STAR | ANY | UNKNOWN))
+            };
+            let vague = rest.len() == 1 && !rest[0].deep && path.last().is_some_and(vague);
             !vague
                 && (0..=path.len()).any(|skipped| {
                     let rest_of_path = &path[skipped..];
@@ -150,23 +200,27 @@ fn names(path: &[&str], pattern: &[&str]) -> bool {
                         && names(rest_of_path, rest)
                 })
         }
-        (Some((name, path)), Some(_)) if name.starts_with(DEEP) => {
+        (Some((name, path)), Some(_)) if !name.plain && name.text.starts_with(DEEP) => {
             // Wherever it lies: a pattern meets it by its last name, not by a star that meets a star.
-            let stars = path.last().is_some_and(|name| name.contains([STAR, UNKNOWN]));
-            pattern.last().is_some_and(|part| *part != "**" && !(stars && part.contains('*')))
+            let stars = path.last().is_some_and(|name| name.text.contains([STAR, UNKNOWN]));
+            pattern.last().is_some_and(|part| !part.deep && !(stars && part.text.contains('*')))
                 && (0..pattern.len()).any(|skipped| names(path, &pattern[skipped..]))
         }
         (Some((name, path)), Some((part, pattern))) => {
-            name_overlap(name, part) && names(path, pattern)
+            let same = match name.plain && part.plain {
+                true => *name.text == *part.text,
+                false => name_overlap(name.text, &part.text),
+            };
+            same && names(path, pattern)
         }
         _ => false,
     }
 }
 
 /// A name of which nothing is known, somewhere, is not said to be a certain one.
-fn meets_by_chance(name: Option<&&str>, part: Option<&&str>) -> bool {
-    name.is_some_and(|name| name.chars().all(|char| char == UNKNOWN))
-        && part.is_some_and(|part| !part.starts_with('*'))
+fn meets_by_chance(name: Option<&Name<'_>>, part: Option<&Part>) -> bool {
+    name.is_some_and(|name| !name.plain && name.text.chars().all(|char| char == UNKNOWN))
+        && part.is_some_and(|part| !part.text.starts_with('*'))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -180,6 +234,9 @@ fn name_overlap(name: &str, pattern: &str) -> bool {
     // Most names hold neither marks nor stars.
     if !pattern.contains(['*', '?']) && !name.contains([UNKNOWN, STAR, ANY, SET]) {
         return name == pattern;
+    }
+    if name.is_ascii() && name != "/" && pattern.is_ascii() && pattern != "/" {
+        return wild(pattern.as_bytes(), name.as_bytes());
     }
     // Root and home are no names: nothing matches them but themselves.
     if pattern == "/" || name == "/" || pattern.starts_with(HOME) || name.starts_with(HOME) {
@@ -205,6 +262,37 @@ fn name_overlap(name: &str, pattern: &str) -> bool {
         })
         .collect();
     meet(&a, &b)
+}
+
+/// A pattern against a name without marks.
+fn wild(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                retry = Some((p + 1, n));
+                p += 1;
+            }
+            Some(byte) if *byte == b'?' || *byte == name[n] => (p, n) = (p + 1, n + 1),
+            _ => match retry {
+                Some((back, at)) => {
+                    retry = Some((back, at + 1));
+                    (p, n) = (back, at + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
+/// Whether a word with marks may be a name.
+pub fn may_be(word: &str, name: &str) -> bool {
+    let first = word.chars().next();
+    let other =
+        first.is_some_and(|first| !super::field::is_mark(first) && !name.starts_with(first));
+    !other && name_overlap(word, name)
 }
 
 fn marked(name: &str) -> Vec<Piece> {
@@ -342,6 +430,7 @@ mod tests {
         assert!(overlap("/usr/lib/x", "/usr/**") && overlap("/usr", "/usr/**"));
         assert!(!overlap("/usr2/lib", "/usr/**"));
         assert!(overlap("/\u{fdd1}", "/etc"));
+        let above = |path, pattern| Pattern::new(pattern).is_below(&Path::new(path));
         assert!(above("/", "/etc/shadow") && above("/etc", "/etc/shadow"));
         assert!(!above("/etc/shadow", "/etc/shadow") && !above("/var", "/etc/shadow"));
     }

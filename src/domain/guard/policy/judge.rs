@@ -2,13 +2,14 @@
 
 use super::{
     Defaults, Policy, Rule, UNMATCHED,
+    lists::{Paths, Texts},
     rule::{Also, Env, Flags, Flow, Operand, Sink, When},
 };
 use crate::domain::guard::{
     Context, Decision, Mode, code,
-    field::{Field, Origins, UNKNOWN},
+    field::{Field, HOME, Origins, UNKNOWN},
     finding::Finding,
-    paths::{above, glob, normal, overlap, overlap_known, without_gaps},
+    paths::{Path, glob, normal, without_gaps},
     resolve::{Arguments, Call},
     sql,
 };
@@ -40,15 +41,16 @@ impl Policy {
         let mut found = Vec::new();
         let mut known = false;
         let trusted = is_the_systems(call);
+        let seen = Seen::new(call);
         let general = self.general.iter().filter(|(at, globs)| {
-            (globs.is_empty() || any_glob(globs, call.program)) && !named.contains(at)
+            globs.as_ref().is_none_or(|globs| globs.meet(call.program)) && !named.contains(at)
         });
         for at in named.iter().chain(general.map(|(at, _)| at)) {
             let Some(rule) = self.rules.get(*at) else { continue };
             if !rule.is_for(context, defaults.mode) {
                 continue;
             }
-            let holds = rule.holds(call);
+            let holds = rule.holds(call, &seen);
             if holds == Holds::No
                 || rule.decision == Decision::Allow && (holds == Holds::Perhaps || !trusted)
             {
@@ -89,7 +91,7 @@ impl Policy {
                     || call.program.is_empty()
                     || is_the_systems(call)
                         && self.knows(call.program)
-                        && asks_for_help(&call.arguments);
+                        && asks_for_help(call.arguments);
                 let passes = known && self.writes_nothing(call);
                 ("read.unknown", "it is not known to read and to do nothing else", passes)
             }
@@ -100,9 +102,9 @@ impl Policy {
 
     /// Whether all that a command writes goes nowhere, or to whoever runs it.
     fn writes_nothing(&self, call: &Call<'_>) -> bool {
-        let nowhere = self.paths.get("nowhere").map(Vec::as_slice).unwrap_or_default();
         call.writes.iter().all(|field| {
-            field.is_known() && nowhere.iter().any(|pattern| overlap(&field.text, pattern))
+            let path = Path::new(&field.text);
+            field.is_known() && self.nowhere.iter().any(|pattern| pattern.overlaps(&path))
         })
     }
 
@@ -175,19 +177,23 @@ impl Rule {
         fits(&self.target, context.target) && fits(&self.token, context.token)
     }
 
-    fn holds(&self, call: &Call<'_>) -> Holds {
-        let holds = self.when.holds(call);
+    /// The program is already known to be one of its own.
+    fn holds(&self, call: &Call<'_>, seen: &Seen<'_>) -> Holds {
+        let holds = self.when.holds(call, seen);
         if holds == Holds::No {
             return holds;
         }
         if self.decision != Decision::Allow
             && !self.when.program.is_empty()
-            && asks_for_help(&call.arguments)
+            && asks_for_help(call.arguments)
         {
             return Holds::No;
         }
         // An exception must be certain.
-        match self.unless.iter().any(|unless| unless.holds(call) == Holds::Yes) {
+        match self.unless.iter().any(|unless| {
+            (unless.program.is_empty() || unless.program.meet(call.program))
+                && unless.holds(call, seen) == Holds::Yes
+        }) {
             true => Holds::No,
             false => holds,
         }
@@ -206,10 +212,8 @@ fn asks_for_help(arguments: &Arguments) -> bool {
 }
 
 impl When {
-    fn holds(&self, call: &Call<'_>) -> Holds {
-        if !self.program.is_empty() && !any_glob(&self.program, call.program) {
-            return Holds::No;
-        }
+    /// All but the program.
+    fn holds(&self, call: &Call<'_>, seen: &Seen<'_>) -> Holds {
         if self.unknown && (call.known || call.program.is_empty()) {
             return Holds::No;
         }
@@ -217,12 +221,10 @@ impl When {
         {
             return Holds::No;
         }
-        if !self.verb.is_empty()
-            && !self.verb.iter().any(|verb| verb_is(verb, &call.arguments.operands))
-        {
+        if !self.verb.is_empty() && !self.verb.meet(&seen.verb) {
             return Holds::No;
         }
-        if !self.flags.hold(&call.arguments) || !self.env.hold(call.env) {
+        if !self.flags.hold(call.arguments) || !self.env.hold(call.env) {
             return Holds::No;
         }
         // A word that may be anything may be the flag that must not be there.
@@ -233,7 +235,7 @@ impl When {
         if !self.sql.is_empty() && !self.sql.iter().any(|class| sql_is(call, *class)) {
             return Holds::No;
         }
-        if !self.code.is_empty() && !self.code.iter().any(|class| code_is(call, *class)) {
+        if !self.code.is_empty() && !code_is(call, &self.code) {
             return Holds::No;
         }
         if let Some(flow) = &self.flow
@@ -241,28 +243,63 @@ impl When {
         {
             return Holds::No;
         }
-        let paths = [
-            flags,
-            self.operand.hold(call),
-            files(&self.read, &call.reads, false),
-            files(&self.write, &call.writes, true),
-        ];
-        paths.into_iter().min().unwrap_or(Holds::Yes)
+        let mut holds = flags;
+        for next in [
+            &(|| self.operand.hold(seen)) as &dyn Fn() -> Holds,
+            &|| files(&self.read, &seen.reads, false),
+            &|| files(&self.write, &seen.writes, true),
+        ] {
+            if holds == Holds::No {
+                break;
+            }
+            holds = holds.min(next());
+        }
+        holds
     }
 }
 
-fn any_glob(patterns: &[String], text: &str) -> bool {
-    patterns.iter().any(|pattern| glob(pattern, text))
+/// A command's words as rules look at them, made once for all rules.
+struct Seen<'a> {
+    operands: Vec<Word<'a>>,
+    /// The first operands in small letters.
+    verb: Vec<String>,
+    reads: Vec<File<'a>>,
+    writes: Vec<File<'a>>,
 }
 
-/// Whether the first operands are a verb's words.
-fn verb_is(verb: &str, operands: &[Field]) -> bool {
-    let mut operands = operands.iter();
-    verb.split(' ').all(|word| {
-        operands.next().is_some_and(|operand| {
-            glob(word, &operand.text.to_ascii_lowercase()) || operand.text == UNKNOWN.to_string()
-        })
-    })
+/// An operand as a text and, where a rule asks, as a path.
+struct Word<'a> {
+    field: &'a Field,
+    shown: String,
+    path: String,
+}
+
+struct File<'a> {
+    field: &'a Field,
+    path: Path<'a>,
+}
+
+/// Words of which a verb may be made.
+const MOST_WORDS: usize = 5;
+
+impl<'a> Seen<'a> {
+    fn new(call: &'a Call<'_>) -> Self {
+        let file = |field: &'a Field| File { field, path: Path::new(&field.text) };
+        let operands = &call.arguments.operands;
+        Self {
+            operands: operands
+                .iter()
+                .map(|field| Word {
+                    field,
+                    shown: field.shown(),
+                    path: normal(&field.text, call.cwd.as_deref()),
+                })
+                .collect(),
+            verb: operands.iter().take(MOST_WORDS).map(|o| o.text.to_ascii_lowercase()).collect(),
+            reads: call.reads.iter().map(file).collect(),
+            writes: call.writes.iter().map(file).collect(),
+        }
+    }
 }
 
 impl Flags {
@@ -278,10 +315,10 @@ impl Flags {
                 .iter()
                 .any(|name| arguments.flags.iter().any(|flag| flag.is_exactly(name)))
             && (self.value.is_empty()
-                || self.value.iter().any(|(name, patterns)| {
+                || self.value.iter().any(|(name, texts)| {
                     let given = arguments.flags.iter().filter(|flag| flag.is(name));
                     let mut values = given.filter_map(|flag| flag.value.as_ref());
-                    values.any(|value| any_glob(patterns, &value.text) || !value.is_known())
+                    values.any(|value| texts.meet(&value.text) || !value.is_known())
                 }))
     }
 }
@@ -289,7 +326,7 @@ impl Flags {
 impl Env {
     fn hold(&self, env: &[(String, Field)]) -> bool {
         self.any.is_empty()
-            || env.iter().any(|(name, value)| any_glob(&self.any, name) && !self.is_harmless(value))
+            || env.iter().any(|(name, value)| self.any.meet(name) && !self.is_harmless(value))
     }
 
     fn is_harmless(&self, value: &Field) -> bool {
@@ -300,7 +337,10 @@ impl Env {
             return true;
         }
         let fits = |part: &str| {
-            self.unless_value.iter().any(|pattern| glob(&pattern.replace('~', "\u{fdd4}"), part))
+            self.unless_value.meet(part)
+                || part
+                    .strip_prefix(HOME)
+                    .is_some_and(|below| self.unless_value.meet(&format!("~{below}")))
         };
         fits(&value.text) || value.text.split(':').all(fits)
     }
@@ -313,47 +353,43 @@ fn is_plain(value: &Field) -> bool {
 }
 
 impl Operand {
-    fn hold(&self, call: &Call<'_>) -> Holds {
+    fn hold(&self, seen: &Seen<'_>) -> Holds {
         if self.is_empty() {
             return Holds::Yes;
         }
-        let operands = &call.arguments.operands;
-        let is = |patterns: &[String], field: &Field| any_glob(patterns, &field.shown());
-        let texts = (self.any.is_empty() || operands.iter().any(|field| is(&self.any, field)))
+        let words = &seen.operands;
+        let is = |texts: &Texts, word: &Word<'_>| texts.meet(&word.shown);
+        let texts = self.min.is_none_or(|min| words.len() >= min)
+            && self.max.is_none_or(|max| words.len() <= max)
+            && (self.any.is_empty() || words.iter().any(|word| is(&self.any, word)))
             && (self.all.is_empty()
-                || !operands.is_empty() && operands.iter().all(|field| is(&self.all, field)))
-            && (self.first.is_empty()
-                || operands.first().is_some_and(|field| is(&self.first, field)))
-            && (self.last.is_empty() || operands.last().is_some_and(|field| is(&self.last, field)))
-            && !operands.iter().any(|field| is(&self.none, field))
-            && self.min.is_none_or(|min| operands.len() >= min)
-            && self.max.is_none_or(|max| operands.len() <= max);
+                || !words.is_empty() && words.iter().all(|word| is(&self.all, word)))
+            && (self.first.is_empty() || words.first().is_some_and(|word| is(&self.first, word)))
+            && (self.last.is_empty() || words.last().is_some_and(|word| is(&self.last, word)))
+            && (self.none.is_empty() || !words.iter().any(|word| is(&self.none, word)));
         if !texts {
             return Holds::No;
         }
-        let path = |field: &Field| normal(&field.text, call.cwd.as_deref());
-        let within = |patterns: &[String], field: &Field| {
-            let path = path(field);
-            hits(patterns, field, |pattern| overlap(&path, pattern))
-        };
+        let within =
+            |paths: &Paths, word: &Word<'_>| paths.overlap(word.field, &Path::new(&word.path));
         if !self.all_path.is_empty() {
-            let all = !operands.is_empty()
-                && operands.iter().all(|field| certain(field) && within(&self.all_path, field));
+            let all = !words.is_empty()
+                && words.iter().all(|word| certain(word.field) && within(&self.all_path, word));
             return Holds::from(all);
         }
-        if operands.iter().any(|field| within(&self.none_path, field)) {
+        if !self.none_path.is_empty() && words.iter().any(|word| within(&self.none_path, word)) {
             return Holds::No;
         }
         if self.any_path.is_empty() {
             return Holds::Yes;
         }
-        let each = operands.iter().map(|field| {
-            let path = path(field);
-            let hit = hits(&self.any_path, field, |pattern| {
-                overlap(&path, pattern)
-                    || self.also == Some(Also::Ancestor) && above(&path, pattern)
+        let each = words.iter().map(|word| {
+            let path = Path::new(&word.path);
+            let hit = self.any_path.meet(word.field, |pattern| {
+                pattern.overlaps(&path)
+                    || self.also == Some(Also::Ancestor) && pattern.is_below(&path)
             });
-            match (field.is_known(), hit) {
+            match (word.field.is_known(), hit) {
                 (true, hit) => Holds::from(hit),
                 (false, _) => Holds::Perhaps,
             }
@@ -369,47 +405,34 @@ fn certain(field: &Field) -> bool {
 }
 
 /// Files that are read or written, against a rule's paths. An unknown file to write may be any.
-fn files(patterns: &[String], files: &[Field], writing: bool) -> Holds {
-    if patterns.is_empty() {
+fn files(paths: &Paths, files: &[File<'_>], writing: bool) -> Holds {
+    if paths.is_empty() {
         return Holds::Yes;
     }
-    let each = files.iter().map(|field| {
+    let each = files.iter().map(|File { field, path }| {
         let text = field.text.as_str();
-        let gapless = (!field.is_known()).then(|| without_gaps(text)).flatten();
-        if gapless.is_some_and(|path| hits(patterns, field, |pattern| overlap(&path, pattern))) {
+        if field.is_known() {
+            return Holds::from(paths.overlap(field, path));
+        }
+        if without_gaps(text).is_some_and(|text| paths.overlap(field, &Path::new(&text))) {
             return Holds::Yes;
         }
-        let known = field.is_known();
-        let hit = |pattern: &String| match known {
-            true => overlap(text, pattern),
-            false => overlap_known(text, pattern),
-        };
-        match (hits(patterns, field, hit), known) {
-            (true, true) => Holds::Yes,
-            (true, false) => Holds::Perhaps,
-            (false, false) if writing && text.starts_with(UNKNOWN) => Holds::Perhaps,
-            (false, _) => Holds::No,
+        let hit = paths.meet(field, |pattern| pattern.overlaps_known(path));
+        match hit || writing && text.starts_with(UNKNOWN) {
+            true => Holds::Perhaps,
+            false => Holds::No,
         }
     });
     each.max().unwrap_or(Holds::No)
 }
 
-/// Whether one of the patterns meets a path, and none of those with `!` before them, which hold only for what
-/// is wholly known.
-fn hits(patterns: &[String], field: &Field, hit: impl Fn(&String) -> bool) -> bool {
-    let not = |pattern: &&String| pattern.starts_with('!');
-    patterns.iter().filter(|pattern| !not(pattern)).any(&hit)
-        && !(field.literal().is_some()
-            && patterns.iter().filter(not).any(|pattern| hit(&pattern[1..].to_owned())))
-}
-
 impl Flow {
     fn holds(&self, call: &Call<'_>) -> bool {
-        let comes = |from: &Origins| from.iter().any(|name| any_glob(&self.from, name));
+        let comes = |from: &Origins| from.iter().any(|name| self.from.meet(name));
         match &self.to {
             Sink::Code(_) => call.codes.iter().any(|code| comes(&code.data.from)),
             Sink::Programs(names) => {
-                any_glob(names, call.program)
+                names.meet(call.program)
                     && (comes(&call.stdin.from) || call.argv.iter().any(|field| comes(&field.from)))
             }
         }
@@ -421,10 +444,10 @@ fn sql_is(call: &Call<'_>, class: sql::Class) -> bool {
     codes.any(|code| code.data.text.as_ref().is_some_and(|text| sql::has(text, class)))
 }
 
-fn code_is(call: &Call<'_>, class: code::Class) -> bool {
+fn code_is(call: &Call<'_>, classes: &[code::Class]) -> bool {
     let mut codes =
         call.codes.iter().filter(|code| code.language != "sh" && code.language != "sql");
     codes.any(|code| {
-        code.data.text.as_ref().is_some_and(|text| code::names(text, class, &code.language))
+        code.data.text.as_ref().is_some_and(|text| code::names_any(text, classes, &code.language))
     })
 }

@@ -6,6 +6,7 @@ mod changes;
 mod check;
 mod file;
 mod judge;
+mod lists;
 mod program;
 mod rule;
 
@@ -20,6 +21,7 @@ use std::{
 pub use changes::{Change, changes};
 pub use check::{Mismatch, check};
 pub use file::{PolicyError, Position, section};
+use lists::Texts;
 pub use program::{Inner, Program};
 pub use rule::{Allow, Rule};
 
@@ -41,6 +43,8 @@ pub struct Policy {
     targets: Vec<(String, file::DefaultsPart)>,
     tokens: Vec<(String, file::DefaultsPart)>,
     paths: BTreeMap<String, Vec<String>>,
+    scratch: Vec<paths::Pattern>,
+    nowhere: Vec<paths::Pattern>,
     programs: HashMap<String, Arc<Program>>,
     /// Programs by pattern (`python3.*`).
     patterns: Vec<(String, Arc<Program>)>,
@@ -50,7 +54,7 @@ pub struct Policy {
     rules: Vec<Arc<Rule>>,
     /// Rules by the program's name, and those for any program or for names by pattern, as places in `rules`.
     by_program: HashMap<String, Vec<usize>>,
-    general: Vec<(usize, Vec<String>)>,
+    general: Vec<(usize, Option<Texts>)>,
     allows: Vec<Allow>,
 }
 
@@ -191,13 +195,12 @@ impl Policy {
         self.general.clear();
         for (at, rule) in self.rules.iter().enumerate() {
             let named = &rule.when.program;
-            let (globs, names): (Vec<_>, Vec<_>) =
-                named.iter().cloned().partition(|name| name.contains(['*', '?']));
+            let globs = named.patterns();
             if named.is_empty() || !globs.is_empty() {
-                self.general.push((at, globs));
+                self.general.push((at, (!globs.is_empty()).then_some(globs)));
             }
-            for name in names {
-                self.by_program.entry(name).or_default().push(at);
+            for name in named.iter().filter(|name| !name.contains(['*', '?'])) {
+                self.by_program.entry(name.clone()).or_default().push(at);
             }
         }
     }
@@ -215,6 +218,11 @@ impl Policy {
             Ok(Arc::new(resolved))
         });
         self.rules = resolved.collect::<Result<_, PolicyError>>()?;
+        let patterns = |name: &str| {
+            let list = self.paths.get(name).map(Vec::as_slice).unwrap_or_default();
+            list.iter().map(|path| paths::Pattern::new(path)).collect()
+        };
+        (self.scratch, self.nowhere) = (patterns("scratch"), patterns("nowhere"));
         Ok(())
     }
 
@@ -245,7 +253,7 @@ impl Policy {
         if fixed > LONGEST_NAME {
             return Vec::new();
         }
-        let may_be = |name: &&String| name.len() >= fixed && paths::overlap(glob, name);
+        let may_be = |name: &&String| name.len() >= fixed && paths::may_be(glob, name);
         let mut names: Vec<String> = self.by_program.keys().filter(may_be).cloned().collect();
         names.sort();
         names
@@ -261,9 +269,8 @@ impl Policy {
 
     /// Whether anyone can write there, so that what is run from there says nothing of itself.
     pub fn is_scratch(&self, path: &str) -> bool {
-        self.paths
-            .get("scratch")
-            .is_some_and(|all| all.iter().any(|pattern| paths::overlap(path, pattern)))
+        let path = paths::Path::new(path);
+        self.scratch.iter().any(|pattern| pattern.overlaps(&path))
     }
 
     /// The defaults for a line: what is said of its target and of its token, of both the strictest; and in read

@@ -45,13 +45,16 @@ pub struct ProgramPart {
     code_flags: Vec<String>,
     code_prefixes: Vec<String>,
     code_operand: Option<usize>,
+    code_verbs: Vec<String>,
     shell_flags: Vec<String>,
     shell_prefixes: Vec<String>,
     stdin_code: bool,
+    stdin_escapes: bool,
     script: bool,
     script_flags: Vec<String>,
     run_after: Vec<String>,
     mount_flags: Vec<String>,
+    directory_flags: Vec<String>,
     reads: Option<Vec<String>>,
     writes: Vec<String>,
 }
@@ -77,7 +80,11 @@ pub struct Program {
     pub code_flags: Vec<(String, String)>,
     pub code_prefixes: Vec<(String, String)>,
     pub code_operand: Option<usize>,
+    /// Verbs behind which code stands.
+    pub code_verbs: Vec<String>,
     pub stdin_code: bool,
+    /// Lines of its standard input that begin with `!` are shell lines.
+    pub stdin_escapes: bool,
     pub script: bool,
     /// Flags whose value is a file of code.
     pub script_flags: Vec<String>,
@@ -85,6 +92,8 @@ pub struct Program {
     pub run_after: Vec<String>,
     /// Flags whose value `FROM:TO` lets a directory of the machine be seen elsewhere inside.
     pub mount_flags: Vec<String>,
+    /// Flags whose value is the directory in which its operands stand.
+    directory_flags: Vec<String>,
     reads: Option<Vec<Selector>>,
     writes: Vec<Selector>,
 }
@@ -101,6 +110,8 @@ enum Selector {
     Flag(String),
     /// What stands behind a beginning (`of=`).
     Prefix(String),
+    /// The last names of the addresses that are fetched; with a flag, if it is given.
+    Fetched(Option<String>),
 }
 
 impl Selector {
@@ -112,6 +123,10 @@ impl Selector {
             "last" => Self::Last,
             "all-but-first" => Self::AllButFirst,
             "all-but-last" => Self::AllButLast,
+            "fetched" => Self::Fetched(None),
+            text if text.starts_with("fetched:") => {
+                Self::Fetched(Some(text["fetched:".len()..].to_owned()))
+            }
             flag if flag.starts_with('-') => Self::Flag(flag.to_owned()),
             prefix => Self::Prefix(prefix.to_owned()),
         })
@@ -130,6 +145,17 @@ impl Selector {
             Self::Flag(flag) => {
                 let given = arguments.flags.iter().filter(|given| given.is(flag));
                 into.extend(given.filter_map(|given| given.value.clone()));
+            }
+            Self::Fetched(flag) => {
+                if flag.as_ref().is_some_and(|flag| !arguments.has(flag)) {
+                    return;
+                }
+                let names = operands.iter().filter_map(|field| {
+                    let address = field.text.split(['?', '#']).next().unwrap_or_default();
+                    let (_, name) = address.rsplit_once('/')?;
+                    (!name.is_empty()).then(|| Field { text: name.to_owned(), ..field.clone() })
+                });
+                into.extend(names);
             }
             Self::Prefix(prefix) => {
                 let rest = argv.iter().filter_map(|field| {
@@ -155,6 +181,7 @@ impl Program {
         let mut value_flags: HashSet<String> = part.value_flags.into_iter().collect();
         value_flags.extend(code_flags.iter().map(|(flag, _)| flag.clone()));
         value_flags.extend(part.split_flags.iter().cloned());
+        value_flags.extend(part.directory_flags.iter().cloned());
         let select = |list: &[String]| {
             list.iter().filter_map(|text| Selector::read(text)).collect::<Vec<_>>()
         };
@@ -182,11 +209,14 @@ impl Program {
             code_flags,
             code_prefixes,
             code_operand: part.code_operand,
+            code_verbs: part.code_verbs,
             stdin_code: part.stdin_code,
+            stdin_escapes: part.stdin_escapes,
             script: part.script,
             script_flags: part.script_flags,
             run_after: part.run_after,
             mount_flags: part.mount_flags,
+            directory_flags: part.directory_flags,
             reads: part.reads.map(|list| select(&list)),
             writes,
         }
@@ -227,6 +257,14 @@ impl Program {
         }
         let mut writes = Vec::new();
         self.writes.iter().for_each(|s| s.pick(argv, arguments, &mut writes));
+        for flag in &self.directory_flags {
+            let Some(directory) = arguments.value(flag) else { continue };
+            for field in reads.iter_mut().chain(&mut writes) {
+                if !field.text.starts_with(['/', HOME, '-']) {
+                    field.text = format!("{}/{}", directory.text, field.text);
+                }
+            }
+        }
         (reads, writes)
     }
 }

@@ -6,11 +6,8 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::domain::guard::{
-    Decision, Mode, code,
-    field::{HOME, STAR},
-    sql,
-};
+use super::lists::{Paths, Texts, Verbs};
+use crate::domain::guard::{Decision, Mode, code, sql};
 
 /// One `[[rule]]`, as written. The predicates stand beside the rest: each is named in both structs, since
 /// serde can't refuse unknown names behind `flatten`.
@@ -34,9 +31,9 @@ pub struct RulePart {
     #[serde(default)]
     no_match: Vec<String>,
     #[serde(default)]
-    program: Vec<String>,
+    program: Texts,
     #[serde(default)]
-    verb: Vec<String>,
+    verb: Verbs,
     #[serde(default)]
     flags: Flags,
     #[serde(default)]
@@ -44,9 +41,9 @@ pub struct RulePart {
     #[serde(default)]
     env: Env,
     #[serde(default)]
-    read: Vec<String>,
+    read: Paths,
     #[serde(default)]
-    write: Vec<String>,
+    write: Paths,
     flow: Option<Flow>,
     #[serde(default)]
     sql: Vec<sql::Class>,
@@ -63,15 +60,15 @@ pub struct RulePart {
 #[serde(deny_unknown_fields, default)]
 pub struct When {
     /// The program's file name; `*` and `?` match.
-    pub program: Vec<String>,
+    pub program: Texts,
     /// The first operands, a word each: `stop`, `system prune`, `* delete-*`.
-    pub verb: Vec<String>,
+    pub verb: Verbs,
     pub flags: Flags,
     pub operand: Operand,
     pub env: Env,
     /// Paths that are read, and written.
-    pub read: Vec<String>,
-    pub write: Vec<String>,
+    pub read: Paths,
+    pub write: Paths,
     pub flow: Option<Flow>,
     pub sql: Vec<sql::Class>,
     pub code: Vec<code::Class>,
@@ -88,24 +85,24 @@ pub struct Flags {
     pub all: Vec<String>,
     pub none: Vec<String>,
     /// A flag with one of these values.
-    pub value: BTreeMap<String, Vec<String>>,
+    pub value: BTreeMap<String, Texts>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Operand {
     /// Texts; `*` and `?` match.
-    pub any: Vec<String>,
+    pub any: Texts,
     /// Every operand is one of these (and there is one).
-    pub all: Vec<String>,
-    pub none: Vec<String>,
-    pub any_path: Vec<String>,
-    pub all_path: Vec<String>,
-    pub none_path: Vec<String>,
+    pub all: Texts,
+    pub none: Texts,
+    pub any_path: Paths,
+    pub all_path: Paths,
+    pub none_path: Paths,
     /// `ancestor`: a directory above one of the paths counts too.
     pub also: Option<Also>,
-    pub first: Vec<String>,
-    pub last: Vec<String>,
+    pub first: Texts,
+    pub last: Texts,
     /// So many operands, at least or at most.
     pub min: Option<usize>,
     pub max: Option<usize>,
@@ -121,9 +118,9 @@ pub enum Also {
 #[serde(deny_unknown_fields, default)]
 pub struct Env {
     /// Names of variables that are set.
-    pub any: Vec<String>,
+    pub any: Texts,
     /// Values that are harmless, the whole of them or each part between colons.
-    pub unless_value: Vec<String>,
+    pub unless_value: Texts,
     /// A value in which nothing is substituted, also where it is expanded again as a prompt is.
     pub unless_plain: bool,
 }
@@ -132,7 +129,7 @@ pub struct Env {
 #[serde(deny_unknown_fields)]
 pub struct Flow {
     /// Programs whose output, or files that are read.
-    pub from: Vec<String>,
+    pub from: Texts,
     pub to: Sink,
 }
 
@@ -141,7 +138,7 @@ pub struct Flow {
 #[serde(untagged)]
 pub enum Sink {
     Code(CodeSink),
-    Programs(Vec<String>),
+    Programs(Texts),
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -245,16 +242,11 @@ impl Rule {
         Self { decision, reason, ..self.clone() }
     }
 
-    fn lists(&mut self) -> impl Iterator<Item = &mut Vec<String>> {
+    fn lists(&mut self) -> impl Iterator<Item = &mut Paths> {
         let whens = std::iter::once(&mut self.when).chain(&mut self.unless);
-        whens.flat_map(|when| {
-            [
-                &mut when.read,
-                &mut when.write,
-                &mut when.operand.any_path,
-                &mut when.operand.all_path,
-                &mut when.operand.none_path,
-            ]
+        whens.flat_map(|When { read, write, operand, .. }| {
+            let Operand { any_path, all_path, none_path, .. } = operand;
+            [read, write, any_path, all_path, none_path]
         })
     }
 
@@ -265,36 +257,7 @@ impl Rule {
 
     /// Puts the lists in the place of their names; the first name that is none.
     pub fn resolve(&mut self, paths: &BTreeMap<String, Vec<String>>) -> Result<(), String> {
-        for list in self.lists() {
-            let mut resolved = Vec::new();
-            for path in list.drain(..) {
-                if let Some(name) = path.strip_prefix("!@") {
-                    let paths = paths.get(name).ok_or_else(|| name.to_owned())?;
-                    resolved.extend(paths.iter().map(|path| format!("!{path}")));
-                    continue;
-                }
-                match path.strip_prefix('@') {
-                    Some(name) => resolved
-                        .extend(paths.get(name).ok_or_else(|| name.to_owned())?.iter().cloned()),
-                    None => resolved.push(path),
-                }
-            }
-            *list = resolved.iter().map(|path| marked(path)).collect();
-        }
-        Ok(())
-    }
-}
-
-/// A pattern as it meets paths: home and a typed star are marks there.
-fn marked(pattern: &str) -> String {
-    let (not, rest) = match pattern.strip_prefix('!') {
-        Some(rest) => ("!", rest),
-        None => ("", pattern),
-    };
-    let rest = rest.replace("[*]", &STAR.to_string());
-    match rest.strip_prefix('~') {
-        Some(below) => format!("{not}{HOME}{below}"),
-        None => format!("{not}{rest}"),
+        self.lists().try_for_each(|list| list.resolve(paths))
     }
 }
 
@@ -323,17 +286,12 @@ impl Flags {
 
 impl Operand {
     pub fn is_empty(&self) -> bool {
-        let lists = [
-            &self.any,
-            &self.all,
-            &self.none,
-            &self.any_path,
-            &self.all_path,
-            &self.none_path,
-            &self.first,
-            &self.last,
-        ];
-        lists.iter().all(|list| list.is_empty()) && self.min.is_none() && self.max.is_none()
+        let texts = [&self.any, &self.all, &self.none, &self.first, &self.last];
+        let paths = [&self.any_path, &self.all_path, &self.none_path];
+        texts.iter().all(|list| list.is_empty())
+            && paths.iter().all(|list| list.is_empty())
+            && self.min.is_none()
+            && self.max.is_none()
     }
 }
 

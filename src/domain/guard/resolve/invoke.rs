@@ -149,7 +149,7 @@ impl Walk<'_> {
         if env.is_empty() && streams.reads.is_empty() && streams.writes.is_empty() {
             return;
         }
-        self.judge(&[], "", env, streams, Arguments::default(), Vec::new(), span);
+        self.judge(&[], "", env, streams, &Arguments::default(), &[], span);
     }
 
     pub(super) fn redirected(&mut self, streams: &Streams, span: Span) {
@@ -164,15 +164,15 @@ impl Walk<'_> {
         program: &str,
         env: &[(String, Field)],
         streams: &Streams,
-        arguments: Arguments,
-        codes: Vec<Code>,
+        arguments: &Arguments,
+        codes: &[Code],
         span: Span,
     ) {
         let spec = self.policy.program(program);
-        let (mut reads, mut writes) = spec.files(argv, &arguments);
+        let (mut reads, mut writes) = spec.files(argv, arguments);
         reads.extend(streams.reads.iter().cloned());
         writes.extend(streams.writes.iter().cloned());
-        for code in &codes {
+        for code in codes {
             if code.language != "sh"
                 && code.language != "sql"
                 && let Some(text) = &code.data.text
@@ -215,7 +215,7 @@ impl Walk<'_> {
     /// Output that is run as code, where no program stands for it.
     pub(super) fn flows_to_code(&mut self, from: Origins, span: Span) {
         let codes = vec![Code { language: "sh".to_owned(), data: Data::unknown(from) }];
-        self.judge(&[], "", &[], &Streams::default(), Arguments::default(), codes, span);
+        self.judge(&[], "", &[], &Streams::default(), &Arguments::default(), &codes, span);
     }
 
     /// A command whose words are expanded.
@@ -259,22 +259,37 @@ impl Walk<'_> {
             return self.unknown_program(first, fields, env, streams, span);
         }
         if named.path {
+            if let Some(service) = self.init_script(first) {
+                let name = [Field::new("service", span), Field::new(service, span)];
+                let fields: Vec<Field> = name.into_iter().chain(fields[1..].to_vec()).collect();
+                return self.nested(&fields, env, span);
+            }
             self.run_file(first, span);
+        }
+        if !named.name.is_ascii() {
+            self.find(Finding::new(
+                self.defaults.parse_error,
+                "line.homograph",
+                "a program's name with letters of another alphabet",
+                span,
+            ));
         }
         let policy = self.policy;
         let program = policy.program(&named.name);
         let arguments = Arguments::divide(fields, program, program.stops());
         let codes = self.codes(program, fields, &arguments);
-        let inner = (codes.clone(), arguments.first_operand);
-        self.judge(fields, &named.name, env, streams, arguments, codes, span);
-        let arguments = Arguments::divide(fields, program, program.stops());
+        self.judge(fields, &named.name, env, streams, &arguments, &codes, span);
         if !policy.knows(&named.name) && fields.len() > 2 {
             self.unknown_wrapper(fields, env, span);
         }
         self.chain.push(named.name.clone());
+        self.told_to_run(program, fields, span);
+        if program.stdin_escapes {
+            self.escapes(span);
+        }
         let context = program.context.clone();
         self.contexts.extend(context.clone());
-        let ran = self.run_inside(program, &named.name, fields, &arguments, inner.0, env, span);
+        let ran = self.run_inside(program, &named.name, fields, &arguments, codes, env, span);
         if context.is_some() {
             self.contexts.pop();
         }
@@ -306,6 +321,15 @@ impl Walk<'_> {
             self.write(path, data);
         }
         produced
+    }
+
+    /// The service of `/etc/init.d/NAME`.
+    fn init_script(&self, program: &Field) -> Option<String> {
+        let path = self.path(&program.text);
+        let directories =
+            ["/etc/init.d/", "/etc/rc.d/init.d/", "/etc/rc.d/", "/usr/local/etc/rc.d/"];
+        let name = directories.iter().find_map(|directory| path.strip_prefix(directory))?;
+        (!name.contains('/')).then(|| name.to_owned())
     }
 
     fn written(&self, program: &Program, fields: &[Field], arguments: &Arguments) -> Vec<Field> {
@@ -361,7 +385,7 @@ impl Walk<'_> {
         let data = Data { text: None, from: first.from.clone(), file: None, names: Vec::new() };
         let codes = vec![Code { language: "sh".to_owned(), data }];
         let arguments = Arguments::divide(fields, self.policy.program(""), false);
-        self.judge(fields, "", env, streams, arguments, codes, span);
+        self.judge(fields, "", env, streams, &arguments, &codes, span);
         self.opaque("opaque.program", span);
         self.guessed(first, fields, env, span);
         // The words behind it may be a command of their own (`$SUDO rm -rf /`).
@@ -402,11 +426,20 @@ impl Walk<'_> {
         let Some(language) = &program.language else { return codes };
         for flag in &program.script_flags {
             if let Some(field) = arguments.value(flag) {
-                let data = self.content(field);
+                let data = match field.text.as_str() {
+                    "-" => self.stdin.clone(),
+                    _ => self.content(field),
+                };
                 codes.push(Code { language: language.clone(), data });
             }
         }
         let with_flag = !codes.is_empty();
+        if let [verb, text, ..] = arguments.operands.as_slice()
+            && program.code_verbs.contains(&verb.text)
+        {
+            codes.push(code(language, text));
+            return codes;
+        }
         if let Some(at) = program.code_operand.filter(|_| !with_flag) {
             if let Some(field) = arguments.operands.get(at) {
                 codes.push(code(language, field));

@@ -47,11 +47,11 @@ pub struct Call<'a> {
     /// The policy says something of a program of this name.
     pub known: bool,
     pub argv: &'a [Field],
-    pub arguments: Arguments,
+    pub arguments: &'a Arguments,
     pub reads: Vec<Field>,
     pub writes: Vec<Field>,
     pub env: &'a [(String, Field)],
-    pub codes: Vec<Code>,
+    pub codes: &'a [Code],
     pub stdin: &'a Data,
     pub contexts: &'a [String],
     pub cwd: Option<String>,

@@ -6,6 +6,7 @@ use crate::domain::guard::{
     Decision,
     field::{Field, UNKNOWN},
     finding::Finding,
+    policy::Program,
     syntax::Span,
 };
 
@@ -15,7 +16,115 @@ const MAX_LINKS: usize = 32;
 /// Programs that a glob is tried for, and names in one line that are guessed at.
 const MAX_GUESSES: usize = 12;
 
+/// What the name of a flag or a setting has in it whose value is a command.
+const TELLING: [&str; 18] = [
+    "exec",
+    "cmd",
+    "command",
+    "hook",
+    "shell",
+    "pipe",
+    "pager",
+    "editor",
+    "browser",
+    "askpass",
+    "wrapper",
+    "rsh",
+    "eval",
+    "invoke",
+    "script",
+    "program",
+    "import",
+    "entrypoint",
+];
+/// Flags behind which a setting stands.
+const SETTING: [&str; 12] = [
+    "-o",
+    "-O",
+    "-c",
+    "-X",
+    "--option",
+    "--opt",
+    "--config",
+    "--conf",
+    "--set",
+    "--parameters",
+    "--param",
+    "-D",
+];
+/// Signs by which a line of standard input leaves a program for a shell.
+const ESCAPES: [&str; 9] =
+    ["!", ":!", "~!", "@exec ", "shell ", "system ", "sh ", ".shell ", ".system "];
+
+fn telling(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    TELLING.iter().any(|part| name.contains(part))
+}
+
 impl Walk<'_> {
+    /// Flags and settings whose names say that their values are commands (`--pre-hook 'reboot'`,
+    /// `-o Pre-Invoke=reboot`): what rules find of those counts.
+    pub(super) fn told_to_run(&mut self, program: &Program, fields: &[Field], span: Span) {
+        if program.language.is_some() || program.no_flags || fields.len() < 2 {
+            return;
+        }
+        let code = |name: &str| {
+            program.code_flags.iter().any(|(flag, _)| flag.trim_start_matches('-') == name)
+        };
+        for (at, field) in fields.iter().enumerate().skip(1) {
+            let text = field.text.as_str();
+            let flag = text.strip_prefix("--").filter(|flag| !flag.is_empty());
+            let setting = text.split_once('=').or_else(|| text.split_once([':', ' ']));
+            let (name, value) = match (flag, setting) {
+                (Some(flag), _) => match flag.split_once('=') {
+                    Some((name, value)) => (name, value.to_owned()),
+                    None => match fields.get(at + 1) {
+                        Some(next) => (flag, next.text.clone()),
+                        None => continue,
+                    },
+                },
+                (None, Some((name, value))) => {
+                    let behind = fields
+                        .get(at - 1)
+                        .is_some_and(|before| SETTING.contains(&before.text.as_str()));
+                    let glued =
+                        SETTING.iter().any(|flag| flag.len() == 2 && name.starts_with(flag));
+                    if !behind && !glued {
+                        continue;
+                    }
+                    (name, value.trim_start_matches([':', '=']).to_owned())
+                }
+                _ => continue,
+            };
+            if telling(name) && !code(name) && !value.is_empty() {
+                self.runs_perhaps(&value, span);
+            }
+        }
+    }
+
+    /// Lines of standard input that leave the program for a shell.
+    pub(super) fn escapes(&mut self, span: Span) {
+        let Some(text) = self.stdin.text.clone() else { return };
+        for line in text.lines().take(MAX_GUESSES) {
+            let line = line.trim_start();
+            if let Some(rest) = ESCAPES.iter().find_map(|sign| line.strip_prefix(sign)) {
+                self.runs_perhaps(rest.trim_start(), span);
+            }
+        }
+    }
+
+    fn runs_perhaps(&mut self, text: &str, span: Span) {
+        if self.guesses > MAX_GUESSES {
+            return;
+        }
+        self.guesses += 1;
+        if text.starts_with('/') && self.policy.is_scratch(text) {
+            self.opaque("opaque.script", span);
+        }
+        let text = crate::domain::guard::field::as_code(text).into_owned();
+        self.quiet_text(&text, span);
+    }
+
     /// A command to another shell than the one whose grammar is read: what rules find of it is asked for.
     pub(super) fn unknown_shell(&mut self, fields: &[Field]) {
         let span = fields.first().map(|field| field.span).unwrap_or_default();

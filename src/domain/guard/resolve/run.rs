@@ -147,7 +147,7 @@ impl Walk<'_> {
     }
 
     /// A text that may be a command: what the rules find counts, what can't be read does not.
-    fn quiet_text(&mut self, text: &str, span: Span) {
+    pub(super) fn quiet_text(&mut self, text: &str, span: Span) {
         let before = self.findings.clone();
         self.text(text, span);
         self.findings.keep_rules_since(before);

@@ -158,7 +158,10 @@ impl Walk<'_> {
         arguments: &Arguments,
         span: Span,
     ) -> Data {
-        let data = self.stdin.clone();
+        let data = match arguments.value("a").or_else(|| arguments.value("arg-file")) {
+            Some(file) => self.content(file),
+            None => self.stdin.clone(),
+        };
         // `parallel ::: A B` runs its arguments.
         if let [first, lines @ ..] = words
             && first.text == ":::"
