@@ -83,7 +83,7 @@ impl Guard {
                 match self.ask(question(own.clone())).await {
                     Ok(verdict) => {
                         let moved = moved(verdict, &own, &line.bytes);
-                        judged_own = Some(Bytes(own));
+                        judged_own = Some(Box::new(Bytes(own)));
                         moved
                     }
                     Err(_) => verdict,
