@@ -71,7 +71,7 @@ pub struct Judgement {
     /// Digest of the policy.
     pub policy: Digest,
     /// What was judged in the place of the whole line: the operator's own variables left out.
-    pub own: Option<Bytes>,
+    pub own: Option<Box<Bytes>>,
 }
 
 /// A command that is asked about: what a yes for the session can be for.

@@ -76,7 +76,7 @@ impl Guard {
             Some(own) if verdict.decision != Decision::Block => {
                 match self.ask(question(own.clone())).await {
                     Ok(verdict) => {
-                        judged_own = Some(Bytes(own.clone()));
+                        judged_own = Some(Box::new(Bytes(own.clone())));
                         moved(verdict, own, &line.bytes)
                     }
                     Err(_) => verdict,

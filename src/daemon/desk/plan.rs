@@ -69,7 +69,7 @@ impl Desk {
     /// another policy than the one in force.
     pub fn check_lines(&self, id: &Id, numbers: Option<&[u32]>) -> Result<Progress, Failure> {
         let revision = self.guard.revision();
-        let progress = self.entry(id, None, |entry| match &entry.request.action {
+        self.entry(id, None, |entry| match &entry.request.action {
             Action::Plan(plan) if plan.policy() != Some(revision) => {
                 Err(commands::policy_changed(id))
             }
@@ -77,8 +77,7 @@ impl Desk {
                 Progress::approved(plan, numbers).map_err(|number| no_line(id, number))
             }
             _ => Err(not_approved(id, NotApproved::OtherKind)),
-        })?;
-        progress
+        })?
     }
 
     /// The numbers of the lines that a yes is for.

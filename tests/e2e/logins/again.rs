@@ -118,8 +118,16 @@ fn a_command_waits_for_the_login_and_then_runs_once() {
 fn what_is_blocked_is_refused_before_anybody_is_asked_to_log_in() {
     let me = Coded::new(&[]);
     let text = me.sgw.write_private("a.plan", "echo ran\n");
-    let plan =
-        ["plan", &me.session, "--reason", "r", "--no-wait", "--json", "--file", text.to_str().unwrap()];
+    let plan = [
+        "plan",
+        &me.session,
+        "--reason",
+        "r",
+        "--no-wait",
+        "--json",
+        "--file",
+        text.to_str().unwrap(),
+    ];
     let plan = me.sgw.agent(plan).fails(75, "approval.pending").waits_on();
     me.sgw.operator(["approve", &plan, "--yes", "--json"]).ok();
     me.is_lost();

@@ -75,3 +75,32 @@ fn a_call_that_is_killed_leaves_a_line_running_and_the_next_one_goes_on_from_the
     me.sgw.agent(["plan", "run", &request]).ok().prints("out\n");
     assert_eq!(me.words(), ["one", "two"]);
 }
+
+#[test]
+fn while_the_operator_has_the_keyboard_no_line_runs_and_none_is_used_up() {
+    let me = Planning::new();
+    let request = me.asked(&me.asks("one"));
+    me.approves(&request, &[]);
+    let handoff = ["handoff", &me.session, "please look", "--no-wait", "--json"];
+    me.sgw.agent(handoff).fails(75, "request.pending");
+    me.runs(&request).fails(75, "control.operator");
+    let exec = ["exec", &me.session, "--", &me.asks("one")];
+    me.sgw.agent(exec).fails(75, "control.operator");
+    assert_eq!(me.words(), [""; 0]);
+    me.sgw.operator(["return", &me.session]).ok();
+    me.runs(&request).ok();
+    assert_eq!(me.words(), ["one"]);
+}
+
+#[test]
+fn another_identity_neither_sees_nor_runs_a_plan() {
+    let me = Planning::new();
+    let token = me.sgw.token("ci", &[]);
+    let request = me.asked(&me.asks("one"));
+    me.approves(&request, &[]);
+    for words in [["plan", "run"], ["wait", "--no-wait"], ["show", "--json"]] {
+        let outcome = me.sgw.by(&token, words.into_iter().chain([request.as_str()]));
+        assert_eq!(outcome.error_code().as_deref(), Some("request.unknown"), "{words:?}");
+    }
+    assert_eq!(me.words(), [""; 0]);
+}

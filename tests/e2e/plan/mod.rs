@@ -240,3 +240,22 @@ fn what_was_planned_approved_and_run_is_on_record() {
     assert_eq!(intent["action"]["command"], me.asks("one").as_str());
     assert!(approved["seq"].as_u64() < intent["seq"].as_u64());
 }
+
+#[test]
+fn at_the_desk_without_a_screen_lines_are_named_behind_the_yes() {
+    let me = Planning::new();
+    let request = me.asked(&format!("{}\n{}", me.asks("one"), me.asks("two")));
+    let mut desk = me.sgw.terminal(["desk", "--plain"]);
+    desk.wait_for("(?i)passphrase");
+    desk.send(&format!("{PASSPHRASE}\r"));
+    desk.wait_for(&format!("{request} plan by .*2 lines"));
+    desk.send(&format!("yes {request} 2\r"));
+    desk.wait_for("only this line passes: 2");
+    desk.wait_for("Type yes to");
+    desk.send("yes\r");
+    desk.wait_for("approved");
+    desk.send("quit\r");
+    desk.ends();
+    me.sgw.agent(["plan", "run", &request]).ok().says("ran 2; nothing is left");
+    assert_eq!(me.words(), ["two"]);
+}

@@ -116,7 +116,7 @@ impl Test {
                 "verdict": verdict.decision, "rule": verdict.rule,
             })).collect::<Vec<_>>(),
         });
-        ui.result(&summary, || table(&scores, policy.rules().count()));
+        ui.result(&summary, || table(&scores, policy.rules().count(), mismatches.len()));
         Ok(if mismatches.is_empty() && wrong.is_empty() { Exit::DONE } else { Exit::FAILED })
     }
 }
@@ -132,7 +132,7 @@ fn told(line: &Line, said: Decision, rule: Option<&str>) -> String {
     )
 }
 
-fn table(scores: &BTreeMap<&str, Score>, rules: usize) -> String {
+fn table(scores: &BTreeMap<&str, Score>, rules: usize, wrong: usize) -> String {
     let mut all = Score::default();
     let mut table = Table::new(&["CLASS", "RIGHT", "MISSED", "ALARMS", "OTHER"]);
     let mut row = |class: &str, score: &Score| {
@@ -149,8 +149,21 @@ fn table(scores: &BTreeMap<&str, Score>, rules: usize) -> String {
         all.other += score.other;
     }
     row("all", &all);
-    match scores.is_empty() {
-        true => format!("{rules} rules, and their examples hold unless told above"),
-        false => table.text(),
+    match (scores.is_empty(), wrong) {
+        (false, _) => table.text(),
+        (true, 0) => format!("{rules} rules, and all their examples hold"),
+        (true, wrong) => format!("{rules} rules, of whose examples {wrong} do not hold"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_corpus_the_examples_are_the_result() {
+        let said = |wrong| table(&BTreeMap::new(), 3, wrong);
+        assert_eq!(said(0), "3 rules, and all their examples hold");
+        assert_eq!(said(2), "3 rules, of whose examples 2 do not hold");
     }
 }
