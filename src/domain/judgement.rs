@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
+    action::Stdin,
     digest::{Digest, Digester},
     grant::{Grant, Mode, Opaque},
     guard::{self, Decision, Finding, Verdict},
@@ -28,8 +29,7 @@ pub struct Manner {
     pub interactive: bool,
     /// The operator's word on what only the server knows, in the place of the policy's.
     pub opaque: Option<Decision>,
-    /// Bytes that nobody knows yet come on standard input.
-    pub stdin_open: bool,
+    pub stdin: Stdin,
 }
 
 impl Manner {
@@ -59,8 +59,12 @@ pub struct Judgement {
     pub decision: Decision,
     pub rule: Option<String>,
     pub reason: Option<String>,
-    /// The bytes that decided.
+    /// The bytes that decided: of the line, or behind its end of what comes on standard input.
     pub span: Option<(usize, usize)>,
+    /// What comes on standard input, which is open, may change what is said.
+    pub reads_stdin: bool,
+    /// Files of an agent's whose content counted.
+    pub scripts: Vec<String>,
     /// Each reason for asking, the one that decided first.
     pub parts: Vec<Part>,
     /// There are more reasons than are kept.
@@ -114,6 +118,8 @@ impl Judgement {
             rule: verdict.rule,
             reason: verdict.reason,
             span: verdict.span.map(|span| (span.start, span.end)),
+            reads_stdin: verdict.reads_stdin,
+            scripts: verdict.scripts,
             stands_alone: false,
             policy,
         }
@@ -128,6 +134,8 @@ impl Judgement {
             rule: Some(UNJUDGED.to_owned()),
             reason: Some(reason.to_owned()),
             span: None,
+            reads_stdin: manner.stdin == Stdin::Open,
+            scripts: Vec::new(),
             parts: Vec::new(),
             more: false,
             stands_alone: false,

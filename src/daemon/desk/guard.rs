@@ -69,6 +69,8 @@ impl Guard {
             cwd: None,
             today: Some(self.today()),
             manner: line.manner,
+            stdin: None,
+            files: Arc::default(),
             policy: policy.clone(),
         };
         let verdict = match self.ask(question(line.bytes.clone())).await {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Desk, Entry, unknown};
 use crate::{
     domain::{
-        action::Action,
+        action::{Action, Stdin},
         bytes::Bytes,
         grant::Mode,
         id::Id,
@@ -119,7 +119,7 @@ impl Desk {
                 prolongs: access
                     .and_then(|access| access.prolongs.as_ref())
                     .map(ToString::to_string),
-                stdin: matches!(action, Action::Exec(exec) if exec.stdin),
+                stdin: matches!(action, Action::Exec(exec) if exec.stdin == Stdin::Open),
                 terminal: matches!(action, Action::Input(_)),
                 seen,
                 uid: Some(entry.request.identity.uid),

@@ -355,7 +355,7 @@ impl Sessions {
             request: request.clone(),
             started_at: (self.now)(),
             output: Output::new(&session.spool),
-            stdin: action.stdin,
+            stdin: action.stdin != action::Stdin::Empty,
             orphan,
             keyboard: session.keyboard.clone(),
             live: session.live.clone(),

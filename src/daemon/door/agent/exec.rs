@@ -227,7 +227,7 @@ impl Caller {
         };
         match outcome {
             Outcome::Ran(exec) => self.follow_later(number, &exec, limit, control).await,
-            _ if exec.stdin => Err(Failure::new(
+            _ if exec.stdin == action::Stdin::Open => Err(Failure::new(
                 Code::RequestClosed,
                 "the call that held the command's input is gone, so it was not run",
                 "run the command again, and stay until it is approved",
@@ -382,14 +382,15 @@ impl Caller {
         let wire = surroundings.wire(&marker, env, cwd, &line);
         let wire = wire.map_err(|error| not_a_command(&error))?;
         let full = action::without_prefix(&wire, &marker);
-        let judged = self.judge(session, full, own, asked.stdin).await?;
+        let stdin = if asked.stdin { action::Stdin::Open } else { action::Stdin::Empty };
+        let judged = self.judge(session, full, own, stdin).await?;
         Ok(action::Exec {
             id,
             session: session.id.clone(),
             marker,
             line: Bytes(line),
             wire,
-            stdin: asked.stdin,
+            stdin,
             timeout_ms: asked.timeout_ms,
             reason: asked.reason,
             judged,
@@ -403,7 +404,7 @@ impl Caller {
         session: &Session,
         line: &[u8],
         own: Option<Vec<u8>>,
-        stdin_open: bool,
+        stdin: action::Stdin,
     ) -> Result<Judgement, Failure> {
         let (bytes, target) = (line.to_vec(), session.target());
         let shell = match session.surroundings.shell {
@@ -412,7 +413,7 @@ impl Caller {
             Some(Shell::Fish) => guard::Shell::Fish,
             Some(Shell::Other) | None => guard::Shell::Unknown,
         };
-        let manner = Manner { shell, stdin_open, ..Manner::of(&session.grant()) };
+        let manner = Manner { shell, stdin, ..Manner::of(&session.grant()) };
         let line = Line { bytes, own, target: &target, identity: self.identity(), manner };
         self.parts.desk.guard.judge(line).await
     }
