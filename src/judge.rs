@@ -139,6 +139,7 @@ fn unjudged() -> Verdict {
         findings: Vec::new(),
         reads_stdin: true,
         scripts: Vec::new(),
+        written: Vec::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 //! approval to all of it.
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::{
     bytes::Bytes,
@@ -42,8 +43,9 @@ pub struct Opening {
     pub reason: Option<String>,
 }
 
-/// What comes on a command's standard input.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What comes on a command's standard input; in the record `"empty"`, `"open"` or `{"whole":{…}}`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Stdin {
     #[default]
     Empty,
@@ -54,10 +56,11 @@ pub enum Stdin {
 }
 
 /// Bytes that are kept elsewhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Whole {
     pub bytes: u64,
     /// SHA-256 of them alone.
+    #[serde(rename = "sha256")]
     pub sum: Digest,
 }
 

@@ -36,7 +36,7 @@ pub async fn intent(
         ("wire", serde_json::to_value(Bytes(action.wire.clone()))),
         ("marker", serde_json::to_value(&action.marker)),
         ("route", serde_json::to_value(&session.route)),
-        ("stdin", serde_json::to_value(action.stdin.to_string())),
+        ("stdin", serde_json::to_value(action.stdin)),
         ("timeout_ms", serde_json::to_value(action.timeout_ms)),
         ("reason", serde_json::to_value(&action.reason)),
     ]);

@@ -1,7 +1,7 @@
 //! What was found in a line: one finding a rule and place, and all commands that were understood.
 
 use super::{
-    Decision,
+    Content, Decision,
     field::Field,
     policy::Defaults,
     syntax::{Span, SyntaxError},
@@ -31,6 +31,8 @@ pub struct Findings {
     pub commands: Vec<Vec<String>>,
     /// Files of an agent's that were looked into.
     pub scripts: Vec<String>,
+    /// Files that were written, and what they hold.
+    pub written: Vec<(String, Content)>,
     /// Commands that no rule allows by name.
     pub unmatched: usize,
 }

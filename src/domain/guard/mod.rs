@@ -120,6 +120,9 @@ pub struct Verdict {
     pub reads_stdin: bool,
     /// Files that an agent brought whose content counted.
     pub scripts: Vec<String>,
+    /// Files that the line writes, and what they then hold; a path is relative where the directory is not known.
+    #[serde(skip)]
+    pub written: Vec<(String, Content)>,
 }
 
 /// Judges a line: exactly the bytes that will be sent.
@@ -135,6 +138,7 @@ pub fn judge(line: &[u8], context: &Context<'_>, policy: &Policy) -> Verdict {
         resolved: findings.commands,
         reads_stdin: context.stdin == Stdin::Open && reads_stdin(line, context, policy),
         scripts: findings.scripts,
+        written: findings.written,
         findings: findings.all,
     }
 }

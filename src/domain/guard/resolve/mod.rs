@@ -36,6 +36,9 @@ const MAX_VALUES: usize = 48;
 /// Bytes of one value, and of all words together after expansion; what is larger is taken for unknown.
 const MAX_VALUE: usize = 1 << 16;
 const MAX_EXPANDED: usize = 1 << 22;
+/// Files that a line writes which are told, and bytes of what each then holds.
+const MAX_WRITTEN: usize = 32;
+const MAX_TOLD: usize = 8 * 1024;
 /// Bytes of texts inside the line that are read as code, altogether.
 const MAX_CODE: usize = 1 << 20;
 
@@ -140,6 +143,17 @@ fn endless(lists: &[List]) -> bool {
         && !says(body, &["wait", "break", "exit", "return"])
 }
 
+/// Whether a path is known, and of a file that can be run later.
+fn is_one_file(path: &str) -> bool {
+    !path.starts_with("/dev/")
+        && !path.trim_start_matches(super::field::HOME).contains(super::field::is_mark)
+}
+
+fn written((path, data): (String, Data)) -> (String, Content) {
+    let text = data.text.filter(|text| text.len() <= MAX_TOLD);
+    (path, text.map_or(Content::Unknown, |text| Content::Text(text.into())))
+}
+
 #[derive(Clone, Debug)]
 struct Function {
     body: Rc<Command>,
@@ -199,6 +213,8 @@ impl<'a> Walk<'a> {
         self.list(&script.list);
         self.broken(script.error, Span { start: 0, end: text.len() });
         self.uncalled();
+        let files = self.files.into_iter().filter(|(path, _)| is_one_file(path));
+        self.findings.written = files.take(MAX_WRITTEN).map(written).collect();
         self.findings
     }
 
@@ -480,7 +496,7 @@ impl<'a> Walk<'a> {
             Content::Text(text) => Some(text.to_string()),
             Content::Unknown => None,
         };
-        Some(Data { text, file: Some(file.to_owned()), ..Data::default() })
+        Some(Data { text, file: Some(file), ..Data::default() })
     }
 
     /// Whether what it holds is known, from the line or before.
