@@ -311,6 +311,28 @@ fn modes_and_kept_answers_hold_for_input_too() {
 }
 
 #[test]
+fn what_would_be_said_of_input_and_scripts_can_be_asked_beforehand() {
+    let sgw = Sgw::new();
+    let bad = sgw.write_private("bad.sh", "uptime\nrm -rf /\n");
+    let bad = bad.to_str().unwrap();
+    let check = |words: &[&str]| {
+        let words = ["policy", "check", "--json"].iter().chain(words);
+        sgw.agent(words).ok().json()
+    };
+    let said = check(&["--stdin", bad, "--", "sudo bash -s"]);
+    assert_eq!((&said["verdict"], &said["rule"]), (&json!("block"), &json!("fs.rm-critical")));
+    assert_eq!(check(&["--stdin", bad, "--", "wc -l"])["verdict"], "allow");
+    let script = format!("/srv/x.sh={bad}");
+    let said = check(&["--script", &script, "--", "cd /srv && ./x.sh"]);
+    assert_eq!((&said["verdict"], &said["scripts"]), (&json!("block"), &json!(["/srv/x.sh"])));
+    sgw.agent(["policy", "check", "--stdin", bad, "--", "sh"]).ok().prints(
+        "block  fs.rm-critical: recursive delete of a system directory\n  in    rm -rf /\n  by    sh\n  \
+         runs  sh\n  runs  uptime\n  runs  rm -rf /\n",
+    );
+    sgw.agent(["policy", "check", "--script", "x.sh", "--", "ls"]).exits(2);
+}
+
+#[test]
 fn a_script_that_an_earlier_command_wrote_is_judged_when_it_is_run() {
     let me = Fed::new();
     let exec = |line: &str| me.sgw.agent(["exec", &me.session, "--no-ask", "--", line]);
