@@ -7,7 +7,7 @@ pub use opening::{Live, NotOpened, Wanted, authorize_opening};
 use jiff::Timestamp;
 
 use super::{
-    action::{Access, Action, Exec, Input, Login},
+    action::{Access, Action, Exec, Input, Login, Stdin},
     capability::Capability,
     digest::Digest,
     grant::{Grant, Mode, Terms},
@@ -102,7 +102,7 @@ pub fn authorize_exec(
     }
     // A verdict on other bytes, on other input, or for a session that was given more, is none.
     let judged = &exec.judged;
-    let fits = judged.manner.fits(leave.grant) && judged.manner.stdin_open == exec.stdin;
+    let fits = judged.manner.fits(leave.grant) && judged.manner.stdin == exec.stdin;
     if !judged.is_of(exec.in_full().as_slice()) || !fits {
         return asks(exec, UNJUDGED);
     }
@@ -194,7 +194,7 @@ pub fn authorize_approved_exec(
         return Err(NotApproved::Policy);
     }
     request.spend(now).map_err(NotApproved::Request)?;
-    Ok(Allowed(exec))
+    Ok(Allowed(*exec))
 }
 
 /// A yes to a plan lets `next`, its next line, pass: the very bytes, while the session still gives leave and
@@ -210,8 +210,11 @@ pub fn authorize_planned_exec(
     let stands = matches!(request.state(now), State::Approved { .. });
     let full = exec.in_full();
     let judged = &exec.judged;
-    let fits = judged.manner.fits(leave.grant) && !judged.manner.stdin_open && !exec.stdin;
-    let same = full == next.full && judged.is_of(full.as_slice());
+    let fits = judged.manner.fits(leave.grant)
+        && judged.manner.stdin == Stdin::Empty
+        && exec.stdin == Stdin::Empty;
+    let same =
+        full == next.full && judged.is_of(full.as_slice()) && judged.scripts == next.judged.scripts;
     if !stands || !same || !fits || judged.policy != next.judged.policy {
         return Decision::Ask { action: exec, rule: UNJUDGED.to_owned() };
     }
@@ -359,7 +362,7 @@ mod tests {
             marker: "m".into(),
             line: "ls".into(),
             wire: b"ls".to_vec(),
-            stdin: false,
+            stdin: Stdin::Empty,
             timeout_ms: None,
             reason: None,
             judged: Judgement::for_test(b"ls"),
@@ -411,7 +414,7 @@ mod tests {
         let other = Exec { wire: b"reboot".to_vec(), ..line("ls") };
         let asked = judged(&grant(), other);
         assert!(matches!(asked, Decision::Ask { rule, .. } if rule == UNJUDGED));
-        let with_input = Exec { stdin: true, ..line("sh") };
+        let with_input = Exec { stdin: Stdin::Open, ..line("sh") };
         assert!(matches!(judged(&grant(), with_input), Decision::Ask { .. }));
         // One that was not asked whether it only reads.
         let reading = Grant { mode: Mode::Read, ..grant() };

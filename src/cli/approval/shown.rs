@@ -83,8 +83,15 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
         let found = question.finding.as_ref();
         let span = found.and_then(|found| found.span);
         add(does, marked(command.as_slice(), span, extent), true);
-        finding_rows(command.as_slice(), found, extent, &mut add);
-        add(to.0, to.1.to_owned(), false);
+        let input = question.input.as_ref();
+        match input.filter(|input| input.span.is_some()) {
+            None => finding_rows(command.as_slice(), span, found, extent, &mut add),
+            Some(input) => finding_rows(input.head.as_slice(), input.span, found, extent, &mut add),
+        }
+        match input {
+            Some(input) => input_rows(input, extent, &mut add),
+            None => add(to.0, to.1.to_owned(), false),
+        }
     }
     let is_plan = request.kind == view::Kind::Plan;
     if is_plan {
@@ -188,15 +195,31 @@ pub fn marked(command: &[u8], span: Option<(usize, usize)>, extent: Extent) -> S
     }
 }
 
+/// The bytes that the command will read, no others, as far as they are shown.
+fn input_rows(
+    input: &view::Input,
+    extent: Extent,
+    add: &mut impl FnMut(&'static str, String, bool),
+) {
+    let view::Input { bytes, sha256, head, span } = input;
+    add("stdin", format!("exactly these {bytes} bytes, sha256 {sha256}"), false);
+    add("", marked(head.as_slice(), *span, extent), true);
+    let more = bytes.saturating_sub(head.as_slice().len() as u64);
+    if more > 0 {
+        add("", format!("… and {more} bytes more, which nobody judged"), false);
+    }
+}
+
 /// What the guard found: the bytes that decided where the line is cut, and the command as it resolves.
 fn finding_rows(
     command: &[u8],
+    span: Option<(usize, usize)>,
     found: Option<&view::Finding>,
     extent: Extent,
     add: &mut impl FnMut(&'static str, String, bool),
 ) {
     let Some(found) = found else { return };
-    let trigger = found.span.and_then(|(from, to)| command.get(from..to)).unwrap_or_default();
+    let trigger = span.and_then(|(from, to)| command.get(from..to)).unwrap_or_default();
     if command.len() > extent.cap(COMMAND) && !trigger.is_empty() {
         add("trigger", exact(trigger, extent.cap(COMMAND)), true);
     }

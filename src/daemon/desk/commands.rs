@@ -8,17 +8,20 @@ use std::{
 use jiff::civil::Date;
 
 use super::typed::NO_TERMINAL;
-use super::{Asker, Desk, Ground, NotAsked, Permit, Verdict, approval_required, not_spent};
+use super::{Asker, Desk, Entry, Ground, NotAsked, Permit, Verdict, approval_required, not_spent};
 use crate::{
     domain::{
         action::{Action, Exec, Input},
         authorize::{self, Decision},
-        guard::policy::{Allow, Terminal},
+        guard::{
+            Files,
+            policy::{Allow, Terminal},
+        },
         id::Id,
         identity::Identity,
         judgement::{OFF, Part, SESSION},
         kept::{Kept, Pass},
-        request::WAITS,
+        request::{State, WAITS},
     },
     protocol::error::{Code, Failure},
 };
@@ -51,7 +54,7 @@ impl Desk {
             let sameness = exec.sameness(&asker.identity);
             let copy = exec.clone();
             let digest = |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
-            self.ask(asker, Action::Exec(exec), Some(rule), WAITS, sameness, digest)
+            self.ask(asker, Action::Exec(Box::new(exec)), Some(rule), WAITS, sameness, digest)
         })
     }
 
@@ -112,6 +115,17 @@ impl Desk {
                 Ok(Verdict::Asked { id, new })
             }
         }
+    }
+
+    /// Whether a yes to a command may still come, or be used.
+    pub fn waits_for(&self, exec: &Id) -> bool {
+        let now = (self.now)();
+        let open = |state: &State| matches!(state, State::Pending | State::Approved { .. });
+        let mut queue = self.queue();
+        let of =
+            |entry: &Entry| matches!(&entry.request.action, Action::Exec(one) if one.id == *exec);
+        let found = queue.all(now, of);
+        found.iter().any(|id| queue.get(id).is_some_and(|entry| open(entry.request.state(now))))
     }
 
     /// What a yes to this request would let pass for the rest of its session.
@@ -200,16 +214,23 @@ impl Desk {
         }
     }
 
-    /// Uses up the yes to a command; the grant must still hold. `exec` remembers what it became.
+    /// Uses up the yes to a command; the grant must still hold, and what is known of the scripts that it runs
+    /// be what it was. `exec` remembers what it became.
     pub fn permit_approved(
         &self,
         id: &Id,
         identity: &Identity,
         ground: &Ground<'_>,
+        files: &Files,
     ) -> Result<Permit<Exec>, Failure> {
         let (now, leave) = ((self.now)(), ground.leave());
         let policy = self.guard.revision();
         self.entry(id, Some(identity), |entry| {
+            if let Action::Exec(exec) = &entry.request.action
+                && !exec.judged.scripts.iter().all(|script| script.is_same(files))
+            {
+                return Err(rewritten(id));
+            }
             let allowed =
                 authorize::authorize_approved_exec(&mut entry.request, leave, &policy, now);
             if let (Ok(_), Action::Exec(exec)) = (&allowed, &entry.request.action) {
@@ -260,6 +281,11 @@ pub(super) fn blocked(rule: &str, reason: &str) -> Failure {
         _ => NO,
     };
     Failure::new(Code::GuardBlocked, message, hint).sent(false)
+}
+
+fn rewritten(id: &Id) -> Failure {
+    let message = format!("a script that {id} runs was written anew since it was asked about");
+    Failure::new(Code::ApprovalExpired, message, "run it again: it is judged anew").about(id)
 }
 
 pub(super) fn barred(rule: &str) -> Failure {

@@ -10,7 +10,7 @@ use crate::{
     domain::{
         bytes::Bytes,
         digest::Digest,
-        guard::{Decision, Policy, Span, Verdict},
+        guard::{Decision, Files, Policy, Span, Verdict},
         identity::Identity,
         judgement::{Judgement, Manner},
     },
@@ -29,6 +29,10 @@ pub struct Line<'a> {
     pub manner: Manner,
     /// The directory that it runs in, where that is known.
     pub cwd: Option<String>,
+    /// All of its standard input, where that is known and short enough.
+    pub stdin: Option<Arc<[u8]>>,
+    /// What agents brought to the account.
+    pub files: Arc<Files>,
 }
 
 /// The policy that holds, and its digest: what an approval binds.
@@ -84,7 +88,9 @@ impl Guard {
             }
             _ => verdict,
         };
-        let mut judged = Judgement::new(&line.bytes, line.manner, verdict, revision);
+        let scripts = verdict.scripts.clone();
+        let mut judged = Judgement::new(&line.bytes, line.manner, verdict, revision)
+            .with_scripts(&scripts, &line.files);
         judged.own = judged_own;
         let Some(alone) = judged.part_alone() else { return Ok(judged) };
         Ok(match self.ask(question(alone)).await {
@@ -107,6 +113,8 @@ impl Guard {
             cwd: line.cwd.clone(),
             today: Some(self.today()),
             manner: line.manner,
+            stdin: line.stdin.clone(),
+            files: line.files.clone(),
             policy: policy.clone(),
         }
     }

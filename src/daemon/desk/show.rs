@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::{Desk, Entry, unknown};
 use crate::{
     domain::{
-        action::Action,
+        action::{Action, Exec, Stdin},
+        bytes::Bytes,
         grant::Mode,
         id::Id,
         identity::Identity,
@@ -16,7 +17,7 @@ use crate::{
     },
     protocol::{
         error::{Code, Failure},
-        view::{Finding, Kind, Past, Place, Question, Request, RequestStatus},
+        view::{Finding, Input, Kind, Past, Place, Question, Request, RequestStatus},
     },
 };
 
@@ -95,6 +96,7 @@ impl Desk {
         &self,
         prefix: &str,
         session: impl Fn(&Id) -> Option<SessionShown>,
+        input: impl Fn(&Exec) -> Option<Bytes>,
     ) -> Result<Question, Failure> {
         let id = self.find(prefix, None)?;
         let now = (self.now)();
@@ -119,7 +121,11 @@ impl Desk {
                 prolongs: access
                     .and_then(|access| access.prolongs.as_ref())
                     .map(ToString::to_string),
-                stdin: matches!(action, Action::Exec(exec) if exec.stdin),
+                stdin: matches!(action, Action::Exec(exec) if exec.stdin == Stdin::Open),
+                input: match action {
+                    Action::Exec(exec) => input_shown(exec, input),
+                    _ => None,
+                },
                 terminal: matches!(action, Action::Input(_)),
                 seen,
                 uid: Some(entry.request.identity.uid),
@@ -127,11 +133,10 @@ impl Desk {
                 place: place.unwrap_or_default(),
                 named: None,
                 finding: match action {
-                    Action::Exec(exec) => found(&exec.judged, mode),
+                    Action::Exec(exec) => found(&exec.judged, exec.in_full().as_slice(), mode),
                     // What a typed line runs is no part that could pass again: where it is typed counts.
-                    Action::Input(input) => {
-                        found(&input.judged, mode).map(|found| Finding { part: None, ..found })
-                    }
+                    Action::Input(input) => found(&input.judged, input.shown.as_slice(), mode)
+                        .map(|found| Finding { part: None, ..found }),
                     _ => None,
                 },
             }
@@ -163,14 +168,28 @@ impl Desk {
     }
 }
 
+/// What a command will read, where that is known; bytes behind the line's end are counted in it.
+fn input_shown(exec: &Exec, head: impl Fn(&Exec) -> Option<Bytes>) -> Option<Input> {
+    let Stdin::Whole(whole) = exec.stdin else { return None };
+    let line = exec.in_full().as_slice().len();
+    let inside =
+        |(from, to): (usize, usize)| Some((from.checked_sub(line)?, to.checked_sub(line)?));
+    Some(Input {
+        bytes: whole.bytes,
+        sha256: whole.sum,
+        head: head(exec).unwrap_or_default(),
+        span: exec.judged.span.and_then(inside),
+    })
+}
+
 /// Why the guard asks for a person, where it does.
-fn found(judged: &Judgement, mode: Option<Mode>) -> Option<Finding> {
+fn found(judged: &Judgement, line: &[u8], mode: Option<Mode>) -> Option<Finding> {
     let rule = judged.rule.clone()?;
     let first = judged.parts.first();
     Some(Finding {
         rule,
         reason: judged.reason.clone().unwrap_or_default(),
-        span: judged.span,
+        span: judged.span.filter(|(from, _)| *from < line.len()),
         command: first.map(|part| part.argv.clone()).unwrap_or_default(),
         chain: first.map(|part| part.chain.clone()).unwrap_or_default(),
         also: judged.parts.iter().skip(1).map(|part| part.rule.clone()).collect(),

@@ -254,6 +254,9 @@ fn allowed() -> Verdict {
         span: None,
         chain: Vec::new(),
         findings: Vec::new(),
+        reads_stdin: false,
+        scripts: Vec::new(),
+        written: Vec::new(),
     }
 }
 
@@ -294,6 +297,8 @@ impl Joined for Verdict {
             if other.decision > self.decision { (other, self) } else { (self, other) };
         first.findings.extend(second.findings);
         first.resolved.extend(second.resolved);
+        first.scripts.extend(second.scripts);
+        first.written.extend(second.written);
         first
     }
 

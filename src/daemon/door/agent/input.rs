@@ -140,6 +140,8 @@ impl Caller {
             identity: self.identity(),
             manner: Manner::of(&grant),
             cwd: reads.cwd,
+            stdin: None,
+            files: self.parts.sessions.scripts.of(&session.account()),
         };
         let (judged, after) = self.parts.desk.guard.judge_typed(line, step).await?;
         let session_id = session.id.clone();

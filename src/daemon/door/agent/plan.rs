@@ -11,7 +11,7 @@ use crate::{
             follow::{self, Control, follow},
             link::{Gone, to_its_end, value},
         },
-        session::{Session, exec::ORPHAN},
+        session::{Session, exec::ORPHAN, feed::Feed},
     },
     domain::{
         action,
@@ -89,7 +89,7 @@ impl Caller {
                 // Files have no way to a target yet: here is where it begins.
                 Step::Put { number, .. } => return Err(no_files(number)),
             };
-            let exec = self.read_line(session, cwd.clone(), line.clone()).await;
+            let exec = self.read_step(session, cwd.clone(), line.clone()).await;
             let exec = exec.map_err(|failure| at_line(failure, number))?;
             let (full, judged) = (exec.in_full(), exec.judged.clone());
             if judged.decision == Decision::Block {
@@ -100,7 +100,7 @@ impl Caller {
         Ok((Plan { session: session.id.clone(), reason, lines }, blocked))
     }
 
-    async fn read_line(
+    async fn read_step(
         &self,
         session: &Session,
         cwd: Option<Bytes>,
@@ -118,7 +118,7 @@ impl Caller {
             no_ask: false,
             reason: None,
         };
-        self.read_exec(asked, session).await
+        Ok(self.read_line(asked, session).await?.0)
     }
 
     /// A line that is blocked, or denied by its rule, refuses the plan whole; it counts as one refusal.
@@ -187,7 +187,7 @@ impl Caller {
             let session = self.parts.sessions.to_use(session.as_str(), self.identity())?;
             let held = |failure| still_held(failure, &session.id);
             self.check_stopped(&session).map_err(held)?;
-            let exec = self.read_line(&session, line.cwd, line.line).await?;
+            let exec = self.read_step(&session, line.cwd, line.line).await?;
             if exec.judged.decision != Decision::Block {
                 self.logged_in(number, &session, Capability::Exec, false, over).await?;
             }
@@ -249,7 +249,8 @@ impl Caller {
         let (parts, session, id) = (self.parts.clone(), session.clone(), id.clone());
         let running = async move {
             let exec = permit.of();
-            let ran = parts.sessions.run(&session, permit, Some(id.clone()), orphan).await;
+            let ran =
+                parts.sessions.run(&session, permit, Some(id.clone()), orphan, Feed::empty()).await;
             if ran.as_ref().is_err_and(|failure| failure.sent == Some(false)) {
                 parts.desk.give_back(&id, &exec);
             }

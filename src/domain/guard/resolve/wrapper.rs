@@ -88,7 +88,7 @@ impl Walk<'_> {
                 .is_known()
                 .then(|| crate::domain::guard::field::as_code(&code.text).into_owned());
             let data = Data { text, from: code.from.clone(), file: None, names: Vec::new() };
-            self.run_code(&Code { language: "sh".to_owned(), data }, span, None);
+            self.run_code(&Code { language: "sh".to_owned(), data, input: false }, span, None);
             return Data::default();
         }
         // A flag that nobody declared may have taken the word before: what follows may be the command.
@@ -135,7 +135,7 @@ impl Walk<'_> {
             let _ = name;
             return Data::known("");
         }
-        self.run_code(&Code { language: "sh".to_owned(), data }, span, None);
+        self.run_code(&Code { language: "sh".to_owned(), data, input: true }, span, None);
         Data::default()
     }
 
