@@ -8,7 +8,7 @@ use crate::domain::guard::{
     field::{self, Data},
 };
 
-/// Files that a line writes which are told, and bytes of what each then holds.
+/// Files that a line writes of which it is told what they hold, and how many bytes of it.
 const MAX_WRITTEN: usize = 32;
 const MAX_TOLD: usize = 8 * 1024;
 
@@ -37,7 +37,9 @@ impl Walk<'_> {
 /// What a line leaves in files, for commands that come later.
 pub(super) fn written(files: HashMap<String, Data>) -> Vec<(String, Content)> {
     let files = files.into_iter().filter(|(path, _)| is_one_file(path));
-    files.take(MAX_WRITTEN).map(told).collect()
+    // Each costs the line at least a few bytes.
+    let all = files.enumerate();
+    all.map(|(at, (path, data))| told(path, data, at < MAX_WRITTEN)).collect()
 }
 
 /// Whether a path is known, and of a file that can be run later.
@@ -45,7 +47,7 @@ fn is_one_file(path: &str) -> bool {
     !path.starts_with("/dev/") && !path.trim_start_matches(field::HOME).contains(field::is_mark)
 }
 
-fn told((path, data): (String, Data)) -> (String, Content) {
-    let text = data.text.filter(|text| text.len() <= MAX_TOLD);
+fn told(path: String, data: Data, with_text: bool) -> (String, Content) {
+    let text = data.text.filter(|text| with_text && text.len() <= MAX_TOLD);
     (path, text.map_or(Content::Unknown, |text| Content::Text(text.into())))
 }
