@@ -325,10 +325,8 @@ fn what_would_be_said_of_input_and_scripts_can_be_asked_beforehand() {
     let script = format!("/srv/x.sh={bad}");
     let said = check(&["--script", &script, "--", "cd /srv && ./x.sh"]);
     assert_eq!((&said["verdict"], &said["scripts"]), (&json!("block"), &json!(["/srv/x.sh"])));
-    sgw.agent(["policy", "check", "--stdin", bad, "--", "sh"]).ok().prints(
-        "block  fs.rm-critical: recursive delete of a system directory\n  in    rm -rf /\n  by    sh\n  \
-         runs  sh\n  runs  uptime\n  runs  rm -rf /\n",
-    );
+    let text = sgw.agent(["policy", "check", "--stdin", bad, "--", "sh"]).ok().stdout();
+    assert!(text.contains("in    rm -rf /\n"), "what decided stands in the input: {text}");
     sgw.agent(["policy", "check", "--script", "x.sh", "--", "ls"]).exits(2);
 }
 
