@@ -186,8 +186,9 @@ fn what_is_typed_ahead_is_opaque() {
     me.interrupts();
     me.types_until("echo now-it-re''ads", "^now-it-reads$");
     // What was typed to a program that did not read it may be the shell's.
-    me.types(&["timeout --foreground 2 cat"]);
-    me.types(&["echo half ", "--no-enter", "--wait-for", "[#$] .*half", "--timeout", "20s"]);
+    me.types(&["sleep 4", "--settle", "300ms", "--timeout", "1s"]);
+    me.types(&["half ", "--no-enter", "--timeout", "1s"]);
+    me.types(&["--key", "backspace", "--wait-for", "[#$] half", "--timeout", "20s"]);
     me.would_ask(&["ls"]);
 }
 
