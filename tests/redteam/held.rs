@@ -12,6 +12,7 @@ mod prompts;
 mod service;
 mod sockets;
 mod state;
+mod typed;
 
 use crate::support::Sgw;
 

@@ -168,6 +168,20 @@ fn what_a_person_types_to_a_program_on_the_target_is_its_accounts() {
 }
 
 #[test]
+fn a_command_that_takes_a_part_of_what_is_typed_behind_it_makes_another_line() {
+    let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+    let s = sgw.session(&sshd);
+    let gone = sshd.directory().join("gone");
+    fs::write(&gone, "").unwrap();
+    let line = format!("rm -f {}", gone.display());
+    sgw.agent(["input", &s, &line, "--no-ask"]).fails(77, "approval.required");
+    // Five bytes are the first command's, and what is left is no echo any more.
+    let two = format!("dd bs=1 count=5 of=/dev/null\necho {line}");
+    sgw.agent(["input", &s, &two, "--no-ask"]).ok();
+    eventually("it ran", || !gone.exists());
+}
+
+#[test]
 fn whoever_has_an_older_copy_and_its_passphrase_has_what_was_in_it() {
     let sgw = Sgw::unlocked();
     sgw.operator(["config", "set", "notify", "/bin/true"]).ok();

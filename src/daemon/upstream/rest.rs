@@ -140,7 +140,10 @@ impl Running {
         let passed_on = names.iter().any(|name| RELAYS.contains(&&**name));
         match names.is_empty() || passed_on {
             true => (Reader::Unseen, false),
-            false => (Reader::Programs(names), !inner),
+            false => {
+                let by_keys = self.by_keys && !inner;
+                (Reader::Programs { names, by_keys }, !inner)
+            }
         }
     }
 
@@ -280,8 +283,10 @@ mod tests {
     #[test]
     fn who_reads_what_is_typed_is_told_from_who_works() {
         let reads = |head, all: &[&str]| running(head, all).reader().0;
-        let named =
-            |names: &[&str]| Reader::Programs(names.iter().map(|one| (*one).to_owned()).collect());
+        let named = |by_keys, names: &[&str]| Reader::Programs {
+            names: names.iter().map(|one| (*one).to_owned()).collect(),
+            by_keys,
+        };
         assert_eq!(reads("10 10 keys 0", &[SHELL]), Reader::Shell(Shell::Posix));
         // What works behind it reads nothing.
         let sleeps = "20:10:20:34816:10:S:200:sleep";
@@ -290,18 +295,18 @@ mod tests {
         assert_eq!(reads("20 10 lines hrtimer_nanosleep", &[SHELL, front]), Reader::Unseen);
         assert_eq!(reads("10 10 lines do_wait", &[SHELL]), Reader::Unseen);
         let python = "20:10:20:34816:20:S:200:python3";
-        assert_eq!(reads("20 10 keys 0", &[SHELL, python]), named(&["python3"]));
+        assert_eq!(reads("20 10 keys 0", &[SHELL, python]), named(true, &["python3"]));
         let cat = "20:10:20:34816:20:S:200:cat";
-        assert_eq!(reads("20 10 lines n_tty_read", &[SHELL, cat]), named(&["cat"]));
+        assert_eq!(reads("20 10 lines n_tty_read", &[SHELL, cat]), named(false, &["cat"]));
         let script = ["20:10:20:34816:20:S:200:bash", "21:20:20:34816:20:S:201:less"];
-        assert_eq!(reads("20 10 keys 0", &[SHELL, script[0], script[1]]), named(&["less"]));
+        assert_eq!(reads("20 10 keys 0", &[SHELL, script[0], script[1]]), named(true, &["less"]));
         // Where it goes from here is not seen.
         let ssh = "20:10:20:34816:20:S:200:ssh";
         assert_eq!(reads("20 10 keys 0", &[SHELL, ssh]), Reader::Unseen);
         let sudo = "20:10:20:34816:20:S:200:sudo";
         assert_eq!(reads("20 10 lines n_tty_read", &[SHELL, sudo]), Reader::Unseen);
         let apt = "21:20:20:34816:20:S:201:apt";
-        assert_eq!(reads("20 10 keys 0", &[SHELL, sudo, apt]), named(&["apt"]));
+        assert_eq!(reads("20 10 keys 0", &[SHELL, sudo, apt]), named(true, &["apt"]));
         let (monitor, root) = ("21:20:21:34817:22:S:201:sudo", "22:21:22:34817:22:S:202:bash");
         let inner = running("20 10 keys 0", &[SHELL, sudo, monitor, root]).reader();
         assert_eq!(inner, (Reader::Shell(Shell::Posix), false));

@@ -12,13 +12,15 @@ pub enum Key<'a> {
     End,
     /// It changes the line and submits none, as shells are set up: cursor keys, Tab, kill and yank.
     Moves,
+    /// Ctrl-L: the screen is drawn anew.
+    Clear,
     /// It may do anything.
     Other,
 }
 
 /// Control characters that move and change, and submit nothing: Ctrl-A B E F, Backspace as Ctrl-H, Tab,
-/// Ctrl-K L N P R T U W Y, and Ctrl-_.
-const MOVES: &[u8] = b"\x01\x02\x05\x06\x08\x09\x0b\x0c\x0e\x10\x12\x14\x15\x17\x19\x1f";
+/// Ctrl-K N P R T U W Y, and Ctrl-_.
+const MOVES: &[u8] = b"\x01\x02\x05\x06\x08\x09\x0b\x0e\x10\x12\x14\x15\x17\x19\x1f";
 
 pub fn read(bytes: &[u8]) -> impl Iterator<Item = Key<'_>> {
     placed(bytes).map(|(_, key)| key)
@@ -55,6 +57,7 @@ fn first(bytes: &[u8]) -> (Key<'_>, usize) {
         0x7f => (Key::Back, 1),
         0x03 | 0x1a | 0x1c => (Key::Interrupt, 1),
         0x04 => (Key::End, 1),
+        0x0c => (Key::Clear, 1),
         byte if MOVES.contains(&byte) => (Key::Moves, 1),
         0x1b => match moves(bytes) {
             Some(length) => (Key::Moves, length),

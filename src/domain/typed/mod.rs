@@ -22,8 +22,12 @@ const TOLD: usize = 8 * 1024;
 pub enum Reader {
     /// A shell, at its prompt.
     Shell(Shell),
-    /// Programs of these names wait for keys.
-    Programs(Vec<String>),
+    /// Programs wait for keys.
+    Programs {
+        names: Vec<String>,
+        /// One by one, so that nothing of it is left for whoever comes after them.
+        by_keys: bool,
+    },
     /// Nobody reads just now, or who does can't be seen: what is typed is typed ahead.
     Unseen,
 }
@@ -107,6 +111,11 @@ pub enum Why {
 }
 
 impl Reader {
+    /// One shell within another reads on where that one stopped.
+    fn is_like(&self, other: &Self) -> bool {
+        self == other || matches!((self, other), (Self::Shell(_), Self::Shell(_)))
+    }
+
     /// Who reads first in a terminal that is opened for the first input.
     pub fn of_login(shell: Option<named::Shell>) -> Self {
         Self::Shell(match shell {
@@ -129,9 +138,13 @@ impl Line {
     /// What typing `bytes` would do where `reader` reads.
     pub fn take(&self, bytes: &[u8], reader: &Reader) -> Step {
         let seen = self.reader.as_ref().filter(|_| *reader != Reader::Unseen);
-        let same = seen.is_none_or(|before| before == reader);
+        let same = seen.is_none_or(|before| before.is_like(reader));
         // What another program has not read of it may be read by this one, or not.
-        let pending = self.pending.as_ref().filter(|pending| same || pending.is_empty());
+        let none = Vec::new();
+        let pending = match seen {
+            Some(Reader::Programs { by_keys: true, .. }) if !same => Some(&none),
+            _ => self.pending.as_ref().filter(|pending| same || pending.is_empty()),
+        };
         let shown = [pending.map_or(&[][..], Vec::as_slice), bytes].concat();
         let taken = Taking {
             known: pending.is_some(),
@@ -142,7 +155,7 @@ impl Line {
         };
         let (what, mut after) = match reader {
             Reader::Shell(shell) => taken.by_shell(*shell),
-            Reader::Programs(names) => taken.by_programs(names),
+            Reader::Programs { names, .. } => taken.by_programs(names),
             Reader::Unseen => taken.unseen(),
         };
         after.pending = after.pending.filter(|pending| pending.len() <= MOST);
@@ -273,7 +286,8 @@ impl Taking<'_> {
             Some(Key::Interrupt) if alone => (What::Nothing, self.clean()),
             Some(Key::Enter | Key::End) if alone && empty => (What::Nothing, self.clean()),
             _ => {
-                let plain = |key: Key| matches!(key, Key::Text(_) | Key::Back | Key::Moves);
+                let plain =
+                    |key: Key| matches!(key, Key::Text(_) | Key::Back | Key::Moves | Key::Clear);
                 match !self.rebound && keys::read(self.new).all(plain) {
                     true => (What::Nothing, self.after(None)),
                     false => self.opaque(Why::Unseen, Shell::Unknown),
@@ -318,9 +332,9 @@ impl ShellLine {
                     text.push(b'\n');
                     (begin, now) = (at + 1, true);
                 }
-                Key::Moves => now = false,
+                Key::End | Key::Clear if begin == at && now => begin = at + 1,
+                Key::Moves | Key::Clear => now = false,
                 Key::Interrupt => interrupted = true,
-                Key::End if begin == at && now => begin = at + 1,
                 Key::End | Key::Other => return None,
             }
         }
@@ -355,7 +369,7 @@ impl ProgramText {
                     read.certain = true;
                     read.ends();
                 }
-                Key::Moves | Key::Other => {
+                Key::Moves | Key::Clear | Key::Other => {
                     read.certain = false;
                     read.ends();
                 }

@@ -7,7 +7,7 @@ use super::*;
 const BASH: Reader = Reader::Shell(Shell::Posix);
 
 fn python() -> Reader {
-    Reader::Programs(vec!["python3".to_owned()])
+    Reader::Programs { names: vec!["python3".to_owned()], by_keys: false }
 }
 
 fn lines(bytes: &[u8]) -> Option<String> {
@@ -112,6 +112,13 @@ fn what_stands_there_is_part_of_the_line() {
 fn what_a_program_did_not_read_is_not_known_to_the_shell_behind_it() {
     let line = after(&[b"rm -rf /"], &python());
     assert_eq!(why(&line, b"\r", &BASH), Some(Why::Pending));
+    // What was read key by key is read.
+    let less = Reader::Programs { names: vec!["less".to_owned()], by_keys: true };
+    for keys in [&b"q"[..], b"\x1b[B"] {
+        assert_eq!(why(&after(&[keys], &less), b"ls\r", &BASH), None);
+    }
+    let line = after(&[b"rm -rf "], &Reader::Shell(Shell::Unknown));
+    assert_eq!(why(&line, b"/\r", &BASH), None, "a shell is a shell");
     let line = after(&[b"echo "], &Reader::Unseen);
     assert_eq!(why(&line, b"rm -rf /\r", &BASH), Some(Why::Pending));
 }

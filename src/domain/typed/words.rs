@@ -12,7 +12,6 @@ const STTY: &[&str] = &[
     "echo",
     "-echo",
     "icanon",
-    "-icanon",
     "rows",
     "cols",
     "columns",
@@ -44,10 +43,7 @@ pub fn takes_part(argv: &[String]) -> bool {
     };
     match words.next().map_or("", base) {
         "read" => words.any(flags("nNdtkq")),
-        "mapfile" | "readarray" => true,
-        "head" => words.any(flags("cn")),
-        "dd" => !words.any(|word| word.starts_with("if=")),
-        "vared" | "sysread" => true,
+        "sysread" => true,
         _ => false,
     }
 }
@@ -82,6 +78,7 @@ mod tests {
             "stty eol x",
             "stty -F /dev/tty erase o",
             "/bin/stty raw",
+            "stty -icanon",
             "bind -x x",
             "bindkey -s x y",
             "zle -N x",
@@ -106,14 +103,10 @@ mod tests {
 
     #[test]
     fn what_takes_a_part_of_a_line_is_told_from_what_takes_lines() {
-        for line in
-            ["read -n 5 x", "read -rN1", "read -t1 x", "mapfile x", "head -c 5", "dd bs=1 count=3"]
-        {
+        for line in ["read -n 5 x", "read -rN1", "read -t1 x", "read -d x y"] {
             assert!(takes_part(&argv(line)), "{line}");
         }
-        for line in
-            ["read x", "read -r x", "read -p name: x", "head", "dd if=/dev/zero of=x", "cat"]
-        {
+        for line in ["read x", "read -r x", "read -p name: x", "head -c 5", "cat"] {
             assert!(!takes_part(&argv(line)), "{line}");
         }
     }

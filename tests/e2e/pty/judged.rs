@@ -9,11 +9,6 @@ use super::{Terminal, has_line, lines};
 use crate::support::{PASSPHRASE, Sshd};
 
 impl Terminal {
-    fn policy(&self, own: &str) {
-        let file = self.sgw.write_private("own.toml", format!("version = 1\n{own}"));
-        self.sgw.operator(["policy", "accept", file.to_str().unwrap(), "--yes", "--json"]).ok();
-    }
-
     /// It asks, because of this; nothing is typed.
     #[track_caller]
     fn asks(&self, more: &[&str], rule: &str) -> String {
@@ -175,8 +170,6 @@ fn a_command_over_several_inputs_is_judged_whole() {
     let request = me.asks(&["echo 'one"], "line.syntax");
     me.says_yes(&request);
     me.blocked(&["'; rm -rf /"], "fs.rm-critical");
-    // In itself it is a quoted word.
-    me.blocked(&["' rm -rf / '\n rm -rf /"], "fs.rm-critical");
     me.types_until("two' fin''ished", "^two finished$");
     let request = me.asks(&["cat <<END"], "pty.unfinished");
     me.says_yes(&request);
@@ -193,8 +186,9 @@ fn what_is_typed_ahead_is_opaque() {
     me.interrupts();
     me.types_until("echo now-it-re''ads", "^now-it-reads$");
     // What was typed to a program that did not read it may be the shell's.
-    me.types(&["timeout 2 cat"]);
-    me.types(&["echo half ", "--no-enter", "--wait-for", "\\$ .*half", "--timeout", "20s"]);
+    me.types(&["sleep 4", "--settle", "300ms", "--timeout", "1s"]);
+    me.types(&["half ", "--no-enter", "--timeout", "1s"]);
+    me.types(&["--key", "backspace", "--wait-for", "[#$] half", "--timeout", "20s"]);
     me.would_ask(&["ls"]);
 }
 
@@ -207,7 +201,7 @@ fn programs_get_data_which_is_judged_as_what_they_make_of_it() {
     me.blocked(&["os.system('rm -rf /')"], "fs.rm-critical");
     me.would_ask(&["--key", "up", "--key", "enter"]);
     me.interrupts();
-    me.types_until("exit()", "\\$ $");
+    me.types_until("exit()", "[#$] $");
     // Who asks yes or no, and a pager.
     me.types_until("dash -c 'read x; echo you said \"$x\"; read y; echo and \"$y\"'; sleep 0", "");
     me.types_until("y", "^you said y$");
@@ -216,7 +210,7 @@ fn programs_get_data_which_is_judged_as_what_they_make_of_it() {
     me.types(&["--key", "down", "--key", "pagedown"]);
     me.types(&["/500", "--settle", "300ms"]);
     me.blocked(&["!rm -rf /"], "fs.rm-critical");
-    me.types(&["--key", "q", "--wait-for", "\\$ $"]);
+    me.types(&["--key", "q", "--wait-for", "[#$] $"]);
     me.types_until("echo ba''ck", "^back$");
 }
 

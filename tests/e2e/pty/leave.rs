@@ -76,7 +76,7 @@ fn where_commands_ask_each_input_does_and_a_yes_types_it_once() {
     stays.ends().ok();
     assert_eq!(typed(), 2);
     // A no is a no, for the same asking again too.
-    let other = ["input", &me.session, "rm -rf /", "--no-wait", "--json"];
+    let other = ["input", &me.session, "rm -f /srv/none-of-sgw", "--no-wait", "--json"];
     let request = me.sgw.agent(other).fails(75, "approval.pending").waits_on();
     me.sgw.agent(["deny", &request]).ok();
     me.sgw.agent(["wait", &request]).fails(77, "approval.denied");

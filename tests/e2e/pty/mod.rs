@@ -39,6 +39,11 @@ impl Terminal {
         self.sgw.agent(["input", &self.session].iter().chain(more))
     }
 
+    /// Lays this over the policy.
+    fn policy(&self, own: &str) {
+        self.sgw.accepts_policy(own);
+    }
+
     /// Done, as JSON.
     #[track_caller]
     fn types(&self, more: &[&str]) -> Value {

@@ -29,6 +29,8 @@ impl Dialogue {
         let me = Terminal::open();
         let file = me.sshd.directory().join("program");
         fs::write(&file, script).unwrap();
+        // What a script does is not known, and what it is told is no shell's line.
+        me.policy("[defaults]\nopaque = \"allow\"\nparse_error = \"allow\"\n");
         let dialogue = Self { me, prompt };
         dialogue.asks(&format!("exec {interpreter} {}", file.display()), prompt);
         dialogue

@@ -72,7 +72,8 @@ fn text_keys_and_standard_input_are_typed_as_they_are() {
     let mut nothing = me.sgw.start(["input", &me.session, "--stdin"]);
     nothing.close_stdin();
     nothing.ends().fails(2, "usage.arguments").says("standard input is empty");
-    // Up brings back the last line.
+    // Up brings back the last line, which is known to nobody before.
+    me.policy("[defaults]\nopaque = \"allow\"\n");
     me.types_until("echo again-$((1 + 1))", "^again-2$");
     let typed = me.types(&["--key", "up", "--key", "enter", "--wait-for", "^again-2$"]);
     assert_eq!(typed["matched"], true, "{typed}");
@@ -123,6 +124,7 @@ fn shells_and_editors_that_ask_their_terminal_get_answers() {
     assert!(std::path::Path::new(shell).exists(), "no fish: tests/run installs it");
     let sshd = Sshd::with().line(&format!("SetEnv SHLVL=1 SHELL={shell}")).start();
     let me = Terminal::on(sshd, &[]);
+    me.policy("[defaults]\nparse_error = \"allow\"\nopaque = \"allow\"\n");
     // It would wait for some seconds, and complain.
     let typed = me.types_until("echo $version (math 6 x 7)", r"^\d\S* 42$");
     assert!(!typed.to_string().contains("Primary Device Attribute"), "{typed}");

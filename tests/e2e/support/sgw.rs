@@ -399,6 +399,13 @@ impl Sgw {
         self.agent(["wait", &request, "--json"])
     }
 
+    /// Lays this over the policy.
+    #[track_caller]
+    pub fn accepts_policy(&self, own: &str) {
+        let file = self.write_private("own.toml", format!("version = 1\n{own}"));
+        self.operator(["policy", "accept", file.to_str().unwrap(), "--yes", "--json"]).ok();
+    }
+
     /// A file or socket of the instance, by its name.
     #[track_caller]
     pub fn find(&self, name: &str) -> PathBuf {

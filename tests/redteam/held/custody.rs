@@ -151,6 +151,10 @@ fn a_line_that_was_left_at_the_prompt_is_not_the_agents_to_run() {
     seat.shows(canary);
     let returned = returns(&mut seat, &s);
     assert_eq!(returned["line_left"], Value::Null, "{returned}");
+    // Keys by which an agent would have it run ask for a yes; here they pass.
+    sgw.agent(["input", &s, "--key", "ctrl-y", "--key", "enter", "--no-ask"])
+        .fails(77, "approval.required");
+    sgw.accepts_policy("[defaults]\nopaque = \"allow\"\n");
     // Enter would run it, Ctrl-Y give back what Ctrl-U takes.
     let typed = sgw.agent(["input", &s, "--key", "enter", "--key", "ctrl-y", "--key", "enter"]);
     typed.ok();
