@@ -14,7 +14,8 @@ use std::{
 use jiff::civil::Date;
 
 use crate::domain::{
-    guard::{Context, Decision, Policy, Verdict, judge},
+    action,
+    guard::{Context, Decision, Files, Policy, Stdin, Verdict, judge},
     judgement::Manner,
 };
 
@@ -33,6 +34,10 @@ pub struct Question {
     pub cwd: Option<String>,
     pub today: Option<Date>,
     pub manner: Manner,
+    /// All that comes on standard input, where that is known.
+    pub stdin: Option<Arc<[u8]>>,
+    /// What agents brought to the account.
+    pub files: Arc<Files>,
     pub policy: Arc<Policy>,
 }
 
@@ -100,7 +105,12 @@ fn serve(queue: Receiver<Job>) {
 }
 
 fn answer(question: &Question) -> Verdict {
-    let Manner { mode, shell, interactive, opaque, stdin_open } = question.manner;
+    let Manner { mode, shell, interactive, opaque, stdin } = question.manner;
+    let stdin = match (stdin, &question.stdin) {
+        (action::Stdin::Empty, _) => Stdin::Empty,
+        (action::Stdin::Whole(_), Some(bytes)) => Stdin::Whole(bytes),
+        (action::Stdin::Open | action::Stdin::Whole(_), _) => Stdin::Open,
+    };
     let context = Context {
         target: question.target.as_deref(),
         token: question.token.as_deref(),
@@ -110,7 +120,8 @@ fn answer(question: &Question) -> Verdict {
         shell,
         interactive,
         opaque,
-        stdin_open,
+        stdin,
+        files: Some(&question.files),
         ..Context::default()
     };
     judge(&question.line, &context, &question.policy)
@@ -126,6 +137,9 @@ fn unjudged() -> Verdict {
         span: None,
         chain: Vec::new(),
         findings: Vec::new(),
+        reads_stdin: true,
+        scripts: Vec::new(),
+        written: Vec::new(),
     }
 }
 
@@ -154,6 +168,8 @@ mod tests {
             cwd: None,
             today: None,
             manner: Manner::default(),
+            stdin: None,
+            files: Arc::default(),
             policy: Policy::built_in(),
         }
     }

@@ -67,6 +67,7 @@ pub async fn command_blocked(
     record.action = fields([
         ("command", serde_json::to_value(&exec.line)),
         ("wire", serde_json::to_value(Bytes(exec.wire.clone()))),
+        ("stdin", serde_json::to_value(exec.stdin)),
         ("reason", serde_json::to_value(&exec.reason)),
     ]);
     record.decision = Some(fields([("guard", Ok(exec.judged.recorded()))]));

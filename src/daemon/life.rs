@@ -297,9 +297,11 @@ impl Admits {
 
 /// Answers both sockets until the daemon is to end.
 async fn serve(parts: &Arc<Parts>, listeners: &Listeners) {
-    let desk = parts.desk.clone();
-    let time =
-        tokio::spawn(parts.sessions.clone().keep_time(move |session| desk.session_ended(session)));
+    let (desk, waiting) = (parts.desk.clone(), parts.desk.clone());
+    let time = tokio::spawn(parts.sessions.clone().keep_time(
+        move |session| desk.session_ended(session),
+        move |exec| waiting.waits_for(exec),
+    ));
     let anchors = tokio::spawn(keep_anchor(parts.clone()));
     let keyboards = tokio::spawn(settle_keyboards(parts.clone()));
     let authority = tokio::spawn(parts.clone().keep_authority());

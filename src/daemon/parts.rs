@@ -31,12 +31,14 @@ use super::{
     left::LeftRunning,
     memory,
     policy::Policies,
-    session::{self, Session, Sessions, exec::Stop},
+    session::{self, Session, Sessions, exec::Stop, held::HEAD},
     vault::Vault,
 };
 use crate::{
     daemon::audit,
     domain::{
+        action::Exec,
+        bytes::Bytes,
         id::{Id, Kind, prefix_kind},
         identity::Identity,
         record::Kind as RecordKind,
@@ -156,6 +158,13 @@ impl Parts {
         let asked_at = session.pool.asked_at().into_iter().next();
         let (target, place) = (session.target(), session.places());
         Some(SessionShown { target, place, mode: Some(session.grant().mode), asked_at })
+    }
+
+    /// The beginning of what a command that waits would read.
+    pub fn input_shown(&self, exec: &Exec) -> Option<Bytes> {
+        let session = self.sessions.to_see(exec.session.as_str(), None).ok()?;
+        let held = session.held(&exec.id)?;
+        Some(Bytes(held.head().iter().take(HEAD).copied().collect()))
     }
 
     /// Open sessions, of one identity or of all.

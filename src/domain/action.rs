@@ -2,6 +2,7 @@
 //! approval to all of it.
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::{
     bytes::Bytes,
@@ -42,6 +43,37 @@ pub struct Opening {
     pub reason: Option<String>,
 }
 
+/// What comes on a command's standard input; in the record `"empty"`, `"open"` or `{"whole":{…}}`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stdin {
+    #[default]
+    Empty,
+    /// Bytes that nobody knows before they are sent.
+    Open,
+    /// These, all of them and no others.
+    Whole(Whole),
+}
+
+/// Bytes that are kept elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Whole {
+    pub bytes: u64,
+    /// SHA-256 of them alone.
+    #[serde(rename = "sha256")]
+    pub sum: Digest,
+}
+
+impl std::fmt::Display for Stdin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Empty => f.write_str("empty"),
+            Self::Open => f.write_str("open"),
+            Self::Whole(Whole { bytes, sum }) => write!(f, "{bytes} bytes, sha256 {sum}"),
+        }
+    }
+}
+
 /// A command on a session's target.
 #[derive(Clone, Debug)]
 pub struct Exec {
@@ -53,8 +85,7 @@ pub struct Exec {
     pub line: Bytes,
     /// The bytes of the exec request, sgw's own prefix included (RFC 4254, 6.5).
     pub wire: Vec<u8>,
-    /// Whether bytes of the caller follow on standard input.
-    pub stdin: bool,
+    pub stdin: Stdin,
     pub timeout_ms: Option<u64>,
     pub reason: Option<String>,
     /// What the guard said of [`Exec::in_full`].
@@ -165,7 +196,7 @@ impl Exec {
             .text("place", place)
             .text("channel", "exec")
             .field("wire", &self.wire)
-            .text("stdin", if self.stdin { "open" } else { "empty" })
+            .text("stdin", self.stdin)
             .optional("timeout", self.timeout_ms)
             .optional("reason", self.reason.as_ref())
             .finish()
@@ -280,7 +311,7 @@ mod tests {
             marker: "x-1-aa".into(),
             line: "ls".into(),
             wire: b"export SGW_EXEC=x-1-aa; ls".to_vec(),
-            stdin: false,
+            stdin: Stdin::Empty,
             timeout_ms: None,
             reason: None,
             judged: Judgement::for_test(b"ls"),
@@ -341,7 +372,7 @@ mod tests {
         let whole = digest(&exec());
         let changes: [fn(&mut Exec); 6] = [
             |e| e.wire.push(b' '),
-            |e| e.stdin = true,
+            |e| e.stdin = Stdin::Open,
             |e| e.timeout_ms = Some(1),
             |e| e.reason = Some(String::new()),
             |e| e.session = Id::from_number(Kind::Session, 3),

@@ -101,7 +101,7 @@ pub fn authorize_exec(
     }
     // A verdict on other bytes, on other input, or for a session that was given more, is none.
     let judged = &exec.judged;
-    let fits = judged.manner.fits(leave.grant) && judged.manner.stdin_open == exec.stdin;
+    let fits = judged.manner.fits(leave.grant) && judged.manner.stdin == exec.stdin;
     if !judged.is_of(exec.in_full().as_slice()) || !fits {
         return asks(exec, UNJUDGED);
     }
@@ -280,6 +280,7 @@ fn may_use(identity: &Identity, leave: Leave<'_>, now: Timestamp) -> Result<(), 
 mod tests {
     use super::*;
     use crate::domain::{
+        action::Stdin,
         capability::Capabilities,
         grant::Opaque,
         id::{Id, Kind},
@@ -293,7 +294,7 @@ mod tests {
             marker: "m".into(),
             line: "ls".into(),
             wire: b"ls".to_vec(),
-            stdin: false,
+            stdin: Stdin::Empty,
             timeout_ms: None,
             reason: None,
             judged: Judgement::for_test(b"ls"),
@@ -345,7 +346,7 @@ mod tests {
         let other = Exec { wire: b"reboot".to_vec(), ..line("ls") };
         let asked = judged(&grant(), other);
         assert!(matches!(asked, Decision::Ask { rule, .. } if rule == UNJUDGED));
-        let with_input = Exec { stdin: true, ..line("sh") };
+        let with_input = Exec { stdin: Stdin::Open, ..line("sh") };
         assert!(matches!(judged(&grant(), with_input), Decision::Ask { .. }));
         // One that was not asked whether it only reads.
         let reading = Grant { mode: Mode::Read, ..grant() };

@@ -44,6 +44,20 @@ impl Digester {
     }
 }
 
+/// The SHA-256 of bytes alone, as `sha256sum` says it.
+#[derive(Clone, Default)]
+pub struct Sum(Sha256);
+
+impl Sum {
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
-    digest::{Digest, Digester},
+    action::Stdin,
+    digest::{Digest, Digester, Sum},
     grant::{Grant, Mode, Opaque},
-    guard::{self, Decision, Finding, Verdict},
+    guard::{self, Content, Decision, Files, Finding, Verdict},
     shell,
 };
 
@@ -28,8 +29,7 @@ pub struct Manner {
     pub interactive: bool,
     /// The operator's word on what only the server knows, in the place of the policy's.
     pub opaque: Option<Decision>,
-    /// Bytes that nobody knows yet come on standard input.
-    pub stdin_open: bool,
+    pub stdin: Stdin,
 }
 
 impl Manner {
@@ -59,8 +59,14 @@ pub struct Judgement {
     pub decision: Decision,
     pub rule: Option<String>,
     pub reason: Option<String>,
-    /// The bytes that decided.
+    /// The bytes that decided: of the line, or behind its end of what comes on standard input.
     pub span: Option<(usize, usize)>,
+    /// What comes on standard input, which is open, may change what is said.
+    pub reads_stdin: bool,
+    /// Files of an agent's whose content counted.
+    pub scripts: Vec<Script>,
+    /// Files that the line writes, and what they then hold.
+    pub written: Vec<(String, Content)>,
     /// Each reason for asking, the one that decided first.
     pub parts: Vec<Part>,
     /// There are more reasons than are kept.
@@ -69,6 +75,33 @@ pub struct Judgement {
     stands_alone: bool,
     /// Digest of the policy.
     pub policy: Digest,
+}
+
+/// A file of an agent's that a line runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Script {
+    pub path: String,
+    /// SHA-256 of what it held; absent where that is not known.
+    pub sum: Option<Digest>,
+}
+
+impl Script {
+    fn of(path: &str, files: &Files) -> Self {
+        let sum = match files.content(path) {
+            Some((_, Content::Text(text))) => {
+                let mut sum = Sum::default();
+                sum.add(text.as_bytes());
+                Some(sum.finish())
+            }
+            Some((_, Content::Unknown)) | None => None,
+        };
+        Self { path: path.to_owned(), sum }
+    }
+
+    /// Whether it holds what it held.
+    pub fn is_same(&self, files: &Files) -> bool {
+        *self == Self::of(&self.path, files)
+    }
 }
 
 /// A command that is asked about: what a yes for the session can be for.
@@ -114,6 +147,9 @@ impl Judgement {
             rule: verdict.rule,
             reason: verdict.reason,
             span: verdict.span.map(|span| (span.start, span.end)),
+            reads_stdin: verdict.reads_stdin,
+            scripts: Vec::new(),
+            written: verdict.written,
             stands_alone: false,
             policy,
         }
@@ -128,11 +164,20 @@ impl Judgement {
             rule: Some(UNJUDGED.to_owned()),
             reason: Some(reason.to_owned()),
             span: None,
+            reads_stdin: manner.stdin == Stdin::Open,
+            scripts: Vec::new(),
+            written: Vec::new(),
             parts: Vec::new(),
             more: false,
             stands_alone: false,
             policy,
         }
+    }
+
+    /// With what the scripts held that counted.
+    pub fn with_scripts(mut self, paths: &[String], files: &Files) -> Self {
+        self.scripts = paths.iter().map(|path| Script::of(path, files)).collect();
+        self
     }
 
     /// Whether it is about these bytes.
@@ -175,17 +220,23 @@ impl Judgement {
     /// Binds an approval to what was said, and by which policy.
     pub fn bind(&self, digester: Digester) -> Digester {
         let decided = digester.text("policy", self.policy).text("verdict", word(self.decision));
-        decided.optional("rule", self.rule.as_ref())
+        let decided = decided.optional("rule", self.rule.as_ref());
+        self.scripts.iter().fold(decided, |digester, Script { path, sum }| {
+            digester.text("script", path).optional("sum", sum.as_ref())
+        })
     }
 
     /// For the record.
     pub fn recorded(&self) -> Value {
         let rules: Vec<&str> = self.parts.iter().map(|part| part.rule.as_str()).collect();
+        let script = |one: &Script| json!({"path": one.path, "sha256": one.sum});
+        let scripts: Vec<Value> = self.scripts.iter().map(script).collect();
         json!({
             "verdict": word(self.decision),
             "rule": self.rule,
             "rules": rules,
             "policy": self.policy,
+            "scripts": scripts,
         })
     }
 }

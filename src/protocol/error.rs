@@ -101,6 +101,8 @@ codes! {
     ApprovalRequired = "approval.required" is No,
     /// The policy blocks it; nobody can lift that but a change of the policy.
     GuardBlocked = "guard.blocked" is No,
+    /// It would run as code what comes on standard input, which does not end or is too long to be judged.
+    GuardStdin = "guard.stdin" is No,
     GrantMissing = "grant.missing" is No,
     GrantExhausted = "grant.exhausted" is No,
     GrantExpired = "grant.expired" is No,

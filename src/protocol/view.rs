@@ -155,6 +155,9 @@ pub struct Question {
     pub prolongs: Option<String>,
     /// Standard input is open: what comes there is not known now.
     pub stdin: bool,
+    /// What comes on standard input, all of it, where that was read before the question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Input>,
     /// The command is typed into the session's terminal: whatever runs there gets it.
     #[serde(default)]
     pub terminal: bool,
@@ -172,6 +175,17 @@ pub struct Question {
     /// What the guard found in a command, where that is why a person is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finding: Option<Finding>,
+}
+
+/// The very bytes that a command will read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    pub bytes: u64,
+    pub sha256: Digest,
+    /// The beginning, at most 64 KiB of it.
+    pub head: Bytes,
+    /// The bytes of it that decided: from, to.
+    pub span: Option<(usize, usize)>,
 }
 
 /// Why the guard asks for a person.

@@ -81,9 +81,17 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
     if let Some(command) = &request.command {
         let (does, to) = effect(question.terminal, question.stdin);
         let found = question.finding.as_ref();
-        add(does, marked(command.as_slice(), found, extent), true);
-        finding_rows(command.as_slice(), found, extent, &mut add);
-        add(to.0, to.1.to_owned(), false);
+        let span = found.and_then(|found| found.span);
+        add(does, marked(command.as_slice(), span, extent), true);
+        let input = question.input.as_ref();
+        match input.filter(|input| input.span.is_some()) {
+            None => finding_rows(command.as_slice(), span, found, extent, &mut add),
+            Some(input) => finding_rows(input.head.as_slice(), input.span, found, extent, &mut add),
+        }
+        match input {
+            Some(input) => input_rows(input, extent, &mut add),
+            None => add(to.0, to.1.to_owned(), false),
+        }
     }
     let mut row = |name, text| add(name, text, false);
     match (&request.rule, &question.finding) {
@@ -164,9 +172,9 @@ fn effect(terminal: bool, stdin: bool) -> (&'static str, (&'static str, &'static
 }
 
 /// The command with what decided between marks: an agent's own marks would be escaped.
-fn marked(command: &[u8], found: Option<&view::Finding>, extent: Extent) -> String {
+fn marked(command: &[u8], span: Option<(usize, usize)>, extent: Extent) -> String {
     let cap = extent.cap(COMMAND);
-    let span = found.and_then(|found| found.span).filter(|_| command.len() <= cap);
+    let span = span.filter(|_| command.len() <= cap);
     let parts = span.and_then(|(from, to)| {
         Some((command.get(..from)?, command.get(from..to)?, command.get(to..)?))
     });
@@ -179,15 +187,31 @@ fn marked(command: &[u8], found: Option<&view::Finding>, extent: Extent) -> Stri
     }
 }
 
+/// The bytes that the command will read, no others, as far as they are shown.
+fn input_rows(
+    input: &view::Input,
+    extent: Extent,
+    add: &mut impl FnMut(&'static str, String, bool),
+) {
+    let view::Input { bytes, sha256, head, span } = input;
+    add("stdin", format!("exactly these {bytes} bytes, sha256 {sha256}"), false);
+    add("", marked(head.as_slice(), *span, extent), true);
+    let more = bytes.saturating_sub(head.as_slice().len() as u64);
+    if more > 0 {
+        add("", format!("… and {more} bytes more, which nobody judged"), false);
+    }
+}
+
 /// What the guard found: the bytes that decided where the line is cut, and the command as it resolves.
 fn finding_rows(
     command: &[u8],
+    span: Option<(usize, usize)>,
     found: Option<&view::Finding>,
     extent: Extent,
     add: &mut impl FnMut(&'static str, String, bool),
 ) {
     let Some(found) = found else { return };
-    let trigger = found.span.and_then(|(from, to)| command.get(from..to)).unwrap_or_default();
+    let trigger = span.and_then(|(from, to)| command.get(from..to)).unwrap_or_default();
     if command.len() > extent.cap(COMMAND) && !trigger.is_empty() {
         add("trigger", exact(trigger, extent.cap(COMMAND)), true);
     }

@@ -7,17 +7,17 @@ use std::{
 
 use jiff::civil::Date;
 
-use super::{Asker, Desk, Ground, NotAsked, Permit, Verdict, approval_required, not_spent};
+use super::{Asker, Desk, Entry, Ground, NotAsked, Permit, Verdict, approval_required, not_spent};
 use crate::{
     domain::{
         action::{Action, Exec, Input},
         authorize::{self, Decision},
-        guard::policy::Allow,
+        guard::{Files, policy::Allow},
         id::Id,
         identity::Identity,
         judgement::Part,
         kept::{Kept, Pass},
-        request::WAITS,
+        request::{State, WAITS},
     },
     protocol::error::{Code, Failure},
 };
@@ -92,6 +92,17 @@ impl Desk {
                 Ok(Verdict::Asked { id, new })
             }
         }
+    }
+
+    /// Whether a yes to a command may still come, or be used.
+    pub fn waits_for(&self, exec: &Id) -> bool {
+        let now = (self.now)();
+        let open = |state: &State| matches!(state, State::Pending | State::Approved { .. });
+        let mut queue = self.queue();
+        let of =
+            |entry: &Entry| matches!(&entry.request.action, Action::Exec(one) if one.id == *exec);
+        let found = queue.all(now, of);
+        found.iter().any(|id| queue.get(id).is_some_and(|entry| open(entry.request.state(now))))
     }
 
     /// What a yes to this request would let pass for the rest of its session.
@@ -181,16 +192,23 @@ impl Desk {
         }
     }
 
-    /// Uses up the yes to a command; the grant must still hold. `exec` remembers what it became.
+    /// Uses up the yes to a command; the grant must still hold, and what is known of the scripts that it runs
+    /// be what it was. `exec` remembers what it became.
     pub fn permit_approved(
         &self,
         id: &Id,
         identity: &Identity,
         ground: &Ground<'_>,
+        files: &Files,
     ) -> Result<Permit<Exec>, Failure> {
         let (now, leave) = ((self.now)(), ground.leave());
         let policy = self.guard.revision();
         self.entry(id, Some(identity), |entry| {
+            if let Action::Exec(exec) = &entry.request.action
+                && !exec.judged.scripts.iter().all(|script| script.is_same(files))
+            {
+                return Err(rewritten(id));
+            }
             let allowed =
                 authorize::authorize_approved_exec(&mut entry.request, leave, &policy, now);
             if let (Ok(_), Action::Exec(exec)) = (&allowed, &entry.request.action) {
@@ -220,6 +238,11 @@ impl Desk {
 fn blocked(rule: &str, reason: &str) -> Failure {
     let message = format!("the policy blocks it: {rule}, {reason}");
     Failure::new(Code::GuardBlocked, message, NO).sent(false)
+}
+
+fn rewritten(id: &Id) -> Failure {
+    let message = format!("a script that {id} runs was written anew since it was asked about");
+    Failure::new(Code::ApprovalExpired, message, "run it again: it is judged anew").about(id)
 }
 
 fn barred(rule: &str) -> Failure {

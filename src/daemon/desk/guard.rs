@@ -9,7 +9,7 @@ use crate::{
     daemon::policy::Policies,
     domain::{
         digest::Digest,
-        guard::{Decision, Policy, Span, Verdict},
+        guard::{Decision, Files, Policy, Span, Verdict},
         identity::Identity,
         judgement::{Judgement, Manner},
     },
@@ -26,6 +26,10 @@ pub struct Line<'a> {
     pub target: &'a str,
     pub identity: &'a Identity,
     pub manner: Manner,
+    /// All of its standard input, where that is known and short enough.
+    pub stdin: Option<Arc<[u8]>>,
+    /// What agents brought to the account.
+    pub files: Arc<Files>,
 }
 
 /// The policy that holds, and its digest: what an approval binds.
@@ -69,6 +73,8 @@ impl Guard {
             cwd: None,
             today: Some(self.today()),
             manner: line.manner,
+            stdin: line.stdin.clone(),
+            files: line.files.clone(),
             policy: policy.clone(),
         };
         let verdict = match self.ask(question(line.bytes.clone())).await {
@@ -85,7 +91,9 @@ impl Guard {
             }
             _ => verdict,
         };
-        let judged = Judgement::new(&line.bytes, line.manner, verdict, revision);
+        let scripts = verdict.scripts.clone();
+        let judged = Judgement::new(&line.bytes, line.manner, verdict, revision)
+            .with_scripts(&scripts, &line.files);
         let Some(alone) = judged.part_alone() else { return Ok(judged) };
         Ok(match self.ask(question(alone)).await {
             Ok(alone) => judged.with_part_judged(&alone),

@@ -5,19 +5,18 @@ use std::collections::BTreeSet;
 use super::{Desk, Entry, unknown};
 use crate::{
     domain::{
-        action::Action,
+        action::{Action, Exec, Stdin},
         bytes::Bytes,
         grant::Mode,
         id::Id,
         identity::Identity,
-        judgement::Judgement,
         nearest::{nearest, told},
         request::State,
         target::Hop,
     },
     protocol::{
         error::{Code, Failure},
-        view::{Finding, Kind, Past, Place, Question, Request, RequestStatus},
+        view::{Finding, Input, Kind, Past, Place, Question, Request, RequestStatus},
     },
 };
 
@@ -95,6 +94,7 @@ impl Desk {
         &self,
         prefix: &str,
         session: impl Fn(&Id) -> Option<SessionShown>,
+        input: impl Fn(&Exec) -> Option<Bytes>,
     ) -> Result<Question, Failure> {
         let id = self.find(prefix, None)?;
         let now = (self.now)();
@@ -119,7 +119,11 @@ impl Desk {
                 prolongs: access
                     .and_then(|access| access.prolongs.as_ref())
                     .map(ToString::to_string),
-                stdin: matches!(action, Action::Exec(exec) if exec.stdin),
+                stdin: matches!(action, Action::Exec(exec) if exec.stdin == Stdin::Open),
+                input: match action {
+                    Action::Exec(exec) => input_shown(exec, input),
+                    _ => None,
+                },
                 terminal: matches!(action, Action::Input(_)),
                 seen,
                 uid: Some(entry.request.identity.uid),
@@ -127,7 +131,7 @@ impl Desk {
                 place: place.unwrap_or_default(),
                 named: None,
                 finding: match action {
-                    Action::Exec(exec) => found(&exec.judged, mode),
+                    Action::Exec(exec) => found(exec, mode),
                     _ => None,
                 },
             }
@@ -159,14 +163,29 @@ impl Desk {
     }
 }
 
+/// What a command will read, where that is known; bytes behind the line's end are counted in it.
+fn input_shown(exec: &Exec, head: impl Fn(&Exec) -> Option<Bytes>) -> Option<Input> {
+    let Stdin::Whole(whole) = exec.stdin else { return None };
+    let line = exec.in_full().as_slice().len();
+    let inside =
+        |(from, to): (usize, usize)| Some((from.checked_sub(line)?, to.checked_sub(line)?));
+    Some(Input {
+        bytes: whole.bytes,
+        sha256: whole.sum,
+        head: head(exec).unwrap_or_default(),
+        span: exec.judged.span.and_then(inside),
+    })
+}
+
 /// Why the guard asks for a person, where it does.
-fn found(judged: &Judgement, mode: Option<Mode>) -> Option<Finding> {
-    let rule = judged.rule.clone()?;
+fn found(exec: &Exec, mode: Option<Mode>) -> Option<Finding> {
+    let judged = &exec.judged;
+    let (rule, line) = (judged.rule.clone()?, exec.in_full().as_slice().len());
     let first = judged.parts.first();
     Some(Finding {
         rule,
         reason: judged.reason.clone().unwrap_or_default(),
-        span: judged.span,
+        span: judged.span.filter(|(from, _)| *from < line),
         command: first.map(|part| part.argv.clone()).unwrap_or_default(),
         chain: first.map(|part| part.chain.clone()).unwrap_or_default(),
         also: judged.parts.iter().skip(1).map(|part| part.rule.clone()).collect(),

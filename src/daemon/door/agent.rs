@@ -1,5 +1,6 @@
 //! The agents' door: what a caller says becomes an action, and the desk decides.
 
+mod ahead;
 mod exec;
 mod handoff;
 mod input;
@@ -152,13 +153,13 @@ impl Caller {
                 Kind::Json => self.json(frame, &mut calls, &mut streams).await?,
                 Kind::Stdin => {
                     let control = streams.get(&frame.request);
-                    let exec = control.and_then(|control| control.feeds.get().cloned());
+                    let stdin = control.and_then(|control| control.feeds.get().cloned());
                     let mut frame = frame;
                     let chunk = std::mem::take(&mut frame.body);
-                    let Some(exec) = exec else {
+                    let Some(stdin) = stdin else {
                         return Err(link::out_of_place("input for nothing that takes it"));
                     };
-                    exec.stdin
+                    stdin
                         .push(chunk)
                         .map_err(|_| link::out_of_place("more input than was granted"))?;
                 }

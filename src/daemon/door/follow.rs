@@ -14,7 +14,7 @@ use crate::{
         exec::{Exec, Stop},
         keyboard,
         output::{Attachment, Next, Stream},
-        stdin::CREDIT,
+        stdin::{CREDIT, Stdin},
     },
     domain::id::Id,
     protocol::{
@@ -35,8 +35,8 @@ pub struct Control {
     pub acks: watch::Sender<(u64, u64)>,
     pub cancel: CancellationToken,
     pub left: CancellationToken,
-    /// Set once the command runs and this call may feed it.
-    pub feeds: OnceLock<Arc<Exec>>,
+    /// Set once this call may feed a command.
+    pub feeds: OnceLock<Arc<Stdin>>,
     /// The command that this call follows, once it does.
     pub follows: OnceLock<Id>,
 }
@@ -142,9 +142,7 @@ async fn carry(
     let started = Message::Started { id: exec.id.to_string(), stdout, stderr };
     outbox.json(request, &started).await?;
     if feeding {
-        // Never set before: a call starts one command.
-        let _first = control.feeds.set(exec.clone());
-        outbox.json(request, &Message::Credit { bytes: CREDIT }).await?;
+        open(outbox, request, control, exec.stdin.clone()).await?;
     } else if !exec.stdin.has_ended() && exec.is_running() {
         let text = "its standard input was cut off with the call that fed it".to_owned();
         outbox.json(request, &Message::Note { text }).await?;
@@ -206,6 +204,19 @@ async fn carry(
     outbox.answer(request, ended(&end)).await?;
     last_acks(&heard.attachment, &mut acks, (end.stdout_bytes, end.stderr_bytes)).await;
     Ok(())
+}
+
+/// From now on the caller may send input, unless it may already.
+pub async fn open(
+    outbox: &Outbox,
+    request: u32,
+    control: &Control,
+    stdin: Arc<Stdin>,
+) -> Result<(), Gone> {
+    match control.feeds.set(stdin) {
+        Ok(()) => outbox.json(request, &Message::Credit { bytes: CREDIT }).await,
+        Err(_open_already) => Ok(()),
+    }
 }
 
 /// The operator has taken the keyboard: whoever followed is sent away, and comes back with `wait`.

@@ -306,7 +306,7 @@ impl Operator {
             }),
             Request::Question { id } => parts
                 .desk
-                .question(&id, |id| parts.session_shown(id))
+                .question(&id, |id| parts.session_shown(id), |exec| parts.input_shown(exec))
                 .and_then(|question| self.with_its_way(question))
                 .and_then(|question| value(&question)),
             Request::Sessions {} => value(&parts.sessions_shown(None)),

@@ -13,6 +13,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    feed,
+    held::Held,
     keyboard::Keyboard,
     live::Live,
     output::{Output, Room, Stream},
@@ -63,7 +65,8 @@ pub struct Exec {
     pub request: Option<Id>,
     pub started_at: Timestamp,
     pub output: Output<ExecEnd>,
-    pub stdin: Stdin,
+    /// What its caller sends.
+    pub stdin: Arc<Stdin>,
     pub keyboard: Arc<Keyboard>,
     live: Live,
     /// What it prints and is fed counts there.
@@ -104,7 +107,7 @@ pub struct Parts {
     pub request: Option<Id>,
     pub started_at: Timestamp,
     pub output: Output<ExecEnd>,
-    pub stdin: bool,
+    pub stdin: Arc<Stdin>,
     pub orphan: Duration,
     pub keyboard: Arc<Keyboard>,
     pub live: Live,
@@ -122,7 +125,7 @@ impl Exec {
             request,
             started_at,
             output,
-            stdin: if stdin { Stdin::default() } else { Stdin::empty() },
+            stdin,
             keyboard,
             live,
             under,
@@ -143,7 +146,7 @@ impl Exec {
     }
 
     /// Counts what is to go to it or came from it, and gives what of that may pass on.
-    fn within_budget<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+    pub(super) fn within_budget<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
         match &self.under {
             Some(under) => &bytes[..under.take_bytes(bytes.len())],
             None => bytes,
@@ -278,6 +281,8 @@ pub struct Actor {
     pub exec: Arc<Exec>,
     pub pool: Arc<Pool>,
     pub marker: String,
+    /// What was read of its input before it was judged.
+    pub first: Option<Arc<Held>>,
     pub timeout: Option<Duration>,
     /// The session's lease: over means the command ends.
     pub lease: CancellationToken,
@@ -287,9 +292,9 @@ pub struct Actor {
 
 impl Actor {
     /// Runs to the end and says how it ended. The caller records that, then publishes it.
-    pub async fn run(self, mut reader: Reader, writer: Writer) -> ExecEnd {
+    pub async fn run(mut self, mut reader: Reader, writer: Writer) -> ExecEnd {
         *lock(&self.exec.writer) = Some(writer.clone());
-        let pump = tokio::spawn(pump_stdin(self.exec.clone(), writer.clone()));
+        let pump = tokio::spawn(feed::pump(self.exec.clone(), self.first.take(), writer.clone()));
         let mut ending = Ending::default();
         let mut remote = None;
         if self.read(&mut reader, &mut ending).await == Read::Stopped {
@@ -519,31 +524,4 @@ fn lost(message: &str) -> Failure {
 fn signal_name(name: &str) -> String {
     let plain = name.strip_prefix("SIG").unwrap_or(name);
     plain.chars().filter(char::is_ascii_alphanumeric).take(16).collect()
-}
-
-/// What the caller sends goes on when the keyboard is the agent's, and stays here while it is not.
-async fn pump_stdin(exec: Arc<Exec>, writer: Writer) {
-    while let Some(chunk) = exec.stdin.next().await {
-        // Before it goes: what is counted afterwards has gone.
-        let mut rest = exec.within_budget(&chunk);
-        let cut = rest.len() < chunk.len();
-        while !rest.is_empty() {
-            match exec.keyboard.write(&exec.session, writer.write_some(rest)).await {
-                Ok(Ok(written)) => {
-                    exec.stdin.took(written);
-                    rest = &rest[written..];
-                }
-                Ok(Err(_)) => return,
-                Err(_taken) => exec.keyboard.agents().await,
-            }
-        }
-        if cut {
-            exec.stop(Stop::Over(Denied::StandingExhausted.into()));
-            return;
-        }
-    }
-    // A channel that is gone needs no end.
-    while exec.keyboard.write(&exec.session, writer.eof()).await.is_err() {
-        exec.keyboard.agents().await;
-    }
 }

@@ -3,7 +3,9 @@
 
 pub mod control;
 pub mod exec;
+pub mod feed;
 mod find;
+pub mod held;
 pub mod keyboard;
 pub mod live;
 pub mod output;
@@ -11,6 +13,7 @@ mod place;
 pub mod pty;
 mod record;
 mod room;
+pub mod scripts;
 mod shown;
 pub mod spool;
 pub mod stdin;
@@ -28,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     exec::{Actor, Exec, Stop},
+    feed::Feed,
     keyboard::Keyboard,
     live::Live,
     output::Output,
@@ -103,6 +107,8 @@ pub struct Session {
     pub asked_inputs: pty::Asked,
     pub live: Live,
     spool: Spool,
+    /// Input that waits with commands that are asked about.
+    waiting: held::Waiting,
     state: Mutex<State>,
     /// Over when the session is.
     lease: CancellationToken,
@@ -140,6 +146,8 @@ pub struct Sessions {
     all: Mutex<BTreeMap<Id, Arc<Session>>>,
     spool_directory: PathBuf,
     recent: Allowance,
+    pub inputs: held::Store,
+    pub scripts: scripts::Scripts,
     evidence: Arc<Evidence>,
     now: fn() -> Timestamp,
     rooms: Rooms,
@@ -240,6 +248,8 @@ impl Sessions {
             all: Mutex::default(),
             spool_directory,
             recent,
+            inputs: held::Store::default(),
+            scripts: scripts::Scripts::default(),
             evidence,
             now,
             rooms: Rooms::default(),
@@ -305,6 +315,7 @@ impl Sessions {
             asked_inputs: pty::Asked::default(),
             live: Live::default(),
             spool: Spool::new(&self.spool_directory, SESSION_BUDGET, self.recent.clone()),
+            waiting: held::Waiting::default(),
             state: Mutex::new(state),
             lease: CancellationToken::new(),
         });
@@ -325,10 +336,11 @@ impl Sessions {
         permit: Permit<action::Exec>,
         request: Option<Id>,
         orphan: Duration,
+        feed: Feed,
     ) -> Result<Arc<Exec>, Failure> {
         let (all, session) = (self.clone(), session.clone());
         let starting =
-            tokio::spawn(async move { all.start(&session, permit, request, orphan).await });
+            tokio::spawn(async move { all.start(&session, permit, request, orphan, feed).await });
         starting.await.unwrap_or_else(|error| {
             let message = format!("the command could not be started: {error}");
             Err(Failure::new(Code::DaemonFailed, message, "this is a bug in sgw"))
@@ -341,8 +353,18 @@ impl Sessions {
         permit: Permit<action::Exec>,
         request: Option<Id>,
         orphan: Duration,
+        feed: Feed,
     ) -> Result<Arc<Exec>, Failure> {
         let action = permit.spend();
+        session.let_go(&action.id);
+        if !feed.is(action.stdin) {
+            return Err(Failure::new(
+                Code::RequestChanged,
+                "what would be fed to it is not what was judged",
+                "run it again",
+            )
+            .sent(false));
+        }
         if let Some(why) = session.over() {
             return Err(why.sent(false));
         }
@@ -355,13 +377,14 @@ impl Sessions {
             request: request.clone(),
             started_at: (self.now)(),
             output: Output::new(&session.spool),
-            stdin: action.stdin,
+            stdin: feed.then,
             orphan,
             keyboard: session.keyboard.clone(),
             live: session.live.clone(),
             under: session.under.clone(),
         });
         record::intent(&self.evidence, session, &action, request.as_ref()).await?;
+        self.scripts.wrote(&session.account(), &action.judged.written);
         remember(session, exec.clone());
         session.live.started(&exec);
         self.tell();
@@ -390,6 +413,7 @@ impl Sessions {
             exec: exec.clone(),
             pool: session.pool.clone(),
             marker: action.marker,
+            first: feed.first,
             timeout: action.timeout_ms.map(Duration::from_millis),
             lease: session.lease.clone(),
             why_over: why_over(session),
@@ -429,10 +453,11 @@ impl Sessions {
     }
 
     /// Ends sessions whose time is over, and forgets old ones, for as long as the daemon lives.
-    /// `ended` hears of each.
-    pub async fn keep_time(self: Arc<Self>, ended: impl Fn(&Id)) {
+    /// `ended` hears of each; `waits` says whether a yes to a command may still come.
+    pub async fn keep_time(self: Arc<Self>, ended: impl Fn(&Id), waits: impl Fn(&Id) -> bool) {
         loop {
             tokio::time::sleep(ROUND).await;
+            self.let_go_unwanted(&waits);
             let now = (self.now)();
             for session in self.everyone() {
                 if let Some(why) = session.due(now) {

@@ -14,6 +14,13 @@ impl Session {
         }
     }
 
+    /// The account that it works in, by whatever way it is reached: where scripts lie.
+    pub fn account(&self) -> String {
+        let hop = self.route.target();
+        let key = self.host_keys.last().map_or("", String::as_str);
+        format!("{} at {key} port {}", hop.user, hop.port)
+    }
+
     pub fn places(&self) -> Vec<Place> {
         let hops = self.route.hops().iter().zip(&self.host_keys);
         let mut command = self.proxy_command.clone();

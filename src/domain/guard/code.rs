@@ -136,7 +136,7 @@ fn fork_bomb(text: &str) -> bool {
 /// Whether a word stands in the code: whole, and called if it is short enough to be part of a pattern or a name.
 fn stands(data: &str, text: &str, known: &str) -> bool {
     if known.contains(|char: char| !char.is_ascii_alphanumeric() && char != '_') {
-        return data.contains(known) || known.contains('"') && text.contains(known);
+        return data.contains(known) || known.contains(['"', '\'']) && text.contains(known);
     }
     let part_of_word = |char: char| char.is_ascii_alphanumeric() || char == '_';
     data.match_indices(known).any(|(at, _)| {

@@ -1,7 +1,7 @@
 //! What was found in a line: one finding a rule and place, and all commands that were understood.
 
 use super::{
-    Decision,
+    Content, Decision,
     field::Field,
     policy::Defaults,
     syntax::{Span, SyntaxError},
@@ -29,6 +29,10 @@ pub struct Finding {
 pub struct Findings {
     pub all: Vec<Finding>,
     pub commands: Vec<Vec<String>>,
+    /// Files of an agent's that were looked into.
+    pub scripts: Vec<String>,
+    /// Files that were written, and what they hold.
+    pub written: Vec<(String, Content)>,
     /// Commands that no rule allows by name.
     pub unmatched: usize,
 }
@@ -43,6 +47,12 @@ impl Finding {
             chain: Vec::new(),
             span,
         }
+    }
+
+    /// The same so many bytes further on.
+    pub fn moved(mut self, by: usize) -> Self {
+        self.span = Span { start: self.span.start + by, end: self.span.end + by };
+        self
     }
 
     pub fn syntax(defaults: &Defaults, error: SyntaxError, span: Span) -> Self {
@@ -92,6 +102,12 @@ impl Findings {
             if !ours.iter().any(|start| finding.rule.starts_with(start)) {
                 self.add(finding);
             }
+        }
+    }
+
+    pub fn script(&mut self, path: &str) {
+        if !self.scripts.iter().any(|known| known == path) {
+            self.scripts.push(path.to_owned());
         }
     }
 

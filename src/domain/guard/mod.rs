@@ -8,6 +8,7 @@
 mod code;
 pub mod corpus;
 pub mod field;
+mod files;
 mod finding;
 pub mod own;
 mod paths;
@@ -23,6 +24,7 @@ mod tests;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+pub use files::{Content, Files};
 pub use finding::{Finding, Findings};
 pub use policy::{Policy, PolicyError};
 pub use syntax::Span;
@@ -56,8 +58,20 @@ pub struct Context<'a> {
     pub script: bool,
     /// What an operator said for this session of what can't be known, in the place of the policy's word.
     pub opaque: Option<Decision>,
-    /// Bytes that nobody knows yet come on standard input; else it is empty.
-    pub stdin_open: bool,
+    pub stdin: Stdin<'a>,
+    /// What agents brought to the account.
+    pub files: Option<&'a Files>,
+}
+
+/// What comes on a line's standard input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stdin<'a> {
+    #[default]
+    Empty,
+    /// Bytes that nobody knows yet.
+    Open,
+    /// These, all of them.
+    Whole(&'a [u8]),
 }
 
 /// What passes without a person; the stricter is the greater.
@@ -96,12 +110,19 @@ pub struct Verdict {
     pub reason: Option<String>,
     /// Each command that the line runs, as far as it is known; `…` is what only the server knows.
     pub resolved: Vec<Vec<String>>,
-    /// The bytes of the line that decided.
+    /// The bytes of the line that decided, or behind the line's end of what comes on standard input.
     pub span: Option<Span>,
     /// Programs around the command that decided, the outermost first.
     pub chain: Vec<String>,
     /// Everything else that was found.
     pub findings: Vec<Finding>,
+    /// Standard input is open, and what comes there may change what is said.
+    pub reads_stdin: bool,
+    /// Files that an agent brought whose content counted.
+    pub scripts: Vec<String>,
+    /// Files that the line writes, and what they then hold; a path is relative where the directory is not known.
+    #[serde(skip)]
+    pub written: Vec<(String, Content)>,
 }
 
 /// Judges a line: exactly the bytes that will be sent.
@@ -115,16 +136,39 @@ pub fn judge(line: &[u8], context: &Context<'_>, policy: &Policy) -> Verdict {
         span: first.as_ref().map(|finding| finding.span),
         chain: first.map(|finding| finding.chain).unwrap_or_default(),
         resolved: findings.commands,
+        reads_stdin: context.stdin == Stdin::Open && reads_stdin(line, context, policy),
+        scripts: findings.scripts,
+        written: findings.written,
         findings: findings.all,
     }
+}
+
+/// Whether it makes a difference to what is found if standard input is empty, a word, or may be anything.
+fn reads_stdin(line: &[u8], context: &Context<'_>, policy: &Policy) -> bool {
+    let with = |stdin| {
+        // Where what is not known passes it would be found all the same.
+        let context = Context { stdin, opaque: Some(Decision::Approve), ..*context };
+        examine(line, &context, policy).all
+    };
+    let open = with(Stdin::Open);
+    open != with(Stdin::Empty) || open != with(Stdin::Whole(b"sgw-input\n"))
 }
 
 /// Everything that is found in a line.
 fn examine(line: &[u8], context: &Context<'_>, policy: &Policy) -> Findings {
     let defaults = policy.defaults_for(context);
     let (text, mut found) = scan::scan(line, context, &defaults);
+    let mut input = None;
+    if let Stdin::Whole(bytes) = context.stdin
+        && bytes.len() <= defaults.max_bytes
+    {
+        let typed = Context { interactive: false, ..*context };
+        let (text, in_input) = scan::scan(bytes, &typed, &defaults);
+        input = text;
+        found.extend(in_input.into_iter().map(|finding| finding.moved(line.len())));
+    }
     let mut findings = match text {
-        Some(text) => resolve::Walk::new(policy, context, defaults).line(&text),
+        Some(text) => resolve::Walk::new(policy, context, defaults).line(&text, input.as_deref()),
         None => Findings::default(),
     };
     found.drain(..).for_each(|finding| findings.add(finding));

@@ -3,6 +3,7 @@
 mod bash;
 mod corpus;
 mod depth;
+mod input;
 mod mode;
 mod properties;
 

@@ -87,6 +87,8 @@ impl Check {
             cwd: self.cwd.clone(),
             today: Some(jiff::Zoned::now().date()),
             manner: crate::domain::judgement::Manner::default(),
+            stdin: None,
+            files: Arc::default(),
             policy: policy.clone(),
         };
         judge.wait(question).map_err(|error| local(&error.to_string()))

@@ -88,6 +88,8 @@ impl Test {
                 cwd: None,
                 today: None,
                 manner: crate::domain::judgement::Manner::default(),
+                stdin: None,
+                files: Default::default(),
                 policy: policy.clone(),
             };
             let verdict = judge.wait(question).map_err(|error| {

@@ -127,6 +127,8 @@ pub fn compare(
             cwd: None,
             today: Some(today),
             manner: crate::domain::judgement::Manner::default(),
+            stdin: None,
+            files: Arc::default(),
             policy: policy.clone(),
         };
         judge.wait(question).map_err(|error| unjudged(&error))

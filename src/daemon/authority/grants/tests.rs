@@ -146,7 +146,7 @@ fn judge(grants: &Grants, me: &Identity, target: &str) {
         marker: String::new(),
         line: Bytes::default(),
         wire: Vec::new(),
-        stdin: false,
+        stdin: crate::domain::action::Stdin::Empty,
         timeout_ms: None,
         reason: None,
         judged: crate::domain::judgement::Judgement::for_test(b""),

@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Caller, view};
+use super::{
+    Caller,
+    ahead::{self, Input},
+    view,
+};
 use crate::{
     daemon::{
         audit,
@@ -16,10 +20,11 @@ use crate::{
         session::{
             Session,
             exec::{Exec, ORPHAN, Stop},
+            feed::Feed,
         },
     },
     domain::{
-        action::{self, Action},
+        action::{self, Action, Stdin},
         bytes::Bytes,
         capability::Capability,
         guard,
@@ -58,10 +63,13 @@ impl Caller {
         self.check_stopped(&session)?;
         self.tell_news(number, &session).await;
         let orphan = asked.orphan_ms.map_or(ORPHAN, Duration::from_millis);
-        let (stdin, no_ask) = (asked.stdin, asked.no_ask);
+        let no_ask = asked.no_ask;
         let wait = asked.wait_ms.map(Duration::from_millis);
         let over = wait.map(|wait| Instant::now() + wait);
-        let action = self.read_exec(asked, &session).await?;
+        let (action, input) = self.read_exec(number, asked, &session, control).await?;
+        if let Input::Whole(held) = &input {
+            session.hold(&action.id, held.clone());
+        }
         self.logged_in(number, &session, Capability::Exec, no_ask, over).await?;
         self.check_paused(&session)?;
         let (grant, place) = (session.grant(), session.place());
@@ -96,7 +104,9 @@ impl Caller {
             }
         };
         self.parts.in_use.touch();
-        let exec = self.parts.sessions.run(&session, permit, request, orphan).await?;
+        let stdin = input.as_action() == Stdin::Open;
+        let running = self.parts.sessions.run(&session, permit, request, orphan, input.feed());
+        let exec = running.await?;
         let caller = follow::Caller::Starter { stdin };
         Ok(follow(&self.outbox, number, exec, control.clone(), caller).await)
     }
@@ -162,7 +172,8 @@ impl Caller {
         let (grant, place) = (session.grant(), session.place());
         let ground =
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
-        self.parts.desk.permit_approved(id, self.identity(), &ground)
+        let scripts = self.parts.sessions.scripts.of(&session.account());
+        self.parts.desk.permit_approved(id, self.identity(), &ground, &scripts)
     }
 
     /// Finishes what an id began.
@@ -227,7 +238,7 @@ impl Caller {
         };
         match outcome {
             Outcome::Ran(exec) => self.follow_later(number, &exec, limit, control).await,
-            _ if exec.stdin => Err(Failure::new(
+            _ if exec.stdin == Stdin::Open => Err(Failure::new(
                 Code::RequestClosed,
                 "the call that held the command's input is gone, so it was not run",
                 "run the command again, and stay until it is approved",
@@ -239,9 +250,13 @@ impl Caller {
                 self.goes_on(&session, over).await.map_err(held)?;
                 let logged_in = self.logged_in(number, &session, Capability::Exec, false, over);
                 logged_in.await.map_err(held)?;
+                // Before: with the permit it is let go.
+                let feed = fed(&session, &exec);
                 let permit = self.permit_approved(&id, &session)?;
+                let feed = feed.map_err(|failure| failure.about(&id))?;
                 self.parts.in_use.touch();
-                let exec = self.parts.sessions.run(&session, permit, Some(id), ORPHAN).await?;
+                let running = self.parts.sessions.run(&session, permit, Some(id), ORPHAN, feed);
+                let exec = running.await?;
                 Ok(self.follow_exec(number, exec, limit, control).await)
             }
         }
@@ -340,9 +355,11 @@ impl Caller {
 
     async fn read_exec(
         &self,
+        number: u32,
         asked: agent::Exec,
         session: &Session,
-    ) -> Result<action::Exec, Failure> {
+        control: &Control,
+    ) -> Result<(action::Exec, Input), Failure> {
         let line = match &asked.command {
             agent::Command::Line(line) => line.0.clone(),
             agent::Command::Argv(words) => {
@@ -382,19 +399,30 @@ impl Caller {
         let wire = surroundings.wire(&marker, env, cwd, &line);
         let wire = wire.map_err(|error| not_a_command(&error))?;
         let full = action::without_prefix(&wire, &marker);
-        let judged = self.judge(session, full, own, asked.stdin).await?;
-        Ok(action::Exec {
+        let mut input = if asked.stdin { Input::Open } else { Input::Empty };
+        let mut judged = self.judge(session, full, own.clone(), &input).await?;
+        if asked.stdin && judged.reads_stdin {
+            input = self.read_ahead(number, session, control).await?;
+            judged = self.judge(session, full, own, &input).await?;
+            if let Input::Begun { why, .. } = &input
+                && judged.decision == guard::Decision::Approve
+            {
+                return Err(ahead::refused(why).about(&session.id));
+            }
+        }
+        let exec = action::Exec {
             id,
             session: session.id.clone(),
             marker,
             line: Bytes(line),
             wire,
-            stdin: asked.stdin,
+            stdin: input.as_action(),
             timeout_ms: asked.timeout_ms,
             reason: asked.reason,
             judged,
             passed_by: Vec::new(),
-        })
+        };
+        Ok((exec, input))
     }
 
     /// What the guard says of what a shell on the target would read.
@@ -403,7 +431,7 @@ impl Caller {
         session: &Session,
         line: &[u8],
         own: Option<Vec<u8>>,
-        stdin_open: bool,
+        input: &Input,
     ) -> Result<Judgement, Failure> {
         let (bytes, target) = (line.to_vec(), session.target());
         let shell = match session.surroundings.shell {
@@ -412,9 +440,23 @@ impl Caller {
             Some(Shell::Fish) => guard::Shell::Fish,
             Some(Shell::Other) | None => guard::Shell::Unknown,
         };
-        let manner = Manner { shell, stdin_open, ..Manner::of(&session.grant()) };
-        let line = Line { bytes, own, target: &target, identity: self.identity(), manner };
+        let manner = Manner { shell, stdin: input.as_action(), ..Manner::of(&session.grant()) };
+        let (stdin, identity) = (input.known(), self.identity());
+        let files = self.parts.sessions.scripts.of(&session.account());
+        let line = Line { bytes, own, target: &target, identity, manner, stdin, files };
         self.parts.desk.guard.judge(line).await
+    }
+}
+
+/// What a command is fed that was asked about and is now run by whoever waited for it.
+fn fed(session: &Session, exec: &action::Exec) -> Result<Feed, Failure> {
+    match exec.stdin {
+        Stdin::Empty => Ok(Feed::empty()),
+        Stdin::Open => Ok(Feed::open()),
+        Stdin::Whole(_) => session.held(&exec.id).map(Feed::whole).ok_or_else(|| {
+            let message = "what it was to be fed is gone, so it was not run";
+            Failure::new(Code::RequestClosed, message, "run the command again")
+        }),
     }
 }
 

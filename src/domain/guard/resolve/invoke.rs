@@ -214,7 +214,8 @@ impl Walk<'_> {
 
     /// Output that is run as code, where no program stands for it.
     pub(super) fn flows_to_code(&mut self, from: Origins, span: Span) {
-        let codes = vec![Code { language: "sh".to_owned(), data: Data::unknown(from) }];
+        let codes =
+            vec![Code { language: "sh".to_owned(), data: Data::unknown(from), input: false }];
         self.judge(&[], "", &[], &Streams::default(), &Arguments::default(), &codes, span);
     }
 
@@ -318,7 +319,10 @@ impl Walk<'_> {
                 _ => Data::unknown(from),
             };
             let path = self.path(&write.text);
-            self.write(path, data);
+            let changes_content = !matches!(named.name.as_str(), "chmod" | "chown" | "chgrp");
+            if changes_content || !self.is_written(&path) {
+                self.write(path, data);
+            }
         }
         produced
     }
@@ -383,7 +387,7 @@ impl Walk<'_> {
         span: Span,
     ) -> Data {
         let data = Data { text: None, from: first.from.clone(), file: None, names: Vec::new() };
-        let codes = vec![Code { language: "sh".to_owned(), data }];
+        let codes = vec![Code { language: "sh".to_owned(), data, input: false }];
         let arguments = Arguments::divide(fields, self.policy.program(""), false);
         self.judge(fields, "", env, streams, &arguments, &codes, span);
         self.opaque("opaque.program", span);
@@ -407,7 +411,7 @@ impl Walk<'_> {
         let code = |language: &str, field: &Field| {
             let text = field.is_known().then(|| as_code(&field.text).into_owned());
             let data = Data { text, from: field.from.clone(), file: None, names: Vec::new() };
-            Code { language: language.to_owned(), data }
+            Code { language: language.to_owned(), data, input: false }
         };
         for (flag, language) in &program.code_flags {
             let given = arguments.flags.iter().filter(|given| given.is(flag));
@@ -426,11 +430,9 @@ impl Walk<'_> {
         let Some(language) = &program.language else { return codes };
         for flag in &program.script_flags {
             if let Some(field) = arguments.value(flag) {
-                let data = match field.text.as_str() {
-                    "-" => self.stdin.clone(),
-                    _ => self.content(field),
-                };
-                codes.push(Code { language: language.clone(), data });
+                let input = field.text == "-";
+                let data = if input { self.stdin.clone() } else { self.content(field) };
+                codes.push(Code { language: language.clone(), data, input });
             }
         }
         let with_flag = !codes.is_empty();
@@ -459,11 +461,11 @@ impl Walk<'_> {
             let data = self.stdin.clone();
             let nothing = data.text.as_deref() == Some("");
             if !nothing {
-                codes.push(Code { language: language.clone(), data });
+                codes.push(Code { language: language.clone(), data, input: true });
             }
         } else if let Some(field) = script {
             let data = self.content(field);
-            codes.push(Code { language: language.clone(), data });
+            codes.push(Code { language: language.clone(), data, input: false });
         }
         codes
     }

@@ -18,7 +18,7 @@ use std::{
 };
 
 use super::{
-    Context, Decision,
+    Content, Context, Decision, Stdin,
     field::{Data, Field, UNKNOWN},
     finding::{Finding, Findings},
     policy::{Defaults, Policy},
@@ -36,6 +36,9 @@ const MAX_VALUES: usize = 48;
 /// Bytes of one value, and of all words together after expansion; what is larger is taken for unknown.
 const MAX_VALUE: usize = 1 << 16;
 const MAX_EXPANDED: usize = 1 << 22;
+/// Files that a line writes which are told, and bytes of what each then holds.
+const MAX_WRITTEN: usize = 32;
+const MAX_TOLD: usize = 8 * 1024;
 /// Bytes of texts inside the line that are read as code, altogether.
 const MAX_CODE: usize = 1 << 20;
 
@@ -63,6 +66,8 @@ pub struct Call<'a> {
 pub struct Code {
     pub language: String,
     pub data: Data,
+    /// It comes on the program's own standard input: what runs inside reads on there.
+    pub input: bool,
 }
 
 /// The values that a variable has by turns; an array is one value of several fields.
@@ -85,8 +90,10 @@ pub struct Walk<'a> {
     policy: &'a Policy,
     context: &'a Context<'a>,
     defaults: Defaults,
-    /// The line, whose bytes spans count.
+    /// The line and what comes on its standard input, whose bytes spans count.
     source: String,
+    /// Where the line ends in it.
+    line_end: usize,
     variables: HashMap<String, Variable>,
     positional: Option<Vec<Field>>,
     functions: BTreeMap<String, Function>,
@@ -136,6 +143,17 @@ fn endless(lists: &[List]) -> bool {
         && !says(body, &["wait", "break", "exit", "return"])
 }
 
+/// Whether a path is known, and of a file that can be run later.
+fn is_one_file(path: &str) -> bool {
+    !path.starts_with("/dev/")
+        && !path.trim_start_matches(super::field::HOME).contains(super::field::is_mark)
+}
+
+fn written((path, data): (String, Data)) -> (String, Content) {
+    let text = data.text.filter(|text| text.len() <= MAX_TOLD);
+    (path, text.map_or(Content::Unknown, |text| Content::Text(text.into())))
+}
+
 #[derive(Clone, Debug)]
 struct Function {
     body: Rc<Command>,
@@ -149,6 +167,7 @@ impl<'a> Walk<'a> {
             context,
             defaults,
             source: String::new(),
+            line_end: 0,
             variables: HashMap::new(),
             // A line that is sent has no arguments; a script's are not known, and a prompt's may be set.
             positional: (!context.interactive && !context.script).then(Vec::new),
@@ -156,9 +175,9 @@ impl<'a> Walk<'a> {
             aliases: BTreeMap::new(),
             files: HashMap::new(),
             links: Vec::new(),
-            stdin: match context.stdin_open {
-                true => Data::unknown(Vec::new()),
-                false => Data::known(""),
+            stdin: match context.stdin {
+                Stdin::Empty => Data::known(""),
+                Stdin::Open | Stdin::Whole(_) => Data::unknown(Vec::new()),
             },
             choices: Vec::new(),
             pick: 0,
@@ -182,13 +201,20 @@ impl<'a> Walk<'a> {
         walk
     }
 
-    /// The whole line.
-    pub fn line(mut self, text: &str) -> Findings {
+    /// The whole line, and what comes on its standard input where that is known.
+    pub fn line(mut self, text: &str, input: Option<&str>) -> Findings {
         text.clone_into(&mut self.source);
+        self.line_end = text.len();
+        if let Some(input) = input {
+            self.source.push_str(input);
+            self.stdin = Data::known(input);
+        }
         let script = syntax::parse(text, None);
         self.list(&script.list);
         self.broken(script.error, Span { start: 0, end: text.len() });
         self.uncalled();
+        let files = self.files.into_iter().filter(|(path, _)| is_one_file(path));
+        self.findings.written = files.take(MAX_WRITTEN).map(written).collect();
         self.findings
     }
 
@@ -245,6 +271,9 @@ impl<'a> Walk<'a> {
 
     /// Where a text stands in the line as it is, once, among the bytes of the command that runs it.
     fn place(&self, text: &str, span: Span) -> Option<usize> {
+        if !text.is_empty() && self.source.get(self.line_end..) == Some(text) {
+            return Some(self.line_end);
+        }
         let around = self.source.get(span.start..span.end).filter(|_| !text.is_empty())?;
         let mut found = around.match_indices(text);
         let (at, _) = found.next()?;
@@ -454,8 +483,30 @@ impl<'a> Walk<'a> {
             None if matches!(path.as_str(), "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0") => {
                 self.stdin.clone()
             }
-            None => Data { text: None, from: Vec::new(), file: Some(path), names: Vec::new() },
+            None => {
+                self.brought(&path).unwrap_or_else(|| Data { file: Some(path), ..Data::default() })
+            }
         }
+    }
+
+    /// What an agent's file holds; without a text where that is not known.
+    fn brought(&self, path: &str) -> Option<Data> {
+        let (file, content) = self.context.files?.content(path)?;
+        let text = match content {
+            Content::Text(text) => Some(text.to_string()),
+            Content::Unknown => None,
+        };
+        Some(Data { text, file: Some(file), ..Data::default() })
+    }
+
+    /// Whether what it holds is known, from the line or before.
+    fn is_written(&self, path: &str) -> bool {
+        self.files.contains_key(path) || self.is_brought(path)
+    }
+
+    /// Whether an agent wrote the file, so that it is none of the server's own.
+    fn is_brought(&self, path: &str) -> bool {
+        self.context.files.is_some_and(|files| files.content(path).is_some())
     }
 
     /// Standard output, after the redirections: into a file, or on.
@@ -476,7 +527,7 @@ impl<'a> Walk<'a> {
 
     fn write(&mut self, path: String, data: Data) {
         // Bounded: each entry costs the line at least a few bytes.
-        let data = match self.files.remove(&path) {
+        let data = match self.files.remove(&path).or_else(|| self.brought(&path)) {
             // Appended or written: both texts count.
             Some(before) => before.then(data),
             None => data,

@@ -56,6 +56,10 @@ const SETTING: [&str; 12] = [
 const ESCAPES: [&str; 9] =
     ["!", ":!", "~!", "@exec ", "shell ", "system ", "sh ", ".shell ", ".system "];
 
+/// Commands that a store takes as they come over the wire.
+const STORE: [&str; 7] =
+    ["flushall", "flush_all", "flushdb", "shutdown", "config", "slaveof", "replicaof"];
+
 fn telling(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     TELLING.iter().any(|part| name.contains(part))
@@ -109,6 +113,10 @@ impl Walk<'_> {
             let line = line.trim_start();
             if let Some(rest) = ESCAPES.iter().find_map(|sign| line.strip_prefix(sign)) {
                 self.runs_perhaps(rest.trim_start(), span);
+            }
+            let word = line.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+            if STORE.contains(&word.as_str()) {
+                self.runs_perhaps(&format!("redis-cli {}", line.replace('_', "")), span);
             }
         }
     }

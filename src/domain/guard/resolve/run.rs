@@ -1,6 +1,6 @@
 //! What runs inside a command: files, texts in flags, code on standard input.
 
-use super::{Arguments, Code, Walk};
+use super::{Arguments, Code, Variable, Walk, invoke::file_name};
 use crate::domain::guard::{
     field::{Data, Field, UNKNOWN},
     finding::Finding,
@@ -9,18 +9,35 @@ use crate::domain::guard::{
 };
 
 impl Walk<'_> {
-    /// A file that is run: judged where the line itself says what it holds.
+    /// A file that is run: judged where the line itself says what it holds, or an agent wrote it.
     pub(super) fn run_file(&mut self, field: &Field, span: Span) {
         let path = self.path(&field.text);
         let data = match &field.data {
             Some(data) => Some(Data::clone(data)),
-            None => self.files.get(&path).cloned(),
+            None => self.files.get(&path).cloned().or_else(|| self.brought(&path)),
         };
         match data {
-            Some(data) => self.run_code(&Code { language: "sh".to_owned(), data }, span, None),
+            Some(data) => {
+                let language = self.language_of(data.text.as_deref().unwrap_or_default());
+                self.run_code(&Code { language, data, input: false }, span, None);
+            }
             None if self.policy.is_scratch(&path) => self.opaque("opaque.script", span),
             None => {}
         }
+    }
+
+    /// By its first line; a shell's where that says nothing.
+    fn language_of(&self, text: &str) -> String {
+        let first =
+            text.lines().next().and_then(|line| line.strip_prefix("#!")).unwrap_or_default();
+        let mut words =
+            first.split_whitespace().map(file_name).filter(|word| !word.starts_with('-'));
+        let name = match words.next() {
+            Some("env") => words.find(|word| !word.contains('=')),
+            name => name,
+        };
+        let language = name.and_then(|name| self.policy.program(name).language.clone());
+        language.unwrap_or_else(|| "sh".to_owned())
     }
 
     /// What a program runs inside it; `None` where it runs nothing of the line's.
@@ -40,6 +57,12 @@ impl Walk<'_> {
             _ => None,
         };
         let mut printed = None;
+        // `sh -c CODE NAME`: the name is `$0`.
+        let zero = positional.as_ref().and_then(|operands| operands.first()).cloned();
+        let outer = zero.filter(|_| !codes.is_empty() && !arguments.has("s")).map(|zero| {
+            let variable = Variable { values: vec![vec![zero]] };
+            self.variables.insert("0".to_owned(), variable)
+        });
         for code in &codes {
             let positional = positional.clone().map(|mut operands| {
                 // `sh -c CODE NAME ARG…`, `sh FILE ARG…`, `sh -s ARG…`.
@@ -51,6 +74,12 @@ impl Walk<'_> {
             let data = self.run_code_data(code, span, positional);
             if code.language == "sh" {
                 printed = Some(data);
+            }
+        }
+        if let Some(outer) = outer {
+            match outer {
+                Some(variable) => _ = self.variables.insert("0".to_owned(), variable),
+                None => _ = self.variables.remove("0"),
             }
         }
         if let Some(inner) = self.builtin(name, fields, arguments, span) {
@@ -91,7 +120,8 @@ impl Walk<'_> {
             let known_file = data
                 .file
                 .as_ref()
-                .filter(|path| !path.contains(UNKNOWN) && !self.policy.is_scratch(path));
+                .filter(|path| !path.contains(UNKNOWN) && !self.policy.is_scratch(path))
+                .filter(|path| !self.is_brought(path));
             if !data.from.is_empty() {
                 self.flows_to_code(data.from.clone(), span);
             }
@@ -102,14 +132,33 @@ impl Walk<'_> {
             }
             return Data::default();
         };
+        let outer_chain = self.chain.len();
+        if let Some(file) = data.file.as_deref().filter(|file| self.is_brought(file)) {
+            self.findings.script(file);
+            self.chain.push(file.to_owned());
+        }
+        let data = self.run_text(code, text, span, positional);
+        self.chain.truncate(outer_chain);
+        data
+    }
+
+    fn run_text(
+        &mut self,
+        code: &Code,
+        text: &str,
+        span: Span,
+        positional: Option<Vec<Field>>,
+    ) -> Data {
         match code.language.as_str() {
             "sh" => {
                 let outer =
                     std::mem::replace(&mut self.positional, positional.or(Some(Vec::new())));
-                // The text came over standard input, or leaves it alone: either way it is not the text's own.
-                let stdin = std::mem::replace(&mut self.stdin, Data::known(""));
-                let text = text.clone();
-                let data = self.apart_text(&text, span);
+                let stdin = self.stdin.clone();
+                if code.input {
+                    // What runs inside reads on in the text that it stands in.
+                    self.stdin = Data::default();
+                }
+                let data = self.apart_text(text, span);
                 self.stdin = stdin;
                 self.positional = outer;
                 data
@@ -138,7 +187,8 @@ impl Walk<'_> {
         // `eval` and `.` keep what they assign; elsewhere it ends with the process.
         if !self
             .chain
-            .last()
+            .iter()
+            .rfind(|name| !name.starts_with('/'))
             .is_some_and(|name| matches!(name.as_str(), "eval" | "." | "source" | "trap"))
         {
             self.variables = variables;

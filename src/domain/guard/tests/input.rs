@@ -1,0 +1,201 @@
+//! What comes on standard input, and scripts that an agent brought: judged where they are run.
+
+use super::*;
+
+fn open(line: &str) -> Verdict {
+    let context = Context { stdin: Stdin::Open, ..Context::default() };
+    judge(line.as_bytes(), &context, &Policy::built_in())
+}
+
+fn fed(line: &str, input: &[u8]) -> Verdict {
+    let context = Context { stdin: Stdin::Whole(input), ..Context::default() };
+    judge(line.as_bytes(), &context, &Policy::built_in())
+}
+
+fn with(files: &[(&str, &str)], line: &str) -> Verdict {
+    let mut known = Files::default();
+    for (path, text) in files {
+        known.set(path, Content::Text((*text).into()));
+    }
+    let context = Context { files: Some(&known), ..Context::default() };
+    judge(line.as_bytes(), &context, &Policy::built_in())
+}
+
+#[test]
+fn it_is_told_where_input_may_change_what_is_said() {
+    for line in [
+        "bash",
+        "sh -s a b",
+        "sh -",
+        "sh -c sh",
+        "sh -c 'true; exec bash'",
+        "eval bash",
+        "bash /dev/stdin",
+        ". /dev/stdin",
+        "cat | sh",
+        "cat > /tmp/x; sh /tmp/x",
+        "tee /tmp/x | wc -l; sh /tmp/x",
+        "base64 -d | bash",
+        "sudo -u web bash",
+        "env -i sh",
+        "timeout 5 sh",
+        "ssh web2",
+        "ssh web2 sh",
+        "ssh web2 'cd /srv && bash -s'",
+        "docker exec -i web sh",
+        "kubectl exec -i web -- bash",
+        "python3",
+        "python3 -",
+        "perl",
+        "node -",
+        "psql",
+        "psql -f -",
+        "sudo -u postgres psql -d app",
+        "mysql app",
+        "sqlite3 /srv/app.db",
+        "xargs rm",
+        "xargs -n1 sh -c",
+        "while read x; do rm $x; done",
+        "while read -r x; do $x; done",
+        "read x; eval \"$x\"",
+        "sudo -s",
+        "f() { sh; }; f",
+        "cd /srv && ( { sh; } )",
+        "exec 3<&0; sh <&3",
+        "sh <&0",
+    ] {
+        assert!(open(line).reads_stdin, "{line}");
+    }
+    for line in [
+        "cat > /tmp/x",
+        "wc -l",
+        "tar xzf - -C /srv/app",
+        "sh -c 'wc -l'",
+        "bash -c 'cat > x'",
+        "sh < /dev/null",
+        "sh <<'E'\necho\nE",
+        "psql -c 'select 1'",
+        "grep x | sort",
+        "systemctl restart nginx",
+    ] {
+        assert!(!open(line).reads_stdin, "{line}");
+    }
+    assert!(!fed("sh", b"ls").reads_stdin && !fed("sh", b"").reads_stdin);
+}
+
+#[test]
+fn input_is_judged_as_what_it_is_run_as() {
+    for (line, input, decision) in [
+        ("bash", "ls\nuptime\n", Decision::Allow),
+        ("bash -s x", "rm -rf /\n", Decision::Block),
+        ("sh -c sh", "rm -rf /", Decision::Block),
+        ("cat | sudo sh", "cd /\nrm -rf etc", Decision::Block),
+        ("ssh web2", "rm -rf /", Decision::Block),
+        ("docker exec -i a sh", "systemctl stop nginx", Decision::Approve),
+        ("base64 -d | sh", "cm0gLXJmIC8K", Decision::Block),
+        ("cat > /tmp/x.sh; sh /tmp/x.sh", "rm -rf /", Decision::Block),
+        ("psql", "drop table users;", Decision::Approve),
+        ("psql app", "select 1;", Decision::Allow),
+        ("psql -f -", "drop table users;", Decision::Approve),
+        ("python3 -", "import os\nos.system('rm -rf /')\n", Decision::Block),
+        ("python3 -", "print(1)\n", Decision::Allow),
+        ("xargs rm -rf", "/etc\n", Decision::Block),
+        ("while read x; do rm -rf $x; done", "/etc\n", Decision::Block),
+        // Its first command reads on in it.
+        ("sh", "psql\ndrop table x;\n", Decision::Approve),
+        ("sh", "python3\nimport os", Decision::Approve),
+        ("bash", "echo \u{202e}x", Decision::Approve),
+        ("cat", "rm -rf /", Decision::Allow),
+    ] {
+        assert_eq!(fed(line, input.as_bytes()).decision, decision, "{line} < {input}");
+    }
+    assert_eq!(fed("sh", b"echo \xff").decision, Decision::Approve);
+    let long = [b"echo a\n".repeat(10_000), b"ls\n".to_vec()].concat();
+    assert_eq!(fed("sh", &long).decision, Decision::Approve);
+    assert_eq!(fed("wc", &long).decision, Decision::Allow);
+}
+
+#[test]
+fn a_trigger_in_the_input_is_counted_from_the_lines_end() {
+    let (line, input) = ("sudo bash -s", "set -e\nuptime\nsystemctl stop nginx # now\n");
+    let span = fed(line, input.as_bytes()).span.unwrap();
+    let at = |at: usize| at - line.len();
+    assert_eq!(&input[at(span.start)..at(span.end)], "systemctl stop nginx");
+    let (line, input) = ("bash", "true\nsh -c 'rm -rf /'\n");
+    let span = fed(line, input.as_bytes()).span.unwrap();
+    assert_eq!(&input[span.start - line.len()..span.end - line.len()], "rm -rf /");
+}
+
+#[test]
+fn an_agents_script_is_judged_by_what_it_holds_however_it_is_run() {
+    let bad = [("/home/me/x.sh", "#!/bin/sh\nuptime\nrm -rf /\n")];
+    for line in [
+        "sh /home/me/x.sh",
+        "bash -e /home/me/x.sh a b",
+        "cd /home/me && ./x.sh",
+        "cd /home/me; sh x.sh",
+        "sh x.sh",
+        "./x.sh",
+        "sh ~/x.sh",
+        ". /home/me/x.sh",
+        "source ~/x.sh",
+        "sudo /home/me/x.sh",
+        "nohup ~/x.sh &",
+        "cat /home/me/x.sh | sh",
+        "bash < /home/me/x.sh",
+        "cp /home/me/x.sh /srv/y.sh; sh /srv/y.sh",
+        "echo ls >> /home/me/x.sh; sh /home/me/x.sh",
+        "eval \"$(cat /home/me/x.sh)\"",
+    ] {
+        let said = with(&bad, line);
+        assert_eq!(said.decision, Decision::Block, "{line}");
+    }
+    let said = with(&bad, "sudo bash x.sh");
+    assert_eq!(said.scripts, ["/home/me/x.sh"]);
+    assert_eq!(said.chain, ["sudo", "bash", "/home/me/x.sh"]);
+    for line in ["cat /home/me/x.sh", "chmod +x x.sh", "sh /srv/x.sh"] {
+        let said = with(&bad, line);
+        assert_eq!(said.decision, Decision::Allow, "{line}: {:?}", said.rule);
+    }
+    let asks = |text: &str, line: &str| with(&[("/tmp/x", text)], line).decision;
+    assert_eq!(asks("uptime\n", "sh /tmp/x"), Decision::Allow);
+    assert_eq!(asks("uptime\n", "/tmp/x"), Decision::Allow);
+    assert_eq!(asks("\\! rm -rf /", "psql -f /tmp/x"), Decision::Block);
+    assert_eq!(asks("import os; os.system('reboot')", "python3 /tmp/x"), Decision::Approve);
+    let python = "#!/usr/bin/env -S python3 -u\nimport os\nos.system('rm -rf /')\n";
+    assert_eq!(asks(python, "/tmp/x"), Decision::Block);
+    assert_eq!(asks("#!/usr/bin/python3\nprint('x (y')\n", "/tmp/x"), Decision::Allow);
+    // A script that runs another, and one that runs itself.
+    let files = [("/srv/a", "sh /srv/b\n"), ("/srv/b", "rm -rf /\n")];
+    assert_eq!(with(&files, "sh /srv/a").decision, Decision::Block);
+    assert_eq!(with(&[("/srv/a", "sh /srv/a\n")], "sh /srv/a").decision, Decision::Approve);
+}
+
+#[test]
+fn an_agents_file_that_is_not_known_is_none_of_the_servers_own() {
+    let mut files = Files::default();
+    files.set("/srv/x", Content::Unknown);
+    let context = Context { files: Some(&files), ..Context::default() };
+    let say = |line: &str| judge(line.as_bytes(), &context, &Policy::built_in()).decision;
+    for line in ["sh /srv/x", "/srv/x", "sudo python3 /srv/x"] {
+        assert_eq!(say(line), Decision::Approve, "{line}");
+    }
+    assert_eq!(say("sh /srv/y"), Decision::Allow);
+    assert_eq!(say("wc /srv/x"), Decision::Allow);
+}
+
+#[test]
+fn a_script_that_the_line_itself_writes_is_judged() {
+    for line in [
+        "cat > x.sh <<'E'\nrm -rf /\nE\nsh x.sh",
+        "cat <<E >/srv/x.sh; chmod +x /srv/x.sh && /srv/x.sh\nrm -rf /\nE\n",
+        "printf 'rm -rf /\\n' | tee /tmp/x >/dev/null; cd /tmp; ./x",
+        "echo 'rm -rf /' > a; mv a b; . ./b",
+    ] {
+        assert_eq!(
+            judge(line.as_bytes(), &Context::default(), &Policy::built_in()).decision,
+            Decision::Block,
+            "{line}"
+        );
+    }
+}
