@@ -173,11 +173,6 @@ impl Pattern {
     }
 }
 
-/// Whether a path with marks and a policy's pattern can mean the same file.
-pub fn overlap(path: &str, pattern: &str) -> bool {
-    Pattern::new(pattern).overlaps(&Path::new(path))
-}
-
 /// The names of a path; the root is one.
 fn split(path: &str) -> impl Iterator<Item = &str> {
     let root = path.starts_with('/').then_some("/");
@@ -411,6 +406,10 @@ fn set(pattern: &[u8], byte: u8) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn overlap(path: &str, pattern: &str) -> bool {
+        Pattern::new(pattern).overlaps(&Path::new(path))
+    }
 
     #[test]
     fn paths_are_brought_to_their_shortest_form() {
