@@ -120,7 +120,7 @@ pub struct Login {
 #[derive(Clone, Debug)]
 pub enum Action {
     Access(Access),
-    Exec(Exec),
+    Exec(Box<Exec>),
     Input(Input),
     Handoff(Handoff),
     Login(Login),

@@ -171,7 +171,7 @@ pub fn authorize_approved_exec(
         return Err(NotApproved::Policy);
     }
     request.spend(now).map_err(NotApproved::Request)?;
-    Ok(Allowed(exec))
+    Ok(Allowed(*exec))
 }
 
 /// As [`authorize_approved_exec`], for an input.

@@ -198,9 +198,13 @@ fn what_only_the_server_knows_passes_where_the_operator_said_so_and_blocks_hold(
 #[test]
 fn what_would_run_unknown_input_as_code_asks_and_other_input_does_not() {
     let me = Guarded::new();
-    for line in ["sh", "python3 -", "xargs rm"] {
-        let exec = ["exec", &me.session, "-i", "--no-ask", "--", line];
-        me.sgw.agent(exec).fails(77, "approval.required");
+    for (line, input) in
+        [("sh", "$X\n"), ("python3 -", "import os; os.remove(x)\n"), ("xargs rm", "a\n")]
+    {
+        let mut call = me.sgw.start(["exec", &me.session, "-i", "--no-ask", "--", line]);
+        call.write(input.as_bytes());
+        call.close_stdin();
+        call.ends().fails(77, "approval.required");
     }
     let mut cat = me.sgw.start(["exec", &me.session, "-i", "--no-ask", "--", "cat | wc -c"]);
     cat.write(b"rm -rf /\n");

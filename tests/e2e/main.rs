@@ -25,6 +25,7 @@ mod full_disk;
 mod glance;
 mod grants;
 mod guarded;
+mod guarded_input;
 mod help_and_docs;
 mod host_keys;
 mod logins;

@@ -50,7 +50,7 @@ impl Desk {
             let sameness = exec.sameness(&asker.identity);
             let copy = exec.clone();
             let digest = |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
-            self.ask(asker, Action::Exec(exec), Some(rule), WAITS, sameness, digest)
+            self.ask(asker, Action::Exec(Box::new(exec)), Some(rule), WAITS, sameness, digest)
         })
     }
 

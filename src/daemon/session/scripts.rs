@@ -9,7 +9,8 @@ use std::{
 use crate::domain::guard::{Content, Files};
 
 /// The longest script that is judged, in bytes.
-pub const LONGEST: usize = 64 * 1024;
+#[allow(dead_code, reason = "for whatever writes files for agents")]
+const LONGEST: usize = 64 * 1024;
 /// What all texts take, in bytes; beyond, those that were longest untouched count as not known.
 const TEXTS: usize = 16 * 1024 * 1024;
 /// Accounts that are kept; the one that was longest untouched goes.
@@ -42,6 +43,47 @@ impl Scripts {
         self.lock().accounts.get(account).map(|account| account.files.clone()).unwrap_or_default()
     }
 
+    /// What a command that is about to run writes.
+    pub fn wrote(&self, account: &str, written: &[(String, Content)]) {
+        for (path, content) in written {
+            self.set(account, path, content.clone());
+        }
+    }
+
+    fn set(&self, account: &str, path: &str, content: Content) {
+        let size = content.size();
+        self.change(
+            account,
+            |files| files.set(path, content),
+            |files| match files.content(path) {
+                // There may be no room for another path.
+                Some((_, Content::Text(_))) => size,
+                _ => 0,
+            },
+        );
+    }
+
+    /// `less` and then `more` change the files, and say how many bytes of texts go and come.
+    fn change(
+        &self,
+        account: &str,
+        less: impl FnOnce(&mut Files) -> usize,
+        more: impl FnOnce(&mut Files) -> usize,
+    ) {
+        let mut state = self.lock();
+        state.clock += 1;
+        let clock = state.clock;
+        let entry = state.accounts.entry(account.to_owned()).or_default();
+        entry.touched = clock;
+        let files = Arc::make_mut(&mut entry.files);
+        let (gone, come) = (less(files), more(files));
+        state.texts = (state.texts + come).saturating_sub(gone);
+        state.bound();
+    }
+}
+
+#[allow(dead_code, reason = "for whatever writes files for agents")]
+impl Scripts {
     /// An agent wrote these bytes there: all that the file then holds.
     pub fn remember(&self, account: &str, path: &str, bytes: &[u8]) {
         let text = Some(bytes).filter(|bytes| bytes.len() <= LONGEST);
@@ -82,44 +124,6 @@ impl Scripts {
                 0
             },
         );
-    }
-
-    /// What a command that is about to run writes.
-    pub fn wrote(&self, account: &str, written: &[(String, Content)]) {
-        for (path, content) in written {
-            self.set(account, path, content.clone());
-        }
-    }
-
-    fn set(&self, account: &str, path: &str, content: Content) {
-        let size = content.size();
-        self.change(
-            account,
-            |files| files.set(path, content),
-            |files| match files.content(path) {
-                // There may be no room for another path.
-                Some((_, Content::Text(_))) => size,
-                _ => 0,
-            },
-        );
-    }
-
-    /// `less` and then `more` change the files, and say how many bytes of texts go and come.
-    fn change(
-        &self,
-        account: &str,
-        less: impl FnOnce(&mut Files) -> usize,
-        more: impl FnOnce(&mut Files) -> usize,
-    ) {
-        let mut state = self.lock();
-        state.clock += 1;
-        let clock = state.clock;
-        let entry = state.accounts.entry(account.to_owned()).or_default();
-        entry.touched = clock;
-        let files = Arc::make_mut(&mut entry.files);
-        let (gone, come) = (less(files), more(files));
-        state.texts = (state.texts + come).saturating_sub(gone);
-        state.bound();
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     io::{BufRead, Read},
     os::unix::ffi::OsStringExt,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -16,14 +17,19 @@ use crate::{
         ui::{Ui, exit::Exit},
     },
     domain::{
+        action::{Stdin, Whole},
+        digest::Sum,
         escape::visible,
-        guard::{Decision, Policy, Verdict},
+        guard::{Content, Decision, Files, Policy, Verdict},
+        judgement::Manner,
         shell,
     },
     judge::{Judge, Question},
     protocol::error::{Code, Failure},
 };
 
+/// The longest script that is judged, in bytes.
+const LONGEST: usize = 64 * 1024;
 /// Bytes of a part that are shown to a person.
 const SHOWN: usize = 400;
 /// The longest line of standard input: six bytes an escaped character of the longest command.
@@ -37,6 +43,8 @@ const MAX_INPUT: u64 = 6 * shell::MAX_COMMAND as u64 + 1024;
 Examples:
   sgw policy check -- 'rm -rf /srv/old'
   sgw policy check --json --target web1 -- 'systemctl restart nginx'
+  sgw policy check --stdin setup.sh -- 'sudo bash -s'
+  sgw policy check --script /srv/x.sh=x.sh -- 'cd /srv && ./x.sh'
   printf '%s\\n' '\"ls\"' '\"rm -rf /\"' | sgw policy check --jsonl")]
 pub struct Check {
     #[command(flatten)]
@@ -50,6 +58,12 @@ pub struct Check {
     /// As if started in this directory
     #[arg(long, value_name = "DIR")]
     cwd: Option<String>,
+    /// As if this were on its standard input; `-` is ours
+    #[arg(long, value_name = "FILE", conflicts_with = "jsonl")]
+    stdin: Option<PathBuf>,
+    /// As if an agent had written it there; may be repeated
+    #[arg(long, value_name = "PATH=FILE", value_parser = script)]
+    script: Vec<(String, PathBuf)>,
     /// Judge each line of standard input, a JSON string, and print an object for each, in order
     #[arg(long, conflicts_with = "line")]
     jsonl: bool,
@@ -58,19 +72,75 @@ pub struct Check {
     line: Vec<OsString>,
 }
 
+/// What is known beside the line.
+#[derive(Default)]
+struct About {
+    manner: Manner,
+    stdin: Option<Arc<[u8]>>,
+    files: Arc<Files>,
+}
+
+impl About {
+    fn read(stdin: &Option<PathBuf>, scripts: &[(String, PathBuf)]) -> Result<Self, Failure> {
+        let mut about = Self::default();
+        if let Some(file) = stdin {
+            let bytes = contents(file)?;
+            let mut sum = Sum::default();
+            sum.add(&bytes);
+            let whole = Whole { bytes: bytes.len() as u64, sum: sum.finish() };
+            about.manner.stdin = Stdin::Whole(whole);
+            about.stdin = Some(bytes.into());
+        }
+        let mut files = Files::default();
+        for (path, file) in scripts {
+            let text = String::from_utf8(contents(file)?).ok();
+            let text = text.filter(|text| text.len() <= LONGEST);
+            files.set(path, text.map_or(Content::Unknown, |text| Content::Text(text.into())));
+        }
+        about.files = Arc::new(files);
+        Ok(about)
+    }
+}
+
+/// As much as could be judged, and a byte more.
+fn contents(file: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = match file.to_str() {
+        Some("-") => std::io::stdin().lock().take(MAX_INPUT).read_to_end(&mut bytes),
+        _ => {
+            std::fs::File::open(file).and_then(|file| file.take(MAX_INPUT).read_to_end(&mut bytes))
+        }
+    };
+    read.map(|_| bytes).map_err(|error| {
+        let shown = visible(&file.to_string_lossy(), 200);
+        Failure::new(Code::UsageArguments, format!("{shown}: {error}"), "give another file")
+    })
+}
+
+fn script(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((path, file)) if path.starts_with('/') && !file.is_empty() => {
+            Ok((path.to_owned(), file.into()))
+        }
+        _ => Err("give PATH=FILE, PATH from the root".to_owned()),
+    }
+}
+
 impl Check {
     pub fn run(self, context: &Context) -> Outcome {
         let policy = self.source.load(context)?.policy;
         let judge = Judge::start().map_err(|error| local(&error.to_string()))?;
+        let about = About::read(&self.stdin, &self.script)?;
         if self.jsonl {
-            return self.many(context.ui, &judge, &policy);
+            return self.many(context.ui, &judge, &policy, &about);
         }
         let argv: Vec<Vec<u8>> = self.line.iter().cloned().map(OsString::into_vec).collect();
         let line = shell::line(&argv).map_err(|error| {
             Failure::new(Code::UsageCommand, error.to_string(), "sgw policy check -- 'ls'")
         })?;
-        let verdict = self.judge(&judge, &policy, line.clone())?;
-        context.ui.result(&object(&verdict), || text(&verdict, &line));
+        let verdict = self.judge(&judge, &policy, &about, line.clone())?;
+        let judged = [line.as_slice(), about.stdin.as_deref().unwrap_or_default()].concat();
+        context.ui.result(&object(&verdict), || text(&verdict, &judged));
         Ok(Exit::DONE)
     }
 
@@ -78,6 +148,7 @@ impl Check {
         &self,
         judge: &Judge,
         policy: &Arc<Policy>,
+        about: &About,
         line: Vec<u8>,
     ) -> Result<Verdict, Failure> {
         let question = Question {
@@ -86,16 +157,16 @@ impl Check {
             token: self.token.clone(),
             cwd: self.cwd.clone(),
             today: Some(jiff::Zoned::now().date()),
-            manner: crate::domain::judgement::Manner::default(),
-            stdin: None,
-            files: Arc::default(),
+            manner: about.manner,
+            stdin: about.stdin.clone(),
+            files: about.files.clone(),
             policy: policy.clone(),
         };
         judge.wait(question).map_err(|error| local(&error.to_string()))
     }
 
     /// A line in, a line out: what is held is one of each.
-    fn many(&self, ui: Ui, judge: &Judge, policy: &Arc<Policy>) -> Outcome {
+    fn many(&self, ui: Ui, judge: &Judge, policy: &Arc<Policy>, about: &About) -> Outcome {
         let mut input = std::io::BufReader::with_capacity(64 << 10, std::io::stdin().lock());
         let mut bytes = Vec::new();
         let mut number = 0u64;
@@ -126,7 +197,7 @@ impl Check {
                 )
                 .into());
             }
-            out.object(&object(&self.judge(judge, policy, line.into_bytes())?));
+            out.object(&object(&self.judge(judge, policy, about, line.into_bytes())?));
             // Somebody who writes a line and waits gets its answer.
             if input.buffer().is_empty() {
                 out.flush();
@@ -162,6 +233,7 @@ pub fn object(verdict: &Verdict) -> Value {
         "resolved": verdict.resolved,
         "span": verdict.span.map(|span| [span.start, span.end]),
         "chain": verdict.chain,
+        "scripts": verdict.scripts,
         "findings": verdict.findings.iter().map(|finding| json!({
             "verdict": finding.decision,
             "rule": finding.rule,
@@ -182,13 +254,14 @@ pub fn word(decision: Decision) -> &'static str {
 }
 
 /// For a person: the verdict, where in the line it comes from, and the commands that were understood.
-fn text(verdict: &Verdict, line: &[u8]) -> String {
+/// `judged` is the line, and behind it what comes on its standard input.
+fn text(verdict: &Verdict, judged: &[u8]) -> String {
     let mut text = word(verdict.decision).to_owned();
     if let (Some(rule), Some(reason)) = (&verdict.rule, &verdict.reason) {
         text.push_str(&format!("  {rule}: {reason}"));
     }
     text.push('\n');
-    if let Some(part) = verdict.span.and_then(|span| line.get(span.start..span.end)) {
+    if let Some(part) = verdict.span.and_then(|span| judged.get(span.start..span.end)) {
         text.push_str(&format!("  in    {}\n", visible(&String::from_utf8_lossy(part), SHOWN)));
     }
     if !verdict.chain.is_empty() {

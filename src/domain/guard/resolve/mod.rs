@@ -2,6 +2,7 @@
 //! (variables, directory, functions, what files hold by now), runs nothing, and hands each command to the policy.
 
 mod brace;
+mod brought;
 mod builtin;
 mod expand;
 mod flags;
@@ -19,7 +20,7 @@ use std::{
 };
 
 use super::{
-    Content, Context, Decision, Stdin,
+    Context, Decision, Stdin,
     field::{Data, Field, UNKNOWN},
     finding::{Finding, Findings},
     policy::{Defaults, Policy},
@@ -37,9 +38,6 @@ const MAX_VALUES: usize = 48;
 /// Bytes of one value, and of all words together after expansion; what is larger is taken for unknown.
 const MAX_VALUE: usize = 1 << 16;
 const MAX_EXPANDED: usize = 1 << 22;
-/// Files that a line writes which are told, and bytes of what each then holds.
-const MAX_WRITTEN: usize = 32;
-const MAX_TOLD: usize = 8 * 1024;
 /// Bytes of texts inside the line that are read as code, altogether.
 const MAX_CODE: usize = 1 << 20;
 
@@ -144,17 +142,6 @@ fn endless(lists: &[List]) -> bool {
         && !says(body, &["wait", "break", "exit", "return"])
 }
 
-/// Whether a path is known, and of a file that can be run later.
-fn is_one_file(path: &str) -> bool {
-    !path.starts_with("/dev/")
-        && !path.trim_start_matches(super::field::HOME).contains(super::field::is_mark)
-}
-
-fn written((path, data): (String, Data)) -> (String, Content) {
-    let text = data.text.filter(|text| text.len() <= MAX_TOLD);
-    (path, text.map_or(Content::Unknown, |text| Content::Text(text.into())))
-}
-
 #[derive(Clone, Debug)]
 struct Function {
     body: Rc<Command>,
@@ -214,8 +201,7 @@ impl<'a> Walk<'a> {
         self.list(&script.list);
         self.broken(script.error, Span { start: 0, end: text.len() });
         self.uncalled();
-        let files = self.files.into_iter().filter(|(path, _)| is_one_file(path));
-        self.findings.written = files.take(MAX_WRITTEN).map(written).collect();
+        self.findings.written = brought::written(self.files);
         self.findings
     }
 
@@ -488,26 +474,6 @@ impl<'a> Walk<'a> {
                 self.brought(&path).unwrap_or_else(|| Data { file: Some(path), ..Data::default() })
             }
         }
-    }
-
-    /// What an agent's file holds; without a text where that is not known.
-    fn brought(&self, path: &str) -> Option<Data> {
-        let (file, content) = self.context.files?.content(path)?;
-        let text = match content {
-            Content::Text(text) => Some(text.to_string()),
-            Content::Unknown => None,
-        };
-        Some(Data { text, file: Some(file), ..Data::default() })
-    }
-
-    /// Whether what it holds is known, from the line or before.
-    fn is_written(&self, path: &str) -> bool {
-        self.files.contains_key(path) || self.is_brought(path)
-    }
-
-    /// Whether an agent wrote the file, so that it is none of the server's own.
-    fn is_brought(&self, path: &str) -> bool {
-        self.context.files.is_some_and(|files| files.content(path).is_some())
     }
 
     /// Standard output, after the redirections: into a file, or on.
