@@ -122,10 +122,10 @@ impl Pattern {
             name.plain && **fixed != *name.text
         };
         let rooted = path.names.first().is_some_and(|name| name.text == "/");
-        let missing = |fixed: &Box<str>| path.names.iter().all(|name| *name.text != **fixed);
+        let missing = |fixed: &str| path.names.iter().all(|name| name.text != fixed);
         rooted && other(&self.first, path.names.get(1))
             || other(&self.last, path.names.last())
-            || path.plain && self.inner.as_ref().is_some_and(missing)
+            || path.plain && self.inner.as_deref().is_some_and(missing)
             || self.ends_otherwise(path)
     }
 
@@ -198,7 +198,7 @@ fn names(path: &[Name<'_>], pattern: &[Part]) -> bool {
         (Some((name, path)), Some(_)) if !name.plain && name.text.starts_with(DEEP) => {
             // Wherever it lies: a pattern meets it by its last name, not by a star that meets a star.
             let stars = path.last().is_some_and(|name| name.text.contains([STAR, UNKNOWN]));
-            pattern.last().is_some_and(|part| !part.deep && !(stars && part.text.contains('*')))
+            pattern.last().is_some_and(|part| !(part.deep || stars && part.text.contains('*')))
                 && (0..pattern.len()).any(|skipped| names(path, &pattern[skipped..]))
         }
         (Some((name, path)), Some((part, pattern))) => {
