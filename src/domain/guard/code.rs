@@ -136,7 +136,7 @@ fn fork_bomb(text: &str) -> bool {
 /// Whether a word stands in the code: whole, and called if it is short enough to be part of a pattern or a name.
 fn stands(data: &str, text: &str, known: &str) -> bool {
     if known.contains(|char: char| !char.is_ascii_alphanumeric() && char != '_') {
-        return data.contains(known) || known.contains('"') && text.contains(known);
+        return data.contains(known) || known.contains(['"', '\'']) && text.contains(known);
     }
     let part_of_word = |char: char| char.is_ascii_alphanumeric() || char == '_';
     data.match_indices(known).any(|(at, _)| {
@@ -413,6 +413,13 @@ fn is_written(text: &str, path: &str) -> bool {
         .any(|(_, words)| words.iter().any(|word| called.ends_with(word)))
 }
 
+/// A word that may name a file beside the code: `.env`, `keys/server.pem`.
+fn may_be_file(string: &str) -> bool {
+    string.len() < 100
+        && string.contains('.')
+        && string.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte))
+}
+
 /// Texts in the code that are paths of one file.
 pub fn paths(text: &str) -> impl Iterator<Item = String> {
     let bare =
@@ -421,7 +428,7 @@ pub fn paths(text: &str) -> impl Iterator<Item = String> {
         let rest = string.strip_prefix('~');
         match rest {
             Some(rest) if rest.starts_with('/') => Some(format!("{}{rest}", super::field::HOME)),
-            _ => string.starts_with('/').then_some(string),
+            _ => (string.starts_with('/') || may_be_file(&string)).then_some(string),
         }
     })
 }

@@ -122,10 +122,10 @@ impl Pattern {
             name.plain && **fixed != *name.text
         };
         let rooted = path.names.first().is_some_and(|name| name.text == "/");
-        let missing = |fixed: &Box<str>| path.names.iter().all(|name| *name.text != **fixed);
+        let missing = |fixed: &str| path.names.iter().all(|name| name.text != fixed);
         rooted && other(&self.first, path.names.get(1))
             || other(&self.last, path.names.last())
-            || path.plain && self.inner.as_ref().is_some_and(missing)
+            || path.plain && self.inner.as_deref().is_some_and(missing)
             || self.ends_otherwise(path)
     }
 
@@ -173,11 +173,6 @@ impl Pattern {
     }
 }
 
-/// Whether a path with marks and a policy's pattern can mean the same file.
-pub fn overlap(path: &str, pattern: &str) -> bool {
-    Pattern::new(pattern).overlaps(&Path::new(path))
-}
-
 /// The names of a path; the root is one.
 fn split(path: &str) -> impl Iterator<Item = &str> {
     let root = path.starts_with('/').then_some("/");
@@ -203,7 +198,7 @@ fn names(path: &[Name<'_>], pattern: &[Part]) -> bool {
         (Some((name, path)), Some(_)) if !name.plain && name.text.starts_with(DEEP) => {
             // Wherever it lies: a pattern meets it by its last name, not by a star that meets a star.
             let stars = path.last().is_some_and(|name| name.text.contains([STAR, UNKNOWN]));
-            pattern.last().is_some_and(|part| !part.deep && !(stars && part.text.contains('*')))
+            pattern.last().is_some_and(|part| !(part.deep || stars && part.text.contains('*')))
                 && (0..pattern.len()).any(|skipped| names(path, &pattern[skipped..]))
         }
         (Some((name, path)), Some((part, pattern))) => {
@@ -411,6 +406,10 @@ fn set(pattern: &[u8], byte: u8) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn overlap(path: &str, pattern: &str) -> bool {
+        Pattern::new(pattern).overlaps(&Path::new(path))
+    }
 
     #[test]
     fn paths_are_brought_to_their_shortest_form() {

@@ -216,7 +216,10 @@ fn is(words: &[String], class: Class) -> bool {
     let begins = |verb: &str| head(0) == verb || prefixed && words.contains(&verb);
     match class {
         Class::Drop => {
-            begins("DROP") || begins("ALTER") && words.contains(&"DROP") || begins("DETACH")
+            begins("DROP")
+                || begins("ALTER") && words.contains(&"DROP")
+                || begins("DETACH")
+                || begins("RENAME")
         }
         Class::Truncate => begins("TRUNCATE") || begins("ALTER") && words.contains(&"TRUNCATE"),
         Class::DeleteAll => {

@@ -250,7 +250,8 @@ impl Policy {
     pub fn meant_by(&self, glob: &str) -> Vec<String> {
         // Each name costs a comparison: what has more letters of its own than a program's name means none.
         let fixed = glob.chars().filter(|char| !super::field::is_mark(*char)).count();
-        if fixed > LONGEST_NAME {
+        // And what begins with a star and has hardly a letter means all of them.
+        if fixed > LONGEST_NAME || fixed < 2 && glob.starts_with(super::field::STAR) {
             return Vec::new();
         }
         let may_be = |name: &&String| name.len() >= fixed && paths::may_be(glob, name);

@@ -186,7 +186,8 @@ impl Program {
             list.iter().filter_map(|text| Selector::read(text)).collect::<Vec<_>>()
         };
         let writes = select(&part.writes);
-        for selector in &writes {
+        let reads = part.reads.map(|list| select(&list));
+        for selector in writes.iter().chain(reads.iter().flatten()) {
             if let Selector::Flag(flag) = selector {
                 value_flags.insert(flag.clone());
             }
@@ -217,7 +218,7 @@ impl Program {
             run_after: part.run_after,
             mount_flags: part.mount_flags,
             directory_flags: part.directory_flags,
-            reads: part.reads.map(|list| select(&list)),
+            reads,
             writes,
         }
     }

@@ -9,6 +9,14 @@ use crate::domain::guard::{
 /// What every account has, unless the line says otherwise.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Whether a variable's name says that it is kept from others.
+fn secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    ["SECRET", "TOKEN", "PASSW", "API_KEY", "ACCESS_KEY", "PRIVATE_KEY", "CREDENTIAL"]
+        .iter()
+        .any(|part| name.contains(part))
+}
+
 impl Walk<'_> {
     /// The fields of one expansion; several only for `$@` and arrays.
     pub(super) fn parameter(&mut self, parameter: &Parameter) -> Vec<Field> {
@@ -74,6 +82,10 @@ impl Walk<'_> {
                     }
                     None => vec![self.unknown(Vec::new())],
                 },
+                // What is not known still has a name that says what it is.
+                Err(_) if secret(name) => {
+                    vec![self.unknown(vec![format!("${}", name.to_ascii_uppercase()).into()])]
+                }
                 Err(_) => vec![self.unknown(Vec::new())],
             },
         }

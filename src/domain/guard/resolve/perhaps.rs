@@ -6,7 +6,7 @@ use crate::domain::guard::{
     Decision,
     field::{Field, UNKNOWN},
     finding::Finding,
-    policy::Program,
+    policy::{Inner, Program},
     syntax::Span,
 };
 
@@ -56,6 +56,36 @@ const SETTING: [&str; 12] = [
 const ESCAPES: [&str; 9] =
     ["!", ":!", "~!", "@exec ", "shell ", "system ", "sh ", ".shell ", ".system "];
 
+/// Commands that a store takes as they come over the wire.
+const STORE: [&str; 7] =
+    ["flushall", "flush_all", "flushdb", "shutdown", "config", "slaveof", "replicaof"];
+
+/// Programs behind whose `--` files and texts stand.
+const OPERANDS: [&str; 22] = [
+    "git",
+    "grep",
+    "egrep",
+    "fgrep",
+    "rg",
+    "ls",
+    "cat",
+    "rm",
+    "cp",
+    "mv",
+    "ln",
+    "touch",
+    "mkdir",
+    "chmod",
+    "chown",
+    "systemctl",
+    "cd",
+    "set",
+    "printf",
+    "find",
+    "which",
+    "npm",
+];
+
 fn telling(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     TELLING.iter().any(|part| name.contains(part))
@@ -65,7 +95,8 @@ impl Walk<'_> {
     /// Flags and settings whose names say that their values are commands (`--pre-hook 'reboot'`,
     /// `-o Pre-Invoke=reboot`): what rules find of those counts.
     pub(super) fn told_to_run(&mut self, program: &Program, fields: &[Field], span: Span) {
-        if program.language.is_some() || program.no_flags || fields.len() < 2 {
+        let runs = program.language.as_deref().is_some_and(|language| language != "other");
+        if runs || program.no_flags || fields.len() < 2 {
             return;
         }
         let code = |name: &str| {
@@ -98,7 +129,23 @@ impl Walk<'_> {
             };
             if telling(name) && !code(name) && !value.is_empty() {
                 self.runs_perhaps(&value, span);
+                // `--command=rm IMAGE -rf x`: its words stand behind.
+                if !value.contains(' ') && self.policy.has_rule(file_name(&value)) {
+                    let behind = fields[at + 1..].iter().map(Field::quoted);
+                    let line = std::iter::once(value.clone()).chain(behind);
+                    self.runs_perhaps(&line.collect::<Vec<_>>().join(" "), span);
+                }
             }
+        }
+        // What stands behind `--` may be a command.
+        let dashes = fields.iter().position(|field| matches!(field.text.as_str(), "--" | "--args"));
+        if let Some(at) = dashes.filter(|_| program.inner.is_none_or(|inner| inner == Inner::Argv))
+            && let Some(first) = fields.get(at + 1)
+            && self.policy.has_rule(file_name(&first.text))
+            && !OPERANDS.contains(&file_name(&fields[0].text))
+        {
+            let line = fields[at + 1..].iter().map(Field::quoted).collect::<Vec<_>>().join(" ");
+            self.runs_perhaps(&line, span);
         }
     }
 
@@ -109,6 +156,10 @@ impl Walk<'_> {
             let line = line.trim_start();
             if let Some(rest) = ESCAPES.iter().find_map(|sign| line.strip_prefix(sign)) {
                 self.runs_perhaps(rest.trim_start(), span);
+            }
+            let word = line.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+            if STORE.contains(&word.as_str()) {
+                self.runs_perhaps(&format!("redis-cli {}", line.replace('_', "")), span);
             }
         }
     }

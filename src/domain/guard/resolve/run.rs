@@ -1,6 +1,6 @@
 //! What runs inside a command: files, texts in flags, code on standard input.
 
-use super::{Arguments, Code, Walk, invoke::file_name};
+use super::{Arguments, Code, Variable, Walk, invoke::file_name};
 use crate::domain::guard::{
     field::{Data, Field, UNKNOWN},
     finding::Finding,
@@ -57,6 +57,12 @@ impl Walk<'_> {
             _ => None,
         };
         let mut printed = None;
+        // `sh -c CODE NAME`: the name is `$0`.
+        let zero = positional.as_ref().and_then(|operands| operands.first()).cloned();
+        let outer = zero.filter(|_| !codes.is_empty() && !arguments.has("s")).map(|zero| {
+            let variable = Variable { values: vec![vec![zero]] };
+            self.variables.insert("0".to_owned(), variable)
+        });
         for code in &codes {
             let positional = positional.clone().map(|mut operands| {
                 // `sh -c CODE NAME ARG…`, `sh FILE ARG…`, `sh -s ARG…`.
@@ -68,6 +74,12 @@ impl Walk<'_> {
             let data = self.run_code_data(code, span, positional);
             if code.language == "sh" {
                 printed = Some(data);
+            }
+        }
+        if let Some(outer) = outer {
+            match outer {
+                Some(variable) => _ = self.variables.insert("0".to_owned(), variable),
+                None => _ = self.variables.remove("0"),
             }
         }
         if let Some(inner) = self.builtin(name, fields, arguments, span) {

@@ -108,7 +108,8 @@ impl Walk<'_> {
         if words.is_empty() {
             return match program.bare_shell && !has_code && !arguments.has("c") {
                 true => self.bare_shell(name, span),
-                false => Data::known(""),
+                // `env` alone tells the environment.
+                false => self.output(name, fields, arguments),
             };
         }
         match program.inner.unwrap_or(Inner::None) {
@@ -279,7 +280,12 @@ impl Walk<'_> {
                 let words = fields[at..end]
                     .iter()
                     .map(|word| Field { text: word.text.replace("{}", &found), ..word.clone() });
-                let words: Vec<Field> = words.collect();
+                let mut words: Vec<Field> = words.collect();
+                // fd puts what it finds behind the command.
+                let marked = fields[at..end].iter().any(|word| word.text.contains("{}"));
+                if !marked && !field.text.contains("exec") && field.text != "-ok" {
+                    words.push(Field::new(found, span));
+                }
                 self.nested(&words, &[], span);
             }
             at = end;
