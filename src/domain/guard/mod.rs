@@ -8,6 +8,7 @@
 mod code;
 pub mod corpus;
 pub mod field;
+pub mod files;
 mod finding;
 pub mod own;
 mod paths;
