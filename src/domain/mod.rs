@@ -29,6 +29,7 @@ pub mod record;
 pub mod request;
 pub mod seal;
 pub mod secret;
+pub mod sftp;
 pub mod shell;
 pub mod target;
 pub mod terminal;
