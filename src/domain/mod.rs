@@ -11,6 +11,7 @@ pub mod difference;
 pub mod digest;
 pub mod echo;
 pub mod escape;
+pub mod files;
 pub mod grant;
 pub mod guard;
 pub mod hostkey;

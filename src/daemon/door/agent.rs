@@ -1,6 +1,7 @@
 //! The agents' door: what a caller says becomes an action, and the desk decides.
 
 mod exec;
+mod files;
 mod handoff;
 mod input;
 mod login;
@@ -66,7 +67,9 @@ enum Carries {
 fn carries(request: &Request) -> Carries {
     match request {
         Request::Ack { .. } | Request::Cancel {} | Request::Leave {} => Carries::Word,
-        Request::Exec(_) | Request::Wait(_) | Request::Input(_) => Carries::Streams,
+        Request::Exec(_) | Request::Wait(_) | Request::Input(_) | Request::Files(_) => {
+            Carries::Streams
+        }
         Request::Status {}
         | Request::Whoami {}
         | Request::Request(_)
@@ -152,13 +155,13 @@ impl Caller {
                 Kind::Json => self.json(frame, &mut calls, &mut streams).await?,
                 Kind::Stdin => {
                     let control = streams.get(&frame.request);
-                    let exec = control.and_then(|control| control.feeds.get().cloned());
+                    let stdin = control.and_then(|control| control.feeds.get().cloned());
                     let mut frame = frame;
                     let chunk = std::mem::take(&mut frame.body);
-                    let Some(exec) = exec else {
+                    let Some(stdin) = stdin else {
                         return Err(link::out_of_place("input for nothing that takes it"));
                     };
-                    exec.stdin
+                    stdin
                         .push(chunk)
                         .map_err(|_| link::out_of_place("more input than was granted"))?;
                 }
@@ -280,6 +283,13 @@ impl Caller {
             Request::Wait(wait) => {
                 let control = control.unwrap_or_else(Control::new);
                 match self.wait(number, wait, &control).await {
+                    Ok(sent) => return sent,
+                    Err(failure) => Err(failure),
+                }
+            }
+            Request::Files(files) => {
+                let control = control.unwrap_or_else(Control::new);
+                match self.files(number, files, &control).await {
                     Ok(sent) => return sent,
                     Err(failure) => Err(failure),
                 }
