@@ -40,6 +40,11 @@ macro_rules! codes {
                 match self { $(Code::$variant => $text,)* }
             }
 
+            /// Whether it speaks of one file, and says nothing of others.
+            pub fn is_of_files(self) -> bool {
+                self.as_str().starts_with("files.")
+            }
+
             pub fn class(self) -> Class {
                 match self { $(Code::$variant => Class::$class,)* }
             }
@@ -158,6 +163,8 @@ codes! {
     FilesKind = "files.kind" is Failed,
     /// The server offers no SFTP, or not this part of it.
     FilesUnsupported = "files.unsupported" is Failed,
+    /// A person is to decide: the call says again what it puts, with the SHA-256 of each file.
+    FilesSums = "files.sums" is Failed,
     /// It holds a mark that stands for a secret.
     FilesRedacted = "files.redacted" is Failed,
     /// A full disk, a directory that is not empty: the server says only that it failed.

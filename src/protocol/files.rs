@@ -98,6 +98,12 @@ pub enum Done {
         /// The file belongs to whom it belonged to; absent where it is new.
         owner_kept: Option<bool>,
     },
+    /// Of many files; what became of each was told before.
+    Transferred {
+        files: u64,
+        failed: u64,
+        bytes: u64,
+    },
     Changed {
         path: Bytes,
         /// What it was asked to be, it was.

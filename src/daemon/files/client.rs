@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    sync::{OnceCell, OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -26,7 +26,7 @@ use crate::{
 
 /// Requests that have no reply yet. Each may bring a packet of 256 KiB at most: what a server can make us
 /// keep has this bound.
-pub const IN_FLIGHT: usize = 64;
+pub const IN_FLIGHT: usize = 256;
 /// What every server reads and writes at once (draft, sections 3 and 6.4).
 const EVERYWHERE: u32 = 32 * 1024;
 /// What is read and written at once where the server says that it can: as much as fits into a packet.
@@ -42,6 +42,8 @@ pub struct Sftp {
     shared: Arc<Shared>,
     room: Arc<Semaphore>,
     extensions: BTreeSet<Vec<u8>>,
+    /// Where the session began: what `~` is.
+    pub home: OnceCell<Vec<u8>>,
     /// Bytes of one read, and of one write.
     pub read_size: u32,
     pub write_size: u32,
@@ -129,7 +131,8 @@ impl Sftp {
         let extensions = extensions.into_iter().map(|(name, _)| name).collect();
         let room = Arc::new(Semaphore::new(IN_FLIGHT));
         let (read_size, write_size) = (EVERYWHERE, EVERYWHERE);
-        let mut sftp = Self { queue, shared, room, extensions, read_size, write_size };
+        let home = OnceCell::new();
+        let mut sftp = Self { queue, shared, room, extensions, home, read_size, write_size };
         sftp.learn_limits().await?;
         Ok(sftp)
     }
@@ -154,6 +157,11 @@ impl Sftp {
     /// Whether the server announced this extension.
     pub fn has(&self, extended: &Extended) -> bool {
         self.extensions.contains(extended.name())
+    }
+
+    /// Why nothing more comes or goes.
+    pub fn why(&self) -> Fault {
+        self.shared.why()
     }
 
     pub fn is_over(&self) -> bool {

@@ -8,6 +8,7 @@ mod fault;
 mod list;
 mod read;
 mod resolve;
+mod transfer;
 mod write;
 
 use std::{
@@ -22,12 +23,13 @@ use self::{client::Sftp, fault::Fault};
 use super::{
     desk::Permit,
     evidence::Evidence,
-    session::{Session, evidence_failed, fields},
+    session::{Session, evidence_failed, fields, stdin::Stdin},
 };
 use crate::{
     domain::{
         bytes, escape,
         files::{Look, Operation},
+        guard::files::Canonical,
         id::Id,
         record::{Kind, Record},
     },
@@ -48,6 +50,14 @@ pub struct Files {
 
 /// One session's; held while one is opened.
 type Slot = tokio::sync::Mutex<Option<Arc<Sftp>>>;
+
+/// Where paths lead.
+pub struct Resolved {
+    /// In their order; of many files at once empty where one leads nowhere.
+    pub at: Vec<Vec<u8>>,
+    /// The directory in which the session began.
+    pub home: Canonical,
+}
 
 /// An operation under way: what it reads comes first, then how it ended.
 pub struct Running {
@@ -109,14 +119,24 @@ impl Files {
         session: &Arc<Session>,
         permit: Permit<Look>,
         operation: &Operation,
-    ) -> Result<Vec<Vec<u8>>, Failure> {
+    ) -> Result<Resolved, Failure> {
         let _look = permit.spend();
         let paths = operation.paths().into_iter().map(|(path, _)| bytes::Bytes(path.to_vec()));
         let mut record = record(Kind::FilesLook, session);
         record.action = fields([("paths", serde_json::to_value(paths.collect::<Vec<_>>()))]);
         write(&self.evidence, record).await?;
         let sftp = self.sftp(session).await?;
-        resolve::resolve(&sftp, operation).await
+        let home = sftp.home.get_or_try_init(|| resolve::resolved(&sftp, b"."));
+        let many = matches!(operation, Operation::Get { .. } | Operation::Put(_));
+        let (home, at) = tokio::join!(home, async {
+            match many {
+                true => transfer::resolve(&sftp, operation).await,
+                false => resolve::resolve(&sftp, operation).await,
+            }
+        });
+        let home = home.map_err(|fault| fault.at("resolving", b"~"))?;
+        let home = Canonical::new(home).ok_or_else(|| leads_elsewhere(home))?;
+        Ok(Resolved { at: at?, home })
     }
 
     /// Begins what is permitted. A caller that goes away does not stop what changes something half-way.
@@ -125,10 +145,12 @@ impl Files {
         session: &Arc<Session>,
         permit: Permit<crate::domain::files::Files>,
         request: Option<Id>,
+        stdin: Option<Arc<Stdin>>,
     ) -> Running {
         let (out, pieces) = mpsc::channel(PIECES);
         let (all, session) = (self.clone(), session.clone());
-        let end = tokio::spawn(async move { all.perform(&session, permit, request, out).await });
+        let end =
+            tokio::spawn(async move { all.perform(&session, permit, request, (out, stdin)).await });
         Running { pieces, end }
     }
 
@@ -137,7 +159,7 @@ impl Files {
         session: &Arc<Session>,
         permit: Permit<crate::domain::files::Files>,
         request: Option<Id>,
-        out: mpsc::Sender<Bytes>,
+        streams: (mpsc::Sender<Bytes>, Option<Arc<Stdin>>),
     ) -> Result<Done, Failure> {
         let files = permit.spend();
         if let Some(why) = session.over() {
@@ -155,7 +177,7 @@ impl Files {
         ]));
         let (request, action) = (intent.request.clone(), intent.action.clone());
         write(&self.evidence, intent).await?;
-        let done = self.done(session, &files, out).await;
+        let done = self.done(session, &files, streams).await;
         let mut result = record(Kind::FilesResult, session);
         (result.request, result.action) = (request, action);
         result.outcome = done.as_ref().err().map(|failure| failure.code.as_str().to_owned());
@@ -174,11 +196,11 @@ impl Files {
         &self,
         session: &Arc<Session>,
         files: &crate::domain::files::Files,
-        out: mpsc::Sender<Bytes>,
+        (out, stdin): (mpsc::Sender<Bytes>, Option<Arc<Stdin>>),
     ) -> Result<Done, Failure> {
         let sftp = self.sftp(session).await?;
         let run = Run { sftp, session, files, out, left: Mutex::default() };
-        let done = run.operate().await;
+        let done = run.operate(stdin).await;
         let left = run.left.into_inner().unwrap_or_else(PoisonError::into_inner);
         match (done, left) {
             (Err(failure), Some(left)) => {
@@ -192,7 +214,7 @@ impl Files {
 }
 
 impl Run<'_> {
-    async fn operate(&self) -> Result<Done, Failure> {
+    async fn operate(&self, stdin: Option<Arc<Stdin>>) -> Result<Done, Failure> {
         match &self.files.operation {
             Operation::List { depth, .. } => self.list(*depth).await,
             Operation::Stat { follow, .. } => self.stat(*follow).await,
@@ -210,6 +232,8 @@ impl Run<'_> {
             Operation::Remove { recursive, .. } => self.remove(*recursive).await,
             Operation::SetMode { mode, .. } => self.set_mode(*mode).await,
             Operation::Link { target, .. } => self.link(target.as_slice()).await,
+            Operation::Get { files } => self.get(files).await,
+            Operation::Put(put) => self.put(put, stdin.unwrap_or_default()).await,
         }
     }
 

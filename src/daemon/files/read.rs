@@ -7,12 +7,7 @@ use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 
-use super::{
-    Run,
-    calls::Handle,
-    client::{IN_FLIGHT, Sftp},
-    fault::Fault,
-};
+use super::{Run, calls::Handle, client::Sftp, fault::Fault};
 use crate::{
     domain::{
         bytes,
@@ -25,7 +20,7 @@ use crate::{
 };
 
 /// Reads in flight for one file; the rest is for others.
-const WINDOW: usize = IN_FLIGHT / 2;
+const WINDOW: usize = 32;
 /// How far back the last lines are looked for, in bytes.
 const FAR: u64 = 16 * 1024 * 1024;
 /// … and how much at a time.
@@ -34,9 +29,9 @@ const STEP: u64 = 64 * 1024;
 const LOOK: Duration = Duration::from_millis(500);
 
 /// An open file, and what is known of it.
-struct Open {
-    handle: Handle,
-    attrs: Attrs,
+pub(super) struct Open {
+    pub handle: Handle,
+    pub attrs: Attrs,
 }
 
 /// Opens what is read at this very path, and sees that it still leads to itself.
@@ -69,7 +64,7 @@ pub fn kind(at: &[u8], what: &str, with: &str) -> Failure {
 }
 
 /// The pieces of a file in their order, many of them on their way.
-struct Pieces<'p> {
+pub(super) struct Pieces<'p> {
     sftp: &'p Sftp,
     open: &'p Open,
     flying: FuturesOrdered<BoxFuture<'p, Result<(Bytes, bool), Fault>>>,
@@ -79,13 +74,13 @@ struct Pieces<'p> {
 }
 
 impl<'p> Pieces<'p> {
-    fn new(sftp: &'p Sftp, open: &'p Open, from: u64, limit: Option<u64>) -> Self {
+    pub(super) fn new(sftp: &'p Sftp, open: &'p Open, from: u64, limit: Option<u64>) -> Self {
         let end = limit.and_then(|limit| from.checked_add(limit)).unwrap_or(u64::MAX);
         Self { sftp, open, flying: FuturesOrdered::new(), next: from, end, over: false }
     }
 
     /// The next one; `None` at the end.
-    async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         while !self.over {
             self.ask();
             let Some(piece) = self.flying.next().await else { return Ok(None) };

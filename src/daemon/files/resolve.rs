@@ -24,7 +24,7 @@ pub async fn resolve(sftp: &Sftp, operation: &Operation) -> Result<Vec<Vec<u8>>,
 }
 
 /// What a shell would make of `~` alone; other people's homes are not known.
-fn from_home(path: &[u8]) -> Result<Vec<u8>, Failure> {
+pub(super) fn from_home(path: &[u8]) -> Result<Vec<u8>, Failure> {
     let wrong = |message: String| {
         let hint = "give a path on the target: /var/log/syslog, or one from the account's home";
         Err(Failure::new(Code::UsageArguments, message, hint).sent(false))
@@ -90,7 +90,7 @@ async fn in_its_directory(sftp: &Sftp, path: &[u8]) -> Result<Vec<u8>, Fault> {
 }
 
 /// The nearest directory above that is there, resolved, and the names below it.
-async fn below_what_is_there(sftp: &Sftp, path: &[u8]) -> Result<Vec<u8>, Fault> {
+pub(super) async fn below_what_is_there(sftp: &Sftp, path: &[u8]) -> Result<Vec<u8>, Fault> {
     let (mut above, mut below) = (path, Vec::new());
     loop {
         let (directory, name) = split(above).ok_or_else(no_name)?;

@@ -6,7 +6,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use super::{
     Run,
     calls::Handle,
-    client::{IN_FLIGHT, Sftp},
+    client::Sftp,
     fault::Fault,
     read::{self, kind},
     resolve::{join, resolved, split},
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Writes in flight.
-const WINDOW: usize = IN_FLIGHT / 2;
+pub(super) const WINDOW: usize = 32;
 /// So much of a file's name its temporary one has: 255 bytes are the most that a name has.
 const NAME: usize = 200;
 /// Bits that give whoever runs a file its owner's rights.
@@ -267,7 +267,7 @@ fn unlike(now: &Option<Attrs>, before: Option<&Attrs>) -> bool {
 }
 
 /// A name beside it that nobody can foresee.
-fn beside(at: &[u8], what: &str) -> Result<Vec<u8>, Fault> {
+pub(super) fn beside(at: &[u8], what: &str) -> Result<Vec<u8>, Fault> {
     let drawn: [u8; 8] = random().map_err(|error| {
         let message = format!("no randomness from the kernel: {error}");
         Failure::new(Code::DaemonFailed, message, "this machine is broken").sent(false)

@@ -1,6 +1,9 @@
 //! What can be done with files on a target, in the words of whoever asks, and as the guard is asked about it.
 
-use bytes::Bytes as Content;
+pub mod acts;
+pub mod transfer;
+
+use ::bytes::Bytes as Content;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -13,6 +16,7 @@ use super::{
     judgement::Judgement,
     shell,
 };
+use transfer::{Part, Put};
 
 /// The most of a path that a description holds, in columns.
 const SHOWN: usize = 1000;
@@ -76,6 +80,11 @@ pub enum Operation {
         target: Bytes,
         path: Bytes,
     },
+    /// The content of files, one behind the other, packed.
+    Get {
+        files: Vec<Part>,
+    },
+    Put(Put),
 }
 
 /// Content comes beside it.
@@ -119,13 +128,15 @@ impl Operation {
             | Self::Read { .. }
             | Self::Tail { .. }
             | Self::Sum { .. }
-            | Self::Space { .. } => false,
+            | Self::Space { .. }
+            | Self::Get { .. } => false,
             Self::Write(_)
             | Self::MakeDirectory { .. }
             | Self::Move { .. }
             | Self::Remove { .. }
             | Self::SetMode { .. }
-            | Self::Link { .. } => true,
+            | Self::Link { .. }
+            | Self::Put(_) => true,
         }
     }
 
@@ -151,6 +162,12 @@ impl Operation {
             | Self::Link { path, .. } => vec![(path.as_slice(), Itself)],
             Self::Move { from, to, .. } => {
                 vec![(from.as_slice(), Itself), (to.as_slice(), Itself)]
+            }
+            Self::Get { files } => {
+                files.iter().map(|part| (part.path.as_slice(), Followed)).collect()
+            }
+            Self::Put(put) => {
+                put.items.iter().map(|item| (item.path.as_slice(), Ending::New)).collect()
             }
         }
     }
@@ -192,6 +209,23 @@ impl Operation {
             Self::Link { target, .. } => {
                 words(&["ln", "-sT", "--"], vec![target.0.clone(), path(0)])
             }
+            // These are judged by their paths alone; the words bind what was judged.
+            Self::Get { .. } => words(&["cat", "--"], at.to_vec()),
+            Self::Put(_) => words(&["put", "--"], at.to_vec()),
+        }
+    }
+
+    /// Marks those of many files that are not touched.
+    pub fn refuse(&mut self, refused: &[(usize, String)]) {
+        for (index, rule) in refused {
+            let place = match self {
+                Self::Get { files } => files.get_mut(*index).map(|part| &mut part.refused),
+                Self::Put(put) => put.items.get_mut(*index).map(|item| &mut item.refused),
+                _ => None,
+            };
+            if let Some(place) = place {
+                *place = Some(rule.clone());
+            }
         }
     }
 
@@ -210,6 +244,8 @@ impl Operation {
             Self::Remove { .. } => "rm",
             Self::SetMode { .. } => "chmod",
             Self::Link { .. } => "ln",
+            Self::Get { .. } => "get",
+            Self::Put(_) => "put",
         }
     }
 }
@@ -264,6 +300,12 @@ impl Files {
     /// What a person decides on: the operation, where it leads, and what would be written.
     pub fn in_full(&self) -> Bytes {
         let mut line = format!("files {}", self.operation.verb());
+        if let Operation::Put(put) = &self.operation {
+            for (item, path) in put.items.iter().zip(&self.at) {
+                line.push_str(&format!("\n{} {}", escape::exact(path, SHOWN), item.what));
+            }
+            return Bytes(line.into_bytes());
+        }
         for path in &self.at {
             line.push(' ');
             line.push_str(&escape::exact(path, SHOWN));

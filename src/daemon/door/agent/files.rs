@@ -25,7 +25,7 @@ use crate::{
             follow::Control,
             link::{Gone, to_its_end},
         },
-        files::Running,
+        files::{Resolved, Running},
         session::{
             Session,
             stdin::{CREDIT, Stdin},
@@ -33,8 +33,12 @@ use crate::{
     },
     domain::{
         capability::Capability,
-        files::{Files, Operation, REDACTED},
-        guard,
+        files::{
+            Files, Operation, REDACTED,
+            transfer::{Item, MOST_ITEMS, What},
+        },
+        grant::Mode,
+        guard::{self, files::Canonical},
         id::Id,
         judgement::{Judgement, Manner},
     },
@@ -81,6 +85,15 @@ impl Caller {
         session.collected();
         self.check_stopped(&session)?;
         self.tell_news(number, &session).await;
+        let stdin = match &operation {
+            Operation::Put(_) => {
+                let stdin = Arc::new(Stdin::default());
+                // Never set before: a call takes one content.
+                let _first = control.feeds.set(stdin.clone());
+                Some(stdin)
+            }
+            _ => None,
+        };
         let content = match &operation {
             Operation::Write(_) => Some(self.content(number, control).await?),
             _ => None,
@@ -114,7 +127,7 @@ impl Caller {
                 (self.permit_files(&id, &session)?, Some(id))
             }
         };
-        Ok(self.carry_files(number, &session, permit, request, control).await)
+        Ok(self.carry_files(number, &session, permit, request, stdin, control).await)
     }
 
     /// `sgw wait` with the request of an operation: does it, once, when it is approved.
@@ -139,8 +152,11 @@ impl Caller {
         let needs = files.operation.needs();
         let logged_in = self.logged_in(number, &session, needs, false, over);
         logged_in.await.map_err(held)?;
+        if matches!(files.operation, Operation::Get { .. } | Operation::Put(_)) {
+            return Err(held(again()));
+        }
         let permit = self.permit_files(id, &session)?;
-        Ok(self.carry_files(number, &session, permit, Some(id.clone()), control).await)
+        Ok(self.carry_files(number, &session, permit, Some(id.clone()), None, control).await)
     }
 
     fn permit_files(&self, id: &Id, session: &Session) -> Result<Permit<Files>, Failure> {
@@ -187,7 +203,7 @@ impl Caller {
     async fn read_files(
         &self,
         session: &Arc<Session>,
-        operation: Operation,
+        mut operation: Operation,
         content: Option<Bytes>,
     ) -> Result<Files, Failure> {
         let needs: Capability = operation.needs();
@@ -196,19 +212,31 @@ impl Caller {
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
         let look = self.parts.desk.may_look(self.identity(), &ground, &session.id, needs)?;
         let at = self.parts.files.resolve(session, look, &operation).await;
-        let at = at.map_err(|failure| failure.about(&session.id))?;
-        let judged = self.judge_files(session, operation.command(&at)).await?;
+        let Resolved { at, home } = at.map_err(|failure| failure.about(&session.id))?;
+        let (judged, refused) = self.judge_files(session, &operation, &at, &home).await?;
+        operation.refuse(&refused);
+        let asks = judged.decision == guard::Decision::Approve || grant.mode != Mode::Guarded;
+        if asks && matches!(&operation, Operation::Put(put) if !put.has_sums()) {
+            return Err(unsummed());
+        }
         let session = session.id.clone();
         Ok(Files { session, operation, at, content, judged, passed_by: Vec::new() })
     }
 
-    async fn judge_files(&self, session: &Session, bytes: Vec<u8>) -> Result<Judgement, Failure> {
+    async fn judge_files(
+        &self,
+        session: &Session,
+        operation: &Operation,
+        at: &[Vec<u8>],
+        home: &Canonical,
+    ) -> Result<(Judgement, Vec<(usize, String)>), Failure> {
         // sgw's own quoting, whatever shell the account has.
         let shell = guard::Shell::Posix;
         let (target, identity) = (session.target(), self.identity());
         let manner = Manner { shell, ..Manner::of(&session.grant()) };
+        let bytes = operation.command(at);
         let line = Line { bytes, own: None, target: &target, identity, manner };
-        self.parts.desk.guard.judge(line).await
+        self.parts.desk.guard.judge_files(line, operation, at, home).await
     }
 
     /// What the policy blocks is put on record; what was refused is counted.
@@ -241,16 +269,27 @@ impl Caller {
         session: &Arc<Session>,
         permit: Permit<Files>,
         request: Option<Id>,
+        stdin: Option<Arc<Stdin>>,
         control: &Control,
     ) -> Sent {
         let _using = self.parts.in_use.begin();
-        let Running { mut pieces, end } = self.parts.files.run(session, permit, request);
+        let _fed = Fed(stdin.clone());
+        let run = self.parts.files.run(session, permit, request, stdin.clone());
+        let Running { mut pieces, end } = run;
+        if stdin.is_some() {
+            self.credit(number, CREDIT).await?;
+        }
         let mut offset = 0;
         loop {
             let piece = tokio::select! {
                 biased;
                 () = control.cancel.cancelled() => break,
+                () = control.left.cancelled(), if stdin.is_some() => break,
                 piece = pieces.recv() => piece,
+                bytes = more_credit(stdin.as_deref()) => {
+                    self.credit(number, bytes).await?;
+                    continue;
+                }
             };
             let Some(piece) = piece else { break };
             for chunk in piece.chunks(MAX_CHUNK) {
@@ -259,8 +298,9 @@ impl Caller {
                 offset += chunk.len() as u64;
             }
         }
-        // Nobody reads on: what only reads ends.
+        // Nobody reads on: what only reads ends. Nobody sends on: what is half put ends.
         drop(pieces);
+        drop(_fed);
         let done = end.await.unwrap_or_else(|error| {
             let message = format!("the operation failed: {error}");
             Err(Failure::new(Code::DaemonFailed, message, "this is a bug in sgw"))
@@ -295,6 +335,25 @@ impl Held {
     }
 }
 
+/// What a caller sends, which ends with the call, however that ends.
+struct Fed(Option<Arc<Stdin>>);
+
+impl Drop for Fed {
+    fn drop(&mut self) {
+        if let Some(stdin) = &self.0 {
+            // An empty chunk is the end, which costs no credit.
+            let _ended = stdin.push(Vec::new());
+        }
+    }
+}
+
+async fn more_credit(stdin: Option<&Stdin>) -> u64 {
+    match stdin {
+        Some(stdin) => stdin.more_credit().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// What no server need be asked about.
 fn check_operation(operation: &Operation) -> Result<(), Failure> {
     let wrong = |message: &str, hint: &str| {
@@ -311,6 +370,23 @@ fn check_operation(operation: &Operation) -> Result<(), Failure> {
                 );
             }
             write.mode
+        }
+        Operation::Get { files } if !(1..=MOST_ITEMS).contains(&files.len()) => {
+            return wrong("too many files at once, or none", "sgw files get SESSION REMOTE LOCAL");
+        }
+        Operation::Put(put) => {
+            if !(1..=MOST_ITEMS).contains(&put.items.len()) {
+                let hint = "sgw files put SESSION LOCAL REMOTE";
+                return wrong("too many files at once, or none", hint);
+            }
+            let is_link = |item: &Item, wrong: fn(&[u8]) -> bool| match &item.what {
+                What::Link { target } => wrong(target.as_slice()),
+                _ => false,
+            };
+            if put.items.iter().any(|item| is_link(item, |t| t.is_empty() || t.contains(&0))) {
+                return wrong("a link needs something that it leads to", "sgw files put --help");
+            }
+            put.items.iter().filter_map(|item| item.mode).max()
         }
         Operation::MakeDirectory { mode, .. } => *mode,
         Operation::SetMode { mode, .. } => Some(*mode),
@@ -339,6 +415,21 @@ fn redacted() -> Failure {
         "change the lines around it alone: sgw files edit SESSION PATH --old TEXT --new TEXT",
     )
     .sent(false)
+}
+
+/// What a person is asked about is what is put, byte for byte.
+fn unsummed() -> Failure {
+    let message =
+        "a person is to decide on what is put, so it is to be said with the SHA-256 of each file";
+    Failure::new(Code::FilesSums, message, "sgw files put says it by itself").sent(false)
+}
+
+/// What is got or put goes through the call that asked.
+fn again() -> Failure {
+    let message =
+        "this was decided, and what goes to and fro goes through the call that asked for it";
+    Failure::new(Code::UsageArguments, message, "run the same sgw files get, put or cp again")
+        .sent(false)
 }
 
 fn broken_off() -> Failure {
