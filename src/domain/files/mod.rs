@@ -1,6 +1,8 @@
 //! What can be done with files on a target, in the words of whoever asks, and as the guard is asked about it.
 
-use bytes::Bytes as Content;
+pub mod edit;
+
+use ::bytes::Bytes as Content;
 use serde::{Deserialize, Serialize};
 
 use super::{
