@@ -126,8 +126,12 @@ pub async fn follow(
         None => None,
     };
     let leave_at = leave_at.and_then(|wait| Instant::now().checked_add(wait));
-    let stdin = if call.stdin { Feed::Ours } else { Feed::Nothing };
-    let streams = Streams { stdout, stderr, stdin, leave_at };
+    let streams = Streams {
+        stdout,
+        stderr,
+        stdin: if call.stdin { Feed::Ours } else { Feed::Nothing },
+        leave_at,
+    };
     let ended = stream::run(connection, request, streams, &mut |told| tell(ui, told)).await?;
     Ok(tell_end(ui, &shape, ended, other)?)
 }

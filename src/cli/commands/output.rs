@@ -12,7 +12,7 @@ use crate::{
     },
     client::{
         Error,
-        stream::{self, Feed, Streams},
+        stream::{self, Streams},
     },
     protocol::{
         agent,
@@ -169,7 +169,7 @@ impl Output {
         let streams = Streams {
             stdout: Box::new(Stream::Stdout.open().map_err(Error::local("open our own output"))?),
             stderr: Box::new(Stream::Stderr.open().map_err(Error::local("open our own output"))?),
-            stdin: Feed::Nothing,
+            stdin: stream::Feed::Nothing,
             leave_at: None,
         };
         let ui = context.ui;

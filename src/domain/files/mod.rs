@@ -1,6 +1,7 @@
 //! What can be done with files on a target, in the words of whoever asks, and as the guard is asked about it.
 
 pub mod acts;
+pub mod edit;
 pub mod transfer;
 
 use ::bytes::Bytes as Content;
