@@ -44,5 +44,6 @@ mod sessions_end;
 mod support;
 mod targets;
 mod tokens;
+mod transfers;
 mod vault;
 mod watch;

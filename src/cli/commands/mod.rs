@@ -54,6 +54,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<exec::Exec>("exec", Who::Agent),
     entry::<wait::Wait>("wait", Who::Agent),
     entry::<files::Files>("files", Who::Agent),
+    entry::<files::Cp>("cp", Who::Agent),
     entry::<input::Input>("input", Who::Agent),
     entry::<output::Output>("output", Who::Agent),
     entry::<signal::Signal>("signal", Who::Agent),

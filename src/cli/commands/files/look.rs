@@ -96,7 +96,7 @@ impl Ls {
 }
 
 /// Entries, a line of JSON each; the last may be cut.
-fn read(bytes: &[u8]) -> Result<Vec<Entry>, Failure> {
+pub(super) fn read(bytes: &[u8]) -> Result<Vec<Entry>, Failure> {
     let lines = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
     let entries = lines.map(serde_json::from_slice).collect::<Result<Vec<Entry>, _>>();
     entries.map_err(|_| super::super::wait::odd())

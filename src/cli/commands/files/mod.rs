@@ -3,10 +3,13 @@
 mod change;
 mod content;
 mod look;
+mod transfer;
 
 use std::{ffi::OsString, io};
 
 use serde_json::{Value, json};
+
+pub use transfer::cp::Cp;
 
 use crate::{
     cli::{
@@ -63,6 +66,8 @@ enum What {
     Ln(change::Ln),
     Sum(look::Sum),
     Df(look::Df),
+    Get(transfer::Get),
+    Put(transfer::Put),
 }
 
 impl Run for Files {
@@ -81,6 +86,8 @@ impl Run for Files {
             What::Ln(ln) => ln.run(context),
             What::Sum(sum) => sum.run(context),
             What::Df(df) => df.run(context),
+            What::Get(get) => get.run(context),
+            What::Put(put) => put.run(context),
         }
     }
 }
@@ -98,6 +105,12 @@ struct There {
     /// As root, by the sudo capability (not built yet)
     #[arg(long, hide = true)]
     sudo: bool,
+}
+
+impl There {
+    fn of(session: String, patience: Patience, asking: Asking) -> Self {
+        Self { session, patience, asking, sudo: false }
+    }
 }
 
 /// A call as it ended.

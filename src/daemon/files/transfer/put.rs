@@ -169,7 +169,7 @@ impl Run<'_> {
     /// Items of one kind by how deep they lie, the highest first.
     fn levels(&self, put: &Put, kind: impl Fn(&What) -> bool) -> Vec<Vec<usize>> {
         let mut levels: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (index, item) in put.items.iter().enumerate().filter(|(_, item)| kind(&item.what)) {
+        for (index, _) in put.items.iter().enumerate().filter(|(_, item)| kind(&item.what)) {
             let depth = self.at(index).iter().filter(|byte| **byte == b'/').count();
             let level = levels.entry(depth).or_default();
             level.push(index);

@@ -3,7 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use futures::{StreamExt, future::join_all, stream};
+use futures::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, join_all},
+    stream,
+};
 
 use crate::{
     daemon::files::{
@@ -54,21 +58,22 @@ pub async fn resolve(sftp: &Sftp, operation: &Operation) -> Result<Vec<Vec<u8>>,
     for path in &paths {
         *wanted.entry(split(path).map_or(&b"/"[..], |(directory, _)| directory)).or_default() += 1;
     }
-    let looked = stream::iter(wanted).map(|(directory, files)| async move {
-        (directory, look(sftp, directory, files, puts).await)
-    });
-    let directories: HashMap<&[u8], Directory> = looked.buffer_unordered(AT_ONCE).collect().await;
-    let each = paths.iter().enumerate().map(|(index, path)| {
-        let directory =
-            split(path).and_then(|(directory, name)| Some((directories.get(directory)?, name)));
-        async move {
-            match directory {
-                Some((directory, name)) => one(sftp, operation, index, path, directory, name).await,
-                // `/`, `.`, `..`: what it is by itself.
-                None => resolved(sftp, path).await.unwrap_or_default(),
-            }
-        }
-    });
+    let mut looks: Vec<BoxFuture<'_, (&[u8], Directory)>> = Vec::new();
+    for (directory, files) in wanted {
+        let looked = async move { (directory, look(sftp, directory, files, puts).await) };
+        looks.push(looked.boxed());
+    }
+    let looked = stream::iter(looks).buffer_unordered(AT_ONCE);
+    let directories: HashMap<&[u8], Directory> = looked.collect().await;
+    let mut each: Vec<BoxFuture<'_, Vec<u8>>> = Vec::new();
+    for (index, path) in paths.iter().enumerate() {
+        let inside = split(path).and_then(|(above, name)| Some((directories.get(above)?, name)));
+        each.push(match inside {
+            Some(inside) => one(sftp, operation, index, path, inside).boxed(),
+            // `/`, `.`, `..`: what it is by itself.
+            None => async move { resolved(sftp, path).await.unwrap_or_default() }.boxed(),
+        });
+    }
     let found = join_all(each).await;
     match sftp.is_over() {
         true => Err(sftp.why().at("resolving", paths.first().map_or(b"", Vec::as_slice))),
@@ -123,8 +128,7 @@ async fn one(
     operation: &Operation,
     index: usize,
     path: &[u8],
-    directory: &Directory,
-    name: &[u8],
+    (directory, name): (&Directory, &[u8]),
 ) -> Vec<u8> {
     let Some(above) = &directory.at else { return Vec::new() };
     let itself = join(above, name);

@@ -425,6 +425,11 @@ impl How {
     }
 }
 
+/// Whether a pattern (`*`, `?`, `[a-z]`) fits a name.
+pub fn name_fits(pattern: &str, name: &str) -> bool {
+    super::paths::glob(pattern, name)
+}
+
 /// Whether rights are of this kind.
 pub fn is_of(class: ModeClass, mode: u32) -> bool {
     match class {
