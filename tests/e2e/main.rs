@@ -21,6 +21,7 @@ mod doctor;
 mod evidence;
 mod exec;
 mod exec_stream;
+mod files;
 mod full_disk;
 mod glance;
 mod grants;
