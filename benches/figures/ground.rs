@@ -68,6 +68,66 @@ impl Server {
         ssh
     }
 
+    /// What `ssh` is told of this server, without its port.
+    fn options(&self) -> Vec<String> {
+        let known = self.path("known_hosts").display().to_string();
+        let key = self.sshd.key.path.display().to_string();
+        let words = ["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"];
+        let mut options: Vec<String> = words.map(str::to_owned).to_vec();
+        options.extend([
+            "-o".to_owned(),
+            format!("UserKnownHostsFile={known}"),
+            "-i".to_owned(),
+            key,
+        ]);
+        options
+    }
+
+    fn named(&self, path: &Path) -> String {
+        format!("{}@127.0.0.1:{}", self.sshd.user, path.display())
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(name);
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", self.directory.path());
+        command
+    }
+
+    /// `scp -r`, up to the server or down from it.
+    pub fn scp(&self, from: &Path, to: &Path, up: bool) -> Command {
+        let mut scp = self.program("scp");
+        scp.args(["-r", "-q", "-P", &self.address.port().to_string()]).args(self.options());
+        match up {
+            true => scp.arg(from).arg(self.named(to)),
+            false => scp.arg(self.named(from)).arg(to),
+        };
+        scp
+    }
+
+    /// `sftp` with one command.
+    pub fn sftp(&self, from: &Path, to: &Path, up: bool) -> Command {
+        let verb = if up { "put" } else { "get" };
+        let batch = self.path(verb);
+        fs::write(&batch, format!("{verb} {} {}\n", from.display(), to.display())).unwrap();
+        let mut sftp = self.program("sftp");
+        sftp.args(["-q", "-P", &self.address.port().to_string()]).args(self.options());
+        sftp.arg("-b").arg(batch).arg(format!("{}@127.0.0.1", self.sshd.user));
+        sftp
+    }
+
+    /// `rsync -a` of what is in a directory.
+    pub fn rsync(&self, from: &Path, to: &Path, up: bool) -> Command {
+        let mut rsync = self.program("rsync");
+        let shell = format!("ssh -p {} {}", self.address.port(), self.options().join(" "));
+        rsync.args(["-a", "-e", &shell]);
+        let inside = format!("{}/", from.display());
+        match up {
+            true => rsync.arg(inside).arg(self.named(to)),
+            false => rsync.arg(self.named(Path::new(&inside))).arg(to),
+        };
+        rsync
+    }
+
     /// The same over `master`.
     pub fn over(&self, master: &Master, remote: &str) -> Command {
         self.ssh(&["-S", master.path.to_str().unwrap()], remote)

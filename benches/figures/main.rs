@@ -12,6 +12,7 @@
 mod authority;
 mod bulk;
 mod exec;
+mod files;
 mod flood;
 mod ground;
 mod many;
@@ -33,6 +34,7 @@ const FIGURES: &[Figure] = &[
     ("many", many::figure),
     ("memory", memory::figure),
     ("authority", authority::figure),
+    ("files", files::figure),
     ("flood", flood::figure),
     ("terminal", terminal::figure),
 ];

@@ -8,6 +8,7 @@ use super::{
     bytes::Bytes,
     capability::Capabilities,
     digest::{Digest, Digester},
+    files::Files,
     grant::{Mode, Opaque, Terms},
     id::{Id, Name},
     identity::Identity,
@@ -135,6 +136,7 @@ pub enum Action {
     Handoff(Handoff),
     Login(Login),
     Plan(Plan),
+    Files(Box<Files>),
 }
 
 impl Action {
@@ -147,6 +149,7 @@ impl Action {
             Action::Handoff(handoff) => Some(&handoff.session),
             Action::Login(login) => Some(&login.session),
             Action::Plan(plan) => Some(&plan.session),
+            Action::Files(files) => Some(&files.session),
         }
     }
 }

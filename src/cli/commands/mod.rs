@@ -12,6 +12,7 @@ mod deny;
 mod desk;
 mod doctor;
 pub mod exec;
+mod files;
 mod grant;
 mod handoff;
 mod help;
@@ -54,6 +55,8 @@ pub const ENTRIES: &[Entry] = &[
     entry::<exec::Exec>("exec", Who::Agent),
     entry::<plan::Plan>("plan", Who::Agent),
     entry::<wait::Wait>("wait", Who::Agent),
+    entry::<files::Files>("files", Who::Agent),
+    entry::<files::Cp>("cp", Who::Agent),
     entry::<input::Input>("input", Who::Agent),
     entry::<output::Output>("output", Who::Agent),
     entry::<signal::Signal>("signal", Who::Agent),

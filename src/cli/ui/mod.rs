@@ -8,6 +8,7 @@
 
 pub mod desk;
 pub mod exit;
+pub mod progress;
 pub mod prompt;
 mod table;
 pub mod terminal;

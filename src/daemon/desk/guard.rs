@@ -10,7 +10,12 @@ use crate::{
     domain::{
         bytes::Bytes,
         digest::Digest,
-        guard::{Decision, Files, Policy, Span, Verdict},
+        files::{Operation, acts},
+        grant,
+        guard::{
+            self, Decision, Files, Finding, Policy, Span, Verdict,
+            files::{Canonical, Place},
+        },
         identity::Identity,
         judgement::{Judgement, Manner},
     },
@@ -119,6 +124,42 @@ impl Guard {
         }
     }
 
+    /// Judges an operation on files where it leads: by the rules for paths, and where one command would do the
+    /// same also as that command. With it those of many files that are refused while the others go on.
+    ///
+    /// # Errors
+    /// The operator's policy can't be read: nothing passes.
+    pub async fn judge_files(
+        &self,
+        line: Line<'_>,
+        operation: &Operation,
+        at: &[Vec<u8>],
+        home: &Canonical,
+    ) -> Result<(Judgement, Vec<(usize, String)>), Failure> {
+        let Current { policy, revision } = self.current()?;
+        let token = line.identity.token.as_ref().map(|token| token.name.to_string());
+        let context = guard::Context {
+            target: Some(line.target),
+            token: token.as_deref(),
+            today: Some(self.today()),
+            ..guard::Context::default()
+        };
+        // The session's mode is the desk's own to keep.
+        let place = Place { context, mode: grant::Mode::Guarded, home };
+        let acts::Judged { mut verdict, refused } = acts::judge(operation, at, &place, &policy);
+        if !matches!(operation, Operation::Get { .. } | Operation::Put(_)) {
+            let question = self.question(&line, &policy, line.bytes.clone());
+            match self.ask(question).await {
+                Ok(command) => verdict = both(command, verdict),
+                Err(why) => {
+                    let judged = Judgement::unjudged(&line.bytes, line.manner, &why, revision);
+                    return Ok((judged, refused));
+                }
+            }
+        }
+        Ok((Judgement::new(&line.bytes, line.manner, verdict, revision), refused))
+    }
+
     pub(super) async fn ask(&self, question: Question) -> Result<Verdict, String> {
         let (sender, verdict) = oneshot::channel();
         // Whoever asked may be gone.
@@ -130,6 +171,29 @@ impl Guard {
     /// As the operator's calendar says.
     fn today(&self) -> Date {
         (self.now)().to_zoned(TimeZone::system()).date()
+    }
+}
+
+/// What is said of a command, and of its paths: the strictest of both. That no rule allows the command is no
+/// matter where rules for paths say what is allowed.
+fn both(command: Verdict, paths: Verdict) -> Verdict {
+    let of_commands =
+        |finding: &Finding| !matches!(finding.rule.as_str(), "unmatched" | "read.unknown");
+    let mut findings: Vec<Finding> = command.findings.into_iter().filter(of_commands).collect();
+    findings.extend(paths.findings);
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.decision));
+    let first = findings.first();
+    Verdict {
+        decision: first.map_or(Decision::Allow, |first| first.decision),
+        rule: first.map(|first| first.rule.clone()),
+        reason: first.map(|first| first.reason.clone()),
+        span: first.map(|first| first.span),
+        chain: first.map(|first| first.chain.clone()).unwrap_or_default(),
+        resolved: command.resolved,
+        findings,
+        reads_stdin: command.reads_stdin,
+        scripts: command.scripts,
+        written: Vec::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 //! nobody's effects.
 
 mod commands;
+mod files;
 mod guard;
 mod handoff;
 mod login;
@@ -532,7 +533,7 @@ fn words(action: &Action) -> Words {
             denied: Code::RequestDenied,
             expired: Code::RequestExpired,
         },
-        Action::Exec(_) | Action::Input(_) | Action::Plan(_) => Words {
+        Action::Exec(_) | Action::Input(_) | Action::Plan(_) | Action::Files(_) => Words {
             pending: Code::ApprovalPending,
             denied: Code::ApprovalDenied,
             expired: Code::ApprovalExpired,

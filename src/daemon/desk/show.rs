@@ -137,6 +137,10 @@ impl Desk {
                     // What a typed line runs is no part that could pass again: where it is typed counts.
                     Action::Input(input) => found(&input.judged, input.shown.as_slice(), mode)
                         .map(|found| Finding { part: None, ..found }),
+                    Action::Files(files) => {
+                        // It points into the command that the guard was asked about.
+                        found(&files.judged, &[], mode).map(|found| Finding { span: None, ..found })
+                    }
                     _ => None,
                 },
             }
@@ -224,6 +228,7 @@ fn show(
         Action::Handoff(handoff) => (Kind::Handoff, None, Some(handoff.message.clone())),
         Action::Login(_) => (Kind::Login, None, None),
         Action::Plan(plan) => (Kind::Plan, None, Some(plan.reason.clone())),
+        Action::Files(files) => (Kind::Command, Some(files.in_full()), None),
     };
     let lines = match &request.action {
         Action::Plan(plan) => super::lines_shown(plan, entry.progress.as_ref()),

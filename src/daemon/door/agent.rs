@@ -2,6 +2,7 @@
 
 mod ahead;
 mod exec;
+mod files;
 mod handoff;
 mod input;
 mod login;
@@ -68,9 +69,11 @@ enum Carries {
 fn carries(request: &Request) -> Carries {
     match request {
         Request::Ack { .. } | Request::Cancel {} | Request::Leave {} => Carries::Word,
-        Request::Exec(_) | Request::Wait(_) | Request::Input(_) | Request::PlanStep(_) => {
-            Carries::Streams
-        }
+        Request::Exec(_)
+        | Request::Wait(_)
+        | Request::Input(_)
+        | Request::Files(_)
+        | Request::PlanStep(_) => Carries::Streams,
         Request::Status {}
         | Request::Whoami {}
         | Request::Request(_)
@@ -292,6 +295,13 @@ impl Caller {
             Request::PlanStep(step) => {
                 let control = control.unwrap_or_else(Control::new);
                 match self.plan_step(number, step, &control).await {
+                    Ok(sent) => return sent,
+                    Err(failure) => Err(failure),
+                }
+            }
+            Request::Files(files) => {
+                let control = control.unwrap_or_else(Control::new);
+                match self.files(number, files, &control).await {
                     Ok(sent) => return sent,
                     Err(failure) => Err(failure),
                 }

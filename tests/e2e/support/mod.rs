@@ -13,6 +13,7 @@ mod outcome;
 mod process;
 mod pty;
 mod service;
+pub mod sftp;
 mod sgw;
 mod sshd;
 mod user;
@@ -30,7 +31,7 @@ pub use process::{
 pub use pty::Pty;
 pub use service::{Handed, Service};
 pub use sgw::{Destination, PASSPHRASE, Sgw};
-pub use sshd::Sshd;
+pub use sshd::{Settings, Sshd};
 pub use user::{Person, is_root};
 
 /// The longest that one command, or one condition, may take on a busy machine.

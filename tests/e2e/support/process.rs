@@ -181,6 +181,12 @@ impl Running {
         stdin.flush().expect("it reads its stdin");
     }
 
+    /// The same of one that may stop reading before the end.
+    pub fn try_write(&mut self, bytes: &[u8]) {
+        let stdin = self.stdin.as_mut().expect("its stdin was closed");
+        let _ended = stdin.write_all(bytes);
+    }
+
     pub fn close_stdin(&mut self) {
         self.stdin = None;
     }

@@ -25,6 +25,7 @@ const SSHD: &str = "/usr/sbin/sshd";
 /// leave its process tree.
 pub struct Sshd {
     directory: TempDir,
+    chroot: Option<TempDir>,
     port: u16,
     process: Option<Child>,
     host_key: Key,
@@ -39,6 +40,8 @@ pub struct Settings {
     lines: Vec<String>,
     user: Option<String>,
     host_ca: Option<(PathBuf, Vec<String>)>,
+    no_sftp: bool,
+    chrooted: bool,
 }
 
 impl Settings {
@@ -63,6 +66,23 @@ impl Settings {
         let how = ["-h"].iter().chain(how).map(|word| (*word).to_owned()).collect();
         self.host_ca = Some((authority.path.clone(), how));
         self
+    }
+
+    /// No SFTP at all.
+    pub fn no_sftp(mut self) -> Self {
+        self.no_sftp = true;
+        self
+    }
+
+    /// An SFTP that only reads.
+    pub fn read_only(self) -> Self {
+        self.line("Subsystem sftp internal-sftp -R")
+    }
+
+    /// SFTP alone, within a directory that is root's: `Sshd::chroot`. Needs root.
+    pub fn chrooted(mut self) -> Self {
+        self.chrooted = true;
+        self.line("ForceCommand internal-sftp")
     }
 
     pub fn start(self) -> Sshd {
@@ -94,9 +114,21 @@ impl Sshd {
             let made = host_key.certified_by(&authority, &how);
             lines.push(format!("HostCertificate {}", made.display()));
         }
+        // The first one counts.
+        if !settings.no_sftp && !lines.iter().any(|line| line.starts_with("Subsystem ")) {
+            lines.push("Subsystem sftp internal-sftp".to_owned());
+        }
+        let chroot = settings.chrooted.then(|| {
+            assert!(is_root(), "only root makes a chroot");
+            // Nobody else may write in it, nor in any directory above: not in /tmp.
+            let chroot = tempfile::Builder::new().prefix("sgw-chroot").tempdir_in("/run").unwrap();
+            fs::set_permissions(chroot.path(), fs::Permissions::from_mode(0o755)).unwrap();
+            lines.push(format!("ChrootDirectory {}", chroot.path().display()));
+            chroot
+        });
         fs::write(directory.path().join("settings"), lines.join("\n")).unwrap();
         let user = settings.user.unwrap_or_else(|| Person::me().name.clone());
-        let mut sshd = Self { directory, port: 0, process: None, host_key, user, key };
+        let mut sshd = Self { directory, chroot, port: 0, process: None, host_key, user, key };
         fs::create_dir(sshd.home()).unwrap();
         // Between choosing a free port and taking it another test can take it.
         for _ in 0..10 {
@@ -150,13 +182,18 @@ impl Sshd {
              PidFile none\nAuthorizedKeysFile {directory}/authorized_keys\nStrictModes no\n\
              UsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\n\
              KbdInteractiveAuthentication no\nMaxStartups 1000\nUseDNS no\nLogLevel VERBOSE\n\
-             Subsystem sftp internal-sftp\nSetEnv SHLVL=1{home}\n"
+             SetEnv SHLVL=1{home}\n"
         )
     }
 
     /// The home of whoever runs the suite, there: empty at first.
     fn home(&self) -> PathBuf {
         self.path("home")
+    }
+
+    /// What is `/` for those who log in, with [`Settings::chrooted`].
+    pub fn chroot(&self) -> &Path {
+        self.chroot.as_ref().expect("it has one").path()
     }
 
     fn answers(&self) -> bool {
@@ -322,6 +359,37 @@ mod tests {
         drop((sshd, person));
         let passwd = fs::read_to_string("/etc/passwd").unwrap();
         assert_eq!(passwd.contains(&format!("{name}:")), !made);
+    }
+
+    /// Whether OpenSSH's own client can do this.
+    fn sftp(sshd: &Sshd, batch: &str) -> (bool, String) {
+        ssh(sshd, "true");
+        let (known, list) = (sshd.path("known_hosts"), sshd.path("batch"));
+        fs::write(&list, batch).unwrap();
+        let mut sftp = Command::new("sftp");
+        sftp.args(["-F", "none", "-o", "StrictHostKeyChecking=yes", "-i"]).arg(&sshd.key.path);
+        sftp.arg("-o").arg(format!("UserKnownHostsFile={}", known.display()));
+        sftp.arg("-P").arg(sshd.port.to_string()).arg("-b").arg(&list);
+        let said = sftp.arg(format!("{}@127.0.0.1", sshd.user)).output().unwrap();
+        let text = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
+        (said.status.success(), text)
+    }
+
+    #[test]
+    fn its_sftp_can_be_absent_read_only_or_closed_in() {
+        let none = Sshd::with().no_sftp().start();
+        assert!(!sftp(&none, "pwd").0);
+        let reads = Sshd::with().read_only().start();
+        let put = format!("put {} {}/x", reads.key.path.display(), reads.directory().display());
+        assert!(sftp(&reads, "pwd").0);
+        let (good, said) = sftp(&reads, &put);
+        assert!(!good && said.contains("denied"), "{said}");
+        if is_root() {
+            let closed = Sshd::with().chrooted().start();
+            fs::write(closed.chroot().join("inside"), "x").unwrap();
+            let (good, said) = sftp(&closed, "ls /");
+            assert!(good && said.contains("/inside") && !said.contains("etc"), "{said}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     io::{BufRead, Read},
-    os::unix::ffi::OsStringExt,
+    os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -20,7 +20,12 @@ use crate::{
         action::{Stdin, Whole},
         digest::Sum,
         escape::visible,
-        guard::{Content, Decision, Files, Policy, Verdict},
+        grant,
+        guard::{
+            self, Content, Decision, Files, Policy, Verdict,
+            files::{self, Act, Canonical, Place},
+            policy::EXAMPLE_HOME,
+        },
         judgement::Manner,
         shell,
     },
@@ -45,6 +50,7 @@ Examples:
   sgw policy check --json --target web1 -- 'systemctl restart nginx'
   sgw policy check --stdin setup.sh -- 'sudo bash -s'
   sgw policy check --script /srv/x.sh=x.sh -- 'cd /srv && ./x.sh'
+  sgw policy check --files write -- /etc/cron.d/backup
   printf '%s\\n' '\"ls\"' '\"rm -rf /\"' | sgw policy check --jsonl")]
 pub struct Check {
     #[command(flatten)]
@@ -67,6 +73,15 @@ pub struct Check {
     /// Judge each line of standard input, a JSON string, and print an object for each, in order
     #[arg(long, conflicts_with = "line")]
     jsonl: bool,
+    /// Judge an operation on files instead: what follows is its path, or its two, as the server resolves them
+    #[arg(long, value_name = "OPERATION", value_parser = Act::WORDS, conflicts_with = "jsonl")]
+    files: Option<String>,
+    /// With --files: in this mode
+    #[arg(long, value_name = "MODE", default_value_t = grant::Mode::Guarded, requires = "files")]
+    mode: grant::Mode,
+    /// With --files: the account's home on the server, `~` in the rules
+    #[arg(long, value_name = "DIR", default_value = EXAMPLE_HOME, requires = "files")]
+    home: String,
     /// The line, or a program and its arguments
     #[arg(value_name = "LINE", last = true, required_unless_present = "jsonl")]
     line: Vec<OsString>,
@@ -129,6 +144,9 @@ fn script(text: &str) -> Result<(String, PathBuf), String> {
 impl Check {
     pub fn run(self, context: &Context) -> Outcome {
         let policy = self.source.load(context)?.policy;
+        if let Some(operation) = &self.files {
+            return self.of_files(context.ui, operation, &policy);
+        }
         let judge = Judge::start().map_err(|error| local(&error.to_string()))?;
         let about = About::read(&self.stdin, &self.script)?;
         if self.jsonl {
@@ -163,6 +181,40 @@ impl Check {
             policy: policy.clone(),
         };
         judge.wait(question).map_err(|error| local(&error.to_string()))
+    }
+
+    fn of_files(&self, ui: Ui, operation: &str, policy: &Policy) -> Outcome {
+        let usage = |what: String| {
+            let hint = "sgw policy check --files write -- /etc/hosts";
+            Failure::new(Code::UsageArguments, what, hint)
+        };
+        let canonical = |path: &[u8]| {
+            let shown = || visible(&String::from_utf8_lossy(path), SHOWN);
+            Canonical::new(path).ok_or_else(|| {
+                usage(format!(
+                    "{} is no path as a server resolves it: from / on, without . and ..",
+                    shown()
+                ))
+            })
+        };
+        let home = canonical(self.home.as_bytes())?;
+        let paths = self.line.iter().map(|path| canonical(path.as_bytes()));
+        let paths = paths.collect::<Result<Vec<_>, _>>()?;
+        let act = match paths.as_slice() {
+            [path] => Act::named(operation, path, None),
+            [path, other] => Act::named(operation, path, Some(other)),
+            _ => None,
+        };
+        let act = act.ok_or_else(|| usage(format!("{operation} is not on so many paths")))?;
+        let context = guard::Context {
+            target: self.target.as_deref(),
+            token: self.token.as_deref(),
+            today: Some(jiff::Zoned::now().date()),
+            ..guard::Context::default()
+        };
+        let verdict = files::judge(&act, &Place { context, mode: self.mode, home: &home }, policy);
+        ui.result(&json!(verdict), || text_of_files(&verdict));
+        Ok(Exit::DONE)
     }
 
     /// A line in, a line out: what is held is one of each.
@@ -251,6 +303,25 @@ pub fn word(decision: Decision) -> &'static str {
         Decision::Approve => "approve",
         Decision::Block => "block",
     }
+}
+
+/// For a person: the verdict, and the name that it comes from.
+fn text_of_files(verdict: &files::Verdict) -> String {
+    let mut text = word(verdict.decision).to_owned();
+    if let (Some(rule), Some(reason)) = (&verdict.rule, &verdict.reason) {
+        text.push_str(&format!("  {rule}: {reason}"));
+    }
+    text.push('\n');
+    if let Some(path) = &verdict.path {
+        text.push_str(&format!("  for   {}\n", visible(&path.to_text_lossy(), SHOWN)));
+    }
+    if let Some(bytes) = verdict.up_to {
+        text.push_str(&format!("  up to {bytes} bytes\n"));
+    }
+    for finding in verdict.findings.iter().skip(1) {
+        text.push_str(&format!("  also  {} ({})\n", finding.rule, word(finding.decision)));
+    }
+    text
 }
 
 /// For a person: the verdict, where in the line it comes from, and the commands that were understood.

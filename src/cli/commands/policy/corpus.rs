@@ -110,7 +110,7 @@ impl Test {
             ui.note(&told(line, verdict.decision, verdict.rule.as_deref()));
         }
         let summary = json!({
-            "rules": policy.rules().count(),
+            "rules": policy.ids().count(),
             "examples_wrong": mismatches,
             "lines": lines.len(),
             "wrong": wrong.iter().map(|(line, verdict)| json!({
@@ -118,7 +118,7 @@ impl Test {
                 "verdict": verdict.decision, "rule": verdict.rule,
             })).collect::<Vec<_>>(),
         });
-        ui.result(&summary, || table(&scores, policy.rules().count(), mismatches.len()));
+        ui.result(&summary, || table(&scores, policy.ids().count(), mismatches.len()));
         Ok(if mismatches.is_empty() && wrong.is_empty() { Exit::DONE } else { Exit::FAILED })
     }
 }

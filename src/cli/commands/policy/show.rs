@@ -10,9 +10,10 @@ use crate::{
     },
     domain::{
         escape::visible,
+        grant,
         guard::{
-            self, Policy,
-            policy::{BUILT_IN, Defaults, Rule, section},
+            self, Decision, Policy,
+            policy::{BUILT_IN, Defaults, FileRule, Rule, section},
         },
         nearest::nearest,
     },
@@ -68,7 +69,7 @@ impl Show {
         if let Some(id) = &self.rule {
             let rule = find(&policy, id)?;
             let text = section(text, id).or_else(|| section(BUILT_IN, id)).unwrap_or_default();
-            context.ui.result(&json!({ "rule": value(rule), "toml": text }), || text.to_owned());
+            context.ui.result(&json!({ "rule": rule.value(), "toml": text }), || text.to_owned());
             return Ok(Exit::DONE);
         }
         let notes = in_force.iter().flat_map(|in_force| &in_force.notes);
@@ -78,7 +79,15 @@ impl Show {
         let place = guard::Context { target, token, ..guard::Context::default() };
         let defaults = policy.defaults_for(&place);
         let holds = |rule: &&Rule| !one || rule.is_for(&place, defaults.mode);
-        let rules: Vec<&Rule> = policy.rules().filter(holds).collect();
+        // A session in another mode has more of them.
+        let mode = match defaults.mode {
+            guard::Mode::Guarded => grant::Mode::Guarded,
+            guard::Mode::Read => grant::Mode::Read,
+        };
+        let holds_there = |rule: &&FileRule| !one || rule.is_for(&place, mode);
+        let commands = policy.rules().filter(holds).map(Found::Command);
+        let rules: Vec<Found<'_>> =
+            commands.chain(policy.file_rules().filter(holds_there).map(Found::File)).collect();
         let shown = json!({
             "kind": "policy",
             "revision": in_force.as_ref().map(|in_force| in_force.revision),
@@ -92,7 +101,7 @@ impl Show {
                 "mode": defaults.mode,
                 "pty": defaults.terminal(),
             },
-            "rules": rules.iter().map(|rule| value(rule)).collect::<Vec<_>>(),
+            "rules": rules.iter().map(Found::value).collect::<Vec<_>>(),
         });
         context.ui.result(&shown, || match (self.list || one, &own) {
             (true, _) => format!("{}\n{}", said(&defaults), list(&rules)),
@@ -107,12 +116,14 @@ impl Explain {
     pub fn run(self, context: &Context) -> Outcome {
         let policy = self.source.load(context)?.policy;
         let rule = find(&policy, &self.rule)?;
-        context.ui.result(&value(rule), || {
-            let mut text = format!("{}  {}\n{}\n", rule.id, word(rule.decision), rule.reason);
-            for line in &rule.matches {
+        context.ui.result(&rule.value(), || {
+            let (id, decision, reason) = rule.said();
+            let (matches, no_match) = rule.examples();
+            let mut text = format!("{id}  {}\n{reason}\n", word(decision));
+            for line in matches {
                 text.push_str(&format!("  yes  {}\n", line.replace('\n', "\\n")));
             }
-            for line in &rule.no_match {
+            for line in no_match {
                 text.push_str(&format!("  no   {}\n", line.replace('\n', "\\n")));
             }
             text
@@ -138,31 +149,60 @@ fn said(defaults: &Defaults) -> String {
     )
 }
 
-fn list(rules: &[&Rule]) -> String {
+/// A rule of either kind.
+enum Found<'a> {
+    Command(&'a Rule),
+    File(&'a FileRule),
+}
+
+impl<'a> Found<'a> {
+    fn said(&self) -> (&'a str, Decision, &'a str) {
+        match self {
+            Self::Command(rule) => (&rule.id, rule.decision, &rule.reason),
+            Self::File(rule) => (&rule.id, rule.decision, &rule.reason),
+        }
+    }
+
+    fn examples(&self) -> (&'a [String], &'a [String]) {
+        match self {
+            Self::Command(rule) => (&rule.matches, &rule.no_match),
+            Self::File(rule) => (&rule.matches, &rule.no_match),
+        }
+    }
+
+    fn value(&self) -> Value {
+        let (id, decision, reason) = self.said();
+        let (matches, no_match) = self.examples();
+        let mut value = json!({
+            "id": id,
+            "kind": match self { Self::Command(_) => "rule", Self::File(_) => "file" },
+            "decision": decision,
+            "reason": reason,
+            "match": matches,
+            "no_match": no_match,
+        });
+        match self {
+            Self::Command(rule) => value["program"] = json!(rule.when.program),
+            Self::File(rule) => value["path"] = json!(rule.path),
+        }
+        value
+    }
+}
+
+fn list(rules: &[Found<'_>]) -> String {
     let mut table = Table::new(&["RULE", "VERDICT", "REASON"]);
-    for rule in rules {
-        table.row(vec![rule.id.clone(), word(rule.decision).to_owned(), rule.reason.clone()]);
+    for (id, decision, reason) in rules.iter().map(Found::said) {
+        table.row(vec![id.to_owned(), word(decision).to_owned(), reason.to_owned()]);
     }
     table.text()
 }
 
-fn find<'a>(policy: &'a Policy, id: &str) -> Result<&'a Rule, Failure> {
-    policy.rule(id).ok_or_else(|| {
-        let near = nearest(id, policy.rules().map(|rule| rule.id.as_str()));
+fn find<'a>(policy: &'a Policy, id: &str) -> Result<Found<'a>, Failure> {
+    let command = policy.rule(id).map(Found::Command);
+    command.or_else(|| policy.file_rule(id).map(Found::File)).ok_or_else(|| {
+        let near = nearest(id, policy.ids());
         let hint = near
             .map_or("sgw policy show --list".to_owned(), |id| format!("sgw policy explain {id}"));
         Failure::new(Code::PolicyRule, format!("no rule {id}"), hint)
-    })
-}
-
-fn value(rule: &Rule) -> Value {
-    json!({
-        "id": rule.id,
-        "kind": "rule",
-        "decision": rule.decision,
-        "reason": rule.reason,
-        "program": rule.when.program,
-        "match": rule.matches,
-        "no_match": rule.no_match,
     })
 }

@@ -238,6 +238,9 @@ impl Caller {
                 self.parts.desk.wait(self.identity(), &id, limit).await?;
                 return Ok(self.outbox.answer(number, self.plan_shown(&id)).await);
             }
+            Action::Files(files) => {
+                return self.wait_for_files(number, &id, &files, over, control).await;
+            }
             Action::Handoff(_) => {
                 let returned = self.handed_back(&id, limit).await?;
                 return Ok(self.outbox.answer(number, value(&returned)).await);

@@ -11,7 +11,7 @@ use crate::domain::guard::Decision;
 /// One part that is other than it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// The part's kind, as the file has it: `rule`, `defaults`, `target`, `token`, `paths`, `program`,
+    /// The part's kind, as the file has it: `rule`, `file`, `defaults`, `target`, `token`, `paths`, `program`,
     /// `wrapper`, `allow`.
     pub part: String,
     /// A rule's id, a default's or list's name; of an `allow` its rule.
@@ -71,7 +71,7 @@ fn said(text: &str) -> BTreeMap<Key, Value> {
                 for value in list {
                     // An allow has no name: one that is changed is another one.
                     let (key, index) = match part.as_str() {
-                        "rule" => ("id", String::new()),
+                        "rule" | "file" => ("id", String::new()),
                         _ => ("rule", value.to_string()),
                     };
                     let name = value.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -80,7 +80,7 @@ fn said(text: &str) -> BTreeMap<Key, Value> {
                 }
             }
             _ if part == "version" => {}
-            other => put("file", &part, String::new(), other),
+            other => put("top", &part, String::new(), other),
         }
     }
     all
@@ -90,6 +90,7 @@ fn said(text: &str) -> BTreeMap<Key, Value> {
 fn usual(built_in: &Policy, key: &Key) -> Option<String> {
     match key.part.as_str() {
         "rule" => built_in.rule(&key.name).map(|rule| word(rule.decision).to_owned()),
+        "file" => built_in.file_rule(&key.name).map(|rule| word(rule.decision).to_owned()),
         "paths" => built_in.paths.contains_key(&key.name).then(|| "as sgw has it".to_owned()),
         "program" | "wrapper" => built_in.knows(&key.name).then(|| "as sgw has it".to_owned()),
         "defaults" => {
@@ -118,7 +119,7 @@ fn word(decision: Decision) -> &'static str {
 /// A value in a line.
 fn line(part: &str, value: &Value) -> String {
     match (part, value) {
-        ("rule", Value::Table(table)) => {
+        ("rule" | "file", Value::Table(table)) => {
             table.get("decision").and_then(Value::as_str).unwrap_or_default().to_owned()
         }
         (_, Value::String(text)) => text.clone(),

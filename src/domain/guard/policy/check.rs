@@ -1,7 +1,13 @@
 //! Whether each rule says what its own examples claim.
 
-use super::{Policy, Rule};
-use crate::domain::guard::{Context, Decision, examine};
+use super::{EXAMPLE_HOME, Example, FileRule, Policy, Rule};
+use crate::domain::{
+    grant,
+    guard::{
+        Context, Decision, examine,
+        files::{self, Canonical, Place},
+    },
+};
 
 /// An example that its rule does not bear out.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -14,7 +20,13 @@ pub struct Mismatch {
 
 /// Tries `match` and `no_match` of every rule.
 pub fn check(policy: &Policy) -> Vec<Mismatch> {
-    policy.rules().flat_map(|rule| check_rule(policy, rule)).collect()
+    let commands = policy.rules().flat_map(|rule| check_rule(policy, rule));
+    commands.chain(check_files(policy)).collect()
+}
+
+/// Of the rules for paths alone.
+pub fn check_files(policy: &Policy) -> Vec<Mismatch> {
+    policy.file_rules().flat_map(|rule| check_file_rule(policy, rule)).collect()
 }
 
 fn check_rule(policy: &Policy, rule: &Rule) -> Vec<Mismatch> {
@@ -31,15 +43,40 @@ fn check_rule(policy: &Policy, rule: &Rule) -> Vec<Mismatch> {
     let context = Context { mode: rule.mode.unwrap_or_default(), ..context };
     if rule.decision == Decision::Allow {
         let passes = |line: &str| examine(line.as_bytes(), &context, policy).all.is_empty();
-        return mismatches(rule, passes);
+        return mismatches(&rule.id, &rule.matches, &rule.no_match, passes);
     }
-    mismatches(rule, speaks)
+    mismatches(&rule.id, &rule.matches, &rule.no_match, speaks)
 }
 
-fn mismatches(rule: &Rule, speaks: impl Fn(&str) -> bool) -> Vec<Mismatch> {
+fn check_file_rule(policy: &Policy, rule: &FileRule) -> Vec<Mismatch> {
+    let context = Context {
+        target: rule.target.first().map(String::as_str),
+        token: rule.token.first().map(String::as_str),
+        ..Context::default()
+    };
+    let Some(home) = Canonical::new(EXAMPLE_HOME.as_bytes()) else { return Vec::new() };
+    let mode = rule.mode.unwrap_or(grant::Mode::Guarded);
+    let place = Place { context, mode, home: &home };
+    let found = |text: &str| {
+        let example = Example::read(text)?;
+        Some(files::judge(&example.act()?, &place, policy).findings)
+    };
+    let speaks = |text: &str| match rule.decision {
+        Decision::Allow => found(text).is_some_and(|found| found.is_empty()),
+        _ => found(text).is_some_and(|found| found.iter().any(|one| one.rule == rule.id)),
+    };
+    mismatches(&rule.id, &rule.matches, &rule.no_match, speaks)
+}
+
+fn mismatches(
+    rule: &str,
+    matches: &[String],
+    no_match: &[String],
+    speaks: impl Fn(&str) -> bool,
+) -> Vec<Mismatch> {
     let mismatch =
-        |line: &String, expected| Mismatch { rule: rule.id.clone(), line: line.clone(), expected };
-    let missed = rule.matches.iter().filter(|line| !speaks(line)).map(|line| mismatch(line, true));
-    let wrong = rule.no_match.iter().filter(|line| speaks(line)).map(|line| mismatch(line, false));
+        |line: &String, expected| Mismatch { rule: rule.to_owned(), line: line.clone(), expected };
+    let missed = matches.iter().filter(|line| !speaks(line)).map(|line| mismatch(line, true));
+    let wrong = no_match.iter().filter(|line| speaks(line)).map(|line| mismatch(line, false));
     missed.chain(wrong).collect()
 }

@@ -7,6 +7,7 @@ use toml::Spanned;
 
 use super::{
     Defaults, Policy, Terminal, UNMATCHED,
+    files::FilePart,
     program::ProgramPart,
     rule::{AllowPart, RulePart},
 };
@@ -56,6 +57,8 @@ pub struct File {
     pub token: BTreeMap<String, DefaultsPart>,
     #[serde(default)]
     pub rule: Vec<RulePart>,
+    #[serde(default)]
+    pub file: Vec<FilePart>,
     #[serde(default)]
     pub allow: Vec<AllowPart>,
 }
@@ -115,7 +118,7 @@ pub fn read(text: &str) -> Result<File, PolicyError> {
         let at = error.span().map_or(0, |span| span.start);
         PolicyError { at: position(text, at), what: error.message().trim().replace('\n', ", ") }
     };
-    let error = |at: usize, what: String| PolicyError { at: position(text, at), what };
+    let error = |at: usize, what: String| error_at(text, at, what);
     // First of all: what another version has besides would only be called unknown.
     if let Ok(Versioned { version }) = toml::from_str(text) {
         let at = version.span().start;
@@ -129,12 +132,14 @@ pub fn read(text: &str) -> Result<File, PolicyError> {
         }
     }
     let file: File = toml::from_str(text).map_err(|error| wrong(&error))?;
-    if file.rule.len() > MAX_RULES {
+    if file.rule.len() + file.file.len() > MAX_RULES {
         return Err(error(0, format!("more than {MAX_RULES} rules")));
     }
     let mut seen = BTreeMap::new();
-    for rule in &file.rule {
-        let (id, at) = (rule.id.get_ref(), rule.id.span().start);
+    // One name, one rule: `sgw policy explain` and an `[[allow]]` know them by it alone.
+    let ids = file.rule.iter().map(|rule| &rule.id);
+    for id in ids.chain(file.file.iter().map(|rule| &rule.id)) {
+        let (id, at) = (id.get_ref(), id.span().start);
         let valid = |char: char| {
             char.is_ascii_lowercase() || char.is_ascii_digit() || matches!(char, '.' | '-' | '_')
         };
@@ -172,18 +177,44 @@ pub fn check_rules(text: &str, file: &File, before: &Policy) -> Result<(), Polic
     Ok(())
 }
 
+/// The same for `[[file]]`, and what is wrong with each alone.
+pub fn check_files(text: &str, file: &File, before: &Policy) -> Result<(), PolicyError> {
+    for rule in &file.file {
+        rule.check(text)?;
+        let (id, at) = (rule.id.get_ref(), rule.id.span().start);
+        let what = match before.file_rule(id) {
+            _ if before.rule(id).is_some() => format!("{id} is a [[rule]] already"),
+            _ if rule.has_paths() => continue,
+            Some(_) if rule.only_decides() => continue,
+            Some(_) => format!("{id} has no path: give it all that it had, or a decision alone"),
+            None => {
+                let near = nearest(id, before.file_rules().map(|rule| rule.id.as_str()));
+                let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                format!("{id} has no path, and there is none of this id to change{near}")
+            }
+        };
+        return Err(error_at(text, at, what));
+    }
+    for rule in file.rule.iter().filter(|rule| before.file_rule(rule.id.get_ref()).is_some()) {
+        let what = format!("{} is a [[file]] already", rule.id.get_ref());
+        return Err(error_at(text, rule.id.span().start, what));
+    }
+    Ok(())
+}
+
 /// Refuses an `[[allow]]` that lifts nothing: of a rule that is not there, or that asks nobody.
 pub fn check_allows(text: &str, policy: &Policy) -> Result<(), PolicyError> {
     for allow in read(text)?.allow {
         let (id, at) = (allow.rule.get_ref(), allow.rule.span().start);
-        let what = match policy.rule(id).map(|rule| rule.decision) {
+        let of_files = || policy.file_rule(id).map(|rule| rule.decision);
+        let what = match policy.rule(id).map(|rule| rule.decision).or_else(of_files) {
             Some(Decision::Approve) => continue,
             Some(Decision::Block) => format!("{id} blocks, and no [[allow]] lifts a block"),
             Some(Decision::Allow) => format!("{id} allows by itself"),
             // What no rule speaks of has this name in a verdict.
             None if id == UNMATCHED => continue,
             None => {
-                let near = nearest(id, policy.rules().map(|rule| rule.id.as_str()));
+                let near = nearest(id, policy.ids());
                 let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
                 format!("there is no rule {id}{near}")
             }
@@ -203,6 +234,10 @@ pub fn unknown_paths(text: &str, rule: &str, name: &str) -> PolicyError {
     }
 }
 
+pub fn error_at(text: &str, at: usize, what: String) -> PolicyError {
+    PolicyError { at: position(text, at), what }
+}
+
 fn position(text: &str, at: usize) -> Position {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
@@ -215,7 +250,7 @@ pub fn section<'a>(text: &'a str, id: &str) -> Option<&'a str> {
     let needle = format!("id = \"{id}\"");
     let at =
         text.match_indices(&needle).map(|(at, _)| at).find(|at| text[..*at].ends_with('\n'))?;
-    let start = text[..at].rfind("[[rule]]")?;
+    let start = ["[[rule]]", "[[file]]"].iter().filter_map(|mark| text[..at].rfind(mark)).max()?;
     let rest = &text[at..];
     let end = ["\n[[", "\n["].iter().filter_map(|mark| rest.find(mark)).min().unwrap_or(rest.len());
     Some(text[start..at + end].trim_end())

@@ -1,5 +1,7 @@
 //! What the rules say of one command.
 
+use std::borrow::Cow;
+
 use super::{
     Defaults, Policy, Rule, UNMATCHED,
     lists::{Paths, Texts},
@@ -110,9 +112,16 @@ impl Policy {
 
     /// Whether an `[[allow]]` lifts what a rule asks for this command.
     fn lifted(&self, rule: &str, call: &Call<'_>, context: &Context<'_>) -> bool {
-        if call.argv.iter().any(|field| !field.is_known()) {
+        if self.allows.is_empty() || call.argv.iter().any(|field| !field.is_known()) {
             return false;
         }
+        // A glob of the line is matched as it was typed.
+        let argv: Vec<Cow<'_, str>> = call.argv.iter().map(|field| field.shown().into()).collect();
+        self.lifts(rule, &argv, context)
+    }
+
+    /// Whether an `[[allow]]` lifts what a rule asks for these words, all of which are known.
+    pub fn lifts(&self, rule: &str, words: &[Cow<'_, str>], context: &Context<'_>) -> bool {
         self.allows.iter().any(|allow| {
             let fits = |pattern: &Option<String>, name: Option<&str>| {
                 pattern
@@ -123,9 +132,8 @@ impl Policy {
                 && fits(&allow.target, context.target)
                 && fits(&allow.token, context.token)
                 && context.today.is_some_and(|today| today < allow.expires)
-                && allow.argv.len() == call.argv.len()
-                // A glob of the line is matched as it was typed.
-                && allow.argv.iter().zip(call.argv).all(|(pattern, field)| lifts(pattern, field))
+                && allow.argv.len() == words.len()
+                && allow.argv.iter().zip(words).all(|(pattern, word)| lifts(pattern, word))
         })
     }
 }
@@ -143,9 +151,8 @@ fn is_the_systems(call: &Call<'_>) -> bool {
 }
 
 /// A pattern of an `[[allow]]` against a word: what a path climbs out of does not count.
-fn lifts(pattern: &str, field: &Field) -> bool {
-    let shown = field.shown();
-    glob(pattern, &shown)
+fn lifts(pattern: &str, shown: &str) -> bool {
+    glob(pattern, shown)
         && (!shown.contains("..") || pattern == shown)
         && (pattern == shown || !shown.contains('\n'))
 }

@@ -5,6 +5,7 @@
 mod changes;
 mod check;
 mod file;
+mod files;
 mod judge;
 mod lists;
 mod program;
@@ -19,8 +20,9 @@ use std::{
 };
 
 pub use changes::{Change, changes};
-pub use check::{Mismatch, check};
+pub use check::{Mismatch, check, check_files};
 pub use file::{PolicyError, Position, section};
+pub use files::{Direction, EXAMPLE_HOME, Example, FileRule, ModeClass};
 use lists::Texts;
 pub use program::{Inner, Program};
 pub use rule::{Allow, Rule};
@@ -31,7 +33,7 @@ use super::{Context, Decision, Mode, paths};
 pub const UNMATCHED: &str = "unmatched";
 
 /// What sgw comes with.
-pub const BUILT_IN: &str = include_str!("../policy.toml");
+pub const BUILT_IN: &str = concat!(include_str!("../policy.toml"), include_str!("../files.toml"));
 
 /// Letters of a program's name that a glob is compared with.
 const LONGEST_NAME: usize = 32;
@@ -55,6 +57,9 @@ pub struct Policy {
     /// Rules by the program's name, and those for any program or for names by pattern, as places in `rules`.
     by_program: HashMap<String, Vec<usize>>,
     general: Vec<(usize, Option<Texts>)>,
+    /// As `written` and `rules`, for paths of a server.
+    files_written: Vec<Arc<FileRule>>,
+    file_rules: Vec<Arc<FileRule>>,
     allows: Vec<Allow>,
 }
 
@@ -143,6 +148,7 @@ impl Policy {
     pub fn over(&self, text: &str) -> Result<Self, PolicyError> {
         let file = file::read(text)?;
         file::check_rules(text, &file, self)?;
+        file::check_files(text, &file, self)?;
         let mut policy = self.clone();
         policy.lay(file);
         policy.resolve(text)?;
@@ -187,6 +193,14 @@ impl Policy {
                 None => self.written.push(Arc::new(Rule::new(part))),
             }
         }
+        for part in file.file {
+            let id = part.id.get_ref();
+            match self.files_written.iter_mut().find(|old| old.id == *id) {
+                Some(old) if part.only_decides() => *old = Arc::new(old.decided_anew(part)),
+                Some(old) => *old = Arc::new(FileRule::new(part)),
+                None => self.files_written.push(Arc::new(FileRule::new(part))),
+            }
+        }
         self.allows.extend(file.allow.into_iter().map(Allow::new));
     }
 
@@ -223,6 +237,13 @@ impl Policy {
             list.iter().map(|path| paths::Pattern::new(path)).collect()
         };
         (self.scratch, self.nowhere) = (patterns("scratch"), patterns("nowhere"));
+        let resolved = self.files_written.iter().map(|rule| {
+            let mut resolved = FileRule::clone(rule);
+            let missing = resolved.resolve(&self.paths);
+            missing.map_err(|name| file::unknown_paths(text, &rule.id, &name))?;
+            Ok(Arc::new(resolved))
+        });
+        self.file_rules = resolved.collect::<Result<_, PolicyError>>()?;
         Ok(())
     }
 
@@ -268,15 +289,40 @@ impl Policy {
         self.rules().find(|rule| rule.id == id)
     }
 
+    /// Those for paths of a server.
+    pub fn file_rules(&self) -> impl Iterator<Item = &FileRule> {
+        self.file_rules.iter().map(|rule| &**rule)
+    }
+
+    pub fn file_rule(&self, id: &str) -> Option<&FileRule> {
+        self.file_rules().find(|rule| rule.id == id)
+    }
+
+    /// Of both kinds.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        let commands = self.rules().map(|rule| rule.id.as_str());
+        commands.chain(self.file_rules().map(|rule| rule.id.as_str()))
+    }
+
     /// Whether anyone can write there, so that what is run from there says nothing of itself.
     pub fn is_scratch(&self, path: &str) -> bool {
         let path = paths::Path::new(path);
         self.scratch.iter().any(|pattern| pattern.overlaps(&path))
     }
 
-    /// The defaults for a line: what is said of its target and of its token, of both the strictest; and in read
-    /// mode none that lets pass what is not known.
+    /// The defaults for a line; in read mode none that lets pass what is not known.
     pub fn defaults_for(&self, context: &Context<'_>) -> Defaults {
+        let mut defaults = self.said_for(context);
+        if defaults.mode == Mode::Read {
+            defaults.unmatched = defaults.unmatched.max(Decision::Approve);
+            defaults.opaque = defaults.opaque.max(Decision::Approve);
+            defaults.parse_error = defaults.parse_error.max(Decision::Approve);
+        }
+        defaults
+    }
+
+    /// What is said of a target and of a token: of both the strictest.
+    pub fn said_for(&self, context: &Context<'_>) -> Defaults {
         let mut defaults = self.defaults;
         let speak = [(&self.targets, context.target), (&self.tokens, context.token)];
         let parts = speak.into_iter().flat_map(|(parts, name)| {
@@ -288,11 +334,6 @@ impl Policy {
         defaults.pty = Some(defaults.terminal());
         defaults.opaque = context.opaque.unwrap_or(defaults.opaque);
         defaults.mode = defaults.mode.max(context.mode);
-        if defaults.mode == Mode::Read {
-            defaults.unmatched = defaults.unmatched.max(Decision::Approve);
-            defaults.opaque = defaults.opaque.max(Decision::Approve);
-            defaults.parse_error = defaults.parse_error.max(Decision::Approve);
-        }
         defaults
     }
 }

@@ -1,0 +1,168 @@
+//! Where the paths of many files lead, with few questions: each directory is resolved once, and read where many
+//! of its files are wanted.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, join_all},
+    stream,
+};
+
+use crate::{
+    daemon::files::{
+        client::Sftp,
+        fault::Fault,
+        resolve::{below_what_is_there, from_home, join, resolved, split},
+    },
+    domain::{
+        files::{Operation, transfer::What},
+        sftp::FileType,
+    },
+    protocol::error::Failure,
+};
+
+/// From so many files on a directory is read.
+const MANY: usize = 8;
+/// The most of its entries that are read: beyond, each file is asked for by itself.
+const ENTRIES: usize = 100_000;
+/// Directories that are looked at at once.
+const AT_ONCE: usize = 16;
+
+/// What is known of a directory.
+struct Directory {
+    /// Where it leads; none where that can't be said.
+    at: Option<Vec<u8>>,
+    /// It is not there yet.
+    new: bool,
+    /// Its entries, where they were read.
+    entries: Option<HashMap<Vec<u8>, Option<FileType>>>,
+}
+
+/// What a name is there.
+enum There {
+    Nothing,
+    Link,
+    /// What is neither, or of which the server does not say.
+    Itself,
+    Unknown,
+}
+
+/// The paths resolved, in their order; empty where one leads nowhere.
+pub async fn resolve(sftp: &Sftp, operation: &Operation) -> Result<Vec<Vec<u8>>, Failure> {
+    let puts = matches!(operation, Operation::Put(_));
+    let paths: Result<Vec<_>, Failure> =
+        operation.paths().into_iter().map(|(path, _)| from_home(path)).collect();
+    let paths = paths?;
+    let mut wanted: BTreeMap<&[u8], usize> = BTreeMap::new();
+    for path in &paths {
+        *wanted.entry(split(path).map_or(&b"/"[..], |(directory, _)| directory)).or_default() += 1;
+    }
+    let mut looks: Vec<BoxFuture<'_, (&[u8], Directory)>> = Vec::new();
+    for (directory, files) in wanted {
+        let looked = async move { (directory, look(sftp, directory, files, puts).await) };
+        looks.push(looked.boxed());
+    }
+    let looked = stream::iter(looks).buffer_unordered(AT_ONCE);
+    let directories: HashMap<&[u8], Directory> = looked.collect().await;
+    let mut each: Vec<BoxFuture<'_, Vec<u8>>> = Vec::new();
+    for (index, path) in paths.iter().enumerate() {
+        let inside = split(path).and_then(|(above, name)| Some((directories.get(above)?, name)));
+        each.push(match inside {
+            Some(inside) => one(sftp, operation, index, path, inside).boxed(),
+            // `/`, `.`, `..`: what it is by itself.
+            None => async move { resolved(sftp, path).await.unwrap_or_default() }.boxed(),
+        });
+    }
+    let found = join_all(each).await;
+    match sftp.is_over() {
+        true => Err(sftp.why().at("resolving", paths.first().map_or(b"", Vec::as_slice))),
+        false => Ok(found),
+    }
+}
+
+async fn look(sftp: &Sftp, directory: &[u8], files: usize, puts: bool) -> Directory {
+    let at = match resolved(sftp, directory).await {
+        Ok(at) => at,
+        Err(fault) if puts && fault.is_not_found() => {
+            let at = below_what_is_there(sftp, directory).await.ok();
+            return Directory { at, new: true, entries: None };
+        }
+        Err(_) => return Directory { at: None, new: false, entries: None },
+    };
+    // A server that resolves what is not there says so of the directory, too.
+    let entries = match files >= MANY {
+        true => entries(sftp, &at).await.ok().flatten(),
+        false => None,
+    };
+    Directory { at: Some(at), new: false, entries }
+}
+
+/// `None` where there are too many.
+async fn entries(
+    sftp: &Sftp,
+    at: &[u8],
+) -> Result<Option<HashMap<Vec<u8>, Option<FileType>>>, Fault> {
+    let handle = sftp.open_directory(at).await?;
+    let read = async {
+        let mut found = HashMap::new();
+        while let Some(names) = sftp.read_directory(&handle).await? {
+            for name in names {
+                if let Some(own) = name.entry() {
+                    found.insert(own.to_vec(), name.attrs.file_type());
+                }
+            }
+            if found.len() > ENTRIES {
+                return Ok(None);
+            }
+        }
+        Ok(Some(found))
+    };
+    let read = read.await;
+    let _closed = sftp.close(handle).await;
+    read
+}
+
+async fn one(
+    sftp: &Sftp,
+    operation: &Operation,
+    index: usize,
+    path: &[u8],
+    (directory, name): (&Directory, &[u8]),
+) -> Vec<u8> {
+    let Some(above) = &directory.at else { return Vec::new() };
+    let itself = join(above, name);
+    let item = match operation {
+        Operation::Put(put) => put.items.get(index).map(|item| &item.what),
+        _ => None,
+    };
+    // A link that is made takes the place of the name itself.
+    if directory.new || matches!(item, Some(What::Link { .. })) {
+        return itself;
+    }
+    match there(sftp, directory, name, &itself).await {
+        There::Itself => itself,
+        There::Nothing if item.is_some() => itself,
+        There::Nothing => Vec::new(),
+        There::Link | There::Unknown => match sftp.stat(path).await {
+            Ok(_) => resolved(sftp, path).await.unwrap_or_default(),
+            Err(_) => Vec::new(),
+        },
+    }
+}
+
+async fn there(sftp: &Sftp, directory: &Directory, name: &[u8], itself: &[u8]) -> There {
+    let of = |r#type: Option<FileType>| match r#type {
+        Some(FileType::Link) => There::Link,
+        Some(_) => There::Itself,
+        None => There::Unknown,
+    };
+    if let Some(entries) = &directory.entries {
+        return entries.get(name).map_or(There::Nothing, |found| of(*found));
+    }
+    match sftp.lstat_if(itself).await {
+        Ok(Some(attrs)) => of(attrs.file_type()),
+        Ok(None) => There::Nothing,
+        Err(_) => There::Unknown,
+    }
+}

@@ -1,0 +1,233 @@
+//! An operation as the rules for paths are asked about it: one act for each thing that it does to a name.
+
+use super::{
+    Operation,
+    transfer::{Item, What},
+};
+use crate::domain::guard::{
+    Decision, Finding, Policy, Span, Verdict,
+    files::{self, Act, Canonical, Place},
+};
+
+/// The verdict on an operation, and which of its parts are refused while others go on.
+pub struct Judged {
+    pub verdict: Verdict,
+    /// Places among the paths, each with the rule that blocks it: of many files at once alone.
+    pub refused: Vec<(usize, String)>,
+}
+
+/// Judges an operation by the paths that it leads to. An empty one leads nowhere, and nothing is done to it.
+pub fn judge(operation: &Operation, at: &[Vec<u8>], place: &Place<'_>, policy: &Policy) -> Judged {
+    let mut found = Vec::new();
+    let mut refused = Vec::new();
+    let paths: Vec<Option<Canonical>> = at.iter().map(|path| Canonical::new(path)).collect();
+    for (index, path) in paths.iter().enumerate() {
+        if at[index].is_empty() {
+            continue;
+        }
+        let Some(path) = path else {
+            found.push(files::unresolved(&at[index], place, policy));
+            continue;
+        };
+        let other = paths.get(index + 1).and_then(Option::as_ref);
+        let verdicts = acts_on(operation, index, path, other)
+            .into_iter()
+            .map(|act| judge_one(&act, place, policy))
+            .collect::<Vec<_>>();
+        let block = verdicts.iter().find(|verdict| verdict.decision == Decision::Block);
+        match (operation, block) {
+            (Operation::Get { .. } | Operation::Put(_), Some(block)) => {
+                refused.push((index, block.rule.clone().unwrap_or_default()));
+                found.extend(verdicts);
+            }
+            _ => found.extend(verdicts),
+        }
+    }
+    // Where all that is left would be nothing the whole is refused.
+    let some_go_on = refused.len() < at.iter().filter(|path| !path.is_empty()).count();
+    if !refused.is_empty() && some_go_on {
+        found.retain(|verdict| verdict.decision != Decision::Block);
+    } else {
+        refused.clear();
+    }
+    Judged { verdict: whole(operation, found), refused }
+}
+
+fn judge_one(act: &Link<'_>, place: &Place<'_>, policy: &Policy) -> files::Verdict {
+    match act {
+        Link::Act(act) => files::judge(act, place, policy),
+        Link::To { link, target: Some(target) } => {
+            files::judge(&Act::Symlink { link, target }, place, policy)
+        }
+        Link::To { target: None, link } => files::unresolved(link.as_bytes(), place, policy),
+    }
+}
+
+/// An act, or a link with what it will lead to, which may be no path.
+enum Link<'a> {
+    Act(Act<'a>),
+    To { link: &'a Canonical, target: Option<Canonical> },
+}
+
+fn acts_on<'a>(
+    operation: &'a Operation,
+    index: usize,
+    path: &'a Canonical,
+    other: Option<&'a Canonical>,
+) -> Vec<Link<'a>> {
+    let act = match operation {
+        Operation::List { .. } => Act::List { path },
+        Operation::Stat { .. } | Operation::Space { .. } => Act::Look { path },
+        Operation::Read { .. }
+        | Operation::Tail { .. }
+        | Operation::Sum { .. }
+        | Operation::Get { .. } => Act::Read { path, size: None },
+        Operation::Write(write) => Act::Write { path, size: None, mode: write.mode },
+        Operation::MakeDirectory { mode, .. } => Act::MakeDirectory { path, mode: *mode },
+        Operation::Move { .. } => match (index, other) {
+            (0, Some(to)) => Act::Rename { from: path, to, directory: None },
+            _ => return Vec::new(),
+        },
+        Operation::Remove { recursive: true, .. } => Act::RemoveTree { path },
+        Operation::Remove { .. } => Act::Remove { path },
+        Operation::SetMode { mode, .. } => {
+            Act::Attributes { path, mode: Some(*mode), owner: false }
+        }
+        Operation::Link { target, .. } => {
+            let target = led_to(path, target.as_slice());
+            return vec![Link::To { link: path, target }];
+        }
+        Operation::Put(put) => match put.items.get(index) {
+            Some(Item { what: What::File { size, .. }, mode, .. }) => {
+                Act::Write { path, size: Some(*size), mode: *mode }
+            }
+            Some(Item { what: What::Directory, mode, .. }) => {
+                Act::MakeDirectory { path, mode: *mode }
+            }
+            Some(Item { what: What::Link { target }, .. }) => {
+                let target = led_to(path, target.as_slice());
+                return vec![Link::To { link: path, target }];
+            }
+            None => return Vec::new(),
+        },
+    };
+    vec![Link::Act(act)]
+}
+
+/// Where a link will lead, as far as its words say.
+fn led_to(link: &Canonical, target: &[u8]) -> Option<Canonical> {
+    let mut names: Vec<&[u8]> = match target.starts_with(b"/") {
+        true => Vec::new(),
+        false => {
+            let mut above: Vec<_> = link.as_bytes().split(|byte| *byte == b'/').collect();
+            above.pop();
+            above
+        }
+    };
+    for name in target.split(|byte| *byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => _ = names.pop(),
+            name => names.push(name),
+        }
+    }
+    let path: Vec<u8> = names
+        .iter()
+        .filter(|name| !name.is_empty())
+        .fold(Vec::new(), |path, name| [path.as_slice(), b"/", name].concat());
+    Canonical::new(if path.is_empty() { b"/" } else { &path })
+}
+
+/// All verdicts as one on the words that bind them.
+fn whole(operation: &Operation, found: Vec<files::Verdict>) -> Verdict {
+    let span = Span { start: 0, end: 0 };
+    let mut findings: Vec<Finding> = Vec::new();
+    for one in found.into_iter().flat_map(|verdict| verdict.findings) {
+        let path = one.path.to_text_lossy();
+        let finding = Finding {
+            argv: vec![operation.verb().to_owned(), path],
+            ..Finding::new(one.decision, &one.rule, &one.reason, span)
+        };
+        if finding.decision != Decision::Allow && !findings.contains(&finding) {
+            findings.push(finding);
+        }
+    }
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.decision));
+    let first = findings.first();
+    Verdict {
+        decision: first.map_or(Decision::Allow, |first| first.decision),
+        rule: first.map(|first| first.rule.clone()),
+        reason: first.map(|first| first.reason.clone()),
+        resolved: Vec::new(),
+        span: None,
+        chain: Vec::new(),
+        findings,
+        reads_stdin: false,
+        scripts: Vec::new(),
+        written: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        files::transfer::{Part, Put},
+        grant,
+        guard::Context,
+    };
+
+    fn judged(operation: &Operation, at: &[&str]) -> Judged {
+        let home = Canonical::new(b"/home/me").unwrap();
+        let place = Place { context: Context::default(), mode: grant::Mode::Guarded, home: &home };
+        let at: Vec<Vec<u8>> = at.iter().map(|path| path.as_bytes().to_vec()).collect();
+        judge(operation, &at, &place, &Policy::built_in())
+    }
+
+    fn part(path: &str) -> Part {
+        Part { path: path.into(), offset: 0, refused: None }
+    }
+
+    #[test]
+    fn of_many_files_the_blocked_ones_alone_are_refused() {
+        let files = vec![part("a"), part("k"), part("gone")];
+        let operation = Operation::Get { files };
+        let said = judged(&operation, &["/srv/a", "/etc/shadow", ""]);
+        assert_eq!(said.verdict.decision, Decision::Allow);
+        assert_eq!(said.refused, [(1, "files.auth-read".to_owned())]);
+        let said = judged(&operation, &["/srv/.env", "/etc/shadow", ""]);
+        assert_eq!(said.verdict.rule.as_deref(), Some("files.secret"));
+        let said = judged(&operation, &["", "/etc/shadow", ""]);
+        assert_eq!((said.verdict.decision, said.refused), (Decision::Block, Vec::new()));
+    }
+
+    #[test]
+    fn a_link_is_judged_with_what_it_will_lead_to() {
+        let link = |target: &str| {
+            let item = Item {
+                path: "l".into(),
+                what: What::Link { target: target.into() },
+                mode: None,
+                modified: None,
+                refused: None,
+            };
+            let put = Operation::Put(Put { items: vec![item], fsync: false });
+            judged(&put, &["/srv/x/l"]).verdict.decision
+        };
+        assert_eq!(link("y"), Decision::Allow);
+        assert_eq!(link("../../../../etc/shadow"), Decision::Block);
+        assert_eq!(link("/etc/./shadow"), Decision::Block);
+        assert_eq!(link("/"), Decision::Approve);
+        let one = Operation::Link { target: "/etc/shadow".into(), path: "l".into() };
+        assert_eq!(judged(&one, &["/srv/l"]).verdict.decision, Decision::Block);
+    }
+
+    #[test]
+    fn a_move_is_one_act_on_both_names_and_what_is_no_path_is_asked() {
+        let mv = Operation::Move { from: "a".into(), to: "b".into(), replace: false };
+        assert_eq!(judged(&mv, &["/srv/a", "/srv/b"]).verdict.decision, Decision::Allow);
+        assert_eq!(judged(&mv, &["/srv/a", "/etc/shadow"]).verdict.decision, Decision::Block);
+        let read = Operation::Sum { path: "a".into() };
+        assert_eq!(judged(&read, &["../a"]).verdict.rule.as_deref(), Some(files::OPAQUE));
+    }
+}

@@ -1,0 +1,95 @@
+//! What the policy says of paths holds for each file of many.
+
+use std::{fs, os::unix::fs::symlink};
+
+use super::{There, seen};
+
+const OWN: &str = "\
+version = 1
+[[file]]
+id = \"own.closed\"
+decision = \"block\"
+path = [\"/**/closed/**\"]
+[[file]]
+id = \"own.small\"
+decision = \"approve\"
+direction = \"write\"
+path = [\"/**/small/**\"]
+max_size = 10
+";
+
+#[test]
+fn a_blocked_file_is_left_out_and_the_others_come() {
+    let there = There::new();
+    fs::write(there.there("id_rsa"), "key").unwrap();
+    fs::write(there.there("id_rsa.pub"), "public").unwrap();
+    symlink("id_rsa", there.there("harmless")).unwrap();
+    let here = there.here("got");
+    let got = there.files("get", &[&there.there(""), &here], &["-r"]);
+    got.exits(1).says("guard.blocked").says("files.private-key");
+    let names: Vec<_> = seen(&here).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, [std::path::PathBuf::from("harmless"), "id_rsa.pub".into()]);
+    // Nor by a link to it, alone.
+    let alone = there.files("get", &[&there.there("harmless"), &there.here("x")], &[]);
+    alone.fails(77, "guard.blocked");
+    assert!(!there.here("x").exists());
+}
+
+#[test]
+fn what_asks_is_said_with_its_sum_and_the_yes_is_for_that_content() {
+    let there = There::new();
+    let (local, remote) = (there.here("x"), there.there(".bashrc"));
+    fs::write(&local, "first\n").unwrap();
+    there.files("put", &[&local, &remote], &["--no-ask"]).fails(77, "approval.required");
+    let asked = there.files("put", &[&local, &remote], &["--no-wait", "--json"]);
+    let request = asked.fails(75, "approval.pending").waits_on();
+    let all = there.sgw.agent(["requests", "--json"]).ok().json();
+    let shown = &all["requests"][0];
+    let sum = sgw::domain::files::sum(b"first\n");
+    let command = shown["command"].as_str().unwrap();
+    assert!(command.contains(".bashrc") && command.contains(&sum), "{shown}");
+    assert_eq!(shown["rule"], "files.start-file");
+    there.sgw.operator(["approve", &request, "--yes", "--json"]).ok();
+    // Other content is another question; the yes is for what was shown.
+    fs::write(&local, "other\n").unwrap();
+    there.files("put", &[&local, &remote], &["--no-ask"]).fails(77, "approval.required");
+    assert!(!remote.exists());
+    fs::write(&local, "first\n").unwrap();
+    there.files("put", &[&local, &remote], &[]).ok();
+    assert_eq!(fs::read(&remote).unwrap(), b"first\n");
+}
+
+#[test]
+fn own_rules_for_paths_and_sizes_hold_for_all_that_is_done_to_files() {
+    let there = There::with(&["--only", "files:read,files:write"]);
+    let policy = there.here("policy.toml");
+    fs::write(&policy, OWN).unwrap();
+    there.sgw.operator(["policy", "accept", policy.to_str().unwrap(), "--yes", "--json"]).ok();
+    for name in ["closed", "small"] {
+        fs::create_dir(there.there(name)).unwrap();
+    }
+    fs::write(there.there("closed/x"), "x").unwrap();
+    symlink("closed", there.there("open")).unwrap();
+    let closed = there.there("open/x");
+    there.files("get", &[&closed, &there.here("x")], &[]).fails(77, "guard.blocked");
+    there.files("read", &[&closed], &[]).fails(77, "guard.blocked");
+    there.files("rm", &[&closed], &[]).fails(77, "guard.blocked");
+    // Another name for the directory would be a way round.
+    let moved = there.files("mv", &[&there.there("closed"), &there.there("other")], &[]);
+    moved.fails(77, "guard.blocked");
+    fs::write(there.here("ten"), "0123456789").unwrap();
+    fs::write(there.here("eleven"), "0123456789a").unwrap();
+    there.files("put", &[&there.here("ten"), &there.there("small/")], &[]).ok();
+    let more = there.files("put", &[&there.here("eleven"), &there.there("small/")], &["--no-ask"]);
+    more.fails(77, "approval.required");
+}
+
+#[test]
+fn a_session_without_the_capability_moves_nothing() {
+    let there = There::with(&["--only", "files:read"]);
+    fs::write(there.here("x"), "x").unwrap();
+    fs::write(there.there("y"), "y").unwrap();
+    there.files("get", &[&there.there("y"), there.here.path()], &[]).ok();
+    there.files("put", &[&there.here("x"), &there.there("")], &[]).fails(77, "grant.missing");
+    assert!(!there.there("x").exists());
+}
