@@ -99,8 +99,7 @@ impl Walk<'_> {
         self.printed(data, &streams)
     }
 
-    /// `$1`, `"$@"` where the line gives no arguments: it names no program unless a start-up file of the
-    /// shell's has set some. A function's arguments are the line's own.
+    /// `$1`, `"$@"` where nothing was given: it names no program, unless a start-up file of the shell's set some.
     fn never_given(&self, word: &Word) -> bool {
         let [Part::Parameter(parameter)] = word.parts.as_slice() else { return false };
         let Some(given) = &self.positional else { return false };
@@ -108,8 +107,7 @@ impl Walk<'_> {
             "@" | "*" => given.is_empty(),
             name => name.parse().is_ok_and(|at: usize| at > given.len()),
         };
-        let own = self.chain.last().is_some_and(|name| self.functions.contains_key(name));
-        missing && !own && matches!(parameter.change, Change::None)
+        missing && matches!(parameter.change, Change::None)
     }
 
     fn assign(&mut self, assignment: &Assignment) -> Field {
@@ -282,6 +280,10 @@ impl Walk<'_> {
                 return self.nested(&fields, env, span);
             }
             self.run_file(first, span);
+            // `$(dirname "$0")/clean.sh`: a name that says nothing, in a directory that only the server knows.
+            if !first.is_known() && !self.policy.knows(&named.name) {
+                self.opaque("opaque.program", span);
+            }
         }
         if !named.name.is_ascii() {
             self.find(Finding::new(

@@ -2,7 +2,7 @@
 
 use super::{Arguments, Code, Variable, Walk, invoke::file_name};
 use crate::domain::guard::{
-    field::{Data, Field, UNKNOWN},
+    field::{DEEP, Data, Field, UNKNOWN},
     finding::Finding,
     policy::{Inner, Program},
     syntax::Span,
@@ -122,7 +122,7 @@ impl Walk<'_> {
             let known_file = data
                 .file
                 .as_ref()
-                .filter(|path| !path.contains(UNKNOWN) && !self.policy.is_scratch(path))
+                .filter(|path| !path.contains([UNKNOWN, DEEP]) && !self.policy.is_scratch(path))
                 .filter(|path| !self.is_brought(path));
             if !data.from.is_empty() {
                 self.flows_to_code(data.from.clone(), span);

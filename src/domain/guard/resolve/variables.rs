@@ -133,3 +133,49 @@ impl Walk<'_> {
         self.choices.iter().fold(1usize, |all, (_, count)| all.saturating_mul(*count))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(variables: &Variables, name: &str) -> Option<String> {
+        let variable = variables.get(name)?;
+        Some(variable.values[0][0].text.clone())
+    }
+
+    fn give(variables: &mut Variables, name: &str, value: &str) {
+        let values = vec![vec![Field::new(value, Span::default())]];
+        variables.insert(name.to_owned(), Variable { values });
+    }
+
+    #[test]
+    fn what_a_subshell_changes_ends_with_it() {
+        let mut all = Variables::default();
+        give(&mut all, "a", "1");
+        let outer = all.mark();
+        give(&mut all, "a", "2");
+        let inner = all.mark();
+        all.remove("a");
+        give(&mut all, "b", "3");
+        all.go_back(inner);
+        assert_eq!((text(&all, "a").as_deref(), text(&all, "b")), (Some("2"), None));
+        let kept = all.mark();
+        give(&mut all, "a", "4");
+        all.keep(kept);
+        assert_eq!(text(&all, "a").as_deref(), Some("4"));
+        all.go_back(outer);
+        assert_eq!(text(&all, "a").as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn a_subshell_costs_what_it_changes_however_many_there_are() {
+        let mut all = Variables::default();
+        (0..1000).for_each(|at| give(&mut all, &format!("a{at}"), "x"));
+        assert!(all.before.is_empty(), "nobody wants to go back");
+        let mark = all.mark();
+        give(&mut all, "a1", "y");
+        assert_eq!(all.before.len(), 1);
+        all.go_back(mark);
+        assert!(all.before.is_empty());
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::{Arguments, Code, Streams, Walk};
 use crate::domain::guard::{
-    field::{DEEP, Data, Field, UNKNOWN},
+    field::{DEEP, Data, Field, STAR, UNKNOWN},
     policy::{Inner, Program},
     syntax::Span,
 };
@@ -268,6 +268,10 @@ impl Walk<'_> {
             for start in &starts {
                 let found = match &named {
                     Some(name) => format!("{}/{DEEP}/{name}", start.text),
+                    // Wherever below scratch it lies, nobody keeps it.
+                    None if self.policy.is_scratch(&format!("{}/x", self.path(&start.text))) => {
+                        format!("{}/{STAR}", start.text)
+                    }
                     None if narrows || typed => format!("{}/{UNKNOWN}", start.text),
                     None => start.text.clone(),
                 };
