@@ -14,6 +14,7 @@ mod bulk;
 mod exec;
 mod flood;
 mod ground;
+mod guard;
 mod many;
 mod memory;
 mod series;
@@ -33,6 +34,7 @@ const FIGURES: &[Figure] = &[
     ("many", many::figure),
     ("memory", memory::figure),
     ("authority", authority::figure),
+    ("guard", guard::figure),
     ("flood", flood::figure),
     ("terminal", terminal::figure),
 ];

@@ -29,6 +29,9 @@ pub enum Inner {
 pub struct ProgramPart {
     pub also: Vec<String>,
     value_flags: Vec<String>,
+    attached_flags: Vec<String>,
+    module_flag: Option<String>,
+    code_modules: Vec<String>,
     long_single: bool,
     plus_flags: bool,
     no_flags: bool,
@@ -62,6 +65,12 @@ pub struct ProgramPart {
 #[derive(Clone, Debug, Default)]
 pub struct Program {
     value_flags: HashSet<String>,
+    /// Letters whose value, if there is one, stands in the same word (`-pSECRET`).
+    attached_flags: Vec<String>,
+    /// The flag that names a program of the language's own in the place of a script (`-m json.tool`), and those that
+    /// run what they are given all the same.
+    pub module_flag: Option<String>,
+    pub code_modules: Vec<String>,
     pub long_single: bool,
     pub plus_flags: bool,
     pub no_flags: bool,
@@ -182,6 +191,8 @@ impl Program {
         value_flags.extend(code_flags.iter().map(|(flag, _)| flag.clone()));
         value_flags.extend(part.split_flags.iter().cloned());
         value_flags.extend(part.directory_flags.iter().cloned());
+        value_flags.extend(part.module_flag.iter().cloned());
+        value_flags.extend(part.script_flags.iter().cloned());
         let select = |list: &[String]| {
             list.iter().filter_map(|text| Selector::read(text)).collect::<Vec<_>>()
         };
@@ -194,6 +205,9 @@ impl Program {
         }
         Self {
             value_flags,
+            attached_flags: part.attached_flags,
+            module_flag: part.module_flag,
+            code_modules: part.code_modules,
             long_single: part.long_single,
             plus_flags: part.plus_flags,
             no_flags: part.no_flags,
@@ -225,6 +239,10 @@ impl Program {
 
     pub fn takes_value(&self, flag: &str) -> bool {
         self.value_flags.contains(flag)
+    }
+
+    pub fn attaches_value(&self, flag: &str) -> bool {
+        self.attached_flags.iter().any(|known| known == flag)
     }
 
     /// Whether its own flags end at the first operand: what follows is another program's.

@@ -63,15 +63,14 @@ impl Walk<'_> {
                     None => None,
                 };
                 if let Some(rest) = rest {
-                    self.positional = Some(rest.to_vec());
+                    self.positional = Some(rest.into());
                 }
             }
             "shift" => {
                 let count = operands.first().map_or(Some(1), |field| field.text.parse().ok());
                 self.positional = match (self.positional.take(), count) {
-                    (Some(mut fields), Some(count)) => {
-                        fields.drain(..fields.len().min(count));
-                        Some(fields)
+                    (Some(fields), Some(count)) => {
+                        Some(fields.get(count..).unwrap_or_default().into())
                     }
                     _ => None,
                 };

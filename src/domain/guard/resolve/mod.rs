@@ -28,6 +28,7 @@ use super::{
 };
 
 pub use flags::Arguments;
+use variables::Variables;
 
 /// Commands that one line may run, texts inside texts followed; beyond, a person looks.
 const MAX_COMMANDS: usize = 4000;
@@ -93,8 +94,8 @@ pub struct Walk<'a> {
     source: String,
     /// Where the line ends in it.
     line_end: usize,
-    variables: HashMap<String, Variable>,
-    positional: Option<Vec<Field>>,
+    variables: Variables,
+    positional: Option<Rc<[Field]>>,
     functions: BTreeMap<String, Function>,
     /// What names stand for, in shells that heed it.
     aliases: BTreeMap<String, String>,
@@ -156,9 +157,9 @@ impl<'a> Walk<'a> {
             defaults,
             source: String::new(),
             line_end: 0,
-            variables: HashMap::new(),
+            variables: Variables::default(),
             // A line that is sent has no arguments; a script's are not known, and a prompt's may be set.
-            positional: (!context.interactive && !context.script).then(Vec::new),
+            positional: (!context.interactive && !context.script).then(|| Rc::from([])),
             functions: BTreeMap::new(),
             aliases: BTreeMap::new(),
             files: HashMap::new(),
@@ -361,7 +362,7 @@ impl<'a> Walk<'a> {
                     if known { fields.into_iter().map(|f| vec![f]).collect() } else { Vec::new() };
                 match values {
                     _ if !known => self.set_unknown(name),
-                    values => _ = self.variables.insert(name.clone(), Variable { values }),
+                    values => self.variables.insert(name.clone(), Variable { values }),
                 }
                 self.again(std::slice::from_ref(body))
             }
@@ -404,10 +405,10 @@ impl<'a> Walk<'a> {
 
     /// A subshell: what it assigns ends with it.
     fn apart<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
-        let variables = self.variables.clone();
+        let mark = self.variables.mark();
         let positional = self.positional.clone();
         let result = run(self);
-        self.variables = variables;
+        self.variables.go_back(mark);
         self.positional = positional;
         result
     }

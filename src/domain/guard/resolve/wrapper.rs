@@ -2,7 +2,7 @@
 
 use super::{Arguments, Code, Streams, Walk};
 use crate::domain::guard::{
-    field::{DEEP, Data, Field, UNKNOWN},
+    field::{DEEP, Data, Field, STAR, UNKNOWN},
     policy::{Inner, Program},
     syntax::Span,
 };
@@ -21,6 +21,7 @@ impl Walk<'_> {
     ) -> Data {
         match program.inner.unwrap_or(Inner::None) {
             Inner::Exec => return self.find_exec(fields, span),
+            Inner::None if program.bare_shell && !has_code => return self.bare_shell(name, span),
             Inner::None => return Data::default(),
             Inner::Argv | Inner::Line | Inner::Items => {}
         }
@@ -235,24 +236,12 @@ impl Walk<'_> {
         let starts = if starts.is_empty() { vec![&here] } else { starts };
         let narrows = fields.iter().any(|field| {
             let narrowing = [
-                "-name",
-                "-iname",
-                "-path",
-                "-regex",
-                "-type",
-                "-mtime",
-                "-mmin",
-                "-size",
-                "-user",
-                "-newer",
-                "-maxdepth",
-                "-empty",
-                "-perm",
-                "-atime",
-                "-ctime",
+                "-name", "-iname", "-path", "-regex", "-mtime", "-mmin", "-size", "-user",
+                "-newer", "-empty", "-perm", "-atime", "-ctime",
             ];
             narrowing.contains(&field.text.as_str())
         });
+        let typed = fields.iter().any(|field| matches!(field.text.as_str(), "-type" | "-maxdepth"));
         // What it finds has this name; unless `-o` or `!` stands there, too.
         let named =
             fields.windows(2).find(|pair| matches!(pair[0].text.as_str(), "-name" | "-iname"));
@@ -271,22 +260,32 @@ impl Walk<'_> {
             }
             let ends = |field: &Field| matches!(field.text.as_str(), ";" | "+");
             let end = fields[at..].iter().position(ends).map_or(fields.len(), |end| at + end);
+            let inner = &fields[at..end];
+            // fd puts what it finds behind the command.
+            let marked = inner.iter().any(|word| word.text.contains("{}"))
+                || field.text.contains("exec")
+                || field.text == "-ok";
             for start in &starts {
-                let found = match (&named, narrows) {
-                    (Some(name), _) => format!("{}/{DEEP}/{name}", start.text),
-                    (None, true) => format!("{}/{UNKNOWN}", start.text),
-                    (None, false) => start.text.clone(),
+                let found = match &named {
+                    Some(name) => format!("{}/{DEEP}/{name}", start.text),
+                    // Wherever below scratch it lies, nobody keeps it.
+                    None if self.policy.is_scratch(&format!("{}/x", self.path(&start.text))) => {
+                        format!("{}/{STAR}", start.text)
+                    }
+                    None if narrows || typed => format!("{}/{UNKNOWN}", start.text),
+                    None => start.text.clone(),
                 };
-                let words = fields[at..end]
+                let words = inner
                     .iter()
                     .map(|word| Field { text: word.text.replace("{}", &found), ..word.clone() });
-                let mut words: Vec<Field> = words.collect();
-                // fd puts what it finds behind the command.
-                let marked = fields[at..end].iter().any(|word| word.text.contains("{}"));
-                if !marked && !field.text.contains("exec") && field.text != "-ok" {
-                    words.push(Field::new(found, span));
-                }
+                let behind = (!marked).then(|| Field::new(found.as_str(), span));
+                let words: Vec<Field> = words.chain(behind).collect();
                 self.nested(&words, &[], span);
+                // Whoever deletes all that stands below a place deletes the place.
+                if named.is_none() && !narrows && inner.first().is_some_and(deletes) {
+                    let words = ["rm", "-r", start.text.as_str()].map(|w| Field::new(w, span));
+                    self.nested(&words, &[], span);
+                }
             }
             at = end;
         }
@@ -301,6 +300,12 @@ impl Walk<'_> {
 }
 
 /// `NAME=value` among a wrapper's words.
+/// Whether a program is one that deletes the files that it is given.
+fn deletes(program: &Field) -> bool {
+    let name = super::invoke::file_name(&program.text);
+    matches!(name, "rm" | "grm" | "srm" | "unlink" | "shred" | "wipe" | "rimraf")
+}
+
 fn assignment(field: &Field) -> Option<(String, String)> {
     let (name, value) = field.text.split_once('=')?;
     let valid =
