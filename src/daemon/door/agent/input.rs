@@ -122,6 +122,8 @@ impl Caller {
         let open = session.open_pty().filter(|pty| !pty.has_ended());
         let (before, reads) = match open {
             Some(pty) => {
+                // Nobody is asked about what could not be typed.
+                pty.opens().await?;
                 let reads = pty.reads().await;
                 (pty.line(), reads)
             }
