@@ -476,7 +476,7 @@ mod tests {
             let input = input(line, grant);
             authorize_input(&owner, leave, input, kept, &denied, Timestamp::UNIX_EPOCH)
         };
-        let judged = |grant: &Grant| types("ls\r", grant, &Kept::default());
+        let judged = |grant: &Grant| types("ls", grant, &Kept::default());
         let with_pty = Grant { capabilities: Capabilities::from([Capability::Pty]), ..grant() };
         assert!(matches!(judged(&with_pty), Decision::Allowed(_)));
         let without = judged(&grant());
