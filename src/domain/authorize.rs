@@ -252,7 +252,7 @@ pub fn authorize_approved_input(
         return Err(NotApproved::Policy);
     }
     request.spend(now).map_err(NotApproved::Request)?;
-    Ok(Allowed(input))
+    Ok(Allowed(*input))
 }
 
 /// The operator said yes to what `shown` stands for, and gives `terms`, which may be less than was

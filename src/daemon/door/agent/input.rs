@@ -153,7 +153,7 @@ impl Caller {
         match self.parts.desk.judge_input(&self.asker, &ground, input, no_ask) {
             Ok(verdict) => Ok(verdict),
             Err(NotAsked { failure, blocked }) => {
-                let blocked = blocked.map(|input| Action::Input(*input));
+                let blocked = blocked.map(Action::Input);
                 Err(self.refused_action(session, failure, blocked).await)
             }
         }
