@@ -252,7 +252,7 @@ pub fn authorize_approved_input(
         return Err(NotApproved::Policy);
     }
     request.spend(now).map_err(NotApproved::Request)?;
-    Ok(Allowed(input))
+    Ok(Allowed(*input))
 }
 
 /// The operator said yes to what `shown` stands for, and gives `terms`, which may be less than was
@@ -476,7 +476,7 @@ mod tests {
             let input = input(line, grant);
             authorize_input(&owner, leave, input, kept, &denied, Timestamp::UNIX_EPOCH)
         };
-        let judged = |grant: &Grant| types("ls\r", grant, &Kept::default());
+        let judged = |grant: &Grant| types("ls", grant, &Kept::default());
         let with_pty = Grant { capabilities: Capabilities::from([Capability::Pty]), ..grant() };
         assert!(matches!(judged(&with_pty), Decision::Allowed(_)));
         let without = judged(&grant());

@@ -75,7 +75,7 @@ impl Desk {
             let sameness = input.sameness(&asker.identity);
             let copy = input.clone();
             let digest = |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
-            self.ask(asker, Action::Input(input), Some(rule), WAITS, sameness, digest)
+            self.ask(asker, Action::Input(Box::new(input)), Some(rule), WAITS, sameness, digest)
         })
     }
 

@@ -353,7 +353,7 @@ impl Caller {
         refused: NotAsked<action::Exec>,
     ) -> Failure {
         let NotAsked { failure, blocked } = refused;
-        let blocked = blocked.map(|exec| Action::Exec(exec));
+        let blocked = blocked.map(Action::Exec);
         self.refused_action(session, failure, blocked).await
     }
 
