@@ -512,8 +512,11 @@ fn fed(session: &Session, exec: &action::Exec) -> Result<Feed, Failure> {
     }
 }
 
-/// `sgw wait` with this id stays until it goes on.
+/// `sgw wait` with this id stays until it goes on. Where the operator has to act, that is what to do first.
 pub(super) fn stopped_until(stopped: Failure, id: &Id) -> Failure {
+    if stopped.code == Code::LimitRefusals {
+        return stopped.about(id);
+    }
     Failure { hint: format!("sgw wait {id}"), ..stopped.about(id) }
 }
 

@@ -43,7 +43,9 @@ impl Caller {
         if asked.dry_run {
             let lines = desk::lines_shown(&plan, None);
             let verdict = lines.iter().map(|line| line.verdict).max().unwrap_or(Decision::Approve);
-            return value(&view::DryRun { session: session.id.to_string(), verdict, lines });
+            let denied = self.parts.desk.denies_line(&self.asker, &session.place(), &plan);
+            let asks = verdict != Decision::Block && denied.is_none();
+            return value(&view::DryRun { session: session.id.to_string(), verdict, asks, lines });
         }
         self.check_lines(&session, &plan, blocked).await?;
         let unasked = plan.lines.iter().all(|line| line.judged.decision == Decision::Allow)
