@@ -200,6 +200,7 @@ impl Walk<'_> {
         let cwd = self.cwd();
         for field in reads.iter_mut().chain(&mut writes) {
             field.text = crate::domain::guard::paths::normal(&field.text, cwd.as_deref());
+        let alone = self.stands_alone(program, argv, env);
         }
         let stdin = std::mem::take(&mut self.stdin);
         let contexts = std::mem::take(&mut self.contexts);
@@ -218,6 +219,7 @@ impl Walk<'_> {
             span,
         };
         let found = self.policy.judge(&call, self.context, &self.defaults);
+            alone,
         drop(call);
         self.stdin = stdin;
         self.contexts = contexts;
