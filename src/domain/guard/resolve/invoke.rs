@@ -77,7 +77,10 @@ impl Walk<'_> {
         }
         if fields.is_empty() {
             self.judge_bare(&env, &streams, span);
-            return self.printed(Data::known(""), &streams);
+            // `$(< file)` prints the file, as zsh does everywhere.
+            let read = streams.stdin.clone().filter(|_| env.is_empty());
+            let data = read.map_or_else(|| Data::known(""), |data| Data { file: None, ..data });
+            return self.printed(data, &streams);
         }
         let declares = matches!(
             fields[0].text.as_str(),
