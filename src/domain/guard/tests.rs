@@ -121,6 +121,12 @@ fn a_line_that_is_no_text_is_still_looked_through() {
     let say = |line: &[u8]| judge(line, &Context::default(), &Policy::built_in());
     assert_eq!(say(b"ls r\xe9sum\xe9").rule.as_deref(), Some("line.encoding"));
     assert_eq!(say(b"ls \xff; rm -rf /").decision, Decision::Block);
+    let said = say(b"cat x\xff; rm -rf y\xff");
+    let rules: Vec<&str> = said.findings.iter().map(|found| found.rule.as_str()).collect();
+    assert!(!rules.contains(&"line.control") && rules.contains(&"line.encoding"), "{rules:?}");
+    assert_eq!(said.resolved[0], ["cat", "x\u{fffd}"]);
+    assert!(said.findings.iter().all(|found| !found.argv.concat().contains('\u{1a}')));
+    assert!(say(b"cat \x1a \xff").findings.iter().any(|found| found.rule == "line.control"));
     assert_eq!(say("ls \u{fdd0}".as_bytes()).decision, Decision::Approve);
     assert_eq!(say(&vec![b'a'; 70_000]).rule.as_deref(), Some("line.length"));
 }
