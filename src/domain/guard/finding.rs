@@ -102,6 +102,14 @@ impl Findings {
         }
     }
 
+    /// Shows what was `put` in the place of bytes that are no UTF-8 as what it is: no character.
+    pub fn tell_bytes(&mut self, put: char) {
+        let argvs = self.all.iter_mut().map(|finding| &mut finding.argv);
+        for word in self.commands.iter_mut().chain(argvs).flatten() {
+            *word = word.replace(put, "\u{fffd}");
+        }
+    }
+
     pub fn script(&mut self, path: &str) {
         if !self.scripts.iter().any(|known| known == path) {
             self.scripts.push(path.to_owned());

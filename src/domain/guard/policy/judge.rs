@@ -108,9 +108,9 @@ impl Policy {
         })
     }
 
-    /// Whether an `[[allow]]` lifts what a rule asks for this command.
+    /// Whether an `[[allow]]` lifts what a rule asks for this command: its words say nothing of what runs it.
     fn lifted(&self, rule: &str, call: &Call<'_>, context: &Context<'_>) -> bool {
-        if call.argv.iter().any(|field| !field.is_known()) {
+        if !call.alone || call.argv.iter().any(|field| !field.is_known()) {
             return false;
         }
         self.allows.iter().any(|allow| {

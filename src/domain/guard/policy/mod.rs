@@ -9,6 +9,7 @@ mod judge;
 mod lists;
 mod program;
 mod rule;
+mod unwritten;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use file::{PolicyError, Position, section};
 use lists::Texts;
 pub use program::{Inner, Program};
 pub use rule::{Allow, Rule};
+pub use unwritten::Unwritten;
 
 use super::{Context, Decision, Mode, paths};
 

@@ -53,6 +53,9 @@ pub struct ProgramPart {
     shell_prefixes: Vec<String>,
     stdin_code: bool,
     stdin_escapes: bool,
+    /// Without operands it takes its own commands from standard input, a line each.
+    #[serde(default)]
+    stdin_lines: bool,
     script: bool,
     script_flags: Vec<String>,
     run_after: Vec<String>,
@@ -94,6 +97,7 @@ pub struct Program {
     pub stdin_code: bool,
     /// Lines of its standard input that begin with `!` are shell lines.
     pub stdin_escapes: bool,
+    pub stdin_lines: bool,
     pub script: bool,
     /// Flags whose value is a file of code.
     pub script_flags: Vec<String>,
@@ -227,6 +231,7 @@ impl Program {
             code_verbs: part.code_verbs,
             stdin_code: part.stdin_code,
             stdin_escapes: part.stdin_escapes,
+            stdin_lines: part.stdin_lines,
             script: part.script,
             script_flags: part.script_flags,
             run_after: part.run_after,

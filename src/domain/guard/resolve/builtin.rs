@@ -39,8 +39,11 @@ impl Walk<'_> {
                 .for_each(|field| self.arithmetic(field));
         }
         match name {
-            "cd" | "pushd" => self.change_directory(operands),
-            "popd" => self.set_unknown("PWD"),
+            "cd" | "chdir" | "pushd" => self.change_directory(operands),
+            "popd" => {
+                self.moved = true;
+                self.set_unknown("PWD");
+            }
             "export" | "declare" | "typeset" | "local" | "readonly" => {
                 self.declare(name, fields, span)
             }
@@ -151,6 +154,7 @@ impl Walk<'_> {
     }
 
     fn change_directory(&mut self, operands: &[Field]) {
+        self.moved = true;
         let here = self.cwd();
         let target = operands.first().map_or("\u{fdd4}", |field| field.text.as_str());
         let hangs = !target.starts_with(['/', crate::domain::guard::field::HOME]);

@@ -77,7 +77,10 @@ impl Walk<'_> {
         }
         if fields.is_empty() {
             self.judge_bare(&env, &streams, span);
-            return self.printed(Data::known(""), &streams);
+            // `$(< file)` prints the file, as zsh does everywhere.
+            let read = streams.stdin.clone().filter(|_| env.is_empty());
+            let data = read.map_or_else(|| Data::known(""), |data| Data { file: None, ..data });
+            return self.printed(data, &streams);
         }
         let declares = matches!(
             fields[0].text.as_str(),
@@ -197,6 +200,7 @@ impl Walk<'_> {
                 writes.extend(written.map(|path| Field::new(path, span)));
             }
         }
+        let alone = self.stands_alone(program, argv, env);
         let cwd = self.cwd();
         for field in reads.iter_mut().chain(&mut writes) {
             field.text = crate::domain::guard::paths::normal(&field.text, cwd.as_deref());
@@ -215,6 +219,7 @@ impl Walk<'_> {
             stdin: &stdin,
             contexts: &contexts,
             cwd,
+            alone,
             span,
         };
         let found = self.policy.judge(&call, self.context, &self.defaults);
@@ -303,6 +308,9 @@ impl Walk<'_> {
         }
         self.chain.push(named.name.clone());
         self.told_to_run(program, fields, span);
+        if program.stdin_lines {
+            self.own_lines(&named.name, &arguments, span);
+        }
         if program.stdin_escapes {
             self.escapes(span);
         }
@@ -464,6 +472,15 @@ impl Walk<'_> {
             return codes;
         }
         let with_flag = !codes.is_empty();
+        let module = program.module_flag.as_ref().and_then(|flag| arguments.value(flag));
+        let debugs = module.is_some_and(|module| matches!(module.text.as_str(), "pdb" | "ipdb"))
+            && !arguments.operands.is_empty()
+            || language == "perl" && arguments.has("d") && with_flag;
+        // A debugger takes its orders from standard input, whatever it looks at.
+        if debugs && self.stdin.text.as_deref() != Some("") {
+            let data = self.stdin.clone();
+            codes.push(Code { language: language.clone(), data, input: true });
+        }
         if let [verb, text, ..] = arguments.operands.as_slice()
             && program.code_verbs.contains(&verb.text)
         {

@@ -1,6 +1,7 @@
 //! From a line to the commands that it runs: a walk over the parsed text that keeps what a shell keeps
 //! (variables, directory, functions, what files hold by now), runs nothing, and hands each command to the policy.
 
+mod alone;
 mod brace;
 mod brought;
 mod builtin;
@@ -58,6 +59,8 @@ pub struct Call<'a> {
     pub stdin: &'a Data,
     pub contexts: &'a [String],
     pub cwd: Option<String>,
+    /// Nothing around it makes its words mean something else.
+    pub alone: bool,
     pub span: Span,
 }
 
@@ -123,6 +126,8 @@ pub struct Walk<'a> {
     contexts: Vec<String>,
     findings: Findings,
     last_argument: Option<Field>,
+    /// The line changed the directory.
+    moved: bool,
 }
 
 /// A loop over `true` or `:` that leaves processes in the background and never waits for one.
@@ -183,6 +188,7 @@ impl<'a> Walk<'a> {
             contexts: Vec::new(),
             findings: Findings::default(),
             last_argument: None,
+            moved: false,
         };
         if let Some(cwd) = context.cwd {
             walk.set("PWD", vec![Field::new(cwd, Span::default())]);

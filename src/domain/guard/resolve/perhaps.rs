@@ -167,6 +167,28 @@ impl Walk<'_> {
         self.stdin = outer;
     }
 
+    /// Lines of standard input that a program takes for its own commands (`virsh`).
+    pub(super) fn own_lines(&mut self, name: &str, arguments: &Arguments, span: Span) {
+        let reads = match name {
+            "sftp" | "psftp" => arguments.value("b").is_none_or(|file| file.text == "-"),
+            "lftp" | "ftp" => !arguments.has("e") && !arguments.has("c") && !arguments.has("f"),
+            _ => arguments.operands.is_empty(),
+        };
+        let data = self.stdin.clone();
+        match data.text {
+            _ if !reads => {}
+            Some(text) => {
+                let outer = std::mem::take(&mut self.stdin);
+                for line in text.lines().take(MAX_GUESSES) {
+                    self.quiet_text(&format!("{name} {line}"), span);
+                }
+                self.stdin = outer;
+            }
+            None if data.file.is_none() => self.opaque("opaque.code", span),
+            None => {}
+        }
+    }
+
     fn runs_perhaps(&mut self, text: &str, span: Span) {
         if self.guesses > MAX_GUESSES {
             return;

@@ -36,12 +36,17 @@ impl Walk<'_> {
         };
         let mut words: &[Field] = fields.get(first..).unwrap_or_default();
         let mut skip = program.skip_operands;
+        let mut verb = "";
+        let mut skipped = None;
         // `docker run IMAGE`, but `docker ps`: only some verbs run what follows.
         if !program.inner_verbs.is_empty() {
             let is_verb = |field: &&Field| program.inner_verbs.contains(&field.text);
             let Some(at) = words.iter().take(3).position(|field| is_verb(&field)) else {
                 return self.output(name, fields, arguments);
             };
+            verb = words[at].text.as_str();
+            // `toolbox enter NAME`.
+            skip = skip.max(usize::from(verb == "enter"));
             let after = Arguments::divide(&words[at..], program, true);
             words = words.get(at + after.first_operand..).unwrap_or_default();
         }
@@ -53,6 +58,7 @@ impl Walk<'_> {
                 assigned.push(env.last().cloned().unwrap_or_default());
             } else if skip > 0 {
                 skip -= 1;
+                skipped = Some(first);
             } else {
                 break;
             }
@@ -105,6 +111,27 @@ impl Walk<'_> {
         if !mounted.is_empty() {
             outside = words.iter().map(|word| seen_from_outside(word, &mounted)).collect();
             words = &outside;
+        }
+        // `uv run -`, `uv run x.py`.
+        if name == "uv"
+            && let [first, ..] = words
+            && (first.text == "-" || first.text.ends_with(".py"))
+        {
+            let python = [Field::new("python3", span)];
+            let fields: Vec<Field> = python.into_iter().chain(words.to_vec()).collect();
+            return self.nested(&fields, &env, span);
+        }
+        // What an image runs by itself nobody knows; of a bare system's it is a shell.
+        if words.is_empty()
+            && matches!(verb, "run" | "create")
+            && skipped.is_none_or(|image| !has_shell(&image.text))
+        {
+            if let Some(text) = self.stdin.text.clone() {
+                let outer = std::mem::take(&mut self.stdin);
+                self.quiet_text(&text, span);
+                self.stdin = outer;
+            }
+            return self.output(name, fields, arguments);
         }
         if words.is_empty() {
             return match program.bare_shell && !has_code && !arguments.has("c") {
@@ -304,6 +331,34 @@ impl Walk<'_> {
 fn deletes(program: &Field) -> bool {
     let name = super::invoke::file_name(&program.text);
     matches!(name, "rm" | "grm" | "srm" | "unlink" | "shred" | "wipe" | "rimraf")
+}
+
+/// Whether an image of this name runs a shell where it is told nothing else.
+fn has_shell(image: &str) -> bool {
+    let name = super::invoke::file_name(image);
+    let name = name.split([':', '@']).next().unwrap_or_default();
+    matches!(
+        name,
+        "alpine"
+            | "ubuntu"
+            | "debian"
+            | "busybox"
+            | "bash"
+            | "fedora"
+            | "centos"
+            | "rockylinux"
+            | "almalinux"
+            | "amazonlinux"
+            | "archlinux"
+            | "oraclelinux"
+            | "ubi8"
+            | "ubi9"
+            | "leap"
+            | "tumbleweed"
+            | "kali-rolling"
+            | "toybox"
+            | "buildpack-deps"
+    )
 }
 
 fn assignment(field: &Field) -> Option<(String, String)> {

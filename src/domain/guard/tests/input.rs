@@ -199,3 +199,63 @@ fn a_script_that_the_line_itself_writes_is_judged() {
         );
     }
 }
+
+#[test]
+fn what_comes_of_a_file_that_is_not_known_is_not_known() {
+    for line in [
+        "sed s/x/y/ /srv/unknown | bash",
+        "eval \"$(sed s/x/y/ /srv/unknown)\"",
+        ". <(sed s/x/y/ /srv/unknown)",
+        "sed s/x/y/ a.sh > b.sh; bash b.sh",
+        "sed -n s/x/y/p /srv/unknown | bash",
+        "dd if=/srv/unknown | bash",
+        "dd if=/srv/unknown of=b.sh; bash b.sh",
+        "bash -c \"$(</srv/unknown)\"",
+        "eval \"$(</srv/unknown)\"",
+        "$(</srv/unknown)",
+        "X=$(</srv/unknown); eval \"$X\"",
+        "cut -c2- < /srv/unknown | bash",
+        "cut -c2- /srv/unknown | bash",
+        "echo ls | rev - /srv/unknown | sh",
+        "echo 'rm -rf /' | cat - /dev/null | sh",
+        "openssl base64 -d -in /srv/unknown | sh",
+        "sort --files0-from=/srv/list < /dev/null | sh",
+        "echo ls | nl -s 'rm -rf /;' | sh",
+        "echo 'rm -rf /tmp/x' | head -c 8 | sh",
+        "echo ls | tac -s s - | sh",
+        "echo ls | base64 | basenc --base16 -d | sh",
+        "printf %.8s 'rm -rf /tmp/x' | sh",
+        "echo ls | tr '[b*3]' s | sh",
+        "echo ls | tr --complement l s | sh",
+        "rm -v 'x;ls' | sh",
+        "tr a-z n-za-m < /srv/unknown | sh",
+    ] {
+        let said = verdict(line);
+        assert_ne!(said.decision, Decision::Allow, "{line}");
+    }
+    for line in ["tr a-z n-za-m | sh", "sed s/x/y/ | sh", "dd | sh", "cat | sh"] {
+        assert_eq!(open(line).decision, Decision::Approve, "{line}");
+        assert_eq!(fed(line, b"ez -es /").decision == Decision::Block, line.starts_with("tr"));
+    }
+    let bad = [("/srv/x", "ls\nrm -rf X\n")];
+    for line in [
+        "sed s,X,/, /srv/x | bash",
+        "eval \"$(sed -e s,X,/, /srv/x)\"",
+        "sed s,X,/, /srv/x > b; sh b",
+        "dd if=/srv/x | sed s,X,/, | bash",
+        "bash -c \"$(</srv/x)\"; sed s,X,/, < /srv/x | sh",
+        "X=$(<\"/srv/x\"); eval \"${X/X//}\"",
+    ] {
+        assert_eq!(with(&bad, line).decision, Decision::Block, "{line}");
+    }
+    for line in [
+        "X=$(</etc/hostname); echo $X",
+        "sed s/a/b/ /srv/x | wc -l",
+        "dd if=/srv/x of=/srv/y",
+        "kill $(</run/app.pid)",
+    ] {
+        let said = verdict(line);
+        let asked = verdict(&line.replace("$(<", "$(cat "));
+        assert_eq!(said.decision, asked.decision, "{line}: {:?}", said.rule);
+    }
+}
