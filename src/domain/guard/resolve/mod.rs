@@ -101,6 +101,8 @@ pub struct Walk<'a> {
     aliases: BTreeMap<String, String>,
     /// What files hold that the line itself wrote.
     files: HashMap<String, Data>,
+    /// Places that the line itself put something into.
+    moved: brought::Moved,
     /// Other names that the line gave to directories, and what they are.
     links: Vec<(String, String)>,
     /// Standard input of the command at hand.
@@ -163,6 +165,7 @@ impl<'a> Walk<'a> {
             functions: BTreeMap::new(),
             aliases: BTreeMap::new(),
             files: HashMap::new(),
+            moved: brought::Moved::default(),
             links: Vec::new(),
             stdin: match context.stdin {
                 Stdin::Empty => Data::known(""),
@@ -202,7 +205,7 @@ impl<'a> Walk<'a> {
         self.list(&script.list);
         self.broken(script.error, Span { start: 0, end: text.len() });
         self.uncalled();
-        self.findings.written = brought::written(self.files);
+        self.findings.written = brought::written(self.files, self.moved);
         self.findings
     }
 
@@ -494,6 +497,7 @@ impl<'a> Walk<'a> {
     }
 
     fn write(&mut self, path: String, data: Data) {
+        self.behind_link(&path);
         // Bounded: each entry costs the line at least a few bytes.
         let data = match self.files.remove(&path).or_else(|| self.brought(&path)) {
             // Appended or written: both texts count.
