@@ -215,7 +215,9 @@ pub fn authorize_planned_exec(
         && exec.stdin == Stdin::Empty;
     let same =
         full == next.full && judged.is_of(full.as_slice()) && judged.scripts == next.judged.scripts;
-    if !stands || !same || !fits || judged.policy != next.judged.policy {
+    let stricter = judged.decision == guard::Decision::Approve
+        && next.judged.decision == guard::Decision::Allow;
+    if !stands || !same || stricter || !fits || judged.policy != next.judged.policy {
         return Decision::Ask { action: exec, rule: UNJUDGED.to_owned() };
     }
     if let Err(denied) = may(Capability::Exec, &request.identity, leave, now) {

@@ -86,19 +86,22 @@ pub struct Script {
     pub path: String,
     /// SHA-256 of what it held; absent where that is not known.
     pub sum: Option<Digest>,
+    /// How often it was written, as far as that is known; zero where what it holds is.
+    pub turns: u32,
 }
 
 impl Script {
-    fn of(path: &str, files: &Files) -> Self {
+    pub fn of(path: &str, files: &Files) -> Self {
         let sum = match files.content(path) {
             Some((_, Content::Text(text))) => {
                 let mut sum = Sum::default();
                 sum.add(text.as_bytes());
                 Some(sum.finish())
             }
-            Some((_, Content::Unknown)) | None => None,
+            _ => None,
         };
-        Self { path: path.to_owned(), sum }
+        let turns = if sum.is_some() { 0 } else { files.turns(path) };
+        Self { path: path.to_owned(), sum, turns }
     }
 
     /// Whether it holds what it held.
@@ -259,7 +262,7 @@ impl Judgement {
     pub fn bind(&self, digester: Digester) -> Digester {
         let decided = digester.text("policy", self.policy).text("verdict", word(self.decision));
         let decided = decided.optional("rule", self.rule.as_ref());
-        self.scripts.iter().fold(decided, |digester, Script { path, sum }| {
+        self.scripts.iter().fold(decided, |digester, Script { path, sum, .. }| {
             digester.text("script", path).optional("sum", sum.as_ref())
         })
     }

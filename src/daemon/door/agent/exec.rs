@@ -404,7 +404,8 @@ impl Caller {
             return Ok((exec, unread));
         }
         let input = self.read_ahead(number, session, control).await?;
-        exec.judged = self.judge(session, exec.in_full().as_slice(), own, &input).await?;
+        let files = self.parts.sessions.scripts.of(&session.account());
+        exec.judged = self.judge(session, exec.in_full().as_slice(), own, &input, files).await?;
         exec.stdin = input.as_action();
         if let Input::Begun { why, .. } = &input
             && exec.judged.decision == guard::Decision::Approve
@@ -420,6 +421,17 @@ impl Caller {
         &self,
         asked: agent::Exec,
         session: &Session,
+    ) -> Result<(action::Exec, Option<Vec<u8>>), Failure> {
+        let files = self.parts.sessions.scripts.of(&session.account());
+        self.read_line_among(asked, session, files).await
+    }
+
+    /// The same with other files than those that were brought by now.
+    pub(super) async fn read_line_among(
+        &self,
+        asked: agent::Exec,
+        session: &Session,
+        files: Arc<guard::Files>,
     ) -> Result<(action::Exec, Option<Vec<u8>>), Failure> {
         let line = match &asked.command {
             agent::Command::Line(line) => line.0.clone(),
@@ -461,7 +473,7 @@ impl Caller {
         let wire = wire.map_err(|error| not_a_command(&error))?;
         let full = action::without_prefix(&wire, &marker);
         let input = if asked.stdin { Input::Open } else { Input::Empty };
-        let judged = self.judge(session, full, own.clone(), &input).await?;
+        let judged = self.judge(session, full, own.clone(), &input, files).await?;
         let exec = action::Exec {
             id,
             session: session.id.clone(),
@@ -484,6 +496,7 @@ impl Caller {
         line: &[u8],
         own: Option<Vec<u8>>,
         input: &Input,
+        files: Arc<guard::Files>,
     ) -> Result<Judgement, Failure> {
         let (bytes, target) = (line.to_vec(), session.target());
         let shell = match session.surroundings.shell {
@@ -494,7 +507,6 @@ impl Caller {
         };
         let manner = Manner { shell, stdin: input.as_action(), ..Manner::of(&session.grant()) };
         let (stdin, identity) = (input.known(), self.identity());
-        let files = self.parts.sessions.scripts.of(&session.account());
         let line = Line { bytes, own, target: &target, identity, manner, cwd: None, stdin, files };
         self.parts.desk.guard.judge(line).await
     }

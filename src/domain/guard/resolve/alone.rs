@@ -19,7 +19,7 @@ impl Walk<'_> {
             && env.is_empty()
             && !renamed
             && !self.context.interactive
-            && (!self.moved || names_no_place(argv))
+            && (!self.elsewhere || names_no_place(argv))
     }
 }
 

@@ -41,7 +41,7 @@ impl Walk<'_> {
         match name {
             "cd" | "chdir" | "pushd" => self.change_directory(operands),
             "popd" => {
-                self.moved = true;
+                self.elsewhere = true;
                 self.set_unknown("PWD");
             }
             "export" | "declare" | "typeset" | "local" | "readonly" => {
@@ -154,7 +154,7 @@ impl Walk<'_> {
     }
 
     fn change_directory(&mut self, operands: &[Field]) {
-        self.moved = true;
+        self.elsewhere = true;
         let here = self.cwd();
         let target = operands.first().map_or("\u{fdd4}", |field| field.text.as_str());
         let hangs = !target.starts_with(['/', crate::domain::guard::field::HOME]);

@@ -333,7 +333,16 @@ impl Walk<'_> {
             None => self.output(&named.name, fields, &arguments),
         };
         self.link(&named.name, &arguments);
+        // What a link is written as is not written behind it.
+        let links = matches!(named.name.as_str(), "ln" | "gln" | "link");
+        if !links {
+            self.moves(&named.name, &arguments, span);
+        }
         for write in self.written(program, fields, &arguments) {
+            // What is put into a directory is told below.
+            if matches!(named.name.as_str(), "cp" | "install") && write.text.ends_with('/') {
+                continue;
+            }
             let from = vec![Rc::from(named.name.as_str())];
             let data = match named.name.as_str() {
                 "tee" | "sponge" => self.stdin.clone(),
@@ -349,6 +358,9 @@ impl Walk<'_> {
             if changes_content || !self.is_written(&path) {
                 self.write(path, data);
             }
+        }
+        if links {
+            self.moves(&named.name, &arguments, span);
         }
         produced
     }

@@ -104,6 +104,8 @@ pub struct Walk<'a> {
     aliases: BTreeMap<String, String>,
     /// What files hold that the line itself wrote.
     files: HashMap<String, Data>,
+    /// Places that the line itself put something into.
+    moved: brought::Moved,
     /// Other names that the line gave to directories, and what they are.
     links: Vec<(String, String)>,
     /// Standard input of the command at hand.
@@ -127,7 +129,7 @@ pub struct Walk<'a> {
     findings: Findings,
     last_argument: Option<Field>,
     /// The line changed the directory.
-    moved: bool,
+    elsewhere: bool,
 }
 
 /// A loop over `true` or `:` that leaves processes in the background and never waits for one.
@@ -168,6 +170,7 @@ impl<'a> Walk<'a> {
             functions: BTreeMap::new(),
             aliases: BTreeMap::new(),
             files: HashMap::new(),
+            moved: brought::Moved::default(),
             links: Vec::new(),
             stdin: match context.stdin {
                 Stdin::Empty => Data::known(""),
@@ -188,7 +191,7 @@ impl<'a> Walk<'a> {
             contexts: Vec::new(),
             findings: Findings::default(),
             last_argument: None,
-            moved: false,
+            elsewhere: false,
         };
         if let Some(cwd) = context.cwd {
             walk.set("PWD", vec![Field::new(cwd, Span::default())]);
@@ -208,7 +211,7 @@ impl<'a> Walk<'a> {
         self.list(&script.list);
         self.broken(script.error, Span { start: 0, end: text.len() });
         self.uncalled();
-        self.findings.written = brought::written(self.files);
+        self.findings.written = brought::written(self.files, self.moved);
         self.findings
     }
 
@@ -500,6 +503,7 @@ impl<'a> Walk<'a> {
     }
 
     fn write(&mut self, path: String, data: Data) {
+        self.behind_link(&path);
         // Bounded: each entry costs the line at least a few bytes.
         let data = match self.files.remove(&path).or_else(|| self.brought(&path)) {
             // Appended or written: both texts count.

@@ -58,7 +58,7 @@ impl Walk<'_> {
                 }
             }
             "dd" => {
-                let mut data = self.copied(words);
+                let mut data = self.converted(words);
                 merge(&mut data.from, &[name.into()]);
                 data
             }
@@ -189,7 +189,7 @@ impl Walk<'_> {
     }
 
     /// What `dd` copies, where it copies all of it as it is.
-    fn copied(&self, words: &[Field]) -> Data {
+    fn converted(&self, words: &[Field]) -> Data {
         let mut source = self.stdin.clone();
         let mut whole = true;
         for word in words {

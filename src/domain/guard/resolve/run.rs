@@ -124,6 +124,12 @@ impl Walk<'_> {
                 .as_ref()
                 .filter(|path| !path.contains([UNKNOWN, DEEP]) && !self.policy.is_scratch(path))
                 .filter(|path| !self.is_brought(path));
+            if let Some(file) = &data.file
+                && self.is_brought(file)
+                && !file.contains(crate::domain::guard::field::is_mark)
+            {
+                self.findings.script(file);
+            }
             if !data.from.is_empty() {
                 self.flows_to_code(data.from.clone(), span);
             }

@@ -259,3 +259,102 @@ fn what_comes_of_a_file_that_is_not_known_is_not_known() {
         assert_eq!(said.decision, asked.decision, "{line}: {:?}", said.rule);
     }
 }
+/// What is known after lines ran one after the other.
+fn after(files: &[(&str, &str)], lines: &[&str]) -> Files {
+    let mut known = Files::default();
+    for (path, text) in files {
+        known.set(path, Content::Text((*text).into()));
+    }
+    for line in lines {
+        let context = Context { files: Some(&known), ..Context::default() };
+        let said = judge(line.as_bytes(), &context, &Policy::built_in());
+        for (path, content) in said.written {
+            known.set(&path, content);
+        }
+    }
+    known
+}
+
+fn said(known: &Files, line: &str) -> Decision {
+    let context = Context { files: Some(known), ..Context::default() };
+    judge(line.as_bytes(), &context, &Policy::built_in()).decision
+}
+
+const BROUGHT: [(&str, &str); 8] = [
+    ("r.sh", "uptime\n"),
+    ("y/p.sh", "uptime\n"),
+    ("yev/p.sh", "systemctl stop nginx\n"),
+    ("d/p.sh", "uptime\n"),
+    ("k1/p.sh", "uptime\n"),
+    ("k2/p.sh", "systemctl stop nginx\n"),
+    ("/srv/w/a.sh", "systemctl stop nginx\n"),
+    ("/srv/v/a.sh", "uptime\n"),
+];
+
+#[test]
+fn what_was_moved_copied_linked_or_unpacked_is_not_known_any_more() {
+    for (lines, run) in [
+        (&["mv y yold", "mv yev y"][..], "bash y/p.sh"),
+        (&["mv y yold; mv yev y"], "cd y && bash p.sh"),
+        (&["ln -sfn k1 cur", "ln -sfn k2 cur"], "bash cur/p.sh"),
+        (&["ln -s k1 cur", "echo reboot > cur/p.sh"], "bash k1/p.sh"),
+        (&["mv /srv/w/a.sh e/"], "bash e/a.sh"),
+        (&["mv /srv/w/a.sh e"], "bash e/a.sh"),
+        (&["mv yev e"], "bash e/p.sh"),
+        (&["cp -r yev f"], "bash f/p.sh"),
+        (&["cp -r yev f"], "bash f/yev/p.sh"),
+        (&["rsync -a yev/ r/"], "bash r/p.sh"),
+        (&["tar cf t.tar yev", "tar xf t.tar -C r"], "bash r/yev/p.sh"),
+        (&["cp /srv/w/* /srv/v/"], "bash /srv/v/a.sh"),
+        (&["cp -t /opt/v /srv/w/a.sh"], "bash /opt/v/a.sh"),
+        (&["uniq /srv/w/a.sh un"], "bash un"),
+        (&[], "bash r.s?"),
+        (&[], "for f in *.sh; do bash $f; done"),
+        (&[], "find d -exec bash {} \\;"),
+        (&[], "bash /srv/*/a.sh"),
+        (&[], "make -f r.sh"),
+        (&[], "mv yev y; bash y/p.sh"),
+        (&[], "cd $(cat where) && bash p.sh"),
+    ] {
+        assert_eq!(said(&after(&BROUGHT, lines), run), Decision::Approve, "{lines:?}; {run}");
+    }
+}
+
+#[test]
+fn what_nobody_brought_is_the_servers_own_still() {
+    for (lines, run) in [
+        (&["mv yev y"][..], "./deploy.sh"),
+        (&["cp config.yml /srv/v/", "tar czf b.tgz y"], "bash r.sh"),
+        (&["cp config.yml /srv/v/"], "bash /srv/v/a.sh"),
+        (&["mv old new", "cp -r conf conf.bak"], "bash conf.bak/run.sh"),
+        (&["mv yev y"], "bash r.sh"),
+        (&["git -C /srv/app pull"], "cd /srv/app && ./deploy.sh"),
+        (&["mv r.sh b.sh"], "bash b.sh"),
+        (&["cp r.sh /opt/x/"], "bash /opt/x/r.sh"),
+        (&[], "make -C /srv/app"),
+        (&[], "cd $(cat where) && ./deploy.sh"),
+        (&[], "bash /opt/*/run.sh"),
+    ] {
+        assert_eq!(said(&after(&BROUGHT, lines), run), Decision::Allow, "{lines:?}; {run}");
+    }
+}
+
+#[test]
+fn a_yes_to_a_script_that_is_not_known_ends_with_the_next_change() {
+    use crate::domain::judgement::Script;
+    let mut known = after(&BROUGHT, &["mv y z"]);
+    let script = Script::of("z/p.sh", &known);
+    known.set("other.sh", Content::Unknown);
+    assert!(script.sum.is_none() && script.is_same(&known));
+    for line in ["mv yev z", "cp -r yev z", "tar x -C z"] {
+        let mut moved = known.clone();
+        let context = Context { files: Some(&known), stdin: Stdin::Open, ..Context::default() };
+        for (path, content) in judge(line.as_bytes(), &context, &Policy::built_in()).written {
+            moved.set(&path, content);
+        }
+        assert!(!script.is_same(&moved), "{line}");
+    }
+    let script = Script::of("r.sh", &known);
+    known.set("r.sh", Content::Place);
+    assert!(!script.is_same(&known));
+}
