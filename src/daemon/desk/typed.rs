@@ -215,8 +215,11 @@ impl Typing<'_> {
         if called.max(ended) > LINES {
             verdict = self.unknown(verdict, "pty.lines", "more lines at once than are judged");
         }
+        // One line of code, like `exit()`, is the program's own.
+        let many = behind.shells.iter().any(|one| one.iter().filter(|b| **b == b'\n').count() > 1);
+        let may_leave = if code { many } else { ended > 1 };
         let called = behind.called.iter().take(LINES).map(|line| (line, false));
-        let ended = behind.shells.iter().take(LINES).map(|lines| (lines, ended > 1));
+        let ended = behind.shells.iter().take(LINES).map(|lines| (lines, may_leave));
         for (lines, leaves) in called.chain(ended) {
             let lines: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
             let mut count = 1;
