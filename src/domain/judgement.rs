@@ -372,7 +372,7 @@ mod tests {
         let fed = Stdin::Whole(crate::domain::action::Whole { bytes: 13, sum });
         let fed = Judgement { manner: Manner { stdin: fed, ..Manner::default() }, ..judged() };
         let open = Judgement { reads_stdin: true, ..judged() };
-        let script = Script { path: "/srv/x.sh".to_owned(), sum: Some(sum) };
+        let script = Script { path: "/srv/x.sh".to_owned(), sum: Some(sum), turns: 0 };
         let script = Judgement { scripts: vec![script], ..judged() };
         for judged in [fed, open, script] {
             assert!(judged.part().is_none() && judged.part_alone().is_none());

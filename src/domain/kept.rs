@@ -161,7 +161,7 @@ mod tests {
         let mut reads = judged();
         reads.reads_stdin = true;
         let mut script = judged();
-        script.scripts = vec![Script { path: "/srv/x.sh".to_owned(), sum: None }];
+        script.scripts = vec![Script { path: "/srv/x.sh".to_owned(), sum: None, turns: 0 }];
         for judged in [fed, open, reads, script] {
             assert!(kept.pass(&judged).is_none(), "{judged:?}");
         }
