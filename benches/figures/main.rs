@@ -15,6 +15,7 @@ mod exec;
 mod files;
 mod flood;
 mod ground;
+mod guard;
 mod many;
 mod memory;
 mod series;
@@ -35,6 +36,7 @@ const FIGURES: &[Figure] = &[
     ("memory", memory::figure),
     ("authority", authority::figure),
     ("files", files::figure),
+    ("guard", guard::figure),
     ("flood", flood::figure),
     ("terminal", terminal::figure),
 ];

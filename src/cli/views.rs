@@ -60,7 +60,11 @@ fn status_of(session: &view::Session) -> String {
         view::SessionStatus::Lost => "lost",
         view::SessionStatus::Closed => "closed",
     };
-    let paused = if session.paused { ", paused" } else { "" };
+    let paused = match (session.paused, session.paused_by) {
+        (true, Some(view::PausedBy::Refusals)) => ", paused (too much was refused)",
+        (true, _) => ", paused",
+        (false, _) => "",
+    };
     match session.control {
         view::Control::Agent => format!("{status}{paused}"),
         view::Control::Operator => format!("{status}{paused}, the operator has the keyboard"),
@@ -323,8 +327,22 @@ pub fn decided(decided: &view::Decided) -> String {
     };
     match &decided.session {
         Some(session) => format!("{} {word}: {}", plain(&decided.id), plain(session)),
-        None => format!("{} {word}", plain(&decided.id)),
+        None => format!("{} {word}{}", plain(&decided.id), denied_by_rule(decided)),
     }
+}
+
+/// What else a denial by its rule denies, how it ends, and what it denied at once.
+fn denied_by_rule(decided: &view::Decided) -> String {
+    let Some(view::DeniedRule { rule, until }) = &decided.denied_rule else { return String::new() };
+    let (rule, until) = (plain(rule), plain(until));
+    let also = match decided.also.as_slice() {
+        [] => String::new(),
+        also => format!("\ndenied with it: {}", plain(&also.join(", "))),
+    };
+    format!(
+        "\nwhatever {rule} finds is denied to the same identity in all its sessions on that account \
+         until {until} ends; to lift it: sgw resume {until} --rule {rule}{also}"
+    )
 }
 
 pub fn closed(value: &Value) -> String {

@@ -195,7 +195,9 @@ impl Parts {
             kind: request.kind,
             message: request.reason.clone(),
         });
-        shown.paused = self.desk.pauses.check(&session.owner, &session.names()).is_err();
+        shown.paused_by = self.desk.pauses.by(&session.owner, &session.names());
+        shown.paused = shown.paused_by.is_some();
+        shown.denied_rules = self.desk.denied_rules(&session.owner, &session.place());
         shown
     }
 

@@ -132,7 +132,7 @@ pub struct Login {
 pub enum Action {
     Access(Access),
     Exec(Box<Exec>),
-    Input(Input),
+    Input(Box<Input>),
     Handoff(Handoff),
     Login(Login),
     Plan(Plan),

@@ -217,7 +217,9 @@ pub fn authorize_planned_exec(
         && exec.stdin == Stdin::Empty;
     let same =
         full == next.full && judged.is_of(full.as_slice()) && judged.scripts == next.judged.scripts;
-    if !stands || !same || !fits || judged.policy != next.judged.policy {
+    let stricter = judged.decision == guard::Decision::Approve
+        && next.judged.decision == guard::Decision::Allow;
+    if !stands || !same || stricter || !fits || judged.policy != next.judged.policy {
         return Decision::Ask { action: exec, rule: UNJUDGED.to_owned() };
     }
     if let Err(denied) = may(Capability::Exec, &request.identity, leave, now) {
@@ -254,7 +256,7 @@ pub fn authorize_approved_input(
         return Err(NotApproved::Policy);
     }
     request.spend(now).map_err(NotApproved::Request)?;
-    Ok(Allowed(input))
+    Ok(Allowed(*input))
 }
 
 /// The operator said yes to what `shown` stands for, and gives `terms`, which may be less than was
@@ -478,7 +480,7 @@ mod tests {
             let input = input(line, grant);
             authorize_input(&owner, leave, input, kept, &denied, Timestamp::UNIX_EPOCH)
         };
-        let judged = |grant: &Grant| types("ls\r", grant, &Kept::default());
+        let judged = |grant: &Grant| types("ls", grant, &Kept::default());
         let with_pty = Grant { capabilities: Capabilities::from([Capability::Pty]), ..grant() };
         assert!(matches!(judged(&with_pty), Decision::Allowed(_)));
         let without = judged(&grant());

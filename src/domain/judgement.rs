@@ -86,19 +86,22 @@ pub struct Script {
     pub path: String,
     /// SHA-256 of what it held; absent where that is not known.
     pub sum: Option<Digest>,
+    /// How often it was written, as far as that is known; zero where what it holds is.
+    pub turns: u32,
 }
 
 impl Script {
-    fn of(path: &str, files: &Files) -> Self {
+    pub fn of(path: &str, files: &Files) -> Self {
         let sum = match files.content(path) {
             Some((_, Content::Text(text))) => {
                 let mut sum = Sum::default();
                 sum.add(text.as_bytes());
                 Some(sum.finish())
             }
-            Some((_, Content::Unknown)) | None => None,
+            _ => None,
         };
-        Self { path: path.to_owned(), sum }
+        let turns = if sum.is_some() { 0 } else { files.turns(path) };
+        Self { path: path.to_owned(), sum, turns }
     }
 
     /// Whether it holds what it held.
@@ -209,24 +212,57 @@ impl Judgement {
     /// What a yes for the session would be for: the one command that is asked about, wholly known, which
     /// needs nothing around it to be asked about.
     pub fn part(&self) -> Option<&Part> {
-        self.one_part().filter(|_| self.stands_alone)
+        self.parts.first().filter(|_| self.only_once().is_none())
     }
 
     fn one_part(&self) -> Option<&Part> {
-        match self.parts.as_slice() {
-            [first, rest @ ..] if !self.more && self.decision == Decision::Approve => {
-                let same = |part: &Part| part.argv == first.argv && part.chain == first.chain;
-                (rest.iter().all(same) && first.is_known()).then_some(first)
-            }
-            _ => None,
+        self.parts.first().filter(|_| self.no_part().is_none())
+    }
+
+    /// Why a yes can be for this once only, where it can: the words of a command alone don't say what was
+    /// approved.
+    pub fn only_once(&self) -> Option<&'static str> {
+        self.no_part().or_else(|| {
+            (!self.stands_alone)
+                .then_some("it is asked about because of what feeds or surrounds it")
+        })
+    }
+
+    fn no_part(&self) -> Option<&'static str> {
+        let [first, rest @ ..] = self.parts.as_slice() else {
+            return Some("no command in it is asked about by itself");
+        };
+        let same = |part: &Part| part.argv == first.argv && part.chain == first.chain;
+        if self.manner.mode != guard::Mode::Guarded {
+            Some("in its session everything that does more than read is asked about")
+        } else if self.counts_input() {
+            Some("what comes on its standard input counts, and that may be other the next time")
+        } else if !self.scripts.is_empty() {
+            Some("it runs a script, which may be other the next time")
+        } else if self.decision != Decision::Approve || self.more || !rest.iter().all(same) {
+            Some("more than one command in it is asked about")
+        } else if !first.is_known() {
+            Some("not all of what it runs is known beforehand")
+        } else {
+            None
         }
+    }
+
+    /// Whether what is said is also about what comes on standard input.
+    fn counts_input(&self) -> bool {
+        self.reads_stdin || matches!(self.manner.stdin, Stdin::Whole(_))
+    }
+
+    /// Whether it is about words alone: nothing that was fed or written elsewhere counted.
+    pub fn is_of_words_alone(&self) -> bool {
+        !self.counts_input() && self.scripts.is_empty()
     }
 
     /// Binds an approval to what was said, and by which policy.
     pub fn bind(&self, digester: Digester) -> Digester {
         let decided = digester.text("policy", self.policy).text("verdict", word(self.decision));
         let decided = decided.optional("rule", self.rule.as_ref());
-        self.scripts.iter().fold(decided, |digester, Script { path, sum }| {
+        self.scripts.iter().fold(decided, |digester, Script { path, sum, .. }| {
             digester.text("script", path).optional("sum", sum.as_ref())
         })
     }
@@ -326,6 +362,24 @@ mod tests {
         assert_eq!(part("$X"), None);
         // What is asked about is what feeds it, not its words.
         assert_eq!(part("echo 'drop table a' | mysql"), None);
+    }
+
+    #[test]
+    fn no_part_is_offered_where_input_or_a_script_counted_or_each_is_asked_about() {
+        let judged = || Judgement::for_test(b"systemctl restart nginx");
+        assert!(judged().part().is_some() && judged().is_of_words_alone());
+        let sum = digest(b"rm -rf /srv/x");
+        let fed = Stdin::Whole(crate::domain::action::Whole { bytes: 13, sum });
+        let fed = Judgement { manner: Manner { stdin: fed, ..Manner::default() }, ..judged() };
+        let open = Judgement { reads_stdin: true, ..judged() };
+        let script = Script { path: "/srv/x.sh".to_owned(), sum: Some(sum), turns: 0 };
+        let script = Judgement { scripts: vec![script], ..judged() };
+        for judged in [fed, open, script] {
+            assert!(judged.part().is_none() && judged.part_alone().is_none());
+            assert!(judged.only_once().is_some() && !judged.is_of_words_alone());
+        }
+        let reading = Manner { mode: guard::Mode::Read, ..Manner::default() };
+        assert!(Judgement { manner: reading, ..judged() }.part().is_none());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! findings are denied.
 
 use super::{
+    action::Stdin,
     digest::Digest,
     id::Id,
     judgement::{Judgement, Part, SESSION},
@@ -18,6 +19,8 @@ pub struct Pass {
     pub left: Option<u32>,
     /// The request that it was said to.
     pub request: Id,
+    /// It was said to whatever comes on standard input, which no rule looks at.
+    pub with_input: bool,
 }
 
 /// What passes in a session.
@@ -64,14 +67,18 @@ impl Kept {
         room
     }
 
-    /// Uses up a yes to each part that is asked about: all of them, or none. What said them.
+    /// Uses up a yes to each part that is asked about: all of them, or none. What said them. Where what is
+    /// fed to a command, or a script, counted, its words say too little.
     pub fn pass(&mut self, judged: &Judgement) -> Option<Vec<Id>> {
-        if judged.more || judged.parts.is_empty() {
+        if judged.more || judged.parts.is_empty() || !judged.is_of_words_alone() {
             return None;
         }
         let mut used = Vec::new();
         for part in &judged.parts {
-            let fits = |pass: &Pass| pass.left != Some(0) && pass.part == *part;
+            let fits = |pass: &Pass| {
+                let fed = pass.with_input || judged.manner.stdin == Stdin::Empty;
+                pass.left != Some(0) && pass.part == *part && fed
+            };
             let at = self.passes.iter().position(fits)?;
             if !used.contains(&at) {
                 used.push(at);
@@ -91,12 +98,13 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::id::Kind;
+    use crate::domain::{action::Whole, id::Kind, judgement::Script};
 
     fn pass(line: &str, left: Option<u32>) -> Vec<Pass> {
         let parts = Judgement::for_test(line.as_bytes()).parts;
         let request = Id::from_number(Kind::Request, 1);
-        parts.into_iter().map(|part| Pass { part, left, request: request.clone() }).collect()
+        let pass = |part| Pass { part, left, request: request.clone(), with_input: false };
+        parts.into_iter().map(pass).collect()
     }
 
     fn passes(kept: &mut Kept, line: &str) -> bool {
@@ -135,6 +143,28 @@ mod tests {
         assert!(passes(&mut kept, "systemctl restart nginx"));
         assert!(passes(&mut kept, "systemctl restart nginx"));
         assert!(!passes(&mut kept, "systemctl restart nginx"));
+    }
+
+    #[test]
+    fn a_yes_to_words_is_none_to_what_is_fed_or_to_a_script() {
+        let mut kept = Kept::default();
+        for pass in pass("systemctl restart nginx", None) {
+            assert!(kept.keep(pass));
+        }
+        let judged = || Judgement::for_test(b"systemctl restart nginx");
+        assert!(kept.pass(&judged()).is_some());
+        let mut fed = judged();
+        let whole = Whole { bytes: 1, sum: fed.policy };
+        fed.manner.stdin = Stdin::Whole(whole);
+        let mut open = judged();
+        open.manner.stdin = Stdin::Open;
+        let mut reads = judged();
+        reads.reads_stdin = true;
+        let mut script = judged();
+        script.scripts = vec![Script { path: "/srv/x.sh".to_owned(), sum: None, turns: 0 }];
+        for judged in [fed, open, reads, script] {
+            assert!(kept.pass(&judged).is_none(), "{judged:?}");
+        }
     }
 
     #[test]

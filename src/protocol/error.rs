@@ -218,15 +218,23 @@ pub struct Failure {
     pub id: Option<String>,
     /// Whether a command may have reached the target; `null` where that is no question.
     pub sent: Option<bool>,
+    /// The rule by which a person is asked, where one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
 }
 
 impl Failure {
     pub fn new(code: Code, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: hint.into(), id: None, sent: None }
+        Self { code, message: message.into(), hint: hint.into(), id: None, sent: None, rule: None }
     }
 
     pub fn about(mut self, id: impl ToString) -> Self {
         self.id = Some(id.to_string());
+        self
+    }
+
+    pub fn by_rule(mut self, rule: impl Into<String>) -> Self {
+        self.rule = Some(rule.into());
         self
     }
 

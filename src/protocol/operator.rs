@@ -63,8 +63,11 @@ pub enum Request {
     /// Ends the daemon.
     Lock {},
 
+    /// Lets go on what was paused; with a rule, denies no more what that finds in the session `what`.
     Resume {
         what: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule: Option<String>,
     },
     /// Takes the decision on a request: while this connection lives, no other decides on it.
     Claim {

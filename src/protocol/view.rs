@@ -77,9 +77,31 @@ pub struct Session {
     /// The operator has stopped it for a while.
     #[serde(default)]
     pub paused: bool,
+    /// Who stopped it, where it is paused: the operator, or sgw because too much was refused in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_by: Option<PausedBy>,
+    /// What the operator denies here by its rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denied_rules: Vec<DeniedRule>,
     /// How the operator had the keyboard last, once the agent has it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub returned: Option<HadKeyboard>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PausedBy {
+    Operator,
+    /// `sgw resume` with the session's id lets it go on.
+    Refusals,
+}
+
+/// A rule whose findings are denied to an identity in all its sessions on an account of a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeniedRule {
+    pub rule: String,
+    /// The session with which that ends.
+    pub until: String,
 }
 
 /// The operator had the keyboard.
@@ -159,6 +181,9 @@ pub struct DryRun {
     pub session: String,
     /// The strictest of all.
     pub verdict: Verdict,
+    /// As a plan it would be put before the operator; else it would be refused whole.
+    #[serde(default)]
+    pub asks: bool,
     pub lines: Vec<PlanLine>,
 }
 
@@ -211,6 +236,9 @@ pub struct Question {
     /// What the guard found in a command, where that is why a person is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finding: Option<Finding>,
+    /// Why a yes can be for this once only; absent where it can hold for longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_once: Option<String>,
 }
 
 /// The very bytes that a command will read.
@@ -267,6 +295,12 @@ pub struct Decided {
     pub kind: Kind,
     pub status: RequestStatus,
     pub session: Option<String>,
+    /// With a denial by its rule: what is denied from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denied_rule: Option<DeniedRule>,
+    /// Further requests that it denied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
 }
 
 /// Whether the remote processes of an ended command are known to have ended.

@@ -301,13 +301,6 @@ fn modes_and_kept_answers_hold_for_input_too() {
     call.write(b"touch /srv/none-of-sgw/x\n");
     call.close_stdin();
     call.ends().fails(77, "approval.required");
-    // A yes for the session is for the command wherever it stands.
-    let request = me.asks("sh", me.script(ASKED).as_bytes());
-    let approve = ["approve", &request, "--yes", "--json", "--remember", "session"];
-    me.sgw.operator(approve).ok();
-    me.sgw.agent(["wait", &request]).ok();
-    me.feeds(&["--no-ask"], "sh", me.script(&format!("ls /\n{ASKED}")).as_bytes()).ok();
-    me.feeds(&["--no-ask"], "sh", b"rm -f /srv/others\n").fails(77, "approval.required");
 }
 
 #[test]

@@ -29,6 +29,7 @@ mod guarded;
 mod guarded_input;
 mod help_and_docs;
 mod host_keys;
+mod lasting;
 mod logins;
 mod odd_servers;
 mod operator_and_daemon;

@@ -23,11 +23,13 @@ use super::{
         route::{self, Resolved},
         ssh_config::{ConfigError, Resolver, Sources},
     },
+    views,
 };
 use crate::{
     client::{Connection, operator::Proven},
     domain::{
         capability::{Capabilities, Capability},
+        escape::visible,
         grant::{Mode, Opaque, Terms},
         known_hosts::Known,
         plan::numbers as line_numbers,
@@ -43,6 +45,8 @@ use crate::{
 /// What flags have answered in advance.
 #[derive(Debug, Default)]
 pub struct Answers {
+    /// They are for one request: what says nothing of its kind is refused.
+    pub for_one: bool,
     pub yes: bool,
     pub identities: Vec<PathBuf>,
     pub identity_passphrase: Option<PathBuf>,
@@ -116,6 +120,9 @@ impl<'a> Approval<'a> {
         question: view::Question,
         answers: &'a Answers,
     ) -> Result<Self, Stop> {
+        if answers.for_one {
+            fit(&question, answers)?;
+        }
         let terms = match &question.terms {
             Some(asked) => {
                 let mut given = narrowed(asked, answers)?;
@@ -149,8 +156,13 @@ impl<'a> Approval<'a> {
     }
 
     /// A yes that holds beyond this once.
-    pub fn remember(&mut self, remember: Remember) {
+    ///
+    /// # Errors
+    /// It can be for this once only.
+    pub fn remember(&mut self, remember: Remember) -> Result<(), Failure> {
+        check_lasting(&self.question)?;
         self.remember = Some(remember);
+        Ok(())
     }
 
     /// Whether lines of a plan are to be chosen yet.
@@ -216,6 +228,50 @@ fn not_a_plan(request: &view::Request) -> Failure {
     let message = format!("{} is no plan: it has no lines", request.id);
     let hint = format!("sgw approve {}", request.id);
     Failure::new(Code::UsageArguments, message, hint).about(&request.id)
+}
+
+/// Refuses flags that say nothing of this kind of request: nobody shall believe that they held.
+fn fit(question: &view::Question, answers: &Answers) -> Result<(), Failure> {
+    use view::Kind::{Access, Login};
+    let (id, kind) = (&question.request.id, question.request.kind);
+    let refuse = |message: String| {
+        Err(Failure::new(Code::UsageArguments, message, format!("sgw approve {id}")).about(id))
+    };
+    let opens = kind == Access && question.prolongs.is_none();
+    let terms: [(&str, bool); 5] = [
+        ("--for", answers.duration_s.is_some()),
+        ("--only", answers.only.is_some()),
+        ("--mode", answers.mode.is_some()),
+        ("--opaque", answers.opaque.is_some()),
+        ("--max-commands", answers.max_commands.is_some()),
+    ];
+    let logs_in: [(&str, bool); 5] = [
+        ("--identity", !answers.identities.is_empty()),
+        ("--identity-passphrase-file", answers.identity_passphrase.is_some()),
+        ("--password-file", answers.password.is_some()),
+        ("--use-agent", answers.use_agent),
+        ("--accept-host-key", !answers.accept_host_keys.is_empty()),
+    ];
+    let given = |flags: &[(&'static str, bool)]| {
+        flags.iter().find(|(_, given)| *given).map(|(name, _)| *name)
+    };
+    if let Some(flag) = given(&terms).filter(|_| question.terms.is_none()) {
+        return refuse(format!("{flag} is for access: {id} is a {}", views::kind(kind)));
+    }
+    if let Some(flag) = given(&logs_in).filter(|_| !opens && kind != Login) {
+        return refuse(format!("{flag} is for logging in, and {id} needs none"));
+    }
+    match answers.remember {
+        Some(_) => check_lasting(question),
+        None => Ok(()),
+    }
+}
+
+fn check_lasting(question: &view::Question) -> Result<(), Failure> {
+    let Some(why) = &question.only_once else { return Ok(()) };
+    let id = &question.request.id;
+    let message = format!("a yes to {id} can be for this once only: {}", visible(why, 200));
+    Err(Failure::new(Code::UsageArguments, message, format!("sgw approve {id}")).about(id))
 }
 
 /// A handoff asks for hands, not for a yes.

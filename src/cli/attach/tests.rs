@@ -119,6 +119,8 @@ fn session(id: &str, running: &[&str]) -> view::Session {
         created_at: jiff::Timestamp::UNIX_EPOCH,
         expires_at: jiff::Timestamp::MAX,
         paused: false,
+        paused_by: None,
+        denied_rules: Vec::new(),
         returned: None,
         running: running.iter().map(|id| (*id).to_owned()).collect(),
         waiting: None,

@@ -127,13 +127,10 @@ impl Run for Approve {
             (How::Once, None, None) => None,
             (How::Session, times, None) => Some(Remember::Session { times }),
             (How::Rule, None, days) => Some(Remember::Rule { days: days.unwrap_or(DAYS) }),
-            _ => {
-                let message = "--times is for a session, and --days for a rule";
-                let hint = "sgw approve ID --remember session --times N";
-                return Err(Failure::new(Code::UsageArguments, message, hint).into());
-            }
+            (_, times, days) => return Err(misplaced(self.id.as_deref(), times, days).into()),
         };
         let answers = Answers {
+            for_one: self.id.is_some(),
             yes: self.yes,
             identities: self.identity,
             identity_passphrase: self.identity_passphrase_file,
@@ -158,6 +155,26 @@ impl Run for Approve {
             one(context, &Rc::new(proven), connection, &answers, &id).await
         })
     }
+}
+
+/// `--times` or `--days` without what it belongs to.
+fn misplaced(id: Option<&str>, times: Option<u32>, days: Option<u16>) -> Failure {
+    let id = id.unwrap_or("ID");
+    let (message, hint) = match (times, days) {
+        (Some(times), None) => (
+            "--times goes with --remember session",
+            format!("sgw approve {id} --remember session --times {times}"),
+        ),
+        (None, Some(days)) => (
+            "--days goes with --remember rule",
+            format!("sgw approve {id} --remember rule --days {days}"),
+        ),
+        _ => (
+            "--times goes with --remember session, and --days with --remember rule: not both",
+            format!("sgw approve {id} --remember session"),
+        ),
+    };
+    Failure::new(Code::UsageArguments, message, hint)
 }
 
 /// A prefix would do for looking; a yes names what it means.

@@ -22,7 +22,9 @@ pub struct Deny {
     /// A word to the agent: why, or what to do instead
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
-    /// Also deny whatever the same rule finds there, until the session ends
+    /// Also deny whatever the same rule finds from now on: to that identity, in all its sessions on that
+    /// account of that machine, until the session that asked ends, or `sgw resume SESSION --rule RULE`;
+    /// what else waits there because of it is denied too
     #[arg(long)]
     rule: bool,
     #[command(flatten)]

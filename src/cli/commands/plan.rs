@@ -156,11 +156,15 @@ fn given(context: &Context, value: Value) -> Result<Exit, Failure> {
     match serde_json::from_value::<view::DryRun>(value) {
         Ok(dry) => {
             context.ui.result(&dry, || lines(&dry.lines));
-            if dry.verdict == Decision::Block {
-                context
-                    .ui
-                    .note("the policy blocks lines of it: as a plan it would be refused whole");
-            }
+            context.ui.note(match (dry.verdict, dry.asks) {
+                (Decision::Block, _) => {
+                    "the policy blocks lines of it: as a plan it would be refused whole"
+                }
+                (_, false) => {
+                    "the operator denied what a rule finds in it: as a plan it would be refused whole"
+                }
+                (_, true) => "as a plan it would be put before the operator",
+            });
             Ok(Exit::DONE)
         }
         Err(_) => {

@@ -8,18 +8,22 @@ use std::{
 use jiff::civil::Date;
 
 use super::typed::NO_TERMINAL;
-use super::{Asker, Desk, Entry, Ground, NotAsked, Permit, Verdict, approval_required, not_spent};
+use super::{
+    Asker, Desk, Entry, Ground, NotAsked, Permit, Same, Verdict, approval_required, not_spent,
+};
 use crate::{
     domain::{
-        action::{Action, Exec, Input},
+        action::{Action, Exec, Input, Stdin},
         authorize::{self, Decision},
+        digest::Digest,
+        grant::Mode,
         guard::{
             Files,
             policy::{Allow, Terminal},
         },
         id::Id,
         identity::Identity,
-        judgement::{OFF, Part, SESSION},
+        judgement::{Judgement, OFF, Part, SESSION},
         kept::{Kept, Pass},
         request::{State, WAITS},
     },
@@ -50,12 +54,17 @@ impl Desk {
         let (identity, leave) = (&asker.identity, ground.leave());
         let decision = authorize::authorize_exec(identity, leave, exec, kept, &denied, now);
         drop(all);
-        Self::verdict(decision, no_ask, |exec, rule| {
-            let sameness = exec.sameness(&asker.identity);
-            let copy = exec.clone();
-            let digest = |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
-            self.ask(asker, Action::Exec(Box::new(exec)), Some(rule), WAITS, sameness, digest)
-        })
+        Self::verdict(
+            decision,
+            no_ask,
+            |exec| &exec.judged,
+            |exec, rule| {
+                let sameness = exec.sameness(&asker.identity);
+                let copy = exec.clone();
+                let digest = |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
+                self.ask(asker, Action::Exec(Box::new(exec)), Some(rule), WAITS, sameness, digest)
+            },
+        )
     }
 
     /// Judges what is to be typed, as [`Desk::judge_exec`].
@@ -71,12 +80,17 @@ impl Desk {
         let denied = self.bars.of(&asker.identity, ground.place);
         let (identity, leave) = (&asker.identity, ground.leave());
         let decision = authorize::authorize_input(identity, leave, input, &kept, &denied, now);
-        Self::verdict(decision, no_ask, |input, rule| {
-            let sameness = input.sameness(&asker.identity);
-            let copy = input.clone();
-            let digest = |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
-            self.ask(asker, Action::Input(input), Some(rule), WAITS, sameness, digest)
-        })
+        Self::verdict(
+            decision,
+            no_ask,
+            |input| &input.judged,
+            |input, rule| {
+                let sameness = input.sameness(&asker.identity);
+                let copy = input.clone();
+                let digest = |id: &Id, until| copy.digest(&asker.identity, id, until, ground.place);
+                self.ask(asker, Action::Input(Box::new(input)), Some(rule), WAITS, sameness, digest)
+            },
+        )
     }
 
     /// Judges a signal for what runs in a terminal on `target`, which asks nobody.
@@ -99,6 +113,7 @@ impl Desk {
     pub(super) fn verdict<A>(
         decision: Decision<A>,
         no_ask: bool,
+        judged: impl Fn(&A) -> &Judgement,
         ask: impl FnOnce(A, String) -> Result<(Id, bool), Failure>,
     ) -> Result<Verdict<A>, NotAsked<A>> {
         match decision {
@@ -109,7 +124,12 @@ impl Desk {
                 let blocked = Some(Box::new(action));
                 Err(NotAsked { failure: self::blocked(&rule, &reason), blocked })
             }
-            Decision::Ask { .. } if no_ask => Err(approval_required().into()),
+            Decision::Ask { action, rule } if no_ask => {
+                let why = asked_because(&rule, judged(&action));
+                let failure = approval_required();
+                let message = format!("{}: {rule}, {why}", failure.message);
+                Err(Failure { message, ..failure }.by_rule(rule).into())
+            }
             Decision::Ask { action, rule } => {
                 let (id, new) = ask(action, rule)?;
                 Ok(Verdict::Asked { id, new })
@@ -128,21 +148,29 @@ impl Desk {
         found.iter().any(|id| queue.get(id).is_some_and(|entry| open(entry.request.state(now))))
     }
 
-    /// What a yes to this request would let pass for the rest of its session.
-    pub fn part_of(&self, id: &Id) -> Result<Vec<String>, Failure> {
-        let part = self.entry(id, None, |entry| match &entry.request.action {
-            Action::Exec(exec) => exec.judged.part().map(|part| part.argv.clone()),
-            Action::Files(files) => files.judged.part().map(|part| part.argv.clone()),
-            _ => None,
+    /// What a yes to this request would let pass from now on, in a session of `mode`.
+    pub fn part_of(&self, id: &Id, mode: Option<Mode>) -> Result<Vec<String>, Failure> {
+        let (part, why) = self.entry(id, None, |entry| {
+            let action = &entry.request.action;
+            let part = match action {
+                Action::Exec(exec) => exec.judged.part().map(|part| part.argv.clone()),
+                Action::Files(files) => files.judged.part().map(|part| part.argv.clone()),
+                _ => None,
+            };
+            (part, only_once(action, mode))
         })?;
-        part.ok_or_else(|| {
-            Failure::new(
+        match (part, why) {
+            (Some(part), None) => Ok(part),
+            (_, why) => Err(Failure::new(
                 Code::UsageArguments,
-                format!("nothing of {id} can be let pass again: it is not one known command"),
-                format!("say yes to it once: sgw approve {id}"),
+                format!(
+                    "a yes to {id} can be for this once only: {}",
+                    why.unwrap_or("it is no command")
+                ),
+                format!("sgw approve {id}"),
             )
-            .about(id)
-        })
+            .about(id)),
+        }
     }
 
     /// The dated rules that a yes to this request would be, for its identity on `target`.
@@ -159,8 +187,8 @@ impl Desk {
         let parts = found.ok_or_else(|| {
             Failure::new(
                 Code::UsageArguments,
-                format!("{id} can be no rule: it is not one known command with nothing around it"),
-                format!("say yes to it once: sgw approve {id}"),
+                format!("{id} can be no rule: other commands stand around it or before it"),
+                format!("sgw approve {id}"),
             )
             .about(id)
         })?;
@@ -174,19 +202,32 @@ impl Desk {
         Ok(parts.into_iter().map(allow).collect())
     }
 
-    /// Refuses where the policy is another than the one that asked.
+    /// Refuses a yes where the policy is another than the one that asked: the request is withdrawn, whoever
+    /// waits for it hears of it, and asking again asks by the policy of now.
     pub fn check_policy(&self, id: &Id) -> Result<(), Failure> {
         let revision = self.guard.revision();
-        let same = self.entry(id, None, |entry| match &entry.request.action {
-            Action::Exec(exec) => exec.judged.policy == revision,
-            Action::Input(input) => input.judged.policy == revision,
-            Action::Files(files) => files.judged.policy == revision,
-            _ => true,
-        })?;
-        if same {
+        if self.entry(id, None, |entry| is_by(&entry.request.action, &revision))? {
             return Ok(());
         }
+        self.outdate(id);
         Err(policy_changed(id))
+    }
+
+    /// A question that waits and that another policy asked is none that could be joined.
+    pub(super) fn outdate_same(&self, identity: &Identity, sameness: &Digest) {
+        let (now, revision) = ((self.now)(), self.guard.revision());
+        let mut queue = self.queue();
+        let Some(Same::Pending(id)) = queue.same(identity, sameness, now) else { return };
+        let other = queue.get(&id).is_some_and(|entry| !is_by(&entry.request.action, &revision));
+        drop(queue);
+        if other {
+            self.outdate(&id);
+        }
+    }
+
+    fn outdate(&self, id: &Id) {
+        let _unknown = self.entry(id, None, |entry| entry.outdated = true);
+        let _decided_already = self.withdraw(id);
     }
 
     /// The operator's word made the policy what it is now, and was the yes to `id` with it.
@@ -204,18 +245,19 @@ impl Desk {
     pub fn keep(&self, id: &Id, times: Option<u32>) {
         let parts = self.entry(id, None, |entry| match &entry.request.action {
             Action::Exec(exec) if exec.judged.part().is_some() => {
-                Some((exec.session.clone(), exec.judged.parts.clone()))
+                let with_input = exec.stdin == Stdin::Open;
+                Some((exec.session.clone(), exec.judged.parts.clone(), with_input))
             }
             Action::Files(files) if files.judged.part().is_some() => {
-                Some((files.session.clone(), files.judged.parts.clone()))
+                Some((files.session.clone(), files.judged.parts.clone(), false))
             }
             _ => None,
         });
-        let Ok(Some((session, parts))) = parts else { return };
+        let Ok(Some((session, parts, with_input))) = parts else { return };
         let mut all = self.kept();
         let kept = all.entry(session).or_default();
         for part in parts {
-            let _full = kept.keep(Pass { part, left: times, request: id.clone() });
+            let _full = kept.keep(Pass { part, left: times, request: id.clone(), with_input });
         }
     }
 
@@ -272,9 +314,61 @@ impl Desk {
     }
 }
 
+/// Why a yes to it can be for this once only, where it can.
+pub(super) fn only_once(action: &Action, mode: Option<Mode>) -> Option<&'static str> {
+    match action {
+        Action::Exec(_) | Action::Files(_) if mode != Some(Mode::Guarded) => {
+            Some("its session's mode asks again whatever was said (mode each, or read)")
+        }
+        Action::Exec(exec) => exec.judged.only_once(),
+        Action::Files(files) => files.judged.only_once(),
+        Action::Input(_) => Some("it is typed into a terminal, where what runs there counts"),
+        _ => Some("it is no command"),
+    }
+}
+
+/// Whether this policy asked.
+fn is_by(action: &Action, revision: &Digest) -> bool {
+    match action {
+        Action::Exec(exec) => exec.judged.policy == *revision,
+        Action::Input(input) => input.judged.policy == *revision,
+        Action::Files(files) => files.judged.policy == *revision,
+        Action::Plan(plan) => plan.policy() == Some(*revision),
+        Action::Access(_) | Action::Handoff(_) | Action::Login(_) => true,
+    }
+}
+
+/// The rule by which a person is asked about a command, and why in the policy's words: none of the command's.
+pub(super) fn why_asked(action: &Action, rule: String) -> Option<(String, String)> {
+    let why = match action {
+        Action::Exec(exec) => asked_because(&rule, &exec.judged),
+        Action::Input(input) => asked_because(&rule, &input.judged),
+        Action::Files(files) => asked_because(&rule, &files.judged),
+        Action::Plan(_) | Action::Access(_) | Action::Handoff(_) | Action::Login(_) => return None,
+    };
+    Some((rule, why))
+}
+
+fn asked_because(rule: &str, judged: &Judgement) -> String {
+    let own = judged.reason.clone().filter(|_| judged.rule.as_deref() == Some(rule));
+    own.unwrap_or_else(|| {
+        let why = match rule {
+            "mode.each" => "each command of this session is asked about",
+            _ => "nobody could judge it",
+        };
+        why.to_owned()
+    })
+}
+
+/// What those hear who wait for it.
+pub(super) fn outdated(id: &Id) -> Failure {
+    let message = format!("the policy has changed since {id} was asked, so nobody decides on it");
+    Failure::new(Code::ApprovalExpired, message, "run it again: it is judged anew").about(id)
+}
+
 pub(super) fn policy_changed(id: &Id) -> Failure {
-    let message = format!("the policy has changed since {id} was asked");
-    let hint = format!("refuse it, and the agent can ask anew: sgw deny {id}");
+    let message = format!("the policy has changed since {id} was asked; nothing was approved");
+    let hint = "it is withdrawn, and whoever asked is told to ask anew: sgw requests";
     Failure::new(Code::RequestChanged, message, hint).about(id)
 }
 

@@ -45,13 +45,18 @@ impl Desk {
         let kept = all.get_mut(&session).unwrap_or(&mut none);
         let decision = authorize::authorize_files(identity, leave, files, kept, &denied, now);
         drop(all);
-        Self::verdict(decision, no_ask, |files, rule| {
-            let sameness = files.sameness(identity);
-            let copy = files.clone();
-            let digest = |id: &Id, until| copy.digest(identity, id, until, ground.place);
-            let action = Action::Files(Box::new(files));
-            self.ask(asker, action, Some(rule), WAITS, sameness, digest)
-        })
+        Self::verdict(
+            decision,
+            no_ask,
+            |files| &files.judged,
+            |files, rule| {
+                let sameness = files.sameness(identity);
+                let copy = files.clone();
+                let digest = |id: &Id, until| copy.digest(identity, id, until, ground.place);
+                let action = Action::Files(Box::new(files));
+                self.ask(asker, action, Some(rule), WAITS, sameness, digest)
+            },
+        )
     }
 
     /// Uses up the yes to an operation, as [`Desk::permit_approved`].

@@ -177,6 +177,7 @@ impl Desk {
         digest: impl Fn(&Id, Timestamp) -> Digest,
     ) -> Result<(Id, bool), Failure> {
         let now = (self.now)();
+        self.outdate_same(&asker.identity, &sameness);
         let mut queue = self.queue();
         match queue.same(&asker.identity, &sameness, now) {
             Some(Same::Pending(id)) => return Ok((id, false)),
@@ -273,17 +274,28 @@ impl Desk {
                 (State::Approved { .. }, ..) => Ok(Some(Outcome::Approved)),
                 (State::Denied { message }, ..) => Err(denied(words.denied, id, message)),
                 (State::Expired, ..) => Err(expired(words.expired, id)),
+                (State::Withdrawn, ..) if entry.outdated => Err(commands::outdated(id)),
                 (State::Withdrawn | State::Used, ..) => Err(withdrawn(id)),
             }
         })?
     }
 
     fn still_pending(&self, id: &Id) -> Failure {
-        let code = self
-            .entry(id, None, |entry| words(&entry.request.action).pending)
-            .unwrap_or(Code::RequestPending);
-        Failure::new(code, format!("{id} waits for the operator"), format!("sgw wait {id}"))
-            .about(id)
+        let asked = self.entry(id, None, |entry| {
+            let action = &entry.request.action;
+            let why = entry.rule.clone().and_then(|rule| commands::why_asked(action, rule));
+            (words(action).pending, why)
+        });
+        let (code, why) = asked.unwrap_or((Code::RequestPending, None));
+        let hint = format!("sgw wait {id}");
+        let waits = format!("{id} waits for the operator");
+        match why {
+            None => Failure::new(code, waits, hint),
+            Some((rule, why)) => {
+                Failure::new(code, format!("{waits}: {rule}, {why}"), hint).by_rule(rule)
+            }
+        }
+        .about(id)
     }
 
     /// What a request asks for.

@@ -9,7 +9,10 @@ use tokio::sync::{Notify, futures::Notified};
 
 use crate::{
     domain::{id::Id, identity::Identity},
-    protocol::error::{Code, Failure},
+    protocol::{
+        error::{Code, Failure},
+        view::PausedBy,
+    },
 };
 
 /// The most words that are paused at once.
@@ -97,22 +100,35 @@ impl Pauses {
     /// Refuses what is paused; `target` under any of its names.
     pub fn check<N: AsRef<str>>(&self, identity: &Identity, target: &[N]) -> Result<(), Failure> {
         let state = self.lock();
-        let named = |word: &str| state.words.get(word).copied();
-        let why =
-            target.iter().filter_map(|one| named(one.as_ref())).chain(named(&identity.to_string()));
-        let why = why.chain(state.everyone.then_some(Why::Operator));
-        match why.max_by_key(|why| *why == Why::Operator) {
+        let identity = identity.to_string();
+        let words = target.iter().map(AsRef::as_ref).chain([identity.as_str()]);
+        let named = words.filter_map(|word| Some((word, *state.words.get(word)?)));
+        let why = named.chain(state.everyone.then_some(("", Why::Operator)));
+        match why.max_by_key(|(_, why)| *why == Why::Operator) {
             None => Ok(()),
-            Some(Why::Operator) => Err(Failure::new(
+            Some((_, Why::Operator)) => Err(Failure::new(
                 Code::ControlPaused,
                 "the operator has paused this",
                 "don't repeat it; the operator says when it goes on (sgw resume)",
             )),
-            Some(Why::Refusals) => Err(Failure::new(
+            Some((session, Why::Refusals)) => Err(Failure::new(
                 Code::LimitRefusals,
-                "too much was refused here, so the session is paused",
-                "change the plan or ask your user; the operator says when it goes on (sgw resume)",
+                "too much was refused here, so the session is paused until the operator lifts it",
+                format!(
+                    "change the plan, and tell your user; they lift it with: sgw resume {session}"
+                ),
             )),
+        }
+    }
+}
+
+impl Pauses {
+    /// Who stopped it, as [`Pauses::check`].
+    pub fn by<N: AsRef<str>>(&self, identity: &Identity, target: &[N]) -> Option<PausedBy> {
+        match self.check(identity, target) {
+            Ok(()) => None,
+            Err(why) if why.code == Code::LimitRefusals => Some(PausedBy::Refusals),
+            Err(_) => Some(PausedBy::Operator),
         }
     }
 }

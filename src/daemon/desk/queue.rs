@@ -41,6 +41,8 @@ pub struct Entry {
     /// The operator's connection that decides on it now.
     pub claimed: Option<u64>,
     pub decided_at: Option<Timestamp>,
+    /// It was withdrawn because the policy changed.
+    pub outdated: bool,
     /// Whoever took the decision, in words for people.
     pub decided_by: Option<String>,
     /// Woken at every change.
@@ -115,6 +117,7 @@ impl Queue {
             returned: None,
             claimed: None,
             decided_at: None,
+            outdated: false,
             decided_by: None,
             changed: changed.clone(),
         };

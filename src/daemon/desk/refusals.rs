@@ -11,7 +11,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::Desk;
 use crate::{
     domain::{action::Action, id::Id, identity::Identity, kept::DeniedRules},
-    protocol::error::{Code, Failure},
+    protocol::{
+        error::{Code, Failure},
+        view::DeniedRule,
+    },
 };
 
 /// So many refusals …
@@ -102,12 +105,12 @@ impl Desk {
         })
     }
 
-    /// Denies what `rule` finds to whoever asked `id`, at `place`, until the session ends.
-    pub fn bar(&self, id: &Id, rule: String, place: String) -> Result<(), Failure> {
+    /// Denies what `rule` finds to whoever asked `id`, at `place`, until the session ends, which is named.
+    pub fn bar(&self, id: &Id, rule: String, place: String) -> Result<Option<DeniedRule>, Failure> {
         let (identity, session) = self.entry(id, None, |entry| {
             (entry.request.identity.clone(), entry.request.action.session().cloned())
         })?;
-        let Some(session) = session else { return Ok(()) };
+        let Some(session) = session else { return Ok(None) };
         let mut all = self.bars.lock();
         if all.len() >= BARS {
             return Err(Failure::new(
@@ -116,8 +119,42 @@ impl Desk {
                 "end sessions that nobody needs: sgw sessions --all",
             ));
         }
+        let denied = DeniedRule { rule: rule.clone(), until: session.to_string() };
         all.push(Bar { identity, place, rule, session });
-        Ok(())
+        Ok(Some(denied))
+    }
+
+    /// Requests of whoever asked `id` that wait, in which `rule` found something; with their sessions.
+    pub fn found_alike(&self, id: &Id, rule: &str) -> Result<Vec<(Id, Id)>, Failure> {
+        let identity = self.owner(id)?;
+        let denied = DeniedRules(vec![rule.to_owned()]);
+        let finds = |action: &Action| match action {
+            Action::Exec(exec) => denied.of(&exec.judged).is_some(),
+            Action::Input(input) => denied.of(&input.judged).is_some(),
+            Action::Files(files) => denied.of(&files.judged).is_some(),
+            Action::Plan(plan) => plan.lines.iter().any(|line| denied.of(&line.judged).is_some()),
+            Action::Access(_) | Action::Handoff(_) | Action::Login(_) => false,
+        };
+        let alike = self.waiting_of(|one| *one == identity).into_iter().filter_map(|other| {
+            let action = self.action(&other, &identity).ok().filter(finds)?;
+            Some((other, action.session()?.clone()))
+        });
+        Ok(alike.filter(|(other, _)| other != id).collect())
+    }
+
+    /// What is denied by its rule to an identity, at `place`.
+    pub fn denied_rules(&self, identity: &Identity, place: &str) -> Vec<DeniedRule> {
+        let all = self.bars.lock();
+        let here = all.iter().filter(|bar| bar.identity == *identity && bar.place == place);
+        here.map(|bar| DeniedRule { rule: bar.rule.clone(), until: bar.session.to_string() })
+            .collect()
+    }
+
+    /// Denies no more by `rule` to an identity, at `place`.
+    pub fn lift_bar(&self, identity: &Identity, place: &str, rule: &str) {
+        let lifted =
+            |bar: &Bar| bar.identity == *identity && bar.place == place && bar.rule == rule;
+        self.bars.lock().retain(|bar| !lifted(bar));
     }
 }
 

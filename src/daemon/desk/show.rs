@@ -132,6 +132,7 @@ impl Desk {
                 past,
                 place: place.unwrap_or_default(),
                 named: None,
+                only_once: super::commands::only_once(action, mode).map(str::to_owned),
                 finding: match action {
                     Action::Exec(exec) => found(&exec.judged, exec.in_full().as_slice(), mode),
                     // What a typed line runs is no part that could pass again: where it is typed counts.

@@ -12,7 +12,7 @@ use crate::{
         identity::Identity,
         judgement::{Judgement, OFF, SESSION},
         shell,
-        typed::{Data, Line as Stands, Lines, Opaque, Step, What, Why, words},
+        typed::{Behind, Data, Line as Stands, Lines, Opaque, Step, What, Why, words},
     },
     protocol::error::Failure,
 };
@@ -149,18 +149,12 @@ impl Typing<'_> {
 
     /// Whether the shell reads on before it runs anything of the last command.
     async fn is_unfinished(&self, lines: &Lines, verdict: &Verdict) -> Result<bool, String> {
-        let open = SyntaxError::Unfinished.to_string();
+        if goes_on(&lines.text, verdict) {
+            return Ok(true);
+        }
         let wrong = |verdict: &Verdict| {
             verdict.findings.iter().any(|finding| finding.rule == "line.syntax")
         };
-        if verdict.findings.iter().any(|one| one.rule == "line.syntax" && one.reason == open) {
-            return Ok(true);
-        }
-        let last = lines.text.strip_suffix(b"\n").unwrap_or(&lines.text);
-        let slashes = last.iter().rev().take_while(|byte| **byte == b'\\').count();
-        if slashes % 2 == 1 {
-            return Ok(true);
-        }
         if wrong(verdict) || !lines.text.windows(2).any(|two| two == b"<<") {
             return Ok(false);
         }
@@ -171,7 +165,7 @@ impl Typing<'_> {
 
     /// What a program makes of it: code where it reads code, and what its escapes to a shell say.
     async fn data(&self, data: Data, after: &mut Stands) -> Result<Verdict, String> {
-        let Data { programs, text, from, keys } = data;
+        let Data { programs, text, from, keys, behind } = data;
         let mut verdict = self.nothing();
         let codes: Vec<&String> =
             programs.iter().filter(|name| self.policy().program(name).stdin_code).collect();
@@ -196,11 +190,75 @@ impl Typing<'_> {
             escaped.place(None, 0);
             verdict = verdict.and(escaped);
         }
+        let verdict = self.behind(verdict, behind, !codes.is_empty(), after).await?;
         if verdict.decision == Decision::Approve {
             // What a person says yes to is not asked about again.
             after.forget();
         }
         Ok(verdict)
+    }
+
+    /// What may come to a shell of what a program is told.
+    async fn behind(
+        &self,
+        mut verdict: Verdict,
+        behind: Behind,
+        code: bool,
+        after: &mut Stands,
+    ) -> Result<Verdict, String> {
+        if behind.unknown {
+            let reason =
+                "keys make another line of it than was sent, or it is more than is followed";
+            verdict = self.unknown(verdict, "pty.keys", reason);
+        }
+        let (called, ended) = (behind.called.len(), behind.shells.len());
+        if called.max(ended) > LINES {
+            verdict = self.unknown(verdict, "pty.lines", "more lines at once than are judged");
+        }
+        // One line of code, like `exit()`, is the program's own.
+        let many = behind.shells.iter().any(|one| one.iter().filter(|b| **b == b'\n').count() > 1);
+        let may_leave = if code { many } else { ended > 1 };
+        let called = behind.called.iter().take(LINES).map(|line| (line, false));
+        let ended = behind.shells.iter().take(LINES).map(|lines| (lines, may_leave));
+        for (lines, leaves) in called.chain(ended) {
+            let lines: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
+            let mut count = 1;
+            let open = loop {
+                let text = lines[..count].concat();
+                let said = self.ask(text.clone(), Default::default()).await?;
+                let open = goes_on(&text, &said);
+                verdict = verdict.at_least_asked(self.as_a_shells(said, &text, code));
+                if !open || count == lines.len() {
+                    break open;
+                }
+                count += 1;
+            };
+            // A here-document goes on too.
+            let open = open || lines.concat().windows(2).any(|two| two == b"<<");
+            if open && leaves {
+                after.leaves();
+            }
+        }
+        Ok(verdict)
+    }
+
+    /// What counts of a verdict on a text that is most likely no command: what is said of programs that
+    /// are known.
+    fn as_a_shells(&self, mut verdict: Verdict, text: &[u8], code: bool) -> Verdict {
+        let known = |argv: &Vec<String>| {
+            let program = argv.first().map_or("", String::as_str);
+            self.policy().knows(program.rsplit('/').next().unwrap_or(program))
+        };
+        let known = verdict.resolved.iter().any(known);
+        let computed = !code && names_a_program(text);
+        verdict.findings.retain(|one| match one.rule.as_str() {
+            "opaque.program" => computed,
+            "unmatched" | "opaque.arithmetic" | "opaque.prompt" => false,
+            rule => {
+                known && !["line.", "read.", "limit."].iter().any(|ours| rule.starts_with(ours))
+            }
+        });
+        if verdict.findings.is_empty() { allowed() } else { verdict }
     }
 
     /// What is blocked as its text stands is blocked; beyond that it is what only the server knows.
@@ -242,6 +300,23 @@ impl Typing<'_> {
     fn policy(&self) -> &Policy {
         &self.current.policy
     }
+}
+
+/// Whether a shell reads on before it runs anything of the last command.
+fn goes_on(text: &[u8], verdict: &Verdict) -> bool {
+    let open = SyntaxError::Unfinished.to_string();
+    let last = text.strip_suffix(b"\n").unwrap_or(text);
+    let slashes = last.iter().rev().take_while(|byte| **byte == b'\\').count();
+    slashes % 2 == 1
+        || verdict.findings.iter().any(|one| one.rule == "line.syntax" && one.reason == open)
+}
+
+/// Whether something in it is expanded that may be a command's name: `$5` is none.
+fn names_a_program(text: &[u8]) -> bool {
+    text.contains(&b'`')
+        || text
+            .windows(2)
+            .any(|two| two[0] == b'$' && (b"({_".contains(&two[1]) || two[1].is_ascii_alphabetic()))
 }
 
 /// What nothing is said of.

@@ -350,7 +350,10 @@ impl Operator {
             Request::Set { name, value } => self.set(&name, Some(&value)).await,
             Request::Unset { name } => self.set(&name, None).await,
             Request::Pause { what } => self.pause(what).await,
-            Request::Resume { what } => self.resume(what.as_deref()).await,
+            Request::Resume { what: Some(what), rule: Some(rule) } => {
+                self.lift_rule(&what, &rule).await
+            }
+            Request::Resume { what, .. } => self.resume(what.as_deref()).await,
             Request::Return { session, message } => self.give_back(session, message).await,
             Request::Watch { id } => match &stream {
                 Some(stream) => self.watch(stream, &id).await,
@@ -477,14 +480,16 @@ async fn deny(
     let rule = rule.then(|| parts.desk.rule_of(&id)).transpose()?;
     let shown = parts.desk.show(id.as_str(), None, |id| parts.session_shown(id))?;
     parts.desk.claim(&id, by.number)?;
-    parts.desk.decides(&id, by.told);
+    parts.desk.decides(&id, by.told.clone());
     let (word, evidence) = (message.as_deref(), &parts.evidence);
     audit::request_denied(evidence, by.who, &id, word, rule.as_deref()).await?;
-    parts.desk.deny(&id, message)?;
+    parts.desk.deny(&id, message.clone())?;
+    let (mut denied_rule, mut also) = (None, Vec::new());
     if let (view::Kind::Command, Some(session)) = (shown.kind, &shown.session) {
         let session = parts.sessions.to_see(session, None)?;
         if let Some(rule) = rule {
-            parts.desk.bar(&id, rule, session.place())?;
+            denied_rule = parts.desk.bar(&id, rule.clone(), session.place())?;
+            also = deny_alike(&parts, &by, &id, &rule, &session.place(), message).await?;
         }
         parts.refused(&session.id).await;
     }
@@ -496,7 +501,37 @@ async fn deny(
         kind: shown.kind,
         status: RequestStatus::Denied,
         session: None,
+        denied_rule,
+        also,
     })
+}
+
+/// Denies with `id` what else waits there because of the same rule, unless somebody decides on it now: one
+/// no, which counts as one.
+async fn deny_alike(
+    parts: &Parts,
+    by: &By,
+    id: &Id,
+    rule: &str,
+    place: &str,
+    message: Option<String>,
+) -> Result<Vec<String>, Failure> {
+    let mut denied = Vec::new();
+    for (other, session) in parts.desk.found_alike(id, rule)? {
+        let here = parts.sessions.to_see(session.as_str(), None);
+        if !here.is_ok_and(|session| session.place() == place)
+            || parts.desk.claim(&other, by.number).is_err()
+        {
+            continue;
+        }
+        parts.desk.decides(&other, by.told.clone());
+        let (word, evidence) = (message.as_deref(), &parts.evidence);
+        audit::request_denied(evidence, by.who, &other, word, Some(rule)).await?;
+        if parts.desk.deny(&other, message.clone()).is_ok() {
+            denied.push(other.to_string());
+        }
+    }
+    Ok(denied)
 }
 
 /// An approval takes a whole id.

@@ -41,6 +41,8 @@ impl Session {
             running: running.map(|exec| exec.id.to_string()).collect(),
             waiting: None,
             paused: false,
+            paused_by: None,
+            denied_rules: Vec::new(),
             returned: self.keyboard.last().map(|held| view::HadKeyboard {
                 word: held.word,
                 private: held.how.was_private,

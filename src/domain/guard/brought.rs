@@ -1,12 +1,22 @@
 //! What is known of files on a target beside what a line itself writes there: scripts that an agent
 //! brought, so that running one later is judged by what it holds.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use super::{field::HOME, paths};
+use super::{
+    field::{HOME, is_mark},
+    paths,
+};
 
 /// Paths of one account that are kept; beyond, every path may be an agent's.
 const MOST: usize = 10_000;
+/// Places and links of one account that are kept, likewise.
+const MOST_PLACES: usize = 512;
+/// Links that lead to links are followed so often.
+const MOST_LINKS: usize = 4;
 
 /// Files of one account, by absolute path, or by one below a directory that was not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +24,12 @@ pub struct Files {
     /// Where the account is at home, once that is known.
     pub home: Option<String>,
     contents: BTreeMap<String, Content>,
+    /// Of what lies there or below nothing is known, unless it was written since.
+    places: BTreeSet<String>,
+    /// Other names of places: what is written through one changes the other.
+    links: BTreeSet<(String, String)>,
+    /// How often each was written, or may have been.
+    turns: BTreeMap<String, u32>,
     /// There were more than are kept.
     full: bool,
 }
@@ -24,6 +40,10 @@ pub enum Content {
     Text(Arc<str>),
     /// An agent wrote it, and it is no text, or longer than is judged.
     Unknown,
+    /// An agent put something there with which, or below which, may be any file.
+    Place,
+    /// It is another name of that path now, and was perhaps before.
+    Link(Arc<str>),
 }
 
 impl Content {
@@ -31,7 +51,7 @@ impl Content {
     pub fn size(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
-            Self::Unknown => 0,
+            Self::Unknown | Self::Place | Self::Link(_) => 0,
         }
     }
 }
@@ -40,19 +60,118 @@ impl Files {
     /// How many bytes of texts went for it.
     pub fn set(&mut self, path: &str, content: Content) -> usize {
         let path = self.key(path);
+        let through = self.behind_links(&path);
+        let mut gone: usize = through.iter().map(|real| self.unknown(real)).sum();
+        if path.contains(is_mark) {
+            gone += self.unknown(&path);
+            let place = fixed(&path).to_owned();
+            if content == Content::Place && !matches!(place.as_str(), "." | "/") {
+                gone += self.place(place);
+            }
+            return gone;
+        }
+        let content = match content {
+            Content::Place => return gone + self.place(path),
+            Content::Link(real) => {
+                let real = self.key(&real);
+                match self.links.len() < MOST_PLACES {
+                    true => _ = self.links.insert((path.clone(), real)),
+                    false => self.full = true,
+                }
+                return gone + self.place(path);
+            }
+            // Whoever writes there next may do it by the other name.
+            _ if !through.is_empty() => Content::Unknown,
+            content => content,
+        };
+        gone += self.unsure_of_others(&path, &content);
         if self.contents.len() >= MOST && !self.contents.contains_key(&path) {
             self.full = true;
-            return 0;
+            return gone;
         }
-        // A directory that is written to may hold other files now.
-        let below = format!("{path}/");
-        let mut gone = 0;
-        let inside = self.contents.range_mut(below.clone()..);
-        for (_, old) in inside.take_while(|(known, _)| known.starts_with(&below)) {
-            gone += old.size();
-            *old = Content::Unknown;
-        }
+        self.turn(&path);
         gone + self.contents.insert(path, content).map_or(0, |old| old.size())
+    }
+
+    fn turn(&mut self, path: &str) {
+        if self.turns.len() < MOST || self.turns.contains_key(path) {
+            *self.turns.entry(path.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// A number that differs once a file may have been written since.
+    pub fn turns(&self, path: &str) -> u32 {
+        let path = self.key(path);
+        let of_it = |known: &str| below(&path, known).is_some() || is_alike(&path, known);
+        self.turns.iter().filter(|(known, _)| of_it(known)).map(|(_, turns)| turns).sum()
+    }
+
+    /// Anything may lie there, and below.
+    fn place(&mut self, path: String) -> usize {
+        let gone = self.unknown(&path);
+        self.turn(&path);
+        match self.places.len() < MOST_PLACES {
+            true => _ = self.places.insert(path),
+            false => self.full = true,
+        }
+        gone
+    }
+
+    /// Nothing more is known of what may be there, or below.
+    fn unknown(&mut self, path: &str) -> usize {
+        let mut gone = 0;
+        for (known, old) in &mut self.contents {
+            if fits(known, path) || below(path, known).is_some() {
+                gone += old.size();
+                *old = Content::Unknown;
+                *self.turns.entry(known.clone()).or_default() += 1;
+            }
+        }
+        gone
+    }
+
+    /// A directory that is written to may hold other files now; and one file may be known by two paths.
+    fn unsure_of_others(&mut self, path: &str, content: &Content) -> usize {
+        let mut gone = 0;
+        for (known, old) in &mut self.contents {
+            let inside = known.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+            if inside || is_alike(path, known) && old != content {
+                gone += old.size();
+                *old = Content::Unknown;
+                *self.turns.entry(known.clone()).or_default() += 1;
+            }
+        }
+        gone
+    }
+
+    /// What a path is without the links that it goes through.
+    pub fn behind_links(&self, path: &str) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        let mut from = vec![self.key(path)];
+        for _ in 0..MOST_LINKS {
+            let mut next = Vec::new();
+            for (link, real) in &self.links {
+                for rest in from.iter().filter_map(|path| below(path, link)) {
+                    let path = format!("{}/{rest}", real.trim_end_matches('/'));
+                    next.push(paths::normal(path.trim_end_matches('/'), None));
+                }
+            }
+            next.retain(|path| !found.contains(path));
+            if next.is_empty() || found.len() > MOST_PLACES {
+                break;
+            }
+            found.extend(next.iter().cloned());
+            from = next;
+        }
+        found
+    }
+
+    /// Whether an agent's file may be there, or below, or in something that was put there or above it.
+    pub fn touches(&self, path: &str) -> bool {
+        let path = self.key(path);
+        self.full
+            || self.contents.keys().any(|known| fits(known, &path))
+            || self.places.iter().any(|known| meet(known, fixed(&path)))
     }
 
     /// Nothing is known of it any more: it is gone.
@@ -78,24 +197,38 @@ impl Files {
         gone
     }
 
-    /// Of a path as the guard has it, and that of the file that it is. A path that hangs on a directory that
-    /// is not known may be any file whose path ends like it.
+    /// Of a path as the guard has it, and that of the file that it is: a text, or that it is not known. A path
+    /// that hangs on a directory that is not known may be any file whose path ends like it.
     pub fn content(&self, path: &str) -> Option<(String, Content)> {
         let path = self.key(path);
+        if path.contains(is_mark) {
+            return self.may_be(&path).then_some((path, Content::Unknown));
+        }
         if let Some(content) = self.contents.get(&path) {
             return Some((path, content.clone()));
         }
-        let alike = |known: &&String| match (path.starts_with('/'), known.starts_with('/')) {
-            (true, false) => ends(&path, known),
-            (false, true) => ends(known, &path),
-            _ => false,
-        };
-        let mut found = self.contents.iter().filter(|(known, _)| alike(known));
+        let holds = |known: &String| below(known, &path).is_some_and(|rest| !rest.is_empty());
+        if self.places.iter().any(|place| below(&path, place).is_some())
+            || self.contents.keys().any(holds)
+        {
+            return Some((path, Content::Unknown));
+        }
+        let mut found = self.contents.iter().filter(|(known, _)| is_alike(&path, known));
         match (found.next(), found.next()) {
             (None, _) => self.full.then_some((path, Content::Unknown)),
             (Some((path, content)), None) => Some((path.clone(), content.clone())),
             (Some((path, _)), Some(_)) => Some((path.clone(), Content::Unknown)),
         }
+    }
+
+    /// Whether a path of which a part is not known may be that of an agent's file.
+    fn may_be(&self, path: &str) -> bool {
+        let place = fixed(path);
+        let last = path.rsplit('/').next().filter(|last| !last.contains(is_mark));
+        let named = |known: &String| last.is_none_or(|last| known.rsplit('/').next() == Some(last));
+        self.full
+            || self.contents.keys().any(|known| named(known) && fits(known, path))
+            || self.places.iter().any(|known| meet(known, place))
     }
 
     fn key(&self, path: &str) -> String {
@@ -106,14 +239,88 @@ impl Files {
         let at_home = path.starts_with(HOME);
         let rest = path.trim_start_matches(HOME).trim_start_matches('/');
         match &self.home {
-            Some(home) if at_home => format!("{home}/{rest}"),
+            Some(home) if at_home => format!("{home}/{rest}").trim_end_matches('/').to_owned(),
+            _ if rest.is_empty() => ".".to_owned(),
             _ => rest.to_owned(),
         }
     }
 }
 
+/// The directory in which all that a path may mean lies.
+fn fixed(path: &str) -> &str {
+    let Some(mark) = path.find(is_mark) else { return path };
+    match path[..mark].rfind('/') {
+        Some(0) => "/",
+        Some(end) => &path[..end],
+        None => ".",
+    }
+}
+
+/// Whether a file may be one that a path means, or lie below that.
+fn fits(known: &str, path: &str) -> bool {
+    let place = fixed(path);
+    let Some(rest) = below(known, place) else { return false };
+    if place.len() == path.len() {
+        return true;
+    }
+    let behind = path.strip_prefix(place).unwrap_or(path).trim_start_matches('/');
+    let start = behind.split(is_mark).next().unwrap_or_default();
+    // What is below somebody's home, seen from no known directory.
+    rest.starts_with(start)
+        || place == "." && rest.rsplit('/').next().is_some_and(|name| name.starts_with(start))
+}
+
+/// Whether one of both may lie in the other.
+fn meet(one: &str, other: &str) -> bool {
+    below(one, other).is_some() || below(other, one).is_some()
+}
+
+/// What of a path stands behind `place`, where it may be that or lie in it. One that is relative hangs on a
+/// directory that is not known, most likely somebody's home.
+fn below<'a>(path: &'a str, place: &str) -> Option<&'a str> {
+    let inside = |rest: &'a str| match rest.strip_prefix('/') {
+        None if !rest.is_empty() => None,
+        rest => Some(rest.unwrap_or_default()),
+    };
+    match (path.starts_with('/'), place.starts_with('/')) {
+        (false, _) if place == "/" || place == "." => Some(path),
+        (false, true) if is_home(place) => Some(path),
+        (true, true) if place == "/" => Some(&path[1..]),
+        (true, false) if place == "." => ["/home/", "/root/", "/Users/"]
+            .iter()
+            .any(|home| path.starts_with(home))
+            .then_some(path),
+        (true, true) | (false, false) => path.strip_prefix(place).and_then(inside),
+        (true, false) => {
+            let mut found = path.match_indices(place).filter(|(at, _)| path[..*at].ends_with('/'));
+            found.find_map(|(at, _)| inside(&path[at + place.len()..]))
+        }
+        (false, true) => {
+            let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+            let mut starts = ends.filter(|end| ends_like(place, &path[..*end]));
+            starts.find_map(|end| inside(&path[end..]))
+        }
+    }
+}
+
+fn is_home(place: &str) -> bool {
+    place == "/root"
+        || ["/home/", "/Users/"]
+            .iter()
+            .any(|homes| place.strip_prefix(homes).is_some_and(|user| !user.contains('/')))
+}
+
+/// Whether both may be one file, one of them without its directory.
+fn is_alike(path: &str, known: &str) -> bool {
+    match (path.starts_with('/'), known.starts_with('/')) {
+        (true, false) => ends_like(path, known),
+        (false, true) => ends_like(known, path),
+        _ => false,
+    }
+}
+
 /// Whether a path may be one that ends like `rest`.
-fn ends(path: &str, rest: &str) -> bool {
+fn ends_like(path: &str, rest: &str) -> bool {
     path.strip_suffix(rest).is_some_and(|before| before.ends_with('/')) && !rest.is_empty()
 }
 

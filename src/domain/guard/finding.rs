@@ -33,8 +33,6 @@ pub struct Findings {
     pub scripts: Vec<String>,
     /// Files that were written, and what they hold.
     pub written: Vec<(String, Content)>,
-    /// Commands that no rule allows by name.
-    pub unmatched: usize,
 }
 
 impl Finding {
@@ -94,14 +92,21 @@ impl Findings {
         }
     }
 
-    /// Drops what came since but findings of rules: for texts that may not be code at all.
-    pub fn keep_rules_since(&mut self, before: Self) {
-        let found = std::mem::replace(self, before);
+    /// Adds what rules found, and nothing else: of texts that may not be code at all.
+    pub fn add_of_rules(&mut self, found: Self) {
         for finding in found.all {
             let ours = ["line.", "opaque.", "limit.", "unmatched"];
             if !ours.iter().any(|start| finding.rule.starts_with(start)) {
                 self.add(finding);
             }
+        }
+    }
+
+    /// Shows what was `put` in the place of bytes that are no UTF-8 as what it is: no character.
+    pub fn tell_bytes(&mut self, put: char) {
+        let argvs = self.all.iter_mut().map(|finding| &mut finding.argv);
+        for word in self.commands.iter_mut().chain(argvs).flatten() {
+            *word = word.replace(put, "\u{fffd}");
         }
     }
 
@@ -111,14 +116,10 @@ impl Findings {
         }
     }
 
-    /// Whether something was found since that a rule does not allow.
-    pub fn stricter_than(&self, before: &Self) -> bool {
-        let of_rule = |finding: &&Finding| {
-            !["line.", "opaque.", "limit.", "unmatched", "read."]
-                .iter()
-                .any(|s| finding.rule.starts_with(s))
-        };
-        self.all.iter().filter(of_rule).count() > before.all.iter().filter(of_rule).count()
+    /// Whether something was found that a rule does not allow.
+    pub fn has_rules(&self) -> bool {
+        let others = ["line.", "opaque.", "limit.", "unmatched", "read."];
+        self.all.iter().any(|finding| !others.iter().any(|s| finding.rule.starts_with(s)))
     }
 
     /// The strictest; of several the first.

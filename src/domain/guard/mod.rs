@@ -173,5 +173,8 @@ fn examine(line: &[u8], context: &Context<'_>, policy: &Policy) -> Findings {
         None => Findings::default(),
     };
     found.drain(..).for_each(|finding| findings.add(finding));
+    if std::str::from_utf8(line).is_err() {
+        findings.tell_bytes(scan::PUT);
+    }
     findings
 }

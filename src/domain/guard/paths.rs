@@ -79,6 +79,30 @@ impl<'a> Path<'a> {
     }
 }
 
+impl Path<'_> {
+    /// `app-*` and `*.key` meet in a name that nobody has: what is fixed of either must speak of the other. A star
+    /// alone, or a letter, may be meant for anything.
+    fn meets_by_stars_alone(&self, fixed: &str) -> bool {
+        let Some(name) = self.names.last().filter(|name| name.text.contains(STAR)) else {
+            return false;
+        };
+        let fixed: Vec<Piece> = fixed.chars().map(Piece::Char).collect();
+        let pieces = marked(name.text);
+        let mut chunks = pieces
+            .split(|piece| matches!(piece, Piece::Many | Piece::One))
+            .filter(|chunk| !chunk.is_empty())
+            .peekable();
+        chunks.peek().is_some()
+            && chunks.all(|chunk| {
+                let most = chunk.len().min(fixed.len()).min(EVIDENCE);
+                !chunk.windows(most).any(|part| fixed.windows(most).any(|other| part == other))
+            })
+    }
+}
+
+/// So many letters in common are no chance.
+const EVIDENCE: usize = 3;
+
 /// A pattern of a policy (`*` within a name, `**` over any number of names), divided once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
@@ -89,6 +113,8 @@ pub struct Pattern {
     /// A name that stands fixed in between.
     inner: Option<Box<str>>,
     deep: bool,
+    /// A name with a star, wherever it lies (`**/*.key`): what of the name is fixed.
+    anywhere: Option<Box<str>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +138,14 @@ impl Pattern {
         let last = parts.last().and_then(fixed);
         let deep = parts.iter().any(|part| part.deep);
         let inner = parts.iter().skip(1).rev().skip(1).find_map(fixed);
-        Self { parts, first, last, inner, deep }
+        let anywhere = match parts.as_slice() {
+            [start, name] if start.deep && !name.deep && !name.plain => {
+                let fixed = name.text.replace(['*', '?'], "");
+                (!fixed.is_empty()).then(|| fixed.into())
+            }
+            _ => None,
+        };
+        Self { parts, first, last, inner, deep, anywhere }
     }
 
     /// Most patterns say the first name, or the last.
@@ -137,7 +170,13 @@ impl Pattern {
 
     /// Whether both can mean the same file. What is unknown counts as one name or a part of one.
     pub fn overlaps(&self, path: &Path<'_>) -> bool {
-        !self.differs(path) && names(&path.names, &self.parts)
+        let by_chance =
+            || self.anywhere.as_deref().is_some_and(|fixed| path.meets_by_stars_alone(fixed));
+        // A search that begins somewhere relative is not said to begin at the root.
+        let elsewhere = path.deep
+            && path.names.first().is_some_and(|name| name.text.starts_with(DEEP))
+            && self.parts.first().is_some_and(|part| &*part.text == "/");
+        !elsewhere && !self.differs(path) && !by_chance() && names(&path.names, &self.parts)
     }
 
     /// As [`Pattern::overlaps`], but a name of which nothing is known meets only a star: it could be anything, and a

@@ -6,6 +6,8 @@ use super::{Context, field::is_mark, finding::Finding, policy::Defaults, syntax:
 
 /// Compound commands that a line may open.
 const MAX_KEYWORDS: usize = 400;
+/// Stands for a byte that is no UTF-8: one byte too.
+pub const PUT: char = '\u{1a}';
 
 /// The line as text, if it is to be read at all, and what its bytes say. Bytes that are no UTF-8 become
 /// a control character each, so that all others keep their place.
@@ -30,7 +32,9 @@ pub fn scan<'a>(
     let mut last = ' ';
     for (start, char) in text.char_indices() {
         let span = Span { start, end: start + char.len_utf8() };
-        if let Some((rule, reason)) = strange(char, last) {
+        // What is put in the place of a byte that is no UTF-8.
+        let is_put = char == PUT && line.get(start) != Some(&(PUT as u8));
+        if !is_put && let Some((rule, reason)) = strange(char, last) {
             found.push(finding(rule, reason, span));
         }
         if is_mark(char) {
@@ -81,7 +85,7 @@ fn text(line: &[u8]) -> Cow<'_, str> {
             let mut text = String::with_capacity(line.len());
             for chunk in line.utf8_chunks() {
                 text.push_str(chunk.valid());
-                text.extend(chunk.invalid().iter().map(|_| '\u{1a}'));
+                text.extend(chunk.invalid().iter().map(|_| PUT));
             }
             Cow::Owned(text)
         }

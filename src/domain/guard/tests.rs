@@ -73,10 +73,60 @@ fn an_allow_lifts_one_approval_and_never_a_block() {
 }
 
 #[test]
+fn an_allow_lifts_nothing_for_a_command_that_something_else_runs() {
+    let own = "version = 1\n[[allow]]\nrule = \"fs.rm\"\nargv = [\"rm\", \"-r\", \"*\"]\nexpires = \"2027-01-31\"\n";
+    let policy = Policy::built_in().over(own).unwrap();
+    let say = |line: &str, interactive| {
+        let today = "2026-12-01".parse().ok();
+        let context = Context { today, interactive, ..Context::default() };
+        judge(line.as_bytes(), &context, &policy)
+    };
+    for line in [
+        "rm -r /srv/old",
+        "rm -r old",
+        "if true; then rm -r old; fi",
+        "uptime && rm -r old",
+        "cd /srv && rm -r /srv/old",
+        "(cd /srv; rm -r /srv/old)",
+    ] {
+        let said = say(line, false);
+        assert_eq!(said.decision, Decision::Allow, "{line}: {:?}", said.rule);
+    }
+    for line in [
+        "ssh prod rm -r /srv/old",
+        "ssh prod 'rm -r /srv/old'",
+        "docker exec web rm -r /srv/old",
+        "sudo rm -r /srv/old",
+        "sudo -u bob rm -r /srv/old",
+        "bash -c 'rm -r /srv/old'",
+        "echo /srv/old | xargs rm -r",
+        "X=y rm -r /srv/old",
+        "cd /home && rm -r old",
+        "cd /home; unset PWD; rm -r old",
+        "pushd /home; rm -r old",
+        "f() { rm -r /srv/old; }; f",
+        "alias rm='rm -v'; rm -r /srv/old",
+    ] {
+        assert_eq!(say(line, false).decision, Decision::Approve, "{line}");
+    }
+    assert_eq!(say("rm -r /srv/old", true).decision, Decision::Approve, "typed");
+    // One rule of the document's example is enough for what it lifts.
+    let rules =
+        |line: &str| verdict(line).findings.into_iter().map(|found| found.rule).collect::<Vec<_>>();
+    assert_eq!(rules("systemctl restart myapp"), ["service.change"]);
+}
+
+#[test]
 fn a_line_that_is_no_text_is_still_looked_through() {
     let say = |line: &[u8]| judge(line, &Context::default(), &Policy::built_in());
     assert_eq!(say(b"ls r\xe9sum\xe9").rule.as_deref(), Some("line.encoding"));
     assert_eq!(say(b"ls \xff; rm -rf /").decision, Decision::Block);
+    let said = say(b"cat x\xff; rm -rf y\xff");
+    let rules: Vec<&str> = said.findings.iter().map(|found| found.rule.as_str()).collect();
+    assert!(!rules.contains(&"line.control") && rules.contains(&"line.encoding"), "{rules:?}");
+    assert_eq!(said.resolved[0], ["cat", "x\u{fffd}"]);
+    assert!(said.findings.iter().all(|found| !found.argv.concat().contains('\u{1a}')));
+    assert!(say(b"cat \x1a \xff").findings.iter().any(|found| found.rule == "line.control"));
     assert_eq!(say("ls \u{fdd0}".as_bytes()).decision, Decision::Approve);
     assert_eq!(say(&vec![b'a'; 70_000]).rule.as_deref(), Some("line.length"));
 }

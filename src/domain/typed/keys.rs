@@ -6,8 +6,10 @@ pub enum Key<'a> {
     Text(&'a [u8]),
     Enter,
     Back,
-    /// Ctrl-C, Ctrl-Z, Ctrl-\: the terminal takes them, and with them what stands in the line.
+    /// Ctrl-C: the terminal takes it, and with it what stands in the line.
     Interrupt,
+    /// Ctrl-Z, Ctrl-\: they stop programs; a shell does not care for them, and its line stays.
+    Stop,
     /// Ctrl-D: the end of what is read, or of a line that was begun.
     End,
     /// It changes the line and submits none, as shells are set up: cursor keys, Tab, kill and yank.
@@ -55,7 +57,8 @@ fn first(bytes: &[u8]) -> (Key<'_>, usize) {
     match bytes[0] {
         b'\r' | b'\n' => (Key::Enter, 1),
         0x7f => (Key::Back, 1),
-        0x03 | 0x1a | 0x1c => (Key::Interrupt, 1),
+        0x03 => (Key::Interrupt, 1),
+        0x1a | 0x1c => (Key::Stop, 1),
         0x04 => (Key::End, 1),
         0x0c => (Key::Clear, 1),
         byte if MOVES.contains(&byte) => (Key::Moves, 1),

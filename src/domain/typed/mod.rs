@@ -4,11 +4,13 @@
 //! with nothing pending before it. Any other key makes it opaque: what stands in the line then is the line
 //! editor's secret. A program that is no shell gets data, which is judged by what the program makes of it.
 
+mod behind;
 mod keys;
 #[cfg(test)]
 mod tests;
 pub mod words;
 
+pub use self::behind::Behind;
 use self::keys::Key;
 use super::{guard::Shell, target::named};
 
@@ -43,6 +45,10 @@ pub struct Line {
     reader: Option<Reader>,
     /// What keys mean there was changed.
     rebound: bool,
+    /// Typed to programs that read by keys since the last Enter.
+    since: Vec<u8>,
+    /// Whoever reads next may find something that was typed.
+    left: bool,
 }
 
 /// What typing some bytes would do.
@@ -87,6 +93,8 @@ pub struct Data {
     pub from: usize,
     /// Other keys than text, Backspace and Enter came with it: an editor of lines makes of it what it will.
     pub keys: bool,
+    /// What may come to a shell of it.
+    pub behind: Behind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,7 +138,14 @@ impl Reader {
 impl Default for Line {
     /// A new terminal's.
     fn default() -> Self {
-        Self { pending: Some(Vec::new()), open: Vec::new(), reader: None, rebound: false }
+        Self {
+            pending: Some(Vec::new()),
+            open: Vec::new(),
+            reader: None,
+            rebound: false,
+            since: Vec::new(),
+            left: false,
+        }
     }
 }
 
@@ -142,6 +157,7 @@ impl Line {
         // What another program has not read of it may be read by this one, or not.
         let none = Vec::new();
         let pending = match seen {
+            _ if !same && self.left => None,
             Some(Reader::Programs { by_keys: true, .. }) if !same => Some(&none),
             _ => self.pending.as_ref().filter(|pending| same || pending.is_empty()),
         };
@@ -150,12 +166,14 @@ impl Line {
             known: pending.is_some(),
             open: if same { &self.open } else { &[] },
             rebound: self.rebound,
+            since: &self.since,
+            left: self.left,
             shown: &shown,
             new: bytes,
         };
         let (what, mut after) = match reader {
             Reader::Shell(shell) => taken.by_shell(*shell),
-            Reader::Programs { names, .. } => taken.by_programs(names),
+            Reader::Programs { names, .. } => taken.by_programs(names, reader),
             Reader::Unseen => taken.unseen(),
         };
         after.pending = after.pending.filter(|pending| pending.len() <= MOST);
@@ -170,7 +188,9 @@ impl Line {
     pub fn disturb(&mut self, bytes: &[u8]) {
         let Some(last) = bytes.last() else { return };
         let clean = matches!(last, b'\r' | b'\n' | 0x03);
-        *self = Self { pending: clean.then(Vec::new), rebound: self.rebound, ..Self::default() };
+        let since = std::mem::take(&mut self.since);
+        let pending = clean.then(Vec::new);
+        *self = Self { pending, rebound: self.rebound, since, ..Self::default() };
     }
 
     /// It is not known what was typed of it.
@@ -188,6 +208,11 @@ impl Line {
         self.open.clear();
     }
 
+    /// A shell that comes after the program may find something that was typed to it.
+    pub fn leaves(&mut self) {
+        self.left = true;
+    }
+
     /// From now on keys may mean anything.
     pub fn rebind(&mut self) {
         self.rebound = true;
@@ -200,13 +225,16 @@ struct Taking<'a> {
     known: bool,
     open: &'a [u8],
     rebound: bool,
+    since: &'a [u8],
+    left: bool,
     shown: &'a [u8],
     new: &'a [u8],
 }
 
 impl Taking<'_> {
     fn after(&self, pending: Option<Vec<u8>>) -> Line {
-        Line { pending, open: self.open.to_vec(), reader: None, rebound: self.rebound }
+        let (open, since) = (self.open.to_vec(), self.since.to_vec());
+        Line { pending, open, since, rebound: self.rebound, ..Line::default() }
     }
 
     /// Nothing stands there any more.
@@ -253,14 +281,20 @@ impl Taking<'_> {
         (What::Lines(lines), Line { open: Vec::new(), ..after })
     }
 
-    fn by_programs(&self, names: &[String]) -> (What, Line) {
-        if self.only_interrupts() {
-            return (What::Nothing, self.clean());
+    fn by_programs(&self, names: &[String], reader: &Reader) -> (What, Line) {
+        // Where it may be ignored it ends nothing.
+        if self.only_interrupts() && !self.rebound {
+            return (What::Nothing, Line { since: Vec::new(), ..self.clean() });
         }
+        let behind = Behind::read(self.shown, self.new, self.since, reader);
         let read = ProgramText::read(self.shown, self.known);
         let keys = read.keys || self.rebound;
-        let pending = self.after(read.certain.then_some(read.rest));
-        if read.text.is_empty() && !read.unknown {
+        let pending = Line {
+            since: behind.since.clone(),
+            left: behind.left,
+            ..self.after(read.certain.then_some(read.rest))
+        };
+        if read.text.is_empty() && !read.unknown && behind.is_nothing() {
             return (What::Nothing, pending);
         }
         let told = [self.open, &read.text].concat();
@@ -272,6 +306,7 @@ impl Taking<'_> {
             from: self.open.len(),
             keys: keys || long,
             text: told.clone(),
+            behind,
         };
         let open = if over { Vec::new() } else { told };
         (What::Data(data), Line { open, ..pending })
@@ -282,8 +317,11 @@ impl Taking<'_> {
         let first = all.next();
         let alone = all.next().is_none();
         let empty = self.known && self.shown.len() == self.new.len();
-        match first {
+        let since = behind::unseen(self.since, self.new);
+        let (what, line) = match first {
             Some(Key::Interrupt) if alone => (What::Nothing, self.clean()),
+            // It may stop who works; where nobody does, what stands there stays.
+            Some(Key::Stop) if alone => (What::Nothing, self.after(empty.then(Vec::new))),
             Some(Key::Enter | Key::End) if alone && empty => (What::Nothing, self.clean()),
             _ => {
                 let plain =
@@ -293,7 +331,9 @@ impl Taking<'_> {
                     false => self.opaque(Why::Unseen, Shell::Unknown),
                 }
             }
-        }
+        };
+        let left = self.left && !self.only_interrupts();
+        (what, Line { since, left, ..line })
     }
 }
 
@@ -335,7 +375,7 @@ impl ShellLine {
                 Key::End | Key::Clear if begin == at && now => begin = at + 1,
                 Key::Moves | Key::Clear => now = false,
                 Key::Interrupt => interrupted = true,
-                Key::End | Key::Other => return None,
+                Key::End | Key::Stop | Key::Other => return None,
             }
         }
         Some(Self { text, certain, verbatim, interrupted, rest: now.then_some(begin) })
@@ -369,7 +409,9 @@ impl ProgramText {
                     read.certain = true;
                     read.ends();
                 }
-                Key::Moves | Key::Clear | Key::Other => {
+                // Where nothing stands there, nothing is left of it.
+                Key::Stop if read.rest.is_empty() => {}
+                Key::Moves | Key::Clear | Key::Stop | Key::Other => {
                     read.certain = false;
                     read.ends();
                 }

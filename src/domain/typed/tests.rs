@@ -175,6 +175,41 @@ fn a_program_is_told_text_which_is_kept_until_a_statement_ends() {
     assert!(long.open.len() <= TOLD);
 }
 
+#[test]
+fn keys_that_a_shell_does_not_care_for_leave_its_line() {
+    for key in [b"\x1a", b"\x1c"] {
+        let line = after(&[b"rm -rf /"], &BASH);
+        assert_eq!(why(&line, key, &BASH), Some(Why::Keys));
+        // Also where nobody sees who reads, or by a signal.
+        let line = line.take(key, &Reader::Unseen).after;
+        assert_eq!(why(&line, b"\r", &BASH), Some(Why::Pending));
+        assert_eq!(why(&line.take(b"\x03", &BASH).after, b"ls\r", &BASH), None);
+        // What is stopped is left with nothing of it.
+        for reader in [python(), Reader::Unseen] {
+            let line = after(&[key], &reader);
+            assert_eq!(why(&line, b"ls\r", &BASH), None, "{reader:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_typed_to_a_program_with_its_last_key_may_be_the_shells() {
+    let less = Reader::Programs { names: vec!["less".to_owned()], by_keys: true };
+    for typed in [&b"qrm -rf /"[..], b"q\x1b[A"] {
+        let line = after(&[typed], &less);
+        assert_eq!(why(&line, b"\r", &BASH), Some(Why::Pending), "{typed:?}");
+        let line = line.take(b"\r", &Reader::Unseen).after;
+        assert_eq!(why(&line, b"\r", &BASH), Some(Why::Pending), "{typed:?}");
+    }
+    let mut line = after(&[b"x\r"], &python());
+    line.leaves();
+    assert_eq!(why(&line, b"ls\r", &BASH), Some(Why::Pending));
+    // A call that was begun goes on behind whatever came between.
+    let line = after(&[b"!", b"\x1b[A"], &less).take(b"fg\r", &BASH).after;
+    let What::Data(data) = line.take(b"x\r", &less).what else { panic!() };
+    assert!(data.behind.unknown);
+}
+
 fn some_keys() -> impl Strategy<Value = Vec<u8>> {
     let key = prop_oneof![
         6 => prop::sample::select(vec!["l", "rm ", "é", "'", "\\", "/", " ", "ls"]).prop_map(|text| text.as_bytes().to_vec()),
@@ -236,7 +271,9 @@ proptest! {
         behind in "[a-z ]{0,5}",
     ) {
         let typed = [before.as_bytes(), &[control], behind.as_bytes(), b"\r"].concat();
-        prop_assert!(why(&Line::default(), &typed, &BASH).is_some(), "{typed:?}");
+        // Where nothing stands yet, Ctrl-L only draws the prompt anew.
+        let draws = control == 0x0c && before.is_empty();
+        prop_assert_eq!(why(&Line::default(), &typed, &BASH).is_none(), draws, "{:?}", typed);
     }
 
     #[test]

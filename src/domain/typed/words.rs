@@ -22,6 +22,12 @@ const STTY: &[&str] = &[
 const BINDS: &[&str] =
     &["bind", "bindkey", "zle", "abbr", "fish_vi_key_bindings", "loadkeys", "inputrc", "history"];
 
+/// What `trap` may catch without a word about Ctrl-C.
+const TRAPS: &[&str] = &[
+    "EXIT", "ERR", "DEBUG", "RETURN", "HUP", "TERM", "USR1", "USR2", "PIPE", "ALRM", "CHLD",
+    "WINCH", "QUIT", "TSTP", "0", "1", "3", "15",
+];
+
 /// Whether keys mean something else afterwards.
 pub fn rebinds(argv: &[String]) -> bool {
     let mut words = argv.iter().map(String::as_str);
@@ -29,10 +35,28 @@ pub fn rebinds(argv: &[String]) -> bool {
     let number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
     match program {
         "stty" => words.any(|word| !STTY.contains(&word) && !number(word)),
+        "trap" => traps(words),
+        "tset" | "reset" => words.any(|word| word.starts_with('-')),
+        "env" => {
+            words.any(|word| ["--ignore-s", "--block-s"].iter().any(|flag| word.starts_with(flag)))
+        }
         // Alone it lists.
         "history" => words.any(|word| word.starts_with('-') && word != "-"),
         program => BINDS.contains(&program) && words.next().is_some(),
     }
+}
+
+/// Whether Ctrl-C is caught, or left alone, or may be.
+fn traps<'a>(words: impl Iterator<Item = &'a str>) -> bool {
+    let words: Vec<&str> = words.filter(|word| *word != "--").collect();
+    if words.iter().any(|word| ["-p", "-P", "-l"].contains(word)) {
+        return false;
+    }
+    let signals = if words.len() > 1 { &words[1..] } else { &words[..] };
+    signals.iter().any(|word| {
+        let name = word.to_ascii_uppercase();
+        !TRAPS.contains(&name.strip_prefix("SIG").unwrap_or(&name))
+    })
 }
 
 /// Whether it takes a part of what is typed, so that the rest is another line than was sent.
@@ -84,6 +108,13 @@ mod tests {
             "zle -N x",
             "abbr -a ls rm",
             "history -s rm",
+            "trap x INT",
+            "trap -- x EXIT sigint",
+            "trap x 2",
+            "trap INT",
+            "trap x …",
+            "tset -i x",
+            "env --ignore-signal=INT bash",
         ] {
             assert!(rebinds(&argv(line)), "{line}");
         }
@@ -96,6 +127,12 @@ mod tests {
             "history 5",
             "bind",
             "ls bind",
+            "trap",
+            "trap -p INT",
+            "trap x EXIT",
+            "trap x SIGTERM 0",
+            "reset",
+            "env A=b bash",
         ] {
             assert!(!rebinds(&argv(line)), "{line}");
         }

@@ -104,3 +104,24 @@ fn another_identity_neither_sees_nor_runs_a_plan() {
     }
     assert_eq!(me.words(), [""; 0]);
 }
+
+#[test]
+fn a_line_is_judged_with_what_those_before_it_write_and_a_script_written_anew_ends_the_yes() {
+    let me = Planning::new();
+    let script = format!("{}/n.sh", me.sshd.directory().display());
+    let text = format!("echo {:?} > {script}\nbash {script}\n", me.asks("one"));
+    let said = me.plan(&text, &["--dry-run"]).ok().json();
+    assert_eq!(said["lines"][1]["verdict"], "approve", "{said}");
+    let request = me.asked(&text);
+    me.approves(&request, &[]);
+    me.sgw.agent(["plan", "run", &request]).ok();
+    assert_eq!(me.words(), ["one"]);
+    let request = me.asked(&format!("bash {script}\n{}\n", me.asks("two")));
+    me.approves(&request, &[]);
+    let exec = ["exec", &me.session, "--no-ask", "--", &format!("echo uptime > {script}")];
+    me.sgw.agent(exec).ok();
+    let refused = me.runs(&request).fails(77, "approval.expired").json();
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains("judged otherwise"), "{message}");
+    assert_eq!(me.words(), ["one"]);
+}

@@ -274,3 +274,94 @@ fn where_terminals_are_off_nothing_is_typed() {
     let shown = me.sgw.agent(["policy", "show", "--target", target.as_str().unwrap()]).ok();
     assert!(shown.stdout().contains("pty off"), "{shown:?}");
 }
+
+#[test]
+fn keys_that_a_shell_ignores_throw_no_line_away() {
+    let me = Terminal::open();
+    me.types_until("echo re''ady", "^ready$");
+    for key in ["ctrl-z", "ctrl-\\"] {
+        me.types(&["systemctl restart none-of-sgw", "--no-enter"]);
+        me.would_ask(&["--key", key]);
+        me.would_ask(&["--key", "enter"]);
+        me.interrupts();
+    }
+    // What works is stopped with it, and the line behind it is known.
+    me.types_until("cat", "");
+    me.types(&["--key", "ctrl-z", "--wait-for", "[#$] $"]);
+    me.types_until("echo sto''pped", "^stopped$");
+    me.would_ask(&["trap '' INT"]);
+}
+
+#[test]
+fn what_comes_behind_a_programs_end_is_judged_as_a_shells_line() {
+    let me = Terminal::open();
+    let line = "systemctl restart none-of-sgw";
+    let waits = |command: &str, prompt: &str| {
+        me.types_until(&format!("echo re''ady; {command}"), prompt);
+    };
+    for (command, prompt, before) in [
+        ("head -1", "^ready$", "x\r"),
+        ("head -c 1", "^ready$", "x"),
+        ("cat", "^ready$", "x\r\u{4}"),
+        ("cat", "^ready$", "\u{3}"),
+        ("cat", "^ready$", "x\rsystemctl \\\r"),
+        ("python3 -q", ">>> $", "exit()\r"),
+        ("seq 1000 | less", ":$", "q"),
+        ("seq 1000 | less", ":$", "jq"),
+        ("seq 1000 | less", ":$", "!"),
+        ("seq 1000 | less", ":$", "j!"),
+    ] {
+        waits(command, prompt);
+        let rest = if before.ends_with("\\\r") { "restart none-of-sgw" } else { line };
+        me.would_ask(&[&format!("{before}{rest}\r")]);
+        // What stood there is as it was.
+        me.types(if prompt == ":$" { &["--key", "q"] } else { &["--key", "ctrl-c"] });
+        if prompt == ">>> $" {
+            me.types(&["--key", "ctrl-d"]);
+        }
+        me.interrupts();
+    }
+    // One after the other, with keys between.
+    waits("seq 1000 | less", ":$");
+    for keys in
+        [&["!", "--no-enter"][..], &["--key", "up"], &["x", "--no-enter"], &["--key", "ctrl-u"]]
+    {
+        me.types(keys);
+    }
+    me.would_ask(&[line]);
+    me.interrupts();
+    me.types(&["q", "--no-enter"]);
+    // Left for the shell behind it.
+    waits("seq 1000 | less", ":$");
+    me.types(&[&format!("q{line}"), "--no-enter"]);
+    me.would_ask(&["--key", "enter"]);
+    me.interrupts();
+    me.types_until("echo at-la''st", "^at-last$");
+}
+
+#[test]
+fn answers_and_code_are_no_shells_lines() {
+    let me = Terminal::open();
+    me.types_until("echo re''ady; cat", "^ready$");
+    for answer in
+        ["y", "yes", "42", "no, I don't", "$5", "name\tvalue", "a\nb\nmore of it (really)\n"]
+    {
+        me.types(&[answer, "--settle", "100ms"]);
+    }
+    me.types(&["--key", "ctrl-d", "--wait-for", "[#$] $"]);
+    me.types_until("python3 -q", ">>> $");
+    for code in [
+        "import os, sys",
+        "for x in range(3): print(x)\n",
+        "let = sorted([3, 1])\nif let != 'a!':\n    print(let)\n",
+        "def f(x):\n    return x | 1\n",
+        "exit()",
+    ] {
+        me.types(&[code, "--settle", "100ms"]);
+    }
+    me.types_until("echo be''hind; seq 1000 | less", ":$");
+    for keys in [&["/500", "--settle", "300ms"][..], &["--key", "down"], &["--key", "q"]] {
+        me.types(keys);
+    }
+    me.types_until("echo la''st", "^last$");
+}

@@ -13,7 +13,7 @@ use crate::{
         grant,
         guard::{
             self, Decision, Policy,
-            policy::{BUILT_IN, Defaults, FileRule, Rule, section},
+            policy::{BUILT_IN, Defaults, FileRule, Rule, Unwritten, section},
         },
         nearest::nearest,
     },
@@ -115,6 +115,17 @@ impl Show {
 impl Explain {
     pub fn run(self, context: &Context) -> Outcome {
         let policy = self.source.load(context)?.policy;
+        if let Some(found) = Unwritten::of(&self.rule).filter(|_| policy.rule(&self.rule).is_none())
+        {
+            let Unwritten { id, meaning, setting } = found;
+            let shown =
+                json!({ "id": id, "kind": "finding", "reason": meaning, "setting": setting });
+            context.ui.result(&shown, || match setting {
+                Some(setting) => format!("{id}  as [defaults] {setting} says\n{meaning}\n"),
+                None => format!("{id}\n{meaning}\n"),
+            });
+            return Ok(Exit::DONE);
+        }
         let rule = find(&policy, &self.rule)?;
         context.ui.result(&rule.value(), || {
             let (id, decision, reason) = rule.said();

@@ -255,8 +255,10 @@ impl<'a> Driver<'a> {
             },
             Effect::Keep(id) => match (self.decision.take(), self.approval_of(&id)) {
                 (Some(on), Some(mut approval)) => {
-                    approval.remember(Remember::Session { times: None });
-                    calls::run(on, approval, id).boxed_local()
+                    match approval.remember(Remember::Session { times: None }) {
+                        Ok(()) => calls::run(on, approval, id).boxed_local(),
+                        Err(why) => calls::refused(id, why).boxed_local(),
+                    }
                 }
                 _ => not_shown(id).boxed_local(),
             },
@@ -288,7 +290,7 @@ impl<'a> Driver<'a> {
             }
             Effect::Resume => {
                 let told = "resumed: everything goes on".to_owned();
-                calls::tell(proven, Request::Resume { what: None }, told).boxed_local()
+                calls::tell(proven, Request::Resume { what: None, rule: None }, told).boxed_local()
             }
             Effect::Return(session, message) => {
                 let told = format!("{} is the agent's again", exact(session.as_bytes(), 20));

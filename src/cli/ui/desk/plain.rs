@@ -216,7 +216,8 @@ impl Plain<'_> {
             }
             "resume" => {
                 self.prove().await?;
-                let _: serde_json::Value = self.call(&Request::Resume { what: None }).await?;
+                let _: serde_json::Value =
+                    self.call(&Request::Resume { what: None, rule: None }).await?;
                 ui.say("everything goes on");
             }
             "return" => {
@@ -263,7 +264,7 @@ impl Plain<'_> {
         let proven = &self.proven;
         let mut approval = Approval::look(context, proven, &mut connection, &id, answers).await?;
         if let Some(remember) = remember {
-            approval.remember(remember);
+            approval.remember(remember)?;
         }
         if !lines.is_empty() {
             approval.choose(lines)?;

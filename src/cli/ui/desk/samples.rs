@@ -186,6 +186,8 @@ pub fn session(id: &str) -> Session {
         status: SessionStatus::Active,
         control: Control::Agent,
         paused: false,
+        paused_by: None,
+        denied_rules: Vec::new(),
         returned: None,
         mode: Mode::Guarded,
         left_commands: None,

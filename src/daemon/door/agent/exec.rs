@@ -356,7 +356,7 @@ impl Caller {
         refused: NotAsked<action::Exec>,
     ) -> Failure {
         let NotAsked { failure, blocked } = refused;
-        let blocked = blocked.map(|exec| Action::Exec(exec));
+        let blocked = blocked.map(Action::Exec);
         self.refused_action(session, failure, blocked).await
     }
 
@@ -407,7 +407,8 @@ impl Caller {
             return Ok((exec, unread));
         }
         let input = self.read_ahead(number, session, control).await?;
-        exec.judged = self.judge(session, exec.in_full().as_slice(), own, &input).await?;
+        let files = self.parts.sessions.scripts.of(&session.account());
+        exec.judged = self.judge(session, exec.in_full().as_slice(), own, &input, files).await?;
         exec.stdin = input.as_action();
         if let Input::Begun { why, .. } = &input
             && exec.judged.decision == guard::Decision::Approve
@@ -423,6 +424,17 @@ impl Caller {
         &self,
         asked: agent::Exec,
         session: &Session,
+    ) -> Result<(action::Exec, Option<Vec<u8>>), Failure> {
+        let files = self.parts.sessions.scripts.of(&session.account());
+        self.read_line_among(asked, session, files).await
+    }
+
+    /// The same with other files than those that were brought by now.
+    pub(super) async fn read_line_among(
+        &self,
+        asked: agent::Exec,
+        session: &Session,
+        files: Arc<guard::Files>,
     ) -> Result<(action::Exec, Option<Vec<u8>>), Failure> {
         let line = match &asked.command {
             agent::Command::Line(line) => line.0.clone(),
@@ -464,7 +476,7 @@ impl Caller {
         let wire = wire.map_err(|error| not_a_command(&error))?;
         let full = action::without_prefix(&wire, &marker);
         let input = if asked.stdin { Input::Open } else { Input::Empty };
-        let judged = self.judge(session, full, own.clone(), &input).await?;
+        let judged = self.judge(session, full, own.clone(), &input, files).await?;
         let exec = action::Exec {
             id,
             session: session.id.clone(),
@@ -487,6 +499,7 @@ impl Caller {
         line: &[u8],
         own: Option<Vec<u8>>,
         input: &Input,
+        files: Arc<guard::Files>,
     ) -> Result<Judgement, Failure> {
         let (bytes, target) = (line.to_vec(), session.target());
         let shell = match session.surroundings.shell {
@@ -497,7 +510,6 @@ impl Caller {
         };
         let manner = Manner { shell, stdin: input.as_action(), ..Manner::of(&session.grant()) };
         let (stdin, identity) = (input.known(), self.identity());
-        let files = self.parts.sessions.scripts.of(&session.account());
         let line = Line { bytes, own, target: &target, identity, manner, cwd: None, stdin, files };
         self.parts.desk.guard.judge(line).await
     }
@@ -515,8 +527,11 @@ fn fed(session: &Session, exec: &action::Exec) -> Result<Feed, Failure> {
     }
 }
 
-/// `sgw wait` with this id stays until it goes on.
+/// `sgw wait` with this id stays until it goes on. Where the operator has to act, that is what to do first.
 pub(super) fn stopped_until(stopped: Failure, id: &Id) -> Failure {
+    if stopped.code == Code::LimitRefusals {
+        return stopped.about(id);
+    }
     Failure { hint: format!("sgw wait {id}"), ..stopped.about(id) }
 }
 

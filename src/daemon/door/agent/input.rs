@@ -122,6 +122,8 @@ impl Caller {
         let open = session.open_pty().filter(|pty| !pty.has_ended());
         let (before, reads) = match open {
             Some(pty) => {
+                // Nobody is asked about what could not be typed.
+                pty.opens().await?;
                 let reads = pty.reads().await;
                 (pty.line(), reads)
             }
@@ -151,7 +153,7 @@ impl Caller {
         match self.parts.desk.judge_input(&self.asker, &ground, input, no_ask) {
             Ok(verdict) => Ok(verdict),
             Err(NotAsked { failure, blocked }) => {
-                let blocked = blocked.map(|input| Action::Input(*input));
+                let blocked = blocked.map(Action::Input);
                 Err(self.refused_action(session, failure, blocked).await)
             }
         }

@@ -17,7 +17,7 @@ use crate::{
         action,
         bytes::Bytes,
         capability::Capability,
-        guard::Decision,
+        guard::{Decision, Files},
         id::{Id, Kind, prefix_kind},
         plan::{self, Line, MAX_LINES, Plan, Step, Unread},
     },
@@ -43,7 +43,9 @@ impl Caller {
         if asked.dry_run {
             let lines = desk::lines_shown(&plan, None);
             let verdict = lines.iter().map(|line| line.verdict).max().unwrap_or(Decision::Approve);
-            return value(&view::DryRun { session: session.id.to_string(), verdict, lines });
+            let denied = self.parts.desk.denies_line(&self.asker, &session.place(), &plan);
+            let asks = verdict != Decision::Block && denied.is_none();
+            return value(&view::DryRun { session: session.id.to_string(), verdict, asks, lines });
         }
         self.check_lines(&session, &plan, blocked).await?;
         let unasked = plan.lines.iter().all(|line| line.judged.decision == Decision::Allow)
@@ -83,17 +85,24 @@ impl Caller {
         steps: Vec<Step>,
     ) -> Result<(Plan, Vec<(u32, action::Exec)>), Failure> {
         let (mut lines, mut blocked) = (Vec::new(), Vec::new());
+        // A line is judged with what those before it write.
+        let mut files = self.parts.sessions.scripts.of(&session.account());
         for step in steps {
             let (number, cwd, line) = match step {
                 Step::Run { number, cwd, line } => (number, cwd.map(Bytes), Bytes(line)),
                 // Files have no way to a target yet: here is where it begins.
                 Step::Put { number, .. } => return Err(no_files(number)),
             };
-            let exec = self.read_step(session, cwd.clone(), line.clone()).await;
+            let exec = self.read_step(session, cwd.clone(), line.clone(), files.clone()).await;
             let exec = exec.map_err(|failure| at_line(failure, number))?;
             let (full, judged) = (exec.in_full(), exec.judged.clone());
             if judged.decision == Decision::Block {
                 blocked.push((number, exec));
+            } else if !judged.written.is_empty() {
+                let files = Arc::make_mut(&mut files);
+                for (path, content) in &judged.written {
+                    files.set(path, content.clone());
+                }
             }
             lines.push(Line { number, cwd, line, full, judged });
         }
@@ -105,6 +114,7 @@ impl Caller {
         session: &Session,
         cwd: Option<Bytes>,
         line: Bytes,
+        files: Arc<Files>,
     ) -> Result<action::Exec, Failure> {
         let asked = agent::Exec {
             session: session.id.to_string(),
@@ -118,7 +128,7 @@ impl Caller {
             no_ask: false,
             reason: None,
         };
-        Ok(self.read_line(asked, session).await?.0)
+        Ok(self.read_line_among(asked, session, files).await?.0)
     }
 
     /// A line that is blocked, or denied by its rule, refuses the plan whole; it counts as one refusal.
@@ -187,7 +197,8 @@ impl Caller {
             let session = self.parts.sessions.to_use(session.as_str(), self.identity())?;
             let held = |failure| still_held(failure, &session.id);
             self.check_stopped(&session).map_err(held)?;
-            let exec = self.read_step(&session, line.cwd, line.line).await?;
+            let files = self.parts.sessions.scripts.of(&session.account());
+            let exec = self.read_step(&session, line.cwd, line.line, files).await?;
             if exec.judged.decision != Decision::Block {
                 self.logged_in(number, &session, Capability::Exec, false, over).await?;
             }
@@ -204,7 +215,13 @@ impl Caller {
                 Planned::Not(_) if self.parts.desk.plan_is_of_another_policy(&id) => {
                     return Err(other_policy(&id));
                 }
-                Planned::Not(_) => {}
+                Planned::Not(_) => match self.parts.desk.next_of_plan(&id, self.identity())? {
+                    // Nobody ran it meanwhile: it is another than the one that was approved.
+                    Next::Line { line: next, .. } if next.number == line.number => {
+                        return Err(changed(&id, line.number));
+                    }
+                    Next::Line { .. } | Next::Done { .. } => {}
+                },
             }
         }
         let message = format!("{id} is being run elsewhere");
@@ -277,6 +294,15 @@ fn no_files(number: u32) -> Failure {
 
 fn other_policy(id: &Id) -> Failure {
     let message = format!("the policy has changed since {id} was asked, so the yes holds no more");
+    let hint = "ask with the lines that are left: sgw plan SESSION --reason TEXT";
+    Failure::new(Code::ApprovalExpired, message, hint).about(id).sent(false)
+}
+
+fn changed(id: &Id, number: u32) -> Failure {
+    let message = format!(
+        "line {number} is judged otherwise than when {id} was asked: a script that it runs was \
+         written anew, or what the session may do has changed"
+    );
     let hint = "ask with the lines that are left: sgw plan SESSION --reason TEXT";
     Failure::new(Code::ApprovalExpired, message, hint).about(id).sent(false)
 }

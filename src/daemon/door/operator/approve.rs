@@ -6,7 +6,7 @@ use super::{Operator, way::incomplete, whole};
 use crate::{
     daemon::{
         Parts, audit,
-        desk::Permit,
+        desk::{Permit, SessionShown},
         parts::{self, Opening},
         session::{self, Session},
         upstream::{self, Hosts},
@@ -56,6 +56,8 @@ impl Operator {
             kind: shown.kind,
             status: RequestStatus::Approved,
             session: session.map(|id| id.to_string()),
+            denied_rule: None,
+            also: Vec::new(),
         })
     }
 
@@ -68,8 +70,11 @@ impl Operator {
         let parts = &self.parts;
         parts.desk.check_shown(id, shown, self.number)?;
         // What the policy is now asked for it: else it would not run, whatever is said here.
-        parts.desk.check_policy(id)?;
-        let part = remember.map(|_| parts.desk.part_of(id)).transpose()?;
+        self.check_policy(id).await?;
+        let part = match remember {
+            Some(_) => Some(parts.desk.part_of(id, self.where_it_runs(id).mode)?),
+            None => None,
+        };
         let allows = match remember {
             Some(Remember::Rule { days }) => self.rules_of(id, days)?,
             _ => Vec::new(),
@@ -88,6 +93,18 @@ impl Operator {
         Ok(())
     }
 
+    /// What another policy asked is withdrawn, on record.
+    async fn check_policy(&self, id: &Id) -> Result<(), Failure> {
+        let changed = match self.parts.desk.check_policy(id) {
+            Ok(()) => return Ok(()),
+            Err(changed) => changed,
+        };
+        let why = Some("the policy has changed");
+        let (evidence, kind) = (&self.parts.evidence, RecordKind::RequestClosed);
+        audit::request_ended(evidence, kind, "sgw", id, why).await?;
+        Err(changed)
+    }
+
     async fn approve_plan(
         &self,
         id: &Id,
@@ -96,6 +113,7 @@ impl Operator {
     ) -> Result<(), Failure> {
         let parts = &self.parts;
         parts.desk.check_shown(id, shown, self.number)?;
+        self.check_policy(id).await?;
         let progress = parts.desk.check_lines(id, numbers)?;
         parts.desk.decides(id, self.told());
         let lines = parts.desk.numbers_of(id, &progress)?;
@@ -106,10 +124,15 @@ impl Operator {
     /// The rules that a yes becomes, for whoever asked and where.
     fn rules_of(&self, id: &Id, days: u16) -> Result<Vec<Allow>, Failure> {
         let parts = &self.parts;
-        let target = parts.desk.session_of(id).and_then(|session| parts.session_shown(&session));
-        let target = target.map(|shown| shown.target).unwrap_or_default();
+        let target = self.where_it_runs(id).target;
         let expires = parts.today().saturating_add(jiff::Span::new().days(days));
         parts.desk.allows_of(id, &target, expires)
+    }
+
+    fn where_it_runs(&self, id: &Id) -> SessionShown {
+        let parts = &self.parts;
+        let shown = parts.desk.session_of(id).and_then(|session| parts.session_shown(&session));
+        shown.unwrap_or_default()
     }
 
     async fn approve_access(&self, number: u32, id: &Id, approve: Approve) -> Result<Id, Failure> {

@@ -35,6 +35,29 @@ impl Operator {
         Ok(serde_json::Value::Null)
     }
 
+    /// Denies no more what a rule finds in a session, and wherever else that was denied with it.
+    pub(super) async fn lift_rule(
+        &self,
+        word: &str,
+        rule: &str,
+    ) -> Result<serde_json::Value, Failure> {
+        let parts = &self.parts;
+        let session = parts.sessions.to_see(word, None)?;
+        let (owner, place) = (&session.owner, session.place());
+        let denied = parts.desk.denied_rules(owner, &place);
+        if !denied.iter().any(|one| one.rule == rule) {
+            let rule = exact(rule.as_bytes(), 60);
+            let message = format!("what {rule} finds is not denied in {}", session.id);
+            let hint = format!("sgw show --all {} lists what is", session.id);
+            return Err(Failure::new(Code::UsageArguments, message, hint));
+        }
+        let what = format!("{rule} in {}", session.id);
+        let kind = RecordKind::Resumed;
+        audit::paused(&parts.evidence, kind, self.who(), Some(&what)).await?;
+        parts.desk.lift_bar(owner, &place, rule);
+        Ok(serde_json::Value::Null)
+    }
+
     /// A slip of the finger must not look like a pause.
     fn check_known(&self, word: &str) -> Result<(), Failure> {
         let parts = &self.parts;

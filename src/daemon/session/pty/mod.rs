@@ -288,7 +288,7 @@ impl Pty {
     ///
     /// # Errors
     /// What was begun in private goes on for longer than [`OPENS`]; the keyboard was taken.
-    async fn opens(&self) -> Result<(), Failure> {
+    pub async fn opens(&self) -> Result<(), Failure> {
         let mut drawn = self.drawn();
         let opens = async { while self.is_hidden() && drawn.changed().await.is_ok() {} };
         let opens = tokio::time::timeout(OPENS, opens);

@@ -110,9 +110,10 @@ impl Policy {
         })
     }
 
-    /// Whether an `[[allow]]` lifts what a rule asks for this command.
+    /// Whether an `[[allow]]` lifts what a rule asks for this command: its words say nothing of what runs it.
     fn lifted(&self, rule: &str, call: &Call<'_>, context: &Context<'_>) -> bool {
-        if self.allows.is_empty() || call.argv.iter().any(|field| !field.is_known()) {
+        if !call.alone || self.allows.is_empty() || call.argv.iter().any(|field| !field.is_known())
+        {
             return false;
         }
         // A glob of the line is matched as it was typed.

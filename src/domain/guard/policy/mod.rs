@@ -10,6 +10,7 @@ mod judge;
 mod lists;
 mod program;
 mod rule;
+mod unwritten;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub use files::{Direction, EXAMPLE_HOME, Example, FileRule, ModeClass};
 use lists::Texts;
 pub use program::{Inner, Program};
 pub use rule::{Allow, Rule};
+pub use unwritten::Unwritten;
 
 use super::{Context, Decision, Mode, paths};
 

@@ -29,6 +29,9 @@ pub enum Inner {
 pub struct ProgramPart {
     pub also: Vec<String>,
     value_flags: Vec<String>,
+    attached_flags: Vec<String>,
+    module_flag: Option<String>,
+    code_modules: Vec<String>,
     long_single: bool,
     plus_flags: bool,
     no_flags: bool,
@@ -50,6 +53,9 @@ pub struct ProgramPart {
     shell_prefixes: Vec<String>,
     stdin_code: bool,
     stdin_escapes: bool,
+    /// Without operands it takes its own commands from standard input, a line each.
+    #[serde(default)]
+    stdin_lines: bool,
     script: bool,
     script_flags: Vec<String>,
     run_after: Vec<String>,
@@ -62,6 +68,12 @@ pub struct ProgramPart {
 #[derive(Clone, Debug, Default)]
 pub struct Program {
     value_flags: HashSet<String>,
+    /// Letters whose value, if there is one, stands in the same word (`-pSECRET`).
+    attached_flags: Vec<String>,
+    /// The flag that names a program of the language's own in the place of a script (`-m json.tool`), and those that
+    /// run what they are given all the same.
+    pub module_flag: Option<String>,
+    pub code_modules: Vec<String>,
     pub long_single: bool,
     pub plus_flags: bool,
     pub no_flags: bool,
@@ -85,6 +97,7 @@ pub struct Program {
     pub stdin_code: bool,
     /// Lines of its standard input that begin with `!` are shell lines.
     pub stdin_escapes: bool,
+    pub stdin_lines: bool,
     pub script: bool,
     /// Flags whose value is a file of code.
     pub script_flags: Vec<String>,
@@ -182,6 +195,8 @@ impl Program {
         value_flags.extend(code_flags.iter().map(|(flag, _)| flag.clone()));
         value_flags.extend(part.split_flags.iter().cloned());
         value_flags.extend(part.directory_flags.iter().cloned());
+        value_flags.extend(part.module_flag.iter().cloned());
+        value_flags.extend(part.script_flags.iter().cloned());
         let select = |list: &[String]| {
             list.iter().filter_map(|text| Selector::read(text)).collect::<Vec<_>>()
         };
@@ -194,6 +209,9 @@ impl Program {
         }
         Self {
             value_flags,
+            attached_flags: part.attached_flags,
+            module_flag: part.module_flag,
+            code_modules: part.code_modules,
             long_single: part.long_single,
             plus_flags: part.plus_flags,
             no_flags: part.no_flags,
@@ -213,6 +231,7 @@ impl Program {
             code_verbs: part.code_verbs,
             stdin_code: part.stdin_code,
             stdin_escapes: part.stdin_escapes,
+            stdin_lines: part.stdin_lines,
             script: part.script,
             script_flags: part.script_flags,
             run_after: part.run_after,
@@ -225,6 +244,10 @@ impl Program {
 
     pub fn takes_value(&self, flag: &str) -> bool {
         self.value_flags.contains(flag)
+    }
+
+    pub fn attaches_value(&self, flag: &str) -> bool {
+        self.attached_flags.iter().any(|known| known == flag)
     }
 
     /// Whether its own flags end at the first operand: what follows is another program's.

@@ -39,8 +39,11 @@ impl Walk<'_> {
                 .for_each(|field| self.arithmetic(field));
         }
         match name {
-            "cd" | "pushd" => self.change_directory(operands),
-            "popd" => self.set_unknown("PWD"),
+            "cd" | "chdir" | "pushd" => self.change_directory(operands),
+            "popd" => {
+                self.elsewhere = true;
+                self.set_unknown("PWD");
+            }
             "export" | "declare" | "typeset" | "local" | "readonly" => {
                 self.declare(name, fields, span)
             }
@@ -63,15 +66,14 @@ impl Walk<'_> {
                     None => None,
                 };
                 if let Some(rest) = rest {
-                    self.positional = Some(rest.to_vec());
+                    self.positional = Some(rest.into());
                 }
             }
             "shift" => {
                 let count = operands.first().map_or(Some(1), |field| field.text.parse().ok());
                 self.positional = match (self.positional.take(), count) {
-                    (Some(mut fields), Some(count)) => {
-                        fields.drain(..fields.len().min(count));
-                        Some(fields)
+                    (Some(fields), Some(count)) => {
+                        Some(fields.get(count..).unwrap_or_default().into())
                     }
                     _ => None,
                 };
@@ -152,6 +154,7 @@ impl Walk<'_> {
     }
 
     fn change_directory(&mut self, operands: &[Field]) {
+        self.elsewhere = true;
         let here = self.cwd();
         let target = operands.first().map_or("\u{fdd4}", |field| field.text.as_str());
         let hangs = !target.starts_with(['/', crate::domain::guard::field::HOME]);

@@ -255,7 +255,10 @@ impl Walk<'_> {
 
     pub(super) fn positional_fields(&mut self) -> Vec<Field> {
         let span = self.origin.unwrap_or_default();
-        self.positional.clone().unwrap_or_else(|| vec![Field::new(UNKNOWN, span)])
+        match &self.positional {
+            Some(fields) => fields.to_vec(),
+            None => vec![Field::new(UNKNOWN, span)],
+        }
     }
 
     pub(super) fn unknown(&self, from: Origins) -> Field {

@@ -88,6 +88,13 @@ impl Arguments {
         let letters = &text[1..];
         for (at, letter) in letters.char_indices() {
             let name = letter.to_string();
+            if program.attaches_value(&format!("-{letter}")) {
+                let rest = &letters[at + letter.len_utf8()..];
+                let value = Field { text: rest.to_owned(), ..field.clone() };
+                let value = (!rest.is_empty()).then_some(value);
+                self.flags.push(Flag { name, long: false, value });
+                return 0;
+            }
             if program.takes_value(&format!("-{letter}")) {
                 let rest = &letters[at + letter.len_utf8()..];
                 let (value, taken) = match rest.is_empty() {

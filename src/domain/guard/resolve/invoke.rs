@@ -8,7 +8,7 @@ use crate::domain::guard::{
     field::{Data, Field, Origins, UNKNOWN, as_code},
     finding::Finding,
     policy::Program,
-    syntax::{Assignment, Command, Span, Value, Word},
+    syntax::{Assignment, Change, Command, Part, Span, Value, Word},
 };
 
 /// A program whose name stands in the line, or in what the line expands to.
@@ -60,6 +60,9 @@ impl Walk<'_> {
     ) -> Data {
         let span = self.origin.unwrap_or(command.span);
         let fields = self.words(words);
+        if words.first().is_some_and(|first| self.never_given(first)) {
+            self.opaque("opaque.program", span);
+        }
         let streams = self.streams(&command.redirects);
         let stdin = streams.stdin.clone().unwrap_or(stdin);
         let mut env = Vec::new();
@@ -74,7 +77,10 @@ impl Walk<'_> {
         }
         if fields.is_empty() {
             self.judge_bare(&env, &streams, span);
-            return self.printed(Data::known(""), &streams);
+            // `$(< file)` prints the file, as zsh does everywhere.
+            let read = streams.stdin.clone().filter(|_| env.is_empty());
+            let data = read.map_or_else(|| Data::known(""), |data| Data { file: None, ..data });
+            return self.printed(data, &streams);
         }
         let declares = matches!(
             fields[0].text.as_str(),
@@ -87,13 +93,24 @@ impl Walk<'_> {
         if !declares {
             for (name, variable) in before {
                 match variable {
-                    Some(variable) => _ = self.variables.insert(name, variable),
-                    None => _ = self.variables.remove(&name),
+                    Some(variable) => self.variables.insert(name, variable),
+                    None => self.variables.remove(&name),
                 }
             }
         }
         self.last_argument = fields.last().cloned();
         self.printed(data, &streams)
+    }
+
+    /// `$1`, `"$@"` where nothing was given: it names no program, unless a start-up file of the shell's set some.
+    fn never_given(&self, word: &Word) -> bool {
+        let [Part::Parameter(parameter)] = word.parts.as_slice() else { return false };
+        let Some(given) = &self.positional else { return false };
+        let missing = match parameter.name.as_str() {
+            "@" | "*" => given.is_empty(),
+            name => name.parse().is_ok_and(|at: usize| at > given.len()),
+        };
+        missing && matches!(parameter.change, Change::None)
     }
 
     fn assign(&mut self, assignment: &Assignment) -> Field {
@@ -183,6 +200,7 @@ impl Walk<'_> {
                 writes.extend(written.map(|path| Field::new(path, span)));
             }
         }
+        let alone = self.stands_alone(program, argv, env);
         let cwd = self.cwd();
         for field in reads.iter_mut().chain(&mut writes) {
             field.text = crate::domain::guard::paths::normal(&field.text, cwd.as_deref());
@@ -201,6 +219,7 @@ impl Walk<'_> {
             stdin: &stdin,
             contexts: &contexts,
             cwd,
+            alone,
             span,
         };
         let found = self.policy.judge(&call, self.context, &self.defaults);
@@ -266,6 +285,10 @@ impl Walk<'_> {
                 return self.nested(&fields, env, span);
             }
             self.run_file(first, span);
+            // `$(dirname "$0")/clean.sh`: a name that says nothing, in a directory that only the server knows.
+            if !first.is_known() && !self.policy.knows(&named.name) {
+                self.opaque("opaque.program", span);
+            }
         }
         if !named.name.is_ascii() {
             self.find(Finding::new(
@@ -285,6 +308,9 @@ impl Walk<'_> {
         }
         self.chain.push(named.name.clone());
         self.told_to_run(program, fields, span);
+        if program.stdin_lines {
+            self.own_lines(&named.name, &arguments, span);
+        }
         if program.stdin_escapes {
             self.escapes(span);
         }
@@ -307,7 +333,16 @@ impl Walk<'_> {
             None => self.output(&named.name, fields, &arguments),
         };
         self.link(&named.name, &arguments);
+        // What a link is written as is not written behind it.
+        let links = matches!(named.name.as_str(), "ln" | "gln" | "link");
+        if !links {
+            self.moves(&named.name, &arguments, span);
+        }
         for write in self.written(program, fields, &arguments) {
+            // What is put into a directory is told below.
+            if matches!(named.name.as_str(), "cp" | "install") && write.text.ends_with('/') {
+                continue;
+            }
             let from = vec![Rc::from(named.name.as_str())];
             let data = match named.name.as_str() {
                 "tee" | "sponge" => self.stdin.clone(),
@@ -323,6 +358,9 @@ impl Walk<'_> {
             if changes_content || !self.is_written(&path) {
                 self.write(path, data);
             }
+        }
+        if links {
+            self.moves(&named.name, &arguments, span);
         }
         produced
     }
@@ -367,7 +405,7 @@ impl Walk<'_> {
         let beside = std::mem::take(&mut self.beside);
         self.texts += 1;
         self.chain.push(named.name.clone());
-        let positional = self.positional.replace(fields[1..].to_vec());
+        let positional = self.positional.replace(fields[1..].into());
         let stdin = self.stdin.clone();
         let data = self.command(&body, stdin);
         self.positional = positional;
@@ -435,7 +473,26 @@ impl Walk<'_> {
                 codes.push(Code { language: language.clone(), data, input });
             }
         }
+        if let Some(named) = program.module_flag.as_ref().and_then(|flag| arguments.value(flag))
+            && !program.code_modules.contains(&named.text)
+        {
+            codes.extend(self.module(named).map(|data| Code {
+                language: language.clone(),
+                data,
+                input: false,
+            }));
+            return codes;
+        }
         let with_flag = !codes.is_empty();
+        let module = program.module_flag.as_ref().and_then(|flag| arguments.value(flag));
+        let debugs = module.is_some_and(|module| matches!(module.text.as_str(), "pdb" | "ipdb"))
+            && !arguments.operands.is_empty()
+            || language == "perl" && arguments.has("d") && with_flag;
+        // A debugger takes its orders from standard input, whatever it looks at.
+        if debugs && self.stdin.text.as_deref() != Some("") {
+            let data = self.stdin.clone();
+            codes.push(Code { language: language.clone(), data, input: true });
+        }
         if let [verb, text, ..] = arguments.operands.as_slice()
             && program.code_verbs.contains(&verb.text)
         {
@@ -452,9 +509,20 @@ impl Walk<'_> {
             }
         }
         let script = arguments.operands.first().filter(|_| program.script && !with_flag);
+        // `bash -n` reads and runs nothing.
+        if language == "sh"
+            && checks_only(&fields[0].text)
+            && arguments.has("n")
+            && !arguments.has("i")
+        {
+            return Vec::new();
+        }
+        // `deno run -`.
+        let behind_verb = matches!(arguments.operands.as_slice(), [verb, .., last] if verb.text == "run" && last.text == "-");
         let from_stdin = program.stdin_code
             && !with_flag
             && (!program.script
+                || behind_verb
                 || arguments.has("s") && language == "sh"
                 || script.is_none_or(|field| matches!(field.text.as_str(), "-" | "/dev/stdin")));
         if from_stdin {
@@ -470,6 +538,16 @@ impl Walk<'_> {
         codes
     }
 
+    /// The file of a module that the line itself wrote, or an agent; the interpreter's own are no code of the line's.
+    fn module(&self, name: &Field) -> Option<Data> {
+        let path = name.text.replace('.', "/");
+        [format!("{path}.py"), format!("{path}/__main__.py"), format!("{path}/__init__.py")]
+            .iter()
+            .map(|file| self.path(file))
+            .find(|file| self.files.contains_key(file) || self.is_brought(file))
+            .map(|file| self.content(&Field::new(file, name.span)))
+    }
+
     pub(super) fn nested(&mut self, fields: &[Field], env: &[(String, Field)], span: Span) -> Data {
         if self.texts >= MAX_TEXTS {
             self.opaque("limit.texts", span);
@@ -480,6 +558,14 @@ impl Walk<'_> {
         self.texts -= 1;
         data
     }
+}
+
+/// Whether `-n` of a shell means that it only looks for mistakes.
+fn checks_only(program: &str) -> bool {
+    matches!(
+        file_name(program),
+        "sh" | "bash" | "dash" | "ash" | "zsh" | "ksh" | "mksh" | "fish" | "rbash"
+    )
 }
 
 /// Where a code begins behind its prefix: at the start of a word, or behind `-o`-like letters.

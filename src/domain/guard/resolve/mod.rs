@@ -1,6 +1,7 @@
 //! From a line to the commands that it runs: a walk over the parsed text that keeps what a shell keeps
 //! (variables, directory, functions, what files hold by now), runs nothing, and hands each command to the policy.
 
+mod alone;
 mod brace;
 mod brought;
 mod builtin;
@@ -28,6 +29,7 @@ use super::{
 };
 
 pub use flags::Arguments;
+use variables::Variables;
 
 /// Commands that one line may run, texts inside texts followed; beyond, a person looks.
 const MAX_COMMANDS: usize = 4000;
@@ -57,6 +59,8 @@ pub struct Call<'a> {
     pub stdin: &'a Data,
     pub contexts: &'a [String],
     pub cwd: Option<String>,
+    /// Nothing around it makes its words mean something else.
+    pub alone: bool,
     pub span: Span,
 }
 
@@ -93,13 +97,15 @@ pub struct Walk<'a> {
     source: String,
     /// Where the line ends in it.
     line_end: usize,
-    variables: HashMap<String, Variable>,
-    positional: Option<Vec<Field>>,
+    variables: Variables,
+    positional: Option<Rc<[Field]>>,
     functions: BTreeMap<String, Function>,
     /// What names stand for, in shells that heed it.
     aliases: BTreeMap<String, String>,
     /// What files hold that the line itself wrote.
     files: HashMap<String, Data>,
+    /// Places that the line itself put something into.
+    moved: brought::Moved,
     /// Other names that the line gave to directories, and what they are.
     links: Vec<(String, String)>,
     /// Standard input of the command at hand.
@@ -122,6 +128,8 @@ pub struct Walk<'a> {
     contexts: Vec<String>,
     findings: Findings,
     last_argument: Option<Field>,
+    /// The line changed the directory.
+    elsewhere: bool,
 }
 
 /// A loop over `true` or `:` that leaves processes in the background and never waits for one.
@@ -156,12 +164,13 @@ impl<'a> Walk<'a> {
             defaults,
             source: String::new(),
             line_end: 0,
-            variables: HashMap::new(),
+            variables: Variables::default(),
             // A line that is sent has no arguments; a script's are not known, and a prompt's may be set.
-            positional: (!context.interactive && !context.script).then(Vec::new),
+            positional: (!context.interactive && !context.script).then(|| Rc::from([])),
             functions: BTreeMap::new(),
             aliases: BTreeMap::new(),
             files: HashMap::new(),
+            moved: brought::Moved::default(),
             links: Vec::new(),
             stdin: match context.stdin {
                 Stdin::Empty => Data::known(""),
@@ -182,6 +191,7 @@ impl<'a> Walk<'a> {
             contexts: Vec::new(),
             findings: Findings::default(),
             last_argument: None,
+            elsewhere: false,
         };
         if let Some(cwd) = context.cwd {
             walk.set("PWD", vec![Field::new(cwd, Span::default())]);
@@ -201,7 +211,7 @@ impl<'a> Walk<'a> {
         self.list(&script.list);
         self.broken(script.error, Span { start: 0, end: text.len() });
         self.uncalled();
-        self.findings.written = brought::written(self.files);
+        self.findings.written = brought::written(self.files, self.moved);
         self.findings
     }
 
@@ -361,7 +371,7 @@ impl<'a> Walk<'a> {
                     if known { fields.into_iter().map(|f| vec![f]).collect() } else { Vec::new() };
                 match values {
                     _ if !known => self.set_unknown(name),
-                    values => _ = self.variables.insert(name.clone(), Variable { values }),
+                    values => self.variables.insert(name.clone(), Variable { values }),
                 }
                 self.again(std::slice::from_ref(body))
             }
@@ -404,10 +414,10 @@ impl<'a> Walk<'a> {
 
     /// A subshell: what it assigns ends with it.
     fn apart<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
-        let variables = self.variables.clone();
+        let mark = self.variables.mark();
         let positional = self.positional.clone();
         let result = run(self);
-        self.variables = variables;
+        self.variables.go_back(mark);
         self.positional = positional;
         result
     }
@@ -493,6 +503,7 @@ impl<'a> Walk<'a> {
     }
 
     fn write(&mut self, path: String, data: Data) {
+        self.behind_link(&path);
         // Bounded: each entry costs the line at least a few bytes.
         let data = match self.files.remove(&path).or_else(|| self.brought(&path)) {
             // Appended or written: both texts count.

@@ -152,6 +152,8 @@ impl Walk<'_> {
     /// Lines of standard input that leave the program for a shell.
     pub(super) fn escapes(&mut self, span: Span) {
         let Some(text) = self.stdin.text.clone() else { return };
+        // What such a line runs does not read it anew.
+        let outer = std::mem::take(&mut self.stdin);
         for line in text.lines().take(MAX_GUESSES) {
             let line = line.trim_start();
             if let Some(rest) = ESCAPES.iter().find_map(|sign| line.strip_prefix(sign)) {
@@ -161,6 +163,29 @@ impl Walk<'_> {
             if STORE.contains(&word.as_str()) {
                 self.runs_perhaps(&format!("redis-cli {}", line.replace('_', "")), span);
             }
+        }
+        self.stdin = outer;
+    }
+
+    /// Lines of standard input that a program takes for its own commands (`virsh`).
+    pub(super) fn own_lines(&mut self, name: &str, arguments: &Arguments, span: Span) {
+        let reads = match name {
+            "sftp" | "psftp" => arguments.value("b").is_none_or(|file| file.text == "-"),
+            "lftp" | "ftp" => !arguments.has("e") && !arguments.has("c") && !arguments.has("f"),
+            _ => arguments.operands.is_empty(),
+        };
+        let data = self.stdin.clone();
+        match data.text {
+            _ if !reads => {}
+            Some(text) => {
+                let outer = std::mem::take(&mut self.stdin);
+                for line in text.lines().take(MAX_GUESSES) {
+                    self.quiet_text(&format!("{name} {line}"), span);
+                }
+                self.stdin = outer;
+            }
+            None if data.file.is_none() => self.opaque("opaque.code", span),
+            None => {}
         }
     }
 
@@ -179,10 +204,10 @@ impl Walk<'_> {
     /// A command to another shell than the one whose grammar is read: what rules find of it is asked for.
     pub(super) fn unknown_shell(&mut self, fields: &[Field]) {
         let span = fields.first().map(|field| field.span).unwrap_or_default();
-        let before = self.findings.clone();
+        let before = std::mem::take(&mut self.findings);
         self.nested(fields, &[], span);
-        let worst = self.findings.stricter_than(&before);
-        self.findings = before;
+        let found = std::mem::replace(&mut self.findings, before);
+        let worst = found.has_rules();
         if worst {
             self.find(Finding::new(
                 Decision::Approve,
@@ -265,10 +290,10 @@ impl Walk<'_> {
         let Some(at) = fields.iter().skip(1).take(4).position(|field| known(&field)) else {
             return;
         };
-        let before = self.findings.clone();
+        let before = std::mem::take(&mut self.findings);
         self.nested(&fields[at + 1..], env, span);
-        let worst = self.findings.stricter_than(&before);
-        self.findings = before;
+        let found = std::mem::replace(&mut self.findings, before);
+        let worst = found.has_rules();
         if worst {
             self.find(Finding::new(
                 Decision::Approve,

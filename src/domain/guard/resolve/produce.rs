@@ -40,64 +40,63 @@ impl Walk<'_> {
                     words.iter().all(|word| word.is_known()).then(|| printf(&words)).flatten();
                 Data { text, from, file: None, names: Vec::new() }
             }
-            "cat" | "tac" | "head" | "tail" | "sort" | "uniq" | "tee" | "nl" | "pv" | "sponge"
-            | "unbuffer" | "dd" => {
-                let files: Vec<&Field> = match name {
-                    "tee" | "dd" | "sponge" => Vec::new(),
-                    _ => operands.iter().filter(|field| field.text != "-").collect(),
+            "cat" | "tac" | "head" | "tail" | "sort" | "uniq" | "tee" | "nl" | "pv" | "sponge" => {
+                let mut source = match name {
+                    "tee" | "sponge" => stdin.clone(),
+                    _ => self.source(operands),
                 };
-                let source = match files.is_empty() {
-                    true => stdin.clone(),
-                    false => {
-                        files.iter().map(|f| self.content(f)).fold(Data::known(""), Data::then)
-                    }
-                };
-                let mut source = source;
                 merge(&mut source.from, &[name.into()]);
-                // From here on it is a stream of unknown text, no file that can be looked at.
+                // From here on it is a stream of text, no file that can be looked at.
                 source.file = None;
                 // One line of text is the same sorted, headed and tailed.
                 let single =
                     source.text.as_deref().is_some_and(|text| text.trim_end().lines().count() <= 1);
-                match matches!(name, "cat" | "tee" | "dd" | "pv" | "sponge") || single {
+                let same = matches!(name, "cat" | "tee" | "pv" | "sponge") || single;
+                match same && only(arguments, keeps_lines(name)) {
                     true => source,
                     false => Data { text: None, ..source },
                 }
             }
+            "dd" => {
+                let mut data = self.converted(words);
+                merge(&mut data.from, &[name.into()]);
+                data
+            }
             "base64" | "base32" | "basenc"
                 if arguments.has("d") || arguments.has("decode") || arguments.has("D") =>
             {
+                let plain = ["d", "D", "decode", "base64"];
+                let sure = only(arguments, &plain)
+                    && (name != "basenc" || arguments.flags.iter().any(|f| f.name == "base64"));
                 let source = self.source(operands);
-                Data {
-                    text: source.text.and_then(|text| decode(name, &text)),
-                    from: source.from,
-                    file: None,
-                    names: Vec::new(),
-                }
+                let text = source.text.filter(|_| sure).and_then(|text| decode(name, &text));
+                Data { text, from: source.from, file: None, names: Vec::new() }
             }
             "openssl"
                 if words
                     .iter()
                     .any(|w| w.text == "base64" || w.text == "-base64" || w.text == "-a")
-                    && words.iter().any(|w| w.text == "-d")
-                    && !words.iter().any(|w| w.text.starts_with("-aes") || w.text == "-k") =>
+                    && words.iter().any(|w| w.text == "-d") =>
             {
-                Data {
-                    text: stdin.text.and_then(|text| decode("base64", &text)),
-                    from: stdin.from,
-                    file: None,
-                    names: Vec::new(),
-                }
+                let plain = ["enc", "base64", "-base64", "-a", "-A", "-d"];
+                let sure = words.iter().all(|word| plain.contains(&word.text.as_str()));
+                let text = stdin.text.filter(|_| sure).and_then(|text| decode("base64", &text));
+                Data { text, from: stdin.from, file: None, names: Vec::new() }
             }
             "xxd" if arguments.has("r") || words.iter().any(|w| w.text == "-r") => {
-                let plain = words.iter().any(|w| w.text.starts_with('-') && w.text.contains('p'));
+                let plain = ["-p", "-rp", "-pr", "-ps", "-plain"];
+                let is_flag = |word: &&Field| word.text.len() > 1 && word.text.starts_with('-');
+                let flags = || words.iter().filter(is_flag).map(|word| word.text.as_str());
+                let sure = flags().any(|flag| plain.contains(&flag))
+                    && flags().all(|flag| flag == "-r" || plain.contains(&flag))
+                    && operands.len() < 2;
                 let source = self.source(operands);
-                let text = source.text.filter(|_| plain).and_then(|text| unhex(&text));
+                let text = source.text.filter(|_| sure).and_then(|text| unhex(&text));
                 Data { text, from: source.from, file: None, names: Vec::new() }
             }
             "rev" => {
                 let source = self.source(operands);
-                let text = source.text.map(|text| {
+                let text = source.text.filter(|_| only(arguments, &[])).map(|text| {
                     text.lines().map(|line| line.chars().rev().collect::<String>() + "\n").collect()
                 });
                 Data { text, from: source.from, file: None, names: Vec::new() }
@@ -107,18 +106,31 @@ impl Walk<'_> {
                 Data { text, from: stdin.from.clone(), file: None, names: Vec::new() }
             }
             "sed" => {
-                let script = operands.first().and_then(Field::literal);
-                let text = stdin
+                let given = arguments.value("e").or_else(|| arguments.value("expression"));
+                let (script, files) = match (given, operands.split_first()) {
+                    (Some(script), _) => (Some(script), operands.as_slice()),
+                    (None, Some((script, files))) => (Some(script), files),
+                    (None, None) => (None, operands.as_slice()),
+                };
+                let plain = ["e", "expression", "E", "r", "u", "regexp-extended"];
+                let sure = only(arguments, &plain)
+                    && arguments.flags.iter().filter(|flag| flag.value.is_some()).count() <= 1;
+                let source = self.source(files);
+                let script = script.and_then(Field::literal).filter(|_| sure);
+                let text = source
                     .text
                     .as_deref()
                     .zip(script)
                     .and_then(|(text, script)| substitute(text, script));
-                Data { text, from: stdin.from.clone(), file: None, names: Vec::new() }
+                Data { text, from: source.from, file: None, names: Vec::new() }
             }
             "cut" | "awk" | "gawk" | "mawk" | "fold" | "fmt" | "paste" | "expand" => {
-                Data { text: None, ..stdin }
+                Data { text: None, file: None, ..stdin }
             }
-            "basename" => match operands.first().filter(|field| field.is_known()) {
+            "basename" => match operands
+                .first()
+                .filter(|field| field.is_known() && operands.len() == 1 && only(arguments, &[]))
+            {
                 Some(field) => {
                     known(field.text.rsplit('/').next().unwrap_or_default().to_owned() + "\n")
                 }
@@ -152,19 +164,67 @@ impl Walk<'_> {
                 let names = paths.map(|field| field.text.clone()).take(8).collect();
                 Data { names, ..unknown }
             }
-            "true" | ":" | "false" | "cd" | "sleep" | "mkdir" | "touch" | "rm" | "chmod" => {
+            "true" | ":" | "false" | "cd" | "sleep" => Data::known(""),
+            // With `-v` they tell what they are given.
+            "mkdir" | "touch" | "rm" | "chmod"
+                if only(arguments, &["p", "m", "c", "d", "r", "R", "f", "i", "I"]) =>
+            {
                 Data::known("")
             }
             _ => unknown,
         }
     }
 
-    /// Standard input, or the file that is named instead.
-    fn source(&mut self, operands: &[Field]) -> Data {
-        match operands.first().filter(|field| field.text != "-") {
-            Some(field) => self.content(field),
-            None => self.stdin.clone(),
+    /// Standard input, or what the files that are named instead hold, one behind the other.
+    fn source(&self, operands: &[Field]) -> Data {
+        let content = |field: &Field| match field.text.as_str() {
+            "-" => self.stdin.clone(),
+            _ => self.content(field),
+        };
+        match operands {
+            [] => self.stdin.clone(),
+            [one] => content(one),
+            all => all.iter().map(content).fold(Data::known(""), Data::then),
         }
+    }
+
+    /// What `dd` copies, where it copies all of it as it is.
+    fn converted(&self, words: &[Field]) -> Data {
+        let mut source = self.stdin.clone();
+        let mut whole = true;
+        for word in words {
+            match word.text.split_once('=') {
+                Some(("if", path)) => {
+                    source = self.content(&Field { text: path.to_owned(), ..word.clone() });
+                }
+                Some(("of" | "bs" | "ibs" | "obs" | "status", _)) => {}
+                _ => whole = false,
+            }
+        }
+        let text = source.text.filter(|_| whole);
+        Data { text, file: None, ..source }
+    }
+}
+
+/// Whether no flags are given but these.
+fn only(arguments: &Arguments, known: &[&str]) -> bool {
+    !arguments.opaque && arguments.flags.iter().all(|flag| known.contains(&flag.name.as_str()))
+}
+
+/// Flags with which the lines that come out are some of those that went in.
+fn keeps_lines(name: &str) -> &'static [&'static str] {
+    match name {
+        "cat" => &["u", "s"],
+        "head" | "tail" => &[
+            "n", "q", "f", "F", "lines", "quiet", "silent", "follow", "0", "1", "2", "3", "4", "5",
+            "6", "7", "8", "9",
+        ],
+        "sort" => &["r", "n", "u", "f", "b", "d", "h", "V", "g", "M", "R", "s", "k", "t", "unique"],
+        "uniq" => &["u", "d", "i"],
+        "tee" => &["a", "i", "p", "append"],
+        "pv" => &["q", "p", "t", "e", "r", "b", "n", "f", "W"],
+        "sponge" => &["a"],
+        _ => &[],
     }
 }
 
@@ -280,7 +340,8 @@ fn printf(words: &[&Field]) -> Option<String> {
             }
             text.push_str(&unescape(&std::mem::take(&mut plain)));
             let mut kind = chars.next()?;
-            while matches!(kind, '-' | '0'..='9' | '.' | ' ' | '+' | '#') {
+            // Digits behind a point cut the text off.
+            while matches!(kind, '-' | '0'..='9' | ' ' | '+' | '#') {
                 kind = chars.next()?;
             }
             match kind {
@@ -351,16 +412,20 @@ fn unhex(text: &str) -> Option<String> {
 /// `tr` with plain sets and ranges.
 fn translate(text: &str, arguments: &Arguments) -> Option<String> {
     let set = |at: usize| arguments.operands.get(at).and_then(Field::literal).and_then(members);
-    let first = set(0)?;
-    if arguments.has("d") {
-        return Some(text.chars().filter(|char| !first.contains(char)).collect());
-    }
-    if arguments.has("c") || arguments.has("s") {
+    if !only(arguments, &["d", "delete"]) {
         return None;
+    }
+    let first = set(0)?;
+    // It works on bytes.
+    if !text.is_ascii() || !first.iter().all(char::is_ascii) {
+        return None;
+    }
+    if !arguments.flags.is_empty() {
+        return Some(text.chars().filter(|char| !first.contains(char)).collect());
     }
     let second = set(1)?;
     let last = second.last().copied()?;
-    let change = |char: char| match first.iter().position(|member| *member == char) {
+    let change = |char: char| match first.iter().rposition(|member| *member == char) {
         Some(at) => second.get(at).copied().unwrap_or(last),
         None => char,
     };
@@ -370,7 +435,8 @@ fn translate(text: &str, arguments: &Arguments) -> Option<String> {
 fn members(set: &str) -> Option<Vec<char>> {
     let set =
         set.replace("[:upper:]", "A-Z").replace("[:lower:]", "a-z").replace("[:digit:]", "0-9");
-    if set.contains("[:") {
+    // Classes, and a letter so many times.
+    if set.contains("[:") || set.contains("[=") || set.contains('[') && set.contains('*') {
         return None;
     }
     let chars: Vec<char> = unescape(&set).chars().collect();

@@ -2,7 +2,7 @@
 
 use super::{Arguments, Code, Variable, Walk, invoke::file_name};
 use crate::domain::guard::{
-    field::{Data, Field, UNKNOWN},
+    field::{DEEP, Data, Field, UNKNOWN},
     finding::Finding,
     policy::{Inner, Program},
     syntax::Span,
@@ -61,7 +61,9 @@ impl Walk<'_> {
         let zero = positional.as_ref().and_then(|operands| operands.first()).cloned();
         let outer = zero.filter(|_| !codes.is_empty() && !arguments.has("s")).map(|zero| {
             let variable = Variable { values: vec![vec![zero]] };
-            self.variables.insert("0".to_owned(), variable)
+            let before = self.variables.get("0").cloned();
+            self.variables.insert("0".to_owned(), variable);
+            before
         });
         for code in &codes {
             let positional = positional.clone().map(|mut operands| {
@@ -78,8 +80,8 @@ impl Walk<'_> {
         }
         if let Some(outer) = outer {
             match outer {
-                Some(variable) => _ = self.variables.insert("0".to_owned(), variable),
-                None => _ = self.variables.remove("0"),
+                Some(variable) => self.variables.insert("0".to_owned(), variable),
+                None => self.variables.remove("0"),
             }
         }
         if let Some(inner) = self.builtin(name, fields, arguments, span) {
@@ -96,7 +98,7 @@ impl Walk<'_> {
                 });
             }
         }
-        if program.inner.is_some_and(|inner| inner != Inner::None) {
+        if program.inner.is_some_and(|inner| inner != Inner::None || program.bare_shell) {
             return Some(self.wrapped(
                 program,
                 name,
@@ -120,8 +122,14 @@ impl Walk<'_> {
             let known_file = data
                 .file
                 .as_ref()
-                .filter(|path| !path.contains(UNKNOWN) && !self.policy.is_scratch(path))
+                .filter(|path| !path.contains([UNKNOWN, DEEP]) && !self.policy.is_scratch(path))
                 .filter(|path| !self.is_brought(path));
+            if let Some(file) = &data.file
+                && self.is_brought(file)
+                && !file.contains(crate::domain::guard::field::is_mark)
+            {
+                self.findings.script(file);
+            }
             if !data.from.is_empty() {
                 self.flows_to_code(data.from.clone(), span);
             }
@@ -151,8 +159,7 @@ impl Walk<'_> {
     ) -> Data {
         match code.language.as_str() {
             "sh" => {
-                let outer =
-                    std::mem::replace(&mut self.positional, positional.or(Some(Vec::new())));
+                let outer = self.positional.replace(positional.unwrap_or_default().into());
                 let stdin = self.stdin.clone();
                 if code.input {
                     // What runs inside reads on in the text that it stands in.
@@ -182,25 +189,23 @@ impl Walk<'_> {
     }
 
     fn apart_text(&mut self, text: &str, span: Span) -> Data {
-        let variables = self.variables.clone();
+        let mark = self.variables.mark();
         let data = self.text(text, span);
         // `eval` and `.` keep what they assign; elsewhere it ends with the process.
-        if !self
-            .chain
-            .iter()
-            .rfind(|name| !name.starts_with('/'))
-            .is_some_and(|name| matches!(name.as_str(), "eval" | "." | "source" | "trap"))
-        {
-            self.variables = variables;
+        let program = self.chain.iter().rfind(|name| !name.starts_with('/'));
+        match program.map(String::as_str) {
+            Some("eval" | "." | "source" | "trap") => self.variables.keep(mark),
+            _ => self.variables.go_back(mark),
         }
         data
     }
 
     /// A text that may be a command: what the rules find counts, what can't be read does not.
     pub(super) fn quiet_text(&mut self, text: &str, span: Span) {
-        let before = self.findings.clone();
+        let before = std::mem::take(&mut self.findings);
         self.text(text, span);
-        self.findings.keep_rules_since(before);
+        let found = std::mem::replace(&mut self.findings, before);
+        self.findings.add_of_rules(found);
     }
 }
 

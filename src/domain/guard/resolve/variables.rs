@@ -1,10 +1,81 @@
 //! Variables: the values that they have by turns, and which of them each has this time.
 
+use std::collections::HashMap;
+
 use super::{MAX_VALUE, MAX_VALUES, Variable, Walk};
 use crate::domain::guard::{
     field::{Field, UNKNOWN},
     syntax::Span,
 };
+
+/// The variables by name, and what to put back where a subshell ends: a copy of them all for each would cost
+/// the line's length squared.
+#[derive(Debug, Default)]
+pub(super) struct Variables {
+    now: HashMap<String, Variable>,
+    /// What stood there before each change, the newest last, while someone wants to go back.
+    before: Vec<(String, Option<Variable>)>,
+    marks: usize,
+}
+
+/// How much had changed when a subshell began.
+#[must_use]
+pub(super) struct Mark(usize);
+
+impl Variables {
+    pub(super) fn get(&self, name: &str) -> Option<&Variable> {
+        self.now.get(name)
+    }
+
+    pub(super) fn contains_key(&self, name: &str) -> bool {
+        self.now.contains_key(name)
+    }
+
+    pub(super) fn insert(&mut self, name: String, variable: Variable) {
+        self.remember(&name);
+        self.now.insert(name, variable);
+    }
+
+    pub(super) fn remove(&mut self, name: &str) {
+        self.remember(name);
+        self.now.remove(name);
+    }
+
+    fn get_mut(&mut self, name: &str) -> Option<&mut Variable> {
+        self.remember(name);
+        self.now.get_mut(name)
+    }
+
+    fn remember(&mut self, name: &str) {
+        if self.marks > 0 {
+            self.before.push((name.to_owned(), self.now.get(name).cloned()));
+        }
+    }
+
+    pub(super) fn mark(&mut self) -> Mark {
+        self.marks += 1;
+        Mark(self.before.len())
+    }
+
+    pub(super) fn go_back(&mut self, mark: Mark) {
+        while self.before.len() > mark.0 {
+            match self.before.pop() {
+                Some((name, Some(variable))) => _ = self.now.insert(name, variable),
+                Some((name, None)) => _ = self.now.remove(&name),
+                None => break,
+            }
+        }
+        self.marks -= 1;
+    }
+
+    /// What changed since stays, until an outer mark goes back.
+    pub(super) fn keep(&mut self, _: Mark) {
+        self.marks -= 1;
+        if self.marks == 0 {
+            self.before.clear();
+        }
+    }
+}
 
 impl Walk<'_> {
     pub(super) fn set(&mut self, name: &str, mut value: Vec<Field>) {
@@ -13,8 +84,8 @@ impl Walk<'_> {
         }
         self.assignments += 1;
         let unsure = self.unsure > 0 || self.pick > 0;
-        match self.variables.get_mut(name) {
-            Some(variable) if unsure => {
+        match unsure.then(|| self.variables.get_mut(name)).flatten() {
+            Some(variable) => {
                 let same = |old: &Vec<Field>| {
                     old.len() == value.len()
                         && old.iter().zip(&value).all(|(a, b)| a.text == b.text)
@@ -27,7 +98,7 @@ impl Walk<'_> {
                     variable.values = vec![vec![Field::new(UNKNOWN, Span::default())]];
                 }
             }
-            _ => _ = self.variables.insert(name.to_owned(), Variable { values: vec![value] }),
+            None => self.variables.insert(name.to_owned(), Variable { values: vec![value] }),
         }
     }
 
@@ -60,5 +131,51 @@ impl Walk<'_> {
 
     pub(super) fn combinations(&self) -> usize {
         self.choices.iter().fold(1usize, |all, (_, count)| all.saturating_mul(*count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(variables: &Variables, name: &str) -> Option<String> {
+        let variable = variables.get(name)?;
+        Some(variable.values[0][0].text.clone())
+    }
+
+    fn give(variables: &mut Variables, name: &str, value: &str) {
+        let values = vec![vec![Field::new(value, Span::default())]];
+        variables.insert(name.to_owned(), Variable { values });
+    }
+
+    #[test]
+    fn what_a_subshell_changes_ends_with_it() {
+        let mut all = Variables::default();
+        give(&mut all, "a", "1");
+        let outer = all.mark();
+        give(&mut all, "a", "2");
+        let inner = all.mark();
+        all.remove("a");
+        give(&mut all, "b", "3");
+        all.go_back(inner);
+        assert_eq!((text(&all, "a").as_deref(), text(&all, "b")), (Some("2"), None));
+        let kept = all.mark();
+        give(&mut all, "a", "4");
+        all.keep(kept);
+        assert_eq!(text(&all, "a").as_deref(), Some("4"));
+        all.go_back(outer);
+        assert_eq!(text(&all, "a").as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn a_subshell_costs_what_it_changes_however_many_there_are() {
+        let mut all = Variables::default();
+        (0..1000).for_each(|at| give(&mut all, &format!("a{at}"), "x"));
+        assert!(all.before.is_empty(), "nobody wants to go back");
+        let mark = all.mark();
+        give(&mut all, "a1", "y");
+        assert_eq!(all.before.len(), 1);
+        all.go_back(mark);
+        assert!(all.before.is_empty());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Arguments, Code, Streams, Walk};
 use crate::domain::guard::{
-    field::{DEEP, Data, Field, UNKNOWN},
+    field::{DEEP, Data, Field, STAR, UNKNOWN},
     policy::{Inner, Program},
     syntax::Span,
 };
@@ -21,6 +21,7 @@ impl Walk<'_> {
     ) -> Data {
         match program.inner.unwrap_or(Inner::None) {
             Inner::Exec => return self.find_exec(fields, span),
+            Inner::None if program.bare_shell && !has_code => return self.bare_shell(name, span),
             Inner::None => return Data::default(),
             Inner::Argv | Inner::Line | Inner::Items => {}
         }
@@ -35,12 +36,17 @@ impl Walk<'_> {
         };
         let mut words: &[Field] = fields.get(first..).unwrap_or_default();
         let mut skip = program.skip_operands;
+        let mut verb = "";
+        let mut skipped = None;
         // `docker run IMAGE`, but `docker ps`: only some verbs run what follows.
         if !program.inner_verbs.is_empty() {
             let is_verb = |field: &&Field| program.inner_verbs.contains(&field.text);
             let Some(at) = words.iter().take(3).position(|field| is_verb(&field)) else {
                 return self.output(name, fields, arguments);
             };
+            verb = words[at].text.as_str();
+            // `toolbox enter NAME`.
+            skip = skip.max(usize::from(verb == "enter"));
             let after = Arguments::divide(&words[at..], program, true);
             words = words.get(at + after.first_operand..).unwrap_or_default();
         }
@@ -52,6 +58,7 @@ impl Walk<'_> {
                 assigned.push(env.last().cloned().unwrap_or_default());
             } else if skip > 0 {
                 skip -= 1;
+                skipped = Some(first);
             } else {
                 break;
             }
@@ -104,6 +111,27 @@ impl Walk<'_> {
         if !mounted.is_empty() {
             outside = words.iter().map(|word| seen_from_outside(word, &mounted)).collect();
             words = &outside;
+        }
+        // `uv run -`, `uv run x.py`.
+        if name == "uv"
+            && let [first, ..] = words
+            && (first.text == "-" || first.text.ends_with(".py"))
+        {
+            let python = [Field::new("python3", span)];
+            let fields: Vec<Field> = python.into_iter().chain(words.to_vec()).collect();
+            return self.nested(&fields, &env, span);
+        }
+        // What an image runs by itself nobody knows; of a bare system's it is a shell.
+        if words.is_empty()
+            && matches!(verb, "run" | "create")
+            && skipped.is_none_or(|image| !has_shell(&image.text))
+        {
+            if let Some(text) = self.stdin.text.clone() {
+                let outer = std::mem::take(&mut self.stdin);
+                self.quiet_text(&text, span);
+                self.stdin = outer;
+            }
+            return self.output(name, fields, arguments);
         }
         if words.is_empty() {
             return match program.bare_shell && !has_code && !arguments.has("c") {
@@ -235,24 +263,12 @@ impl Walk<'_> {
         let starts = if starts.is_empty() { vec![&here] } else { starts };
         let narrows = fields.iter().any(|field| {
             let narrowing = [
-                "-name",
-                "-iname",
-                "-path",
-                "-regex",
-                "-type",
-                "-mtime",
-                "-mmin",
-                "-size",
-                "-user",
-                "-newer",
-                "-maxdepth",
-                "-empty",
-                "-perm",
-                "-atime",
-                "-ctime",
+                "-name", "-iname", "-path", "-regex", "-mtime", "-mmin", "-size", "-user",
+                "-newer", "-empty", "-perm", "-atime", "-ctime",
             ];
             narrowing.contains(&field.text.as_str())
         });
+        let typed = fields.iter().any(|field| matches!(field.text.as_str(), "-type" | "-maxdepth"));
         // What it finds has this name; unless `-o` or `!` stands there, too.
         let named =
             fields.windows(2).find(|pair| matches!(pair[0].text.as_str(), "-name" | "-iname"));
@@ -271,22 +287,32 @@ impl Walk<'_> {
             }
             let ends = |field: &Field| matches!(field.text.as_str(), ";" | "+");
             let end = fields[at..].iter().position(ends).map_or(fields.len(), |end| at + end);
+            let inner = &fields[at..end];
+            // fd puts what it finds behind the command.
+            let marked = inner.iter().any(|word| word.text.contains("{}"))
+                || field.text.contains("exec")
+                || field.text == "-ok";
             for start in &starts {
-                let found = match (&named, narrows) {
-                    (Some(name), _) => format!("{}/{DEEP}/{name}", start.text),
-                    (None, true) => format!("{}/{UNKNOWN}", start.text),
-                    (None, false) => start.text.clone(),
+                let found = match &named {
+                    Some(name) => format!("{}/{DEEP}/{name}", start.text),
+                    // Wherever below scratch it lies, nobody keeps it.
+                    None if self.policy.is_scratch(&format!("{}/x", self.path(&start.text))) => {
+                        format!("{}/{STAR}", start.text)
+                    }
+                    None if narrows || typed => format!("{}/{UNKNOWN}", start.text),
+                    None => start.text.clone(),
                 };
-                let words = fields[at..end]
+                let words = inner
                     .iter()
                     .map(|word| Field { text: word.text.replace("{}", &found), ..word.clone() });
-                let mut words: Vec<Field> = words.collect();
-                // fd puts what it finds behind the command.
-                let marked = fields[at..end].iter().any(|word| word.text.contains("{}"));
-                if !marked && !field.text.contains("exec") && field.text != "-ok" {
-                    words.push(Field::new(found, span));
-                }
+                let behind = (!marked).then(|| Field::new(found.as_str(), span));
+                let words: Vec<Field> = words.chain(behind).collect();
                 self.nested(&words, &[], span);
+                // Whoever deletes all that stands below a place deletes the place.
+                if named.is_none() && !narrows && inner.first().is_some_and(deletes) {
+                    let words = ["rm", "-r", start.text.as_str()].map(|w| Field::new(w, span));
+                    self.nested(&words, &[], span);
+                }
             }
             at = end;
         }
@@ -301,6 +327,40 @@ impl Walk<'_> {
 }
 
 /// `NAME=value` among a wrapper's words.
+/// Whether a program is one that deletes the files that it is given.
+fn deletes(program: &Field) -> bool {
+    let name = super::invoke::file_name(&program.text);
+    matches!(name, "rm" | "grm" | "srm" | "unlink" | "shred" | "wipe" | "rimraf")
+}
+
+/// Whether an image of this name runs a shell where it is told nothing else.
+fn has_shell(image: &str) -> bool {
+    let name = super::invoke::file_name(image);
+    let name = name.split([':', '@']).next().unwrap_or_default();
+    matches!(
+        name,
+        "alpine"
+            | "ubuntu"
+            | "debian"
+            | "busybox"
+            | "bash"
+            | "fedora"
+            | "centos"
+            | "rockylinux"
+            | "almalinux"
+            | "amazonlinux"
+            | "archlinux"
+            | "oraclelinux"
+            | "ubi8"
+            | "ubi9"
+            | "leap"
+            | "tumbleweed"
+            | "kali-rolling"
+            | "toybox"
+            | "buildpack-deps"
+    )
+}
+
 fn assignment(field: &Field) -> Option<(String, String)> {
     let (name, value) = field.text.split_once('=')?;
     let valid =

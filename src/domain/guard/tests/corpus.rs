@@ -48,6 +48,25 @@ fn measure(text: &str) -> (Vec<String>, [usize; 4], String) {
 }
 
 #[test]
+fn what_a_verdict_names_can_be_explained() {
+    let policy = Policy::built_in();
+    let own = "version = 1\n[defaults]\nunmatched = \"approve\"\n";
+    let asks = policy.over(own).unwrap();
+    let known = |id: &str| policy.rule(id).is_some() || policy::Unwritten::of(id).is_some();
+    let lines = lines().into_iter().map(|line| line.command);
+    for line in
+        lines.step_by(7).chain(["ls \u{202e}".into(), "a\u{1b}".into(), "frobnicate".into()])
+    {
+        for (mode, interactive) in [(Mode::Guarded, true), (Mode::Read, false)] {
+            let context = Context { mode, interactive, ..Context::default() };
+            for found in judge(line.as_bytes(), &context, &asks).findings {
+                assert!(known(&found.rule), "{}: {line}", found.rule);
+            }
+        }
+    }
+}
+
+#[test]
 fn the_corpora_are_judged_within_reach() {
     for (name, text) in [("shared", SHARED), ("own", OWN)] {
         let (lost, [dangerous, missed, harmless, alarms], table) = measure(text);

@@ -199,3 +199,162 @@ fn a_script_that_the_line_itself_writes_is_judged() {
         );
     }
 }
+
+#[test]
+fn what_comes_of_a_file_that_is_not_known_is_not_known() {
+    for line in [
+        "sed s/x/y/ /srv/unknown | bash",
+        "eval \"$(sed s/x/y/ /srv/unknown)\"",
+        ". <(sed s/x/y/ /srv/unknown)",
+        "sed s/x/y/ a.sh > b.sh; bash b.sh",
+        "sed -n s/x/y/p /srv/unknown | bash",
+        "dd if=/srv/unknown | bash",
+        "dd if=/srv/unknown of=b.sh; bash b.sh",
+        "bash -c \"$(</srv/unknown)\"",
+        "eval \"$(</srv/unknown)\"",
+        "$(</srv/unknown)",
+        "X=$(</srv/unknown); eval \"$X\"",
+        "cut -c2- < /srv/unknown | bash",
+        "cut -c2- /srv/unknown | bash",
+        "echo ls | rev - /srv/unknown | sh",
+        "echo 'rm -rf /' | cat - /dev/null | sh",
+        "openssl base64 -d -in /srv/unknown | sh",
+        "sort --files0-from=/srv/list < /dev/null | sh",
+        "echo ls | nl -s 'rm -rf /;' | sh",
+        "echo 'rm -rf /tmp/x' | head -c 8 | sh",
+        "echo ls | tac -s s - | sh",
+        "echo ls | base64 | basenc --base16 -d | sh",
+        "printf %.8s 'rm -rf /tmp/x' | sh",
+        "echo ls | tr '[b*3]' s | sh",
+        "echo ls | tr --complement l s | sh",
+        "rm -v 'x;ls' | sh",
+        "tr a-z n-za-m < /srv/unknown | sh",
+    ] {
+        let said = verdict(line);
+        assert_ne!(said.decision, Decision::Allow, "{line}");
+    }
+    for line in ["tr a-z n-za-m | sh", "sed s/x/y/ | sh", "dd | sh", "cat | sh"] {
+        assert_eq!(open(line).decision, Decision::Approve, "{line}");
+        assert_eq!(fed(line, b"ez -es /").decision == Decision::Block, line.starts_with("tr"));
+    }
+    let bad = [("/srv/x", "ls\nrm -rf X\n")];
+    for line in [
+        "sed s,X,/, /srv/x | bash",
+        "eval \"$(sed -e s,X,/, /srv/x)\"",
+        "sed s,X,/, /srv/x > b; sh b",
+        "dd if=/srv/x | sed s,X,/, | bash",
+        "bash -c \"$(</srv/x)\"; sed s,X,/, < /srv/x | sh",
+        "X=$(<\"/srv/x\"); eval \"${X/X//}\"",
+    ] {
+        assert_eq!(with(&bad, line).decision, Decision::Block, "{line}");
+    }
+    for line in [
+        "X=$(</etc/hostname); echo $X",
+        "sed s/a/b/ /srv/x | wc -l",
+        "dd if=/srv/x of=/srv/y",
+        "kill $(</run/app.pid)",
+    ] {
+        let said = verdict(line);
+        let asked = verdict(&line.replace("$(<", "$(cat "));
+        assert_eq!(said.decision, asked.decision, "{line}: {:?}", said.rule);
+    }
+}
+/// What is known after lines ran one after the other.
+fn after(files: &[(&str, &str)], lines: &[&str]) -> Files {
+    let mut known = Files::default();
+    for (path, text) in files {
+        known.set(path, Content::Text((*text).into()));
+    }
+    for line in lines {
+        let context = Context { files: Some(&known), ..Context::default() };
+        let said = judge(line.as_bytes(), &context, &Policy::built_in());
+        for (path, content) in said.written {
+            known.set(&path, content);
+        }
+    }
+    known
+}
+
+fn said(known: &Files, line: &str) -> Decision {
+    let context = Context { files: Some(known), ..Context::default() };
+    judge(line.as_bytes(), &context, &Policy::built_in()).decision
+}
+
+const BROUGHT: [(&str, &str); 8] = [
+    ("r.sh", "uptime\n"),
+    ("y/p.sh", "uptime\n"),
+    ("yev/p.sh", "systemctl stop nginx\n"),
+    ("d/p.sh", "uptime\n"),
+    ("k1/p.sh", "uptime\n"),
+    ("k2/p.sh", "systemctl stop nginx\n"),
+    ("/srv/w/a.sh", "systemctl stop nginx\n"),
+    ("/srv/v/a.sh", "uptime\n"),
+];
+
+#[test]
+fn what_was_moved_copied_linked_or_unpacked_is_not_known_any_more() {
+    for (lines, run) in [
+        (&["mv y yold", "mv yev y"][..], "bash y/p.sh"),
+        (&["mv y yold; mv yev y"], "cd y && bash p.sh"),
+        (&["ln -sfn k1 cur", "ln -sfn k2 cur"], "bash cur/p.sh"),
+        (&["ln -s k1 cur", "echo reboot > cur/p.sh"], "bash k1/p.sh"),
+        (&["mv /srv/w/a.sh e/"], "bash e/a.sh"),
+        (&["mv /srv/w/a.sh e"], "bash e/a.sh"),
+        (&["mv yev e"], "bash e/p.sh"),
+        (&["cp -r yev f"], "bash f/p.sh"),
+        (&["cp -r yev f"], "bash f/yev/p.sh"),
+        (&["rsync -a yev/ r/"], "bash r/p.sh"),
+        (&["tar cf t.tar yev", "tar xf t.tar -C r"], "bash r/yev/p.sh"),
+        (&["cp /srv/w/* /srv/v/"], "bash /srv/v/a.sh"),
+        (&["cp -t /opt/v /srv/w/a.sh"], "bash /opt/v/a.sh"),
+        (&["uniq /srv/w/a.sh un"], "bash un"),
+        (&[], "bash r.s?"),
+        (&[], "for f in *.sh; do bash $f; done"),
+        (&[], "find d -exec bash {} \\;"),
+        (&[], "bash /srv/*/a.sh"),
+        (&[], "make -f r.sh"),
+        (&[], "mv yev y; bash y/p.sh"),
+        (&[], "cd $(cat where) && bash p.sh"),
+    ] {
+        assert_eq!(said(&after(&BROUGHT, lines), run), Decision::Approve, "{lines:?}; {run}");
+    }
+}
+
+#[test]
+fn what_nobody_brought_is_the_servers_own_still() {
+    for (lines, run) in [
+        (&["mv yev y"][..], "./deploy.sh"),
+        (&["cp config.yml /srv/v/", "tar czf b.tgz y"], "bash r.sh"),
+        (&["cp config.yml /srv/v/"], "bash /srv/v/a.sh"),
+        (&["mv old new", "cp -r conf conf.bak"], "bash conf.bak/run.sh"),
+        (&["mv yev y"], "bash r.sh"),
+        (&["git -C /srv/app pull"], "cd /srv/app && ./deploy.sh"),
+        (&["mv r.sh b.sh"], "bash b.sh"),
+        (&["cp r.sh /opt/x/"], "bash /opt/x/r.sh"),
+        (&[], "make -C /srv/app"),
+        (&[], "cd $(cat where) && ./deploy.sh"),
+        (&[], "bash /opt/*/run.sh"),
+    ] {
+        assert_eq!(said(&after(&BROUGHT, lines), run), Decision::Allow, "{lines:?}; {run}");
+    }
+}
+
+#[test]
+fn a_yes_to_a_script_that_is_not_known_ends_with_the_next_change() {
+    use crate::domain::judgement::Script;
+    let mut known = after(&BROUGHT, &["mv y z"]);
+    let script = Script::of("z/p.sh", &known);
+    known.set("other.sh", Content::Unknown);
+    assert!(script.sum.is_none() && script.is_same(&known));
+    for line in ["mv yev z", "cp -r yev z", "tar x -C z"] {
+        let mut moved = known.clone();
+        let context = Context { files: Some(&known), stdin: Stdin::Open, ..Context::default() };
+        for (path, content) in judge(line.as_bytes(), &context, &Policy::built_in()).written {
+            moved.set(&path, content);
+        }
+        assert!(!script.is_same(&moved), "{line}");
+    }
+    let script = Script::of("r.sh", &known);
+    known.set("r.sh", Content::Place);
+    assert!(!script.is_same(&known));
+}
