@@ -195,7 +195,8 @@ pub fn check_files(text: &str, file: &File, before: &Policy) -> Result<(), Polic
         };
         return Err(error_at(text, at, what));
     }
-    for rule in file.rule.iter().filter(|rule| before.file_rule(rule.id.get_ref()).is_some()) {
+    let taken = file.rule.iter().find(|rule| before.file_rule(rule.id.get_ref()).is_some());
+    if let Some(rule) = taken {
         let what = format!("{} is a [[file]] already", rule.id.get_ref());
         return Err(error_at(text, rule.id.span().start, what));
     }

@@ -526,12 +526,10 @@ impl Receiving {
         }
     }
 
-    /// The server's side of it failed.
     fn fail(&mut self, mut failure: Failure) {
         let (open, file) = (self.open.take(), self.left.pop_front());
         let Some(file) = file else { return };
         match open {
-            // Told already, or to be begun anew.
             Some(Open { writing: None, .. }) => return,
             Some(Open { writing: Some(writing), end, .. }) => {
                 if end >= WORTH {
@@ -554,7 +552,6 @@ impl Receiving {
         self.left.front().map_or(b"", |file| &file.remote)
     }
 
-    /// The part is of something else.
     fn again(&self) {
         if let Some(file) = self.left.front() {
             let mut anew = self.anew.lock().unwrap_or_else(PoisonError::into_inner);
