@@ -113,11 +113,14 @@ impl Run<'_> {
         let handle = self.sftp.open_file(&temporary, flags, first).await?;
         let (directory, _) = split(at).unwrap_or((b"/", b""));
         let written = async {
-            if resolved(&self.sftp, directory).await? != directory {
-                return Err(super::leads_elsewhere(at).into());
-            }
-            let outcome = self.fill(&handle, before, write, content).await;
-            let closed = self.sftp.close(handle).await;
+            let filled = async {
+                match resolved(&self.sftp, directory).await? == directory {
+                    true => self.fill(&handle, before, write, content).await,
+                    false => Err(super::leads_elsewhere(at).into()),
+                }
+            };
+            let outcome = filled.await;
+            let closed = self.sftp.close(handle.clone()).await;
             let outcome = outcome?;
             closed?;
             if write.if_sum.is_some() && unlike(&self.sftp.lstat_if(at).await?, before) {
@@ -270,7 +273,7 @@ fn unlike(now: &Option<Attrs>, before: Option<&Attrs>) -> bool {
 }
 
 /// A name beside it that nobody can foresee.
-fn beside(at: &[u8], what: &str) -> Result<Vec<u8>, Fault> {
+pub(super) fn beside(at: &[u8], what: &str) -> Result<Vec<u8>, Fault> {
     let drawn: [u8; 8] = random().map_err(|error| {
         let message = format!("no randomness from the kernel: {error}");
         Failure::new(Code::DaemonFailed, message, "this machine is broken").sent(false)
