@@ -113,7 +113,7 @@ impl Pattern {
     fn of(path: Bytes, depth: u32) -> Result<Self, Failure> {
         let is_glob = |name: &&[u8]| name.iter().any(|byte| b"*?[".contains(byte));
         let parts: Vec<&[u8]> = path.0.split(|byte| *byte == b'/').collect();
-        let Some(first) = parts.iter().position(|name| is_glob(name)) else {
+        let Some(first) = parts.iter().position(is_glob) else {
             return Ok(Self { base: path, depth, names: None });
         };
         let pattern = parts[first..].join(&b'/');
