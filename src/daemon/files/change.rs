@@ -7,7 +7,7 @@ use super::{
     fault::Fault,
     read::kind,
     resolve::{join, resolved, split},
-    write::exists,
+    write::{beside, exists},
 };
 use crate::{
     domain::{
@@ -97,7 +97,7 @@ impl Run<'_> {
                 return Err(kind(to, what, "sgw files ls"));
             }
             Some(_) => {
-                let aside = join(split(to).map_or(&b"/"[..], |(above, _)| above), b".sgw-old");
+                let aside = beside(to, "old").map_err(failed)?;
                 self.sftp.replace(from, to, &aside).await.map_err(failed)?;
             }
             None => self.sftp.rename(from, to).await.map_err(failed)?,

@@ -49,12 +49,14 @@ async fn open(sftp: &Sftp, at: &[u8]) -> Result<Open, Failure> {
     }
     let handle = sftp.open_file(at, OpenFlags::READ, Attrs::default()).await.map_err(failed)?;
     let (leads, attrs) = tokio::join!(super::resolve::resolved(sftp, at), sftp.fstat(&handle));
-    let (leads, attrs) = (leads.map_err(failed)?, attrs.map_err(failed)?);
-    if leads != at || !is_file(&attrs) || attrs.owner != before.owner {
-        let _closed = sftp.close(handle).await;
-        return Err(super::leads_elsewhere(at));
-    }
-    Ok(Open { handle, attrs })
+    let same = |attrs: &Attrs| is_file(attrs) && attrs.owner == before.owner;
+    let why = match (leads, attrs) {
+        (Ok(leads), Ok(attrs)) if leads == at && same(&attrs) => return Ok(Open { handle, attrs }),
+        (Ok(_), Ok(_)) => super::leads_elsewhere(at),
+        (Err(fault), _) | (_, Err(fault)) => failed(fault),
+    };
+    let _closed = sftp.close(handle).await;
+    Err(why)
 }
 
 pub fn kind(at: &[u8], what: &str, with: &str) -> Failure {

@@ -60,10 +60,7 @@ impl Run<'_> {
                 self.replace(at, before.as_ref(), write, content.clone()).await
             }
         };
-        let outcome = match outcome {
-            Ok(outcome) => outcome,
-            Err(fault) => return Err(self.why_not(at, fault).await),
-        };
+        let outcome = outcome.map_err(failed)?;
         let appended = write.how == How::Append && before.is_some();
         Ok(Done::Written {
             path: bytes::Bytes(at.to_vec()),
@@ -116,11 +113,14 @@ impl Run<'_> {
         let handle = self.sftp.open_file(&temporary, flags, first).await?;
         let (directory, _) = split(at).unwrap_or((b"/", b""));
         let written = async {
-            if resolved(&self.sftp, directory).await? != directory {
-                return Err(super::leads_elsewhere(at).into());
-            }
-            let outcome = self.fill(&handle, before, write, content).await;
-            let closed = self.sftp.close(handle).await;
+            let filled = async {
+                match resolved(&self.sftp, directory).await? == directory {
+                    true => self.fill(&handle, before, write, content).await,
+                    false => Err(super::leads_elsewhere(at).into()),
+                }
+            };
+            let outcome = filled.await;
+            let closed = self.sftp.close(handle.clone()).await;
             let outcome = outcome?;
             closed?;
             if write.if_sum.is_some() && unlike(&self.sftp.lstat_if(at).await?, before) {
@@ -132,7 +132,10 @@ impl Run<'_> {
             };
             Ok(Outcome { atomic: atomic?, ..outcome })
         };
-        let written = written.await;
+        let written = match written.await {
+            Ok(outcome) => Ok(outcome),
+            Err(fault) => Err(self.why_not(at, fault).await),
+        };
         if written.is_err() {
             // What is left is told by its name, where even this can't be done.
             let removed = self.sftp.done(Call::Remove { path: temporary.clone() }).await;
@@ -211,23 +214,26 @@ impl Run<'_> {
         };
         let appended = appended.await;
         let closed = self.sftp.close(handle).await;
-        let outcome = appended?;
-        closed.map(|()| outcome)
+        match appended {
+            Ok(outcome) => closed.map(|()| outcome),
+            Err(fault) => Err(self.why_not(at, fault).await),
+        }
     }
 
-    /// The server says only that it failed: looks for why.
-    async fn why_not(&self, at: &[u8], fault: Fault) -> Failure {
-        let failure = fault.at("writing", at);
+    /// The server says only that it failed: looks for why, before what was written is removed again.
+    async fn why_not(&self, at: &[u8], fault: Fault) -> Fault {
         if fault.code() != Some(StatusCode::Failure) {
-            return failure;
+            return fault;
         }
         let (directory, _) = split(at).unwrap_or((b"/", b""));
         let space = self.sftp.file_system(directory).await;
-        if space.is_ok_and(|space| space.available == 0) {
-            let message = format!("{}: the disk there is full", failure.message);
-            return Failure { message, hint: "sgw files df SESSION PATH".to_owned(), ..failure };
+        if !space.is_ok_and(|space| space.available == 0) {
+            return fault;
         }
-        failure
+        let failure = fault.at("writing", at);
+        let message = format!("{}: the disk there is full", failure.message);
+        let hint = "sgw files df SESSION PATH shows its room".to_owned();
+        Fault::Told(Failure { message, hint, ..failure })
     }
 }
 

@@ -176,7 +176,7 @@ impl Operation {
     /// The command that would do the same to these paths: what the guard is asked about, so that one policy
     /// holds for both.
     pub fn command(&self, at: &[Vec<u8>]) -> Vec<u8> {
-        let path = |number: usize| at.get(number).cloned().unwrap_or_default();
+        let path = |number: usize| at.get(number).map(|path| plain(path)).unwrap_or_default();
         let words = |words: &[&str], paths: Vec<Vec<u8>>| {
             let words = words.iter().map(|word| word.as_bytes().to_vec()).chain(paths);
             // A path with a NUL byte is refused before.
@@ -208,7 +208,7 @@ impl Operation {
             Self::Remove { .. } => words(&["rm", "--"], vec![path(0)]),
             Self::SetMode { mode, .. } => chmod(*mode, path(0)),
             Self::Link { target, .. } => {
-                words(&["ln", "-sT", "--"], vec![target.0.clone(), path(0)])
+                words(&["ln", "-sT", "--"], vec![plain(target.as_slice()), path(0)])
             }
             // These are judged by their paths alone; the words bind what was judged.
             Self::Get { .. } => words(&["cat", "--"], at.to_vec()),
@@ -249,6 +249,25 @@ impl Operation {
             Self::Put(_) => "put",
         }
     }
+}
+
+/// A name for the guard, which reads text: what no command line should hold (a control character, bytes that
+/// are no text) stands as U+FFFD with its number, since here it is the file's name and nothing else.
+fn plain(path: &[u8]) -> Vec<u8> {
+    let mut text = String::new();
+    for chunk in path.utf8_chunks() {
+        for char in chunk.valid().chars() {
+            match char {
+                ' '..='~' => text.push(char),
+                char if char.is_alphanumeric() => text.push(char),
+                char => text.push_str(&format!("\u{fffd}{:x}", u32::from(char))),
+            }
+        }
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\u{fffd}x{byte:02x}"));
+        }
+    }
+    text.into_bytes()
 }
 
 fn chmod(mode: u32, path: Vec<u8>) -> Vec<u8> {

@@ -38,6 +38,10 @@ fn sensitive_paths_ask_and_ordinary_ones_pass() {
         assert_eq!(decides(write(b""), path.as_bytes()), Decision::Approve, "{path}");
     }
     assert_eq!(decides(write(b""), b"/srv/app/config"), Decision::Allow);
+    // Odd names are names: they neither ask by themselves nor hide where they lie.
+    let odd = "/srv/a\nb\u{202e}\u{1b}[31m".as_bytes();
+    assert_eq!(decides(write(b""), &[odd, b"\xff"].concat()), Decision::Allow);
+    assert_eq!(decides(write(b""), b"/etc/cron.d/\n\xff"), Decision::Approve);
     let remove = Operation::Remove { path: "".into(), recursive: true };
     assert_eq!(decides(remove, b"/srv/x"), Decision::Approve);
     let read =

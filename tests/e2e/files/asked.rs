@@ -55,12 +55,14 @@ fn each_asks_for_everything_and_a_yes_is_good_for_once() {
     let there = There::with(&["--mode", "each"]);
     let path = there.has("file", "old");
     let text = path.to_str().unwrap();
-    let request =
-        there.files("read", &["--no-wait", text]).fails(75, "approval.pending").waits_on();
+    let request = there
+        .files("read", &["--no-wait", "--json", text])
+        .fails(75, "approval.pending")
+        .waits_on();
     there.sgw.operator(["approve", &request, "--yes"]).ok();
     there.sgw.agent(["wait", &request]).ok().prints("old");
     there.sgw.agent(["wait", &request]).fails(1, "request.closed");
-    let words = ["--no-wait", text];
+    let words = ["--no-wait", "--json", text];
     let request = there.fed("write", &words, b"new").fails(75, "approval.pending").waits_on();
     assert_eq!(fs::read(&path).unwrap(), b"old");
     there.sgw.operator(["approve", &request, "--yes"]).ok();

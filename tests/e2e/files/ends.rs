@@ -70,6 +70,9 @@ fn a_server_without_sftp_says_so() {
     let (sgw, sshd) = (Sgw::unlocked(), Sshd::with().line("Subsystem sftp /bin/false").start());
     let s = sgw.session(&sshd);
     sgw.agent(["files", "ls", &s]).fails(1, "files.unsupported").says("sgw exec");
+    let none = Sshd::with().no_sftp().start();
+    let s = sgw.session(&none);
+    sgw.agent(["files", "read", &s, "/etc/hosts"]).fails(1, "files.unsupported");
     let chatty = Sshd::with().line("Subsystem sftp /bin/echo hello from your shell").start();
     let s = sgw.session(&chatty);
     sgw.agent(["files", "ls", &s]).fails(1, "files.failed").says("no SFTP");
@@ -77,8 +80,7 @@ fn a_server_without_sftp_says_so() {
 
 #[test]
 fn a_read_only_server_refuses_and_says_so() {
-    let (sgw, sshd) =
-        (Sgw::unlocked(), Sshd::with().line("Subsystem sftp internal-sftp -R").start());
+    let (sgw, sshd) = (Sgw::unlocked(), Sshd::with().read_only().start());
     let s = sgw.session(&sshd);
     let path = sshd.directory().join("file");
     fs::write(&path, "x").unwrap();

@@ -5,6 +5,7 @@ mod changing;
 mod editing;
 mod ends;
 mod looking;
+mod odd;
 mod reading;
 mod writing;
 

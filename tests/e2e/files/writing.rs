@@ -8,7 +8,7 @@ use std::{
 use serde_json::json;
 
 use super::{There, mode, set_mode, sum};
-use crate::support::is_root;
+use crate::support::{SmallDisk, is_root};
 
 #[test]
 fn a_file_is_written_whole_and_its_sum_is_told() {
@@ -122,4 +122,17 @@ fn what_stands_for_a_secret_and_what_is_too_large_are_not_written() {
     running.ends().fails(1, "limit.content");
     assert_eq!(fs::read_to_string(&path).unwrap(), "old");
     assert_eq!(there.names(), ["file"]);
+}
+
+#[test]
+fn a_full_disk_is_told_and_leaves_the_old_file() {
+    let there = There::new();
+    let Some(_small) = SmallDisk::at(&there.at("small")) else { return };
+    let path = there.has("small/file", "old");
+    let large = vec![b'x'; 9 * 1024 * 1024];
+    let told = there.fed("write", &[&path], &large).fails(1, "files.failed");
+    told.says("the disk there is full");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+    let left: Vec<_> = fs::read_dir(there.at("small")).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
 }

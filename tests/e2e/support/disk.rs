@@ -1,6 +1,10 @@
 //! A disk that is soon full.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use super::{Sgw, user::is_root};
 
@@ -10,14 +14,19 @@ pub struct SmallDisk(PathBuf);
 impl SmallDisk {
     /// For an instance that is not set up yet; none without root.
     pub fn under(sgw: &Sgw) -> Option<Self> {
+        Self::at(&sgw.home())
+    }
+
+    /// A directory that is not there yet; none without root.
+    pub fn at(directory: &Path) -> Option<Self> {
         if !is_root() {
             return None;
         }
-        fs::create_dir(sgw.home()).unwrap();
+        fs::create_dir(directory).unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=8m,mode=0700", "sgw-test"]).arg(sgw.home());
+        mount.args(["-t", "tmpfs", "-o", "size=8m,mode=0700", "sgw-test"]).arg(directory);
         let done = mount.output().unwrap();
-        done.status.success().then(|| Self(sgw.home()))
+        done.status.success().then(|| Self(directory.to_owned()))
     }
 
     /// Leaves not a byte, until the file that it made is removed.

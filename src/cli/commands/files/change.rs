@@ -198,7 +198,7 @@ impl Edit {
             let read = Operation::Read { path: path.clone(), offset: 0, limit: Some(MOST as u64 + 1) };
             let (found, before, cut) = captured(context, &there, read, MOST).await?;
             let Done::Content { path: at, .. } = found else {
-                return Err(super::super::wait::odd().into());
+                return Err(super::odd().into());
             };
             if cut > 0 {
                 return Err(too_large(&at).into());

@@ -75,8 +75,8 @@ impl Read {
         let (path, offset) = (path(self.path.clone()), self.offset.unwrap_or(0));
         let operation = Operation::Read { path, offset, limit };
         match context.ui.json {
-            true => self.as_json(context, operation),
-            false => self.as_bytes(context, operation),
+            true => self.print_json(context, operation),
+            false => self.print_bytes(context, operation),
         }
     }
 
@@ -84,14 +84,14 @@ impl Read {
         ui::stdout_is_terminal()
     }
 
-    fn as_json(self, context: &Context, operation: Operation) -> Outcome {
+    fn print_json(self, context: &Context, operation: Operation) -> Outcome {
         let keeper = crate::cli::kept::Keeper::new(crate::cli::kept::Kept::new(JSON as usize, 0));
         let (sink, enough) = self.through(Box::new(keeper.clone()));
         let told =
             context.interactive(call(context, &self.there, operation, sink, Feed::Nothing))?;
         let (bytes, cut) = keeper.with(|kept| (kept.joined(|_| String::new()), kept.cut()));
         let Done::Content { path, size, offset, bytes: read, sha256 } = told.done else {
-            return Err(super::super::wait::odd().into());
+            return Err(super::odd().into());
         };
         let selected = self.lines.is_some();
         let more = size.is_some_and(|size| offset + read < size);
@@ -109,7 +109,7 @@ impl Read {
         Ok(Exit::DONE)
     }
 
-    fn as_bytes(self, context: &Context, operation: Operation) -> Outcome {
+    fn print_bytes(self, context: &Context, operation: Operation) -> Outcome {
         let out = Stream::Stdout.open().map_err(Error::local("open our own output"))?;
         let terminal = ui::stdout_is_terminal();
         let inner: Sink = if terminal { Box::new(Escaped::new(out)) } else { Box::new(out) };
@@ -292,7 +292,7 @@ impl Tail {
             let told = captured(context, &there, operation, JSON as usize);
             let (done, bytes, cut) = context.interactive(told)?;
             let Done::Content { path, size, offset, .. } = done else {
-                return Err(super::super::wait::odd().into());
+                return Err(super::odd().into());
             };
             context.ui.object(&json!({
                 "kind": "content",

@@ -65,7 +65,7 @@ impl Ls {
         entries.retain(|entry| pattern.fits(entry));
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         let Done::Listing { path, truncated, .. } = done else {
-            return Err(super::super::wait::odd().into());
+            return Err(super::odd().into());
         };
         let truncated = truncated || cut > 0;
         if context.ui.json {
@@ -99,7 +99,7 @@ impl Ls {
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<Entry>, Failure> {
     let lines = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
     let entries = lines.map(serde_json::from_slice).collect::<Result<Vec<Entry>, _>>();
-    entries.map_err(|_| super::super::wait::odd())
+    entries.map_err(|_| super::odd())
 }
 
 /// What is listed, and which of it is meant.
@@ -113,7 +113,7 @@ impl Pattern {
     fn of(path: Bytes, depth: u32) -> Result<Self, Failure> {
         let is_glob = |name: &&[u8]| name.iter().any(|byte| b"*?[".contains(byte));
         let parts: Vec<&[u8]> = path.0.split(|byte| *byte == b'/').collect();
-        let Some(first) = parts.iter().position(|name| is_glob(&name)) else {
+        let Some(first) = parts.iter().position(is_glob) else {
             return Ok(Self { base: path, depth, names: None });
         };
         let pattern = parts[first..].join(&b'/');

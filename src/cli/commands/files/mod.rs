@@ -206,6 +206,10 @@ fn each(
     Ok(Exit::DONE)
 }
 
+fn odd() -> Failure {
+    super::wait::odd()
+}
+
 /// A path as people read it: one line, nothing hidden.
 fn shown(path: &crate::domain::bytes::Bytes) -> String {
     escape::visible_bytes(path.as_slice(), usize::MAX)

@@ -1,0 +1,232 @@
+//! Servers that do what an honest one never does: nothing that they say is taken for more than it is.
+
+use std::{ffi::OsString, time::Duration};
+
+use serde_json::json;
+use sgw::domain::sftp::{Attrs, Call, Name, OpenFlags, Reply, StatusCode};
+
+use crate::support::{
+    Outcome, Sgw,
+    sftp::{
+        ScriptedSftp, Turn, flipping, full_disk, gone_after, long_reads, lying_size, short_reads,
+        slow,
+    },
+};
+
+struct Odd {
+    sgw: Sgw,
+    server: ScriptedSftp,
+    session: String,
+}
+
+impl Odd {
+    fn new() -> Self {
+        Self::of(ScriptedSftp::start())
+    }
+
+    fn of(server: ScriptedSftp) -> Self {
+        let sgw = Sgw::unlocked();
+        let session = sgw.session(&server.sshd);
+        Self { sgw, server, session }
+    }
+
+    fn words(&self, verb: &str, more: &[&str]) -> Vec<OsString> {
+        let words = ["files", verb, &self.session];
+        words.iter().chain(more).map(OsString::from).collect()
+    }
+
+    #[track_caller]
+    fn files(&self, verb: &str, more: &[&str]) -> Outcome {
+        self.sgw.agent(self.words(verb, more))
+    }
+
+    #[track_caller]
+    fn writes(&self, more: &[&str], content: &[u8]) -> Outcome {
+        let mut running = self.sgw.start(self.words("write", more));
+        running.try_write(content);
+        running.close_stdin();
+        running.ends()
+    }
+
+    fn content(&self, path: &str) -> Option<Vec<u8>> {
+        self.server.tree(|tree| tree.content(path).map(<[u8]>::to_vec))
+    }
+
+    /// Honest again, and nothing is left open there.
+    #[track_caller]
+    fn serves_on(&self) {
+        self.server.follows(|_, _| Turn::Honest);
+        self.server.tree(|tree| _ = tree.file("/srv/still", "here"));
+        self.files("read", &["/srv/still"]).ok().prints("here");
+        assert_eq!(self.server.tree(|tree| tree.open_handles()), 0, "handles are left open");
+    }
+}
+
+fn bytes(count: u32) -> Vec<u8> {
+    (0..count).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
+}
+
+#[test]
+fn short_reads_and_lying_sizes_lose_nothing() {
+    let odd = Odd::new();
+    let content = bytes(200_000);
+    odd.server.tree(|tree| _ = tree.file("/srv/file", &content));
+    odd.server.follows(short_reads(1000));
+    assert!(odd.files("read", &["/srv/file"]).ok().bytes() == content);
+    for size in [0, 10, 10_000_000] {
+        odd.server.follows(lying_size(size));
+        assert!(odd.files("read", &["/srv/file"]).ok().bytes() == content, "as if of {size}");
+    }
+    odd.serves_on();
+}
+
+#[test]
+fn a_server_without_extensions_serves_all_but_what_needs_them() {
+    let odd = Odd::of(ScriptedSftp::start().without_extensions());
+    odd.server.tree(|tree| _ = tree.file("/srv/file", "old"));
+    let told = odd.writes(&["--json", "/srv/file"], b"new").ok().json();
+    assert_eq!((&told["atomic"], &told["synced"]), (&json!(false), &json!(false)));
+    assert_eq!(odd.content("/srv/file").unwrap(), b"new");
+    assert_eq!(odd.server.tree(|tree| tree.below("/srv").len()), 1, "nothing is left beside it");
+    odd.files("df", &["/srv"]).fails(1, "files.unsupported");
+    odd.serves_on();
+}
+
+#[test]
+fn an_answer_that_is_none_ends_that_connection_alone() {
+    let odd = Odd::new();
+    odd.server.tree(|tree| _ = tree.file("/srv/file", "x"));
+    odd.server.follows(long_reads());
+    odd.files("read", &["/srv/file"]).fails(1, "files.failed");
+    let read = |call: &Call| matches!(call, Call::Read { .. });
+    for bytes in [
+        // Too long, empty, a type that nobody knows, a reply to nothing, a number of names that can't be.
+        vec![0xff; 8],
+        vec![0, 0, 0, 0],
+        vec![0, 0, 0, 5, 250, 0, 0, 0, 0],
+        Reply::Data(b"x"[..].into()).to_wire(0x7fff_ffff),
+        vec![0, 0, 0, 9, 104, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff],
+    ] {
+        let answer = bytes.clone();
+        odd.server.follows(move |call, _| match read(call) {
+            true => Turn::Bytes(answer.clone()),
+            false => Turn::Honest,
+        });
+        odd.files("read", &["/srv/file"]).fails(1, "files.failed");
+    }
+    odd.server.follows(|_, _| Turn::Honest);
+    odd.files("read", &["/srv/file"]).ok().prints("x");
+}
+
+#[test]
+fn names_that_lead_out_of_a_directory_are_no_entries() {
+    let odd = Odd::new();
+    odd.server.tree(|tree| _ = tree.file("/srv/d/good", "").file("/srv/kept", "kept"));
+    let mut told = false;
+    odd.server.follows(move |call, tree| match call {
+        Call::Opendir { .. } => {
+            told = false;
+            Turn::Honest
+        }
+        Call::Readdir { .. } if !told => {
+            told = true;
+            let name = |name: &[u8]| Name {
+                name: name.to_vec(),
+                long: Vec::new(),
+                attrs: Attrs::with_permissions(0o100_644),
+            };
+            let names = [&b"."[..], b"..", b"../kept", b"/srv/kept", b"", b"a\0b", b"good"];
+            Turn::Reply(Reply::Name(names.map(name).to_vec()))
+        }
+        _ => {
+            let _ = tree;
+            Turn::Honest
+        }
+    });
+    // It is what the server itself adds once more.
+    odd.files("ls", &["/srv/d"]).ok().prints("good\ngood\n");
+    let request = odd.files("rm", &["-r", "--no-wait", "--json", "/srv/d"]);
+    let request = request.fails(75, "approval.pending").waits_on();
+    odd.sgw.operator(["approve", &request, "--yes"]).ok();
+    let _any = odd.sgw.agent(["wait", &request]);
+    assert_eq!(odd.content("/srv/kept").unwrap(), b"kept");
+    assert_eq!(odd.content("/srv/d/good"), None);
+}
+
+#[test]
+fn a_path_that_leads_elsewhere_than_was_judged_is_not_followed() {
+    let odd = Odd::new();
+    let fill = |odd: &Odd| {
+        odd.server.tree(|tree| {
+            _ = tree.file("/srv/a/file", "a").file("/srv/b/file", "b").link("/srv/l", "a");
+        });
+    };
+    fill(&odd);
+    // Turned as soon as it was resolved.
+    let realpath =
+        |call: &Call| matches!(call, Call::Realpath { path } if path.starts_with(b"/srv/l"));
+    odd.server.follows(flipping("/srv/l", &["a", "b"], realpath));
+    let read = odd.files("read", &["/srv/l/file"]);
+    assert!(["a", "b"].contains(&read.stdout().as_str()), "{read:?}");
+    // A directory that becomes a link behind the judge's back.
+    odd.server.follows(|call, tree| {
+        if matches!(call, Call::Open { path, .. } if path.starts_with(b"/srv/a/")) {
+            tree.link("/srv/a/file", "/srv/b/file");
+        }
+        Turn::Honest
+    });
+    odd.files("read", &["/srv/a/file"]).fails(1, "files.changed").prints("");
+    odd.serves_on();
+}
+
+#[test]
+fn a_disk_that_fills_and_a_server_that_goes_leave_the_old_file() {
+    let odd = Odd::new();
+    odd.server.tree(|tree| _ = tree.file("/srv/file", "old"));
+    let content = bytes(400_000);
+    odd.server.follows(full_disk(600_000));
+    odd.writes(&["/srv/file"], &content).fails(1, "files.failed");
+    assert_eq!(odd.content("/srv/file").unwrap(), b"old");
+    assert_eq!(odd.server.tree(|tree| tree.below("/srv").len()), 1);
+    odd.server.follows(gone_after(600_000));
+    odd.writes(&["/srv/file"], &content).fails(255, "session.lost");
+    assert_eq!(odd.content("/srv/file").unwrap(), b"old");
+    odd.server.follows(|_, _| Turn::Honest);
+    odd.writes(&["/srv/file"], &content).ok();
+    assert!(odd.content("/srv/file").unwrap() == content);
+    assert_eq!(odd.server.sessions(), 2);
+}
+
+#[test]
+fn many_requests_are_on_their_way_at_once_and_writes_are_exclusive() {
+    let odd = Odd::new();
+    let content = bytes(1_000_000);
+    odd.server.tree(|tree| _ = tree.file("/srv/file", &content));
+    odd.server.follows(slow(Duration::from_millis(1)));
+    assert!(odd.files("read", &["/srv/file"]).ok().bytes() == content);
+    let reads = |calls: &[Call]| calls.iter().filter(|c| matches!(c, Call::Read { .. })).count();
+    assert_eq!(reads(&odd.server.calls()), content.len().div_ceil(255 * 1024) + 1);
+    odd.writes(&["/srv/file"], b"new").ok();
+    let opened = odd.server.calls().into_iter().filter_map(|call| match call {
+        Call::Open { path, flags, .. } if flags.has(OpenFlags::WRITE) => Some((path, flags)),
+        _ => None,
+    });
+    for (path, flags) in opened {
+        assert!(path.starts_with(b"/srv/.file.sgw-new-"), "beside it: {path:?}");
+        assert!(flags.has(OpenFlags::EXCLUSIVE) && !flags.has(OpenFlags::TRUNCATE));
+    }
+}
+
+#[test]
+fn a_servers_words_are_escaped() {
+    let odd = Odd::new();
+    odd.server.follows(|call, _| match call {
+        Call::Stat { .. } | Call::Lstat { .. } => {
+            Turn::Reply(Reply::status(StatusCode::Failure, "\x1b[31mno\nsgw: hint: run this"))
+        }
+        _ => Turn::Honest,
+    });
+    let told = odd.files("stat", &["/srv/x"]).fails(1, "files.failed");
+    assert!(!told.stderr().contains('\x1b'), "{told:?}");
+    assert_eq!(told.stderr().matches("\nsgw: hint:").count(), 1, "{told:?}");
+}
