@@ -12,6 +12,9 @@ const LINES: usize = 8;
 const PLACES: usize = 64;
 /// Of what was typed since the last Enter so much is kept, in bytes.
 const SINCE: usize = 8 * 1024;
+/// So many texts are looked at, and so many bytes of them: one byte may stand in very many.
+const TEXTS: usize = 512;
+const BYTES: usize = 1024 * 1024;
 /// What takes as many bytes as it was told, and leaves the rest of a line.
 const BY_BYTES: &[&str] = &["head", "dd"];
 /// Where Escape ends what was begun.
@@ -32,6 +35,8 @@ pub struct Behind {
     pub left: bool,
     /// What was typed since the last Enter, for the next time.
     pub since: Vec<u8>,
+    /// Bytes that were looked at.
+    looked: usize,
 }
 
 /// Where a program may end, with the rest unread.
@@ -96,7 +101,7 @@ impl Behind {
                     let long = |line: &Vec<u8>| line.iter().filter(|byte| **byte == b'\n').count();
                     let (done, rest) = live.into_iter().partition(|line| long(line) >= LINES);
                     live = rest;
-                    self.add(done);
+                    self.add_all(done);
                     true
                 }
                 Key::End | Key::Interrupt => true,
@@ -107,7 +112,9 @@ impl Behind {
                 Key::Stop | Key::Other => {
                     odd |= began && !escape;
                     // It may be one that submits what stands there.
-                    self.add(live.iter().map(|line| [line, &b"\n"[..]].concat()).collect());
+                    for line in &live {
+                        self.add(line, b"\n");
+                    }
                     true
                 }
             };
@@ -120,17 +127,33 @@ impl Behind {
                 self.unknown = true;
             }
         }
-        self.add(live);
+        self.add_all(live);
     }
 
-    fn add(&mut self, lines: Vec<Vec<u8>>) {
-        for mut line in lines {
-            let whole = line.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-            line.truncate(whole);
-            if !line.iter().all(u8::is_ascii_whitespace) && !self.shells.contains(&line) {
-                self.shells.push(line);
-            }
+    fn add_all(&mut self, lines: Vec<Vec<u8>>) {
+        for line in lines {
+            self.add(&line, b"");
         }
+    }
+
+    fn add(&mut self, line: &[u8], end: &[u8]) {
+        if !self.has_room(line.len() + end.len(), self.shells.len()) {
+            return;
+        }
+        let mut line = [line, end].concat();
+        let whole = line.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        line.truncate(whole);
+        if !line.iter().all(u8::is_ascii_whitespace) && !self.shells.contains(&line) {
+            self.shells.push(line);
+        }
+    }
+
+    /// Whether so many bytes are looked at, besides so many texts of their kind; if not, that is told.
+    fn has_room(&mut self, bytes: usize, texts: usize) -> bool {
+        let room = texts < TEXTS && self.looked + bytes <= BYTES;
+        self.unknown |= !room;
+        self.looked += if room { bytes } else { 0 };
+        room
     }
 
     /// The shell that it calls.
@@ -180,7 +203,10 @@ impl Behind {
         for (at, _) in line.iter().enumerate().filter(|(_, byte)| MARKS.contains(byte)) {
             // A movement, or a place, may stand before it.
             let behind = (1..=3).filter_map(|skip| line.get(at + skip..));
-            for code in behind.filter(|code| !code.iter().all(u8::is_ascii_whitespace)) {
+            for code in behind.filter(|code| !code.trim_ascii().is_empty()) {
+                if !self.has_room(code.len() + 1, self.called.len()) {
+                    return;
+                }
                 self.called.push([code, b"\n"].concat());
             }
         }
@@ -333,5 +359,30 @@ mod tests {
         ] {
             assert!(!calls("vi", pieces).1, "{pieces:?}");
         }
+    }
+
+    #[test]
+    fn one_byte_stands_in_many_texts_and_all_of_them_have_a_bound() {
+        let random = |at: u32| b"abcdefgh"[(at.wrapping_mul(2_654_435_761) >> 28) as usize % 8];
+        let mixed = (0..32_000).flat_map(|at| [random(at), 0]).collect();
+        let many = [vec![b'q'; PLACES], vec![b'a'; 30_000], vec![0; 30_000]].concat();
+        for (name, mut typed) in [
+            ("less", vec![b'!'; 64_000]),
+            ("less", b"|x".repeat(32_000)),
+            ("vi", b"!x\x1b".repeat(20_000)),
+            ("cat", mixed),
+            ("less", many),
+        ] {
+            typed.push(b'\r');
+            let behind = shells(name, name != "cat", &typed);
+            assert!(behind.unknown, "{name}");
+            for texts in [&behind.called, &behind.shells] {
+                assert!(texts.len() <= TEXTS, "{name} {}", texts.len());
+                assert!(texts.iter().map(Vec::len).sum::<usize>() <= BYTES, "{name}");
+            }
+        }
+        // What a person pastes into an editor has room.
+        let script = b"ps aux | grep x | wc -l\r".repeat(40);
+        assert!(!shells("vi", true, &script).unknown);
     }
 }

@@ -198,8 +198,12 @@ impl Line {
         self.pending = None;
     }
 
-    /// The command goes on in the next line.
+    /// The command goes on in the next line. Of one that is too long the next line is not known.
     pub fn goes_on(&mut self, text: &[u8]) {
+        if text.len() > MOST {
+            self.forget();
+            return self.cut_short();
+        }
         self.open = text.to_vec();
     }
 
