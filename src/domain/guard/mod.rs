@@ -5,10 +5,10 @@
 //! would, [`resolve`] walks it and finds each command that it runs, [`policy`] judges them. The strictest
 //! finding wins. All of it is a pure function of line, context and policy.
 
+mod brought;
 mod code;
 pub mod corpus;
 pub mod field;
-mod files;
 mod finding;
 pub mod own;
 mod paths;
@@ -24,7 +24,7 @@ mod tests;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-pub use files::{Content, Files};
+pub use brought::{Content, Files};
 pub use finding::{Finding, Findings};
 pub use policy::{Policy, PolicyError};
 pub use syntax::Span;
