@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{PASSPHRASE, Sgw, Sshd};
+use crate::support::{Sgw, Sshd};
 
 /// A session whose commands ask, and a file that counts what ran.
 struct Asking {
@@ -196,9 +196,7 @@ fn the_person_sees_the_command_and_that_its_input_is_open() {
         let mut call = me.sgw.start(exec);
         call.says("waits for the operator");
         let request = me.queue()[0]["id"].as_str().unwrap().to_owned();
-        let mut terminal = me.sgw.terminal(["approve", &request]);
-        terminal.wait_for("(?i)passphrase");
-        terminal.send(&format!("{PASSPHRASE}\r"));
+        let mut terminal = me.sgw.looks_at(&request);
         let screen = terminal.wait_for(r"Give it\?");
         assert!(screen.contains(line) && screen.contains(seen), "{screen}");
         terminal.send("y");

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use serde_json::Value;
 use sgw::demo::server::Oddness;
 
-use crate::support::{OddServer, Running, Sgw, SmallDisk, Sshd, eventually};
+use crate::support::{OddServer, Running, Sgw, Sshd, eventually};
 
 fn ready() -> (Sgw, Sshd, String) {
     let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
@@ -162,12 +162,7 @@ fn a_cut_tail_shows() {
 
 #[test]
 fn what_cannot_be_recorded_does_not_run() {
-    let sgw = Sgw::new();
-    let Some(disk) = SmallDisk::under(&sgw) else {
-        return eprintln!("left out: a file system of one's own takes root");
-    };
-    sgw.init();
-    sgw.unlock();
+    let Some((sgw, disk)) = SmallDisk::with_sgw() else { return };
     let sshd = Sshd::start();
     let s = sgw.session(&sshd);
     sgw.agent(["exec", &s, "--", "true"]).ok();

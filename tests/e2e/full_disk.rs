@@ -10,7 +10,7 @@ use std::{
 use serde_json::json;
 
 use crate::support::{
-    Sgw, SmallDisk, Sshd, eventually,
+    Sgw, Sshd, eventually,
     frames::{JSON, agent_wire, code},
     still_serves,
 };
@@ -28,12 +28,7 @@ fn reading(mut command: Command) -> Child {
 
 #[test]
 fn output_goes_on_at_its_readers_pace_where_the_spool_has_no_room() {
-    let sgw = Sgw::new();
-    let Some(disk) = SmallDisk::under(&sgw) else {
-        return eprintln!("left out: a file system of one's own takes root");
-    };
-    sgw.init();
-    sgw.unlock();
+    let Some((sgw, disk)) = SmallDisk::with_sgw() else { return };
     let sshd = Sshd::start();
     let s = sgw.session(&sshd);
     let most = 3_000_000;
@@ -55,12 +50,7 @@ fn output_goes_on_at_its_readers_pace_where_the_spool_has_no_room() {
 
 #[test]
 fn what_a_killed_caller_left_is_kept_without_a_disk() {
-    let sgw = Sgw::new();
-    let Some(disk) = SmallDisk::under(&sgw) else {
-        return eprintln!("left out: a file system of one's own takes root");
-    };
-    sgw.init();
-    sgw.unlock();
+    let Some((sgw, disk)) = SmallDisk::with_sgw() else { return };
     let sshd = Sshd::start();
     let s = sgw.session(&sshd);
     let go = sshd.directory().join("go");
@@ -121,12 +111,7 @@ fn the_log_is_two_files_of_a_mebibyte_at_most() {
 
 #[test]
 fn what_is_taken_back_ends_though_no_disk_can_say_so() {
-    let sgw = Sgw::new();
-    let Some(disk) = SmallDisk::under(&sgw) else {
-        return eprintln!("left out: a file system of one's own takes root");
-    };
-    sgw.init();
-    sgw.unlock();
+    let Some((sgw, disk)) = SmallDisk::with_sgw() else { return };
     let sshd = Sshd::start();
     sgw.target("web1", &sshd);
     let (ci, other) = (sgw.token("ci", &[]), sgw.token("other", &[]));

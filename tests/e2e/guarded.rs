@@ -1,59 +1,24 @@
 //! Commands that the guard speaks of: what passes runs, what asks waits for a person, what the policy
 //! blocks is refused whoever says yes.
 
-use std::fs;
+use crate::support::{PASSPHRASE, Sgw, Sshd, Working};
 
-use crate::support::{PASSPHRASE, Sgw, Sshd};
-
-struct Guarded {
-    sgw: Sgw,
-    sshd: Sshd,
-    session: String,
-}
-
-impl Guarded {
-    fn new() -> Self {
-        Self::with(&[])
-    }
-
-    fn with(more: &[&str]) -> Self {
-        let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
-        let session = sgw.session_with(&sshd, more);
-        Self { sgw, sshd, session }
-    }
-
+impl Working {
     /// Says that it ran, after something that is asked about and does nothing.
     fn line(&self) -> String {
-        format!(
-            "rm -f /srv/none-of-sgw; echo once >> {}/ran; echo done",
-            self.sshd.directory().display()
-        )
-    }
-
-    fn times_run(&self) -> usize {
-        let ran = fs::read_to_string(self.sshd.directory().join("ran"));
-        ran.unwrap_or_default().lines().count()
-    }
-
-    /// The request's id.
-    #[track_caller]
-    fn asks(&self, line: &str) -> String {
-        let exec = ["exec", &self.session, "--no-wait", "--json", "--", line];
-        self.sgw.agent(exec).fails(75, "approval.pending").waits_on()
+        format!("rm -f /srv/none-of-sgw; echo once >> {}; echo done", self.file("ran").display())
     }
 }
 
 #[test]
 fn what_asks_runs_once_after_a_yes_and_the_rule_is_told() {
-    let me = Guarded::new();
+    let me = Working::new();
     me.sgw.agent(["exec", &me.session, "--", "echo rm -rf /"]).ok().prints("rm -rf /\n");
     let line = me.line();
     let request = me.asks(&line);
     let shown = me.sgw.agent(["requests", "--json"]).ok().json()["requests"][0].clone();
     assert_eq!((&shown["rule"], &shown["kind"]), (&"fs.rm".into(), &"command".into()));
-    let mut terminal = me.sgw.terminal(["approve", &request]);
-    terminal.wait_for("(?i)passphrase");
-    terminal.send(&format!("{PASSPHRASE}\r"));
+    let mut terminal = me.sgw.looks_at(&request);
     let screen = terminal.wait_for(r"Give it\?");
     let one = screen.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(one.contains("«rm -f /srv/none-of-sgw»"), "what decided is marked: {screen}");
@@ -61,10 +26,10 @@ fn what_asks_runs_once_after_a_yes_and_the_rule_is_told() {
     terminal.send("y");
     let (code, screen) = terminal.ends();
     assert_eq!(code, 0, "{screen}");
-    assert_eq!(me.times_run(), 0, "it runs when somebody waits for it");
+    assert_eq!(me.ran().len(), 0, "it runs when somebody waits for it");
     me.sgw.agent(["wait", &request]).ok().prints("done\n");
     me.sgw.agent(["wait", &request, "--json"]).ok();
-    assert_eq!(me.times_run(), 1);
+    assert_eq!(me.ran().len(), 1);
     assert_ne!(me.asks(&line), request);
 }
 
@@ -93,7 +58,7 @@ fn what_the_policy_blocks_is_refused_at_once_in_each_mode_and_is_on_record() {
 
 #[test]
 fn directory_and_variables_are_judged_with_the_command() {
-    let me = Guarded::new();
+    let me = Working::new();
     let exec = ["exec", &me.session, "--cwd", "/", "--", "rm -rf etc"];
     me.sgw.agent(exec).fails(77, "guard.blocked");
     let exec = ["exec", &me.session, "--env", "LD_PRELOAD=/tmp/x.so", "--no-ask", "--", "ls"];
@@ -129,7 +94,7 @@ fn what_the_operator_set_for_a_target_asks_nothing_and_an_agent_s_own_does() {
 
 #[test]
 fn on_an_allow_list_directory_and_variables_ask_nothing_by_themselves() {
-    let me = Guarded::new();
+    let me = Working::new();
     let own = "version = 1\n[defaults]\nunmatched = \"approve\"\n\
         [[rule]]\nid = \"own.looks\"\ndecision = \"allow\"\nprogram = [\"pwd\", \"printenv\"]\n";
     let own = me.sgw.write_private("own.toml", own);
@@ -144,7 +109,7 @@ fn on_an_allow_list_directory_and_variables_ask_nothing_by_themselves() {
 
 #[test]
 fn a_yes_for_the_session_is_for_exactly_this_part_and_so_many_times() {
-    let me = Guarded::new();
+    let me = Working::new();
     let request = me.asks(&me.line());
     let approve = ["approve", &request, "--yes", "--json", "--remember", "session", "--times", "2"];
     me.sgw.operator(approve).ok();
@@ -174,7 +139,7 @@ fn a_yes_for_the_session_is_for_exactly_this_part_and_so_many_times() {
 
 #[test]
 fn a_denial_with_its_rule_holds_for_what_the_rule_finds_there_until_the_session_ends() {
-    let me = Guarded::new();
+    let me = Working::new();
     let request = me.asks(&me.line());
     let denied = ["deny", &request, "--rule"];
     me.sgw.agent(denied).ok();
@@ -191,7 +156,7 @@ fn a_denial_with_its_rule_holds_for_what_the_rule_finds_there_until_the_session_
 
 #[test]
 fn a_session_that_is_refused_too_often_is_paused_until_the_operator_lets_it_go_on() {
-    let me = Guarded::new();
+    let me = Working::new();
     for _ in 0..5 {
         me.sgw.agent(["exec", &me.session, "--", "echo a"]).ok();
         me.sgw.agent(["exec", &me.session, "--", "rm -rf /"]).fails(77, "guard.blocked");
@@ -208,7 +173,7 @@ fn a_session_that_is_refused_too_often_is_paused_until_the_operator_lets_it_go_o
 
 #[test]
 fn what_only_the_server_knows_passes_where_the_operator_said_so_and_blocks_hold() {
-    let me = Guarded::new();
+    let me = Working::new();
     let opaque = "$(printenv NONE_OF_SGW) echo opaque";
     me.sgw.agent(["exec", &me.session, "--no-ask", "--", opaque]).fails(77, "approval.required");
     let request = me.sgw.requests(&me.sshd, &["--new"]);
@@ -223,7 +188,7 @@ fn what_only_the_server_knows_passes_where_the_operator_said_so_and_blocks_hold(
 
 #[test]
 fn what_would_run_unknown_input_as_code_asks_and_other_input_does_not() {
-    let me = Guarded::new();
+    let me = Working::new();
     for (line, input) in
         [("sh", "$X\n"), ("python3 -", "import os; os.remove(x)\n"), ("xargs rm", "a\n")]
     {
@@ -240,7 +205,7 @@ fn what_would_run_unknown_input_as_code_asks_and_other_input_does_not() {
 
 #[test]
 fn a_yes_can_become_a_rule_that_ends_by_itself() {
-    let me = Guarded::new();
+    let me = Working::new();
     let request = me.asks("rm -f /srv/none-of-sgw");
     let approve = ["approve", &request, "--remember", "rule", "--days", "2"];
     let mut terminal = me.sgw.terminal(approve);
@@ -266,7 +231,7 @@ fn a_yes_can_become_a_rule_that_ends_by_itself() {
 
 #[test]
 fn the_desk_lets_a_command_pass_again_and_denies_by_rule() {
-    let me = Guarded::new();
+    let me = Working::new();
     let request = me.asks("rm -f /srv/none-of-sgw");
     let mut desk = me.sgw.terminal(["desk", "--plain"]);
     desk.wait_for("(?i)passphrase");
@@ -290,7 +255,7 @@ fn the_desk_lets_a_command_pass_again_and_denies_by_rule() {
 
 #[test]
 fn a_yes_holds_only_under_the_policy_that_asked() {
-    let me = Guarded::new();
+    let me = Working::new();
     let (first, second) = (me.asks(&me.line()), me.asks("rm -f /srv/none-of-sgw2"));
     let approve = |request: &str, more: &[&str]| {
         let words = ["approve", request, "--yes", "--json"].into_iter().chain(more.iter().copied());
@@ -301,16 +266,16 @@ fn a_yes_holds_only_under_the_policy_that_asked() {
     approve(&second, &["--remember", "rule"]).ok();
     me.sgw.agent(["wait", &second]).ok();
     me.sgw.agent(["wait", &first]).fails(77, "approval.expired");
-    assert_eq!(me.times_run(), 0);
+    assert_eq!(me.ran().len(), 0);
     let third = me.asks(&me.line());
     approve(&third, &[]).ok();
     me.sgw.agent(["wait", &third]).ok();
-    assert_eq!(me.times_run(), 1);
+    assert_eq!(me.ran().len(), 1);
 }
 
 #[test]
 fn ten_requests_that_were_denied_within_the_hour_are_enough() {
-    let me = Guarded::new();
+    let me = Working::new();
     for number in 0..10 {
         let request = me.sgw.requests(&me.sshd, &["--new", "--for", &format!("{}s", 60 + number)]);
         me.sgw.agent(["deny", &request]).ok();
@@ -322,7 +287,7 @@ fn ten_requests_that_were_denied_within_the_hour_are_enough() {
 
 #[test]
 fn ten_requests_that_wait_are_enough_and_plans_count_with_them() {
-    let me = Guarded::new();
+    let me = Working::new();
     for number in 0..9 {
         me.asks(&format!("rm -f /srv/none-of-sgw-{number}"));
     }

@@ -2,48 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::{Outcome, Sgw, Sshd};
+use crate::support::{Outcome, Working};
 
-struct Lasting {
-    sgw: Sgw,
-    sshd: Sshd,
-    session: String,
-}
-
-impl Lasting {
-    fn new() -> Self {
-        Self::with(&[])
-    }
-
-    fn with(more: &[&str]) -> Self {
-        let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
-        let session = sgw.session_with(&sshd, more);
-        Self { sgw, sshd, session }
-    }
-
-    fn feeds(&self, flags: &[&str], line: &str, input: &[u8]) -> Outcome {
-        let exec = ["exec", &self.session, "-i"].into_iter().chain(flags.iter().copied());
-        let mut call = self.sgw.start(exec.chain(["--", line]));
-        call.write(input);
-        call.close_stdin();
-        call.ends()
-    }
-
-    fn exec(&self, flags: &[&str], line: &str) -> Outcome {
-        let exec = ["exec", &self.session, "--json"].into_iter().chain(flags.iter().copied());
-        self.sgw.agent(exec.chain(["--", line]))
-    }
-
-    #[track_caller]
-    fn asks(&self, line: &str) -> String {
-        self.exec(&["--no-wait"], line).fails(75, "approval.pending").waits_on()
-    }
-
-    fn approves(&self, request: &str, more: &[&str]) -> Outcome {
-        let words = ["approve", request, "--yes", "--json"].into_iter();
-        self.sgw.operator(words.chain(more.iter().copied()))
-    }
-
+impl Working {
     /// Refused as a whole: nothing is promised or decided.
     #[track_caller]
     fn is_for_once_only(&self, request: &str, lasting: &str, why: &str) {
@@ -62,7 +23,7 @@ fn hint(outcome: &Outcome) -> String {
 
 #[test]
 fn a_yes_to_a_program_that_is_fed_is_for_what_it_was_fed_alone() {
-    let me = Lasting::new();
+    let me = Working::new();
     let script = b"import shutil\nshutil.rmtree('/srv/none-of-sgw')\n";
     let asked = me.feeds(&["--no-wait", "--json"], "python3", script);
     let request = asked.fails(75, "approval.pending").waits_on();
@@ -76,7 +37,7 @@ fn a_yes_to_a_program_that_is_fed_is_for_what_it_was_fed_alone() {
 
 #[test]
 fn a_yes_that_could_not_hold_is_refused_before_it_is_promised() {
-    let me = Lasting::new();
+    let me = Working::new();
     let line = me.asks("for f in a b; do rm -f /srv/none-of-sgw/$f; done");
     me.is_for_once_only(&line, "session", "this once only");
     let written = format!("{}/x.sh", me.sshd.directory().display());
@@ -84,7 +45,7 @@ fn a_yes_that_could_not_hold_is_refused_before_it_is_promised() {
     let script = me.asks(&format!("sh {written}"));
     me.is_for_once_only(&script, "session", "script");
     for mode in ["each", "read"] {
-        let me = Lasting::with(&["--mode", mode]);
+        let me = Working::with(&["--mode", mode]);
         let request = me.asks("rm -f /srv/none-of-sgw");
         me.is_for_once_only(&request, "session", "mode");
         me.is_for_once_only(&request, "rule", "mode");
@@ -93,7 +54,7 @@ fn a_yes_that_could_not_hold_is_refused_before_it_is_promised() {
 
 #[test]
 fn flags_that_do_not_fit_a_request_are_refused_and_nothing_is_decided() {
-    let me = Lasting::new();
+    let me = Working::new();
     let request = me.asks("rm -f /srv/none-of-sgw");
     for flags in [
         &["--only", "exec"][..],
@@ -114,7 +75,7 @@ fn flags_that_do_not_fit_a_request_are_refused_and_nothing_is_decided() {
 
 #[test]
 fn what_was_asked_under_another_policy_is_asked_anew_and_counts_as_no_denial() {
-    let me = Lasting::new();
+    let me = Working::new();
     let (first, second) = (me.asks("rm -f /srv/none-of-sgw"), me.asks("rm -f /srv/none-of-sgw2"));
     let third = me.asks("rm -f /srv/none-of-sgw3");
     me.approves(&first, &["--remember", "rule"]).ok();
@@ -134,7 +95,7 @@ fn what_was_asked_under_another_policy_is_asked_anew_and_counts_as_no_denial() {
 
 #[test]
 fn who_is_asked_or_not_asked_is_told_the_rule_and_why() {
-    let me = Lasting::new();
+    let me = Working::new();
     let unasked = me.exec(&["--no-ask"], "rm -f /srv/none-of-sgw").fails(77, "approval.required");
     let pending = me.exec(&["--no-wait"], "rm -f /srv/none-of-sgw").fails(75, "approval.pending");
     for told in [unasked, pending] {
@@ -143,14 +104,14 @@ fn who_is_asked_or_not_asked_is_told_the_rule_and_why() {
         assert!(error["message"].as_str().unwrap().contains("fs.rm"), "{error}");
         assert!(!error["message"].as_str().unwrap().contains("none-of-sgw"), "{error}");
     }
-    let each = Lasting::with(&["--mode", "each"]);
+    let each = Working::with(&["--mode", "each"]);
     let told = each.exec(&["--no-ask"], "ls").fails(77, "approval.required").json();
     assert_eq!(told["error"]["rule"], "mode.each");
 }
 
 #[test]
 fn a_denial_by_its_rule_denies_what_waits_alike_is_shown_and_can_be_lifted() {
-    let me = Lasting::new();
+    let me = Working::new();
     let (first, second) = (me.asks("rm -f /srv/none-of-sgw"), me.asks("rm -f /srv/none-of-sgw2"));
     let other = me.asks("systemctl stop none-of-sgw");
     let denied = me.sgw.agent(["deny", &first, "--rule", "--json"]).ok().json();
@@ -172,7 +133,7 @@ fn a_denial_by_its_rule_denies_what_waits_alike_is_shown_and_can_be_lifted() {
 
 #[test]
 fn a_session_that_goes_on_trying_under_a_denial_of_another_is_paused_and_says_who_can_lift_it() {
-    let me = Lasting::new();
+    let me = Working::new();
     let request = me.asks("rm -f /srv/none-of-sgw");
     me.sgw.agent(["deny", &request, "--rule"]).ok();
     let again = me.sgw.session_with(&me.sshd, &["--new"]);
@@ -194,7 +155,7 @@ fn a_session_that_goes_on_trying_under_a_denial_of_another_is_paused_and_says_wh
 
 #[test]
 fn a_dry_run_says_whether_the_plan_would_be_asked_about() {
-    let me = Lasting::new();
+    let me = Working::new();
     let dry = |text: &str| {
         let file = me.sgw.write_private("a.plan", text);
         let plan = ["plan", &me.session, "--dry-run", "--json", "--file", file.to_str().unwrap()];

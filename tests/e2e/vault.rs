@@ -8,7 +8,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Stdio, time::Du
 use rustix::process::Signal;
 
 use crate::support::{
-    PASSPHRASE, Sgw, SmallDisk, Sshd, eventually,
+    PASSPHRASE, Sgw, Sshd, eventually,
     frames::{JSON, agent_wire},
     is_alive, signal, still_serves,
 };
@@ -220,12 +220,7 @@ fn killed_amid_changes_the_vault_has_each_or_not() {
 
 #[test]
 fn a_full_disk_stops_a_rotation_and_harms_nothing() {
-    let sgw = Sgw::new();
-    let Some(disk) = SmallDisk::under(&sgw) else {
-        return eprintln!("left out: a file system of one's own takes root");
-    };
-    sgw.init();
-    sgw.unlock();
+    let Some((sgw, disk)) = SmallDisk::with_sgw() else { return };
     sgw.operator(["config", "set", "notify", "/bin/true"]).ok();
     let header = fs::read(sgw.home().join("vault.json")).unwrap();
     let ballast = disk.fill();

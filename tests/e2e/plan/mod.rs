@@ -3,42 +3,14 @@
 mod held;
 mod refused;
 
-use std::{fs, path::PathBuf};
-
 use serde_json::{Value, json};
 
-use crate::support::{Outcome, PASSPHRASE, Sgw, Sshd};
+use crate::support::{Outcome, PASSPHRASE, Working};
 
-struct Planning {
-    sgw: Sgw,
-    sshd: Sshd,
-    session: String,
-}
-
-impl Planning {
-    fn new() -> Self {
-        Self::with(&[])
-    }
-
-    fn with(more: &[&str]) -> Self {
-        let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
-        let session = sgw.session_with(&sshd, more);
-        Self { sgw, sshd, session }
-    }
-
-    /// What lines of a plan write to.
-    fn ran(&self) -> PathBuf {
-        self.sshd.directory().join("ran")
-    }
-
+impl Working {
     /// A line that would ask by itself, and says that it ran.
-    fn asks(&self, word: &str) -> String {
-        format!("rm -f /srv/none-of-sgw-{word}; echo {word} >> {}", self.ran().display())
-    }
-
-    fn words(&self) -> Vec<String> {
-        let ran = fs::read_to_string(self.ran()).unwrap_or_default();
-        ran.lines().map(str::to_owned).collect()
+    fn asking(&self, word: &str) -> String {
+        format!("rm -f /srv/none-of-sgw-{word}; echo {word} >> {}", self.file("ran").display())
     }
 
     fn plan(&self, text: &str, more: &[&str]) -> Outcome {
@@ -55,9 +27,8 @@ impl Planning {
     }
 
     #[track_caller]
-    fn approves(&self, request: &str, more: &[&str]) {
-        let base = ["approve", request, "--yes", "--json"];
-        let decided = self.sgw.operator(base.iter().chain(more).copied()).ok().json();
+    fn lets_pass(&self, request: &str, more: &[&str]) {
+        let decided = self.approves(request, more).ok().json();
         assert_eq!((&decided["kind"], &decided["status"]), (&json!("plan"), &json!("approved")));
     }
 
@@ -72,8 +43,8 @@ impl Planning {
 
 #[test]
 fn a_plan_is_one_request_and_its_lines_run_once_in_order_after_the_yes() {
-    let me = Planning::new();
-    let (one, two) = (me.asks("one"), me.asks("two"));
+    let me = Working::new();
+    let (one, two) = (me.asking("one"), me.asking("two"));
     let request = me.asked(&format!("# deploy\n{one}\n\n@cwd /\npwd\n{two}\n"));
     let waiting = me.sgw.agent(["requests", "--json"]).ok().json();
     let [shown] = waiting["requests"].as_array().unwrap().as_slice() else { panic!("{waiting}") };
@@ -87,15 +58,15 @@ fn a_plan_is_one_request_and_its_lines_run_once_in_order_after_the_yes() {
     assert_eq!(lines[1]["command"], "cd -- / || exit 1; pwd");
     // Nothing runs before the yes, nor by it.
     me.sgw.agent(["plan", "run", &request, "--no-wait"]).fails(75, "approval.pending");
-    me.approves(&request, &[]);
-    assert_eq!(me.words(), [""; 0]);
+    me.lets_pass(&request, &[]);
+    assert_eq!(me.ran(), [""; 0]);
     let decided = me.sgw.agent(["wait", &request]).ok().prints(&format!("{request}\n"));
     decided.says(&format!("sgw plan run {request}"));
-    assert_eq!(me.words(), [""; 0]);
+    assert_eq!(me.ran(), [""; 0]);
     me.sgw.agent(["plan", "run", &request]).ok().prints("/\n").says("nothing is left");
-    assert_eq!(me.words(), ["one", "two"]);
+    assert_eq!(me.ran(), ["one", "two"]);
     me.sgw.agent(["plan", "run", &request]).ok().prints("");
-    assert_eq!(me.words(), ["one", "two"]);
+    assert_eq!(me.ran(), ["one", "two"]);
     // The yes was for one run of each.
     let exec = ["exec", &me.session, "--no-ask", "--", &one];
     me.sgw.agent(exec).fails(77, "approval.required");
@@ -106,15 +77,15 @@ fn a_plan_is_one_request_and_its_lines_run_once_in_order_after_the_yes() {
 
 #[test]
 fn only_the_approved_lines_run_and_the_first_that_fails_stops() {
-    let me = Planning::new();
+    let me = Working::new();
     let line = |word: &str| match word {
-        "three" => me.asks(word) + "; exit 3",
-        word => me.asks(word) + "; echo out",
+        "three" => me.asking(word) + "; exit 3",
+        word => me.asking(word) + "; echo out",
     };
     let request = me.asked(&["one", "two", "three", "four", "five"].map(line).join("\n"));
     let bad = ["approve", &request, "--yes", "--json", "--lines", "1,7"];
     me.sgw.operator(bad).fails(2, "usage.arguments");
-    me.approves(&request, &["--lines", "1,3-5"]);
+    me.lets_pass(&request, &["--lines", "1,3-5"]);
     let stands: Vec<_> = me.shown(&request)["lines"]
         .as_array()
         .unwrap()
@@ -131,22 +102,22 @@ fn only_the_approved_lines_run_and_the_first_that_fails_stops() {
     let (out, none) = (json!("out\n"), json!(""));
     assert_eq!(told, [(&json!(1), &json!(0), &out), (&json!(3), &json!(3), &none)]);
     assert!(commands.iter().all(|one| one["request"] == request.as_str()));
-    assert_eq!(me.words(), ["one", "three"]);
+    assert_eq!(me.ran(), ["one", "three"]);
     // What is left goes on behind the line that failed.
     me.sgw.agent(["plan", "run", &request]).ok().prints("out\nout\n").says("ran 4, 5");
-    assert_eq!(me.words(), ["one", "three", "four", "five"]);
+    assert_eq!(me.ran(), ["one", "three", "four", "five"]);
     // Line 2 was not approved: it asks by itself.
-    let two = me.asks("two") + "; echo out";
+    let two = me.asking("two") + "; echo out";
     me.sgw.agent(["exec", &me.session, "--no-ask", "--", &two]).fails(77, "approval.required");
     assert_eq!(me.shown(&request)["lines"][1]["exec"], Value::Null);
 }
 
 #[test]
 fn the_next_line_passes_as_a_command_too_and_no_other_does() {
-    let me = Planning::new();
-    let (one, two) = (me.asks("one"), me.asks("two"));
+    let me = Working::new();
+    let (one, two) = (me.asking("one"), me.asking("two"));
     let request = me.asked(&format!("@cwd /srv\n{one}\n{two}\n"));
-    me.approves(&request, &[]);
+    me.lets_pass(&request, &[]);
     let exec = |more: &[&str], line: &str| {
         let base = ["exec", &me.session, "--no-ask", "--json"];
         me.sgw.agent(base.iter().chain(more).copied().chain(["--", line]))
@@ -161,31 +132,31 @@ fn the_next_line_passes_as_a_command_too_and_no_other_does() {
     let second = me.sgw.session_with(&me.sshd, &["--new"]);
     let elsewhere = ["exec", &second, "--no-ask", "--cwd", "/srv", "--", &one];
     me.sgw.agent(elsewhere).fails(77, "approval.required");
-    assert_eq!(me.words(), [""; 0]);
+    assert_eq!(me.ran(), [""; 0]);
     let ran = exec(&here, &one).ok().json();
     assert_eq!(ran["request"], request.as_str());
     exec(&here, &one).fails(77, "approval.required");
     me.sgw.agent(["plan", "run", &request]).ok().says("ran 3; nothing is left");
-    assert_eq!(me.words(), ["one", "two"]);
+    assert_eq!(me.ran(), ["one", "two"]);
 }
 
 #[test]
 fn however_many_run_a_plan_each_line_runs_once() {
-    let me = Planning::new();
-    let lines: Vec<String> = (0..6).map(|number| me.asks(&number.to_string())).collect();
+    let me = Working::new();
+    let lines: Vec<String> = (0..6).map(|number| me.asking(&number.to_string())).collect();
     let request = me.asked(&lines.join("\n"));
-    me.approves(&request, &[]);
+    me.lets_pass(&request, &[]);
     let runs: Vec<_> = (0..4).map(|_| me.sgw.start(["plan", "run", &request])).collect();
     for run in runs {
         run.ends().ok();
     }
-    assert_eq!(me.words(), ["0", "1", "2", "3", "4", "5"]);
+    assert_eq!(me.ran(), ["0", "1", "2", "3", "4", "5"]);
 }
 
 #[test]
 fn asking_twice_is_asking_once_and_a_denial_answers_the_same_plan() {
-    let me = Planning::new();
-    let text = me.asks("one");
+    let me = Working::new();
+    let text = me.asking("one");
     let request = me.asked(&text);
     assert_eq!(me.asked(&text), request);
     assert_ne!(me.asked(&format!("{text}\nls")), request);
@@ -196,17 +167,15 @@ fn asking_twice_is_asking_once_and_a_denial_answers_the_same_plan() {
     me.plan(&text, &more).fails(77, "approval.denied");
     let other = me.plan(&text, &["--reason", "again", "--no-ask"]);
     other.fails(77, "approval.required");
-    assert_eq!(me.words(), [""; 0]);
+    assert_eq!(me.ran(), [""; 0]);
 }
 
 #[test]
 fn a_person_at_a_terminal_sees_every_line_and_says_which() {
-    let me = Planning::new();
-    let (one, two) = (me.asks("one"), me.asks("two"));
+    let me = Working::new();
+    let (one, two) = (me.asking("one"), me.asking("two"));
     let request = me.asked(&format!("{one}\nuptime\n{two}\n"));
-    let mut terminal = me.sgw.terminal(["approve", &request]);
-    terminal.wait_for("(?i)passphrase");
-    terminal.send(&format!("{PASSPHRASE}\r"));
+    let mut terminal = me.sgw.looks_at(&request);
     let screen = terminal.wait_for("Which lines pass");
     let all = screen.split_whitespace().collect::<Vec<_>>().join(" ");
     for part in ["1 asks «rm -f /srv/none-of-sgw-one»", "2 allow uptime", "because fs.rm", "2 of 3"]
@@ -219,14 +188,14 @@ fn a_person_at_a_terminal_sees_every_line_and_says_which() {
     let (code, screen) = terminal.ends();
     assert_eq!(code, 0, "{screen}");
     me.sgw.agent(["plan", "run", &request]).ok().says("ran 3; nothing is left");
-    assert_eq!(me.words(), ["two"]);
+    assert_eq!(me.ran(), ["two"]);
 }
 
 #[test]
 fn what_was_planned_approved_and_run_is_on_record() {
-    let me = Planning::new();
-    let request = me.asked(&format!("{}\nid", me.asks("one")));
-    me.approves(&request, &["--lines", "1"]);
+    let me = Working::new();
+    let request = me.asked(&format!("{}\nid", me.asking("one")));
+    me.lets_pass(&request, &["--lines", "1"]);
     me.runs(&request).ok();
     let records = me.sgw.operator(["audit", "list", "--json"]).ok().json_lines();
     let of = |kind: &str| {
@@ -237,14 +206,14 @@ fn what_was_planned_approved_and_run_is_on_record() {
     let approved = of("plan.approved").unwrap();
     assert_eq!(approved["decision"]["lines"], json!([1]));
     let intent = of("exec.intent").unwrap();
-    assert_eq!(intent["action"]["command"], me.asks("one").as_str());
+    assert_eq!(intent["action"]["command"], me.asking("one").as_str());
     assert!(approved["seq"].as_u64() < intent["seq"].as_u64());
 }
 
 #[test]
 fn at_the_desk_without_a_screen_lines_are_named_behind_the_yes() {
-    let me = Planning::new();
-    let request = me.asked(&format!("{}\n{}", me.asks("one"), me.asks("two")));
+    let me = Working::new();
+    let request = me.asked(&format!("{}\n{}", me.asking("one"), me.asking("two")));
     let mut desk = me.sgw.terminal(["desk", "--plain"]);
     desk.wait_for("(?i)passphrase");
     desk.send(&format!("{PASSPHRASE}\r"));
@@ -257,5 +226,5 @@ fn at_the_desk_without_a_screen_lines_are_named_behind_the_yes() {
     desk.send("quit\r");
     desk.ends();
     me.sgw.agent(["plan", "run", &request]).ok().says("ran 2; nothing is left");
-    assert_eq!(me.words(), ["two"]);
+    assert_eq!(me.ran(), ["two"]);
 }

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::Planning;
+use super::Working;
 
 #[test]
 fn a_blocked_line_refuses_the_plan_whole_and_names_line_and_rule() {
-    let me = Planning::new();
-    let text = format!("{}\n# and\n@cwd /\nrm -rf etc\nrm -rf /\n", me.asks("one"));
+    let me = Working::new();
+    let text = format!("{}\n# and\n@cwd /\nrm -rf etc\nrm -rf /\n", me.asking("one"));
     let refused = me.plan(&text, &["--reason", "r"]).fails(77, "guard.blocked").json();
     let error = &refused["error"];
     let message = error["message"].as_str().unwrap();
@@ -29,7 +29,7 @@ fn a_blocked_line_refuses_the_plan_whole_and_names_line_and_rule() {
 
 #[test]
 fn what_is_no_plan_is_refused_by_its_line() {
-    let me = Planning::new();
+    let me = Working::new();
     let sum = "ab".repeat(32);
     for (text, said) in [
         ("ls\n@sudo reboot\n", "line 2: @sudo needs the sudo capability"),
@@ -52,8 +52,8 @@ fn what_is_no_plan_is_refused_by_its_line() {
 
 #[test]
 fn a_dry_run_says_each_verdict_and_asks_nobody() {
-    let me = Planning::new();
-    let text = format!("{}\nuptime\nrm -rf /\n", me.asks("one"));
+    let me = Working::new();
+    let text = format!("{}\nuptime\nrm -rf /\n", me.asking("one"));
     let said = me.plan(&text, &["--dry-run"]).ok().json();
     let verdicts: Vec<_> =
         said["lines"].as_array().unwrap().iter().map(|line| line["verdict"].clone()).collect();
@@ -67,17 +67,17 @@ fn a_dry_run_says_each_verdict_and_asks_nobody() {
     call.close_stdin();
     call.says("sgw exec runs each at once");
     let request = me.sgw.agent(["requests", "--json"]).ok().json()["requests"][0]["id"].clone();
-    me.approves(request.as_str().unwrap(), &[]);
+    me.lets_pass(request.as_str().unwrap(), &[]);
     call.ends().ok().prints(&format!("{}\n", request.as_str().unwrap()));
 }
 
 #[test]
 fn what_a_denied_rule_finds_refuses_a_plan_too() {
-    let me = Planning::new();
-    let exec = ["exec", &me.session, "--no-wait", "--json", "--", &me.asks("one")];
+    let me = Working::new();
+    let exec = ["exec", &me.session, "--no-wait", "--json", "--", &me.asking("one")];
     let request = me.sgw.agent(exec).fails(75, "approval.pending").waits_on();
     me.sgw.agent(["deny", &request, "--rule"]).ok();
-    let refused = me.plan(&format!("ls\n{}", me.asks("two")), &["--reason", "r"]);
+    let refused = me.plan(&format!("ls\n{}", me.asking("two")), &["--reason", "r"]);
     let refused = refused.fails(77, "approval.denied").json();
     assert!(refused["error"]["message"].as_str().unwrap().starts_with("line 2: "), "{refused}");
 }

@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::Value;
 
 use super::{Terminal, has_line, lines};
-use crate::support::{PASSPHRASE, Sshd};
+use crate::support::Sshd;
 
 impl Terminal {
     /// It asks, because of this; nothing is typed.
@@ -81,9 +81,7 @@ fn what_asks_is_typed_once_after_a_yes_and_shown_with_what_stands_there() {
     let rest = format!("sgw; echo x >> {}; echo do''ne", ran.display());
     let request = me.asks(&[&rest, "--wait-for", "^done$"], "fs.rm");
     assert_eq!(me.request(&request)["command"], format!("rm -f /srv/none-of-{rest}\r"));
-    let mut terminal = me.sgw.terminal(["approve", &request]);
-    terminal.wait_for("(?i)passphrase");
-    terminal.send(&format!("{PASSPHRASE}\r"));
+    let mut terminal = me.sgw.looks_at(&request);
     let screen = terminal.wait_for(r"Give it\?");
     let one = screen.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(one.contains("«rm -f /srv/none-of-sgw»"), "what decided is marked: {screen}");

@@ -29,6 +29,18 @@ impl SmallDisk {
         done.status.success().then(|| Self(directory.to_owned()))
     }
 
+    /// Under an instance that is unlocked; none, which is said, without root.
+    pub fn with_sgw() -> Option<(Sgw, Self)> {
+        let sgw = Sgw::new();
+        let Some(disk) = Self::under(&sgw) else {
+            eprintln!("left out: a file system of one's own takes root");
+            return None;
+        };
+        sgw.init();
+        sgw.unlock();
+        Some((sgw, disk))
+    }
+
     /// Leaves not a byte, until the file that it made is removed.
     pub fn fill(&self) -> PathBuf {
         let ballast = self.0.join("ballast");

@@ -17,6 +17,7 @@ pub mod sftp;
 mod sgw;
 mod sshd;
 mod user;
+mod working;
 
 pub use authority::Token;
 pub use disk::SmallDisk;
@@ -33,6 +34,7 @@ pub use service::{Handed, Service};
 pub use sgw::{Destination, PASSPHRASE, Sgw};
 pub use sshd::{Settings, Sshd};
 pub use user::{Person, is_root};
+pub use working::Working;
 
 /// The longest that one command, or one condition, may take on a busy machine.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);

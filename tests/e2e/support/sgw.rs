@@ -379,6 +379,14 @@ impl Sgw {
         self.session_with(target, &[])
     }
 
+    /// A person's terminal that shows a request and asks for the decision.
+    pub fn looks_at(&self, request: &str) -> Pty {
+        let mut terminal = self.terminal(["approve", request]);
+        terminal.wait_for("(?i)passphrase");
+        terminal.send(&format!("{PASSPHRASE}\r"));
+        terminal
+    }
+
     /// With further flags of `request`.
     #[track_caller]
     pub fn session_with(&self, target: &impl Destination, more: &[&str]) -> String {

@@ -134,12 +134,7 @@ fn killed_at_any_moment_of_an_import_the_vault_is_the_old_or_the_new() {
 
 #[test]
 fn a_full_disk_stops_an_import_and_a_new_passphrase_and_harms_nothing() {
-    let sgw = Sgw::new();
-    let Some(disk) = SmallDisk::under(&sgw) else {
-        return eprintln!("left out: a file system of one's own takes root");
-    };
-    sgw.init();
-    sgw.unlock();
+    let Some((sgw, disk)) = SmallDisk::with_sgw() else { return };
     let [one, two] = two(&sgw);
     let new = sgw.write_private("another", ANOTHER);
     let passphrase = ["vault", "passphrase", "--new-passphrase-file", text(&new)];
