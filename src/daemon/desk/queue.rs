@@ -81,6 +81,19 @@ impl Queue {
         None
     }
 
+    /// An asking that this one would repeat, whose yes nobody has used.
+    pub fn approved(&mut self, identity: &Identity, sameness: &Digest, now: Timestamp) -> Option<Id> {
+        let same = |entry: &Entry| {
+            entry.request.sameness == *sameness && entry.request.identity == *identity
+        };
+        let mut all = self.all(now, same);
+        all.retain(|id| {
+            let entry = self.entries.get_mut(id);
+            entry.is_some_and(|one| matches!(one.request.state(now), State::Approved { .. }))
+        });
+        all.pop()
+    }
+
     pub fn waiting(&mut self, identity: Option<&Identity>, now: Timestamp) -> usize {
         self.all(now, |entry| identity.is_none_or(|one| entry.request.identity == *one))
             .iter()

@@ -107,6 +107,12 @@ enum Item {
 pub struct Gone;
 
 impl Outbox {
+    /// Nobody hears what is said there.
+    pub fn closed() -> Self {
+        let (items, _nobody) = mpsc::channel(1);
+        Self { items, rooms: &AGENTS, one: Arc::default(), stop: CancellationToken::new() }
+    }
+
     pub async fn send(&self, frame: Frame) -> Result<(), Gone> {
         self.items.send(Item::Frame(frame)).await.map_err(|_| Gone)
     }
@@ -215,11 +221,11 @@ pub fn value(result: &impl Serialize) -> Result<serde_json::Value, Failure> {
 }
 
 /// Starts the task that writes. It ends when every [`Outbox`] is gone; await the handle to know
-/// that all was written.
-pub fn writer(
-    mut to: impl AsyncWrite + Unpin + Send + 'static,
+/// that all was written, and for what it wrote to.
+pub fn writer<T: AsyncWrite + Unpin + Send + 'static>(
+    mut to: T,
     rooms: &'static Rooms,
-) -> (Outbox, tokio::task::JoinHandle<()>) {
+) -> (Outbox, tokio::task::JoinHandle<T>) {
     let (sender, mut items) = mpsc::channel(WAITING);
     let stop = CancellationToken::new();
     let stopped = stop.clone();
@@ -238,16 +244,21 @@ pub fn writer(
             }
         };
         stopped.run_until_cancelled(writing).await;
+        to
     });
     (Outbox { items: sender, rooms, one: Arc::default(), stop }, task)
 }
 
-/// Waits a moment for the last frames to be written.
-pub async fn finish(outbox: Outbox, writer: tokio::task::JoinHandle<()>) {
+/// Waits a moment for the last frames to be written. What they were written to, where they were.
+pub async fn finish<T>(outbox: Outbox, writer: tokio::task::JoinHandle<T>) -> Option<T> {
     drop(outbox);
     let abort = writer.abort_handle();
-    if timeout(LAST, writer).await.is_err() {
-        abort.abort();
+    match timeout(LAST, writer).await {
+        Ok(to) => to.ok(),
+        Err(_) => {
+            abort.abort();
+            None
+        }
     }
 }
 

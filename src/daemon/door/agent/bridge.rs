@@ -1,0 +1,309 @@
+//! A connection that becomes an SSH client's: which session it leads to, and the walk of what is done
+//! there, which is every door's.
+
+use std::{sync::Arc, sync::Mutex, time::Duration};
+
+use russh::keys::PrivateKey;
+
+use super::{Asked, Caller, ending};
+use crate::{
+    daemon::{
+        authority,
+        desk::{Ground, Outcome, Permit, Verdict},
+        door::link::{Outbox, value},
+        session::{Session, exec::Exec},
+    },
+    domain::{
+        action,
+        bytes::Bytes,
+        capability::Capability,
+        id::Id,
+        target::{self, Destination},
+    },
+    protocol::{
+        agent,
+        error::{Code, Failure},
+        ssh::{Bridged, Configuration, SUFFIX},
+    },
+};
+
+/// How long a person is waited for while an SSH client waits: it knows no "not yet".
+pub const PATIENCE: Duration = Duration::from_secs(5);
+/// What a person reads where the client could not say what for.
+const REASON: &str = "ssh through sgw";
+/// What ssh says where nobody named a port.
+const USUAL_PORT: u16 = 22;
+/// How long a command outlives an SSH client that vanished while the operator had the keyboard.
+const ORPHAN: Duration = Duration::from_secs(1);
+
+/// What one SSH client may do: on one session, and judged each time.
+pub struct Bridge {
+    caller: Caller,
+    session: Arc<Session>,
+}
+
+impl Caller {
+    /// Finds or asks for the session; answers; from then on the connection is the bridge's.
+    pub(super) async fn becomes_bridge(
+        self: Arc<Self>,
+        number: u32,
+        asked: Asked,
+    ) -> Result<Option<Bridge>, Failure> {
+        let found = tokio::select! {
+            found = self.bridged_to(number, &asked) => found,
+            () = self.parts.end.cancelled() => Err(ending()),
+            () = self.known.live.cancelled() => Err(authority::invalid()),
+        };
+        let answer = match &found {
+            Ok(session) => value(&Bridged { session: session.id.to_string() }),
+            Err(failure) => Err(failure.clone()),
+        };
+        if self.outbox.answer(number, answer).await.is_err() {
+            return Ok(None);
+        }
+        // Its outbox ends with it, so that the socket is free.
+        let (parts, known, asker) = (self.parts.clone(), self.known.clone(), self.asker.clone());
+        let caller =
+            Self { parts, asker, known, outbox: Outbox::closed(), open: Mutex::default() };
+        Ok(found.ok().map(|session| Bridge { caller, session }))
+    }
+
+    pub(super) fn ssh_config(&self) -> Result<Configuration, Failure> {
+        self.parts.ssh_config(self.identity())
+    }
+
+    async fn bridged_to(&self, number: u32, asked: &Asked) -> Result<Arc<Session>, Failure> {
+        let said: Destination = asked.destination.parse().map_err(|error| not_read(&error))?;
+        if said.port.is_some() {
+            return Err(not_read(&target::NotADestination::Port));
+        }
+        let host = said.host.strip_suffix(SUFFIX).unwrap_or(&said.host).to_owned();
+        let there = Destination { user: said.user, host, port: None };
+        let port = asked.port.filter(|port| *port != USUAL_PORT);
+        if let Some(session) = self.mine(&there, port)? {
+            session.collected();
+            self.check_stopped(&session)?;
+            return Ok(session);
+        }
+        let named = Destination { user: None, ..there.clone() };
+        if let Some(account) = self.parts.account_of(&named) {
+            check_user(&there, &account)?;
+            match self.session(&named.host, Capability::Exec).await {
+                Err(none) if is_none(none.code) => {}
+                opened => return opened,
+            }
+            return self.asks(number, named, asked).await;
+        }
+        self.asks(number, Destination { port, ..there }, asked).await
+    }
+
+    /// The caller's own session there.
+    fn mine(
+        &self,
+        there: &Destination,
+        port: Option<u16>,
+    ) -> Result<Option<Arc<Session>>, Failure> {
+        let host = there.host.as_str();
+        let mut own = self.parts.sessions.everyone();
+        own.retain(|one| {
+            one.owner == *self.identity()
+                && one.over().is_none()
+                && (one.id.as_str() == host
+                    || one.name.as_ref().is_some_and(|name| name.as_str() == host)
+                    || one.asked.host == host
+                    || one.route.target().host == host)
+        });
+        own.retain(|one| port.is_none_or(|port| one.route.target().port == port));
+        let other = own.first().map(|one| one.route.target().user.clone());
+        own.retain(|one| {
+            there.user.as_ref().is_none_or(|user| *user == one.route.target().user)
+        });
+        match (other, own.iter().filter(|one| one.has_budget()).count()) {
+            (Some(account), _) if own.is_empty() => Err(wrong_user(there, &account)),
+            (_, 0) => Ok(own.pop()),
+            (_, 1) => Ok(own.into_iter().find(|one| one.has_budget())),
+            _ => Err(Failure::new(
+                Code::SessionAmbiguous,
+                "you have several sessions there",
+                "name one by its id, which sgw sessions lists: ssh s-….sgw",
+            )),
+        }
+    }
+
+    /// Asks a person, and stays for a moment.
+    async fn asks(
+        &self,
+        number: u32,
+        there: Destination,
+        asked: &Asked,
+    ) -> Result<Arc<Session>, Failure> {
+        let access = agent::Access {
+            destination: there.to_string(),
+            reason: REASON.to_owned(),
+            name: None,
+            duration_s: None,
+            only: None,
+            mode: None,
+            max_commands: None,
+            new: false,
+            expires_s: None,
+            wait_ms: Some(asked.wait_ms.min(PATIENCE.as_millis() as u64)),
+            no_ask: asked.no_ask,
+        };
+        let session = match self.access(number, access).await {
+            Ok(session) => session,
+            Err(failure) => return Err(asked_for(failure, &there)),
+        };
+        self.parts.sessions.to_use(&session.id, self.identity())
+    }
+}
+
+impl Bridge {
+    /// The account there, which alone may log in here.
+    pub fn user(&self) -> &str {
+        &self.session.route.target().user
+    }
+
+    pub fn host_key(&self) -> Result<PrivateKey, Failure> {
+        self.caller.parts.ssh_host_key()
+    }
+
+    /// Comes when nothing may go through it any more.
+    pub async fn over(&self) -> &'static str {
+        tokio::select! {
+            () = self.caller.parts.end.cancelled() => "sgw is locked",
+            () = self.caller.known.live.cancelled() => "the token is not valid any more",
+            () = self.session.ended() => "the session is over",
+        }
+    }
+
+    /// Judges a command as an agent's, and runs it with its standard input open.
+    ///
+    /// # Errors
+    /// It may not run, or not yet: nothing was sent.
+    pub async fn exec(&self, line: &[u8]) -> Result<Arc<Exec>, Failure> {
+        let (caller, session) = (&self.caller, &self.session);
+        self.check()?;
+        let asked = agent::Exec {
+            session: session.id.to_string(),
+            command: agent::Command::Line(Bytes(line.to_vec())),
+            stdin: true,
+            env: Vec::new(),
+            cwd: None,
+            timeout_ms: None,
+            orphan_ms: None,
+            wait_ms: None,
+            no_ask: false,
+            reason: None,
+        };
+        let action = caller.read_exec(asked, session).await?;
+        caller.logged_in(0, session, Capability::Exec, true, None).await?;
+        let (permit, request) = self.permitted(action).await?;
+        caller.parts.in_use.touch();
+        caller.parts.sessions.run(session, permit, request, ORPHAN).await
+    }
+
+    /// Whether anything may go through it now.
+    fn check(&self) -> Result<(), Failure> {
+        self.caller.check_known()?;
+        if let Some(why) = self.session.over() {
+            return Err(why.about(&self.session.id).sent(false));
+        }
+        self.caller.check_stopped(&self.session)
+    }
+
+    async fn permitted(
+        &self,
+        action: action::Exec,
+    ) -> Result<(Permit<action::Exec>, Option<Id>), Failure> {
+        let (caller, session) = (&self.caller, &self.session);
+        let desk = &caller.parts.desk;
+        // Whoever was sent away with "not yet" comes again with the same command.
+        if let Some(id) = desk.approved_before(caller.identity(), &action) {
+            return Ok((caller.permit_approved(&id, session)?, Some(id)));
+        }
+        let (grant, place) = (session.grant(), session.place());
+        let ground =
+            Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
+        let id = match desk.judge_exec(&caller.asker, &ground, action, false) {
+            Ok(Verdict::Permit(permit)) => return Ok((permit, None)),
+            Ok(Verdict::Asked { id, new }) => {
+                if new {
+                    caller.announce(&id).await?;
+                }
+                id
+            }
+            Err(refused) => return Err(caller.refused(session, refused).await),
+        };
+        match desk.wait(caller.identity(), &id, Some(PATIENCE)).await {
+            Ok(Outcome::Approved) => {
+                caller.check_stopped(session)?;
+                Ok((caller.permit_approved(&id, session)?, Some(id)))
+            }
+            Ok(_) => Err(Failure::new(
+                Code::RequestClosed,
+                format!("{id} was used by another call"),
+                "run it again if it is still needed",
+            )
+            .about(&id)),
+            Err(failure) if failure.code == Code::ApprovalPending => Err(Failure {
+                hint: "run the same command again once they have said yes; sgw requests lists \
+                       what waits"
+                    .to_owned(),
+                ..failure
+            }),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// Nobody has given anything there yet.
+fn is_none(code: Code) -> bool {
+    matches!(
+        code,
+        Code::SessionUnknown
+            | Code::GrantMissing
+            | Code::GrantExpired
+            | Code::GrantExhausted
+            | Code::TargetBorrowed
+    )
+}
+
+fn check_user(there: &Destination, account: &str) -> Result<(), Failure> {
+    match &there.user {
+        Some(user) if user != account => Err(wrong_user(there, account)),
+        _ => Ok(()),
+    }
+}
+
+fn wrong_user(there: &Destination, account: &str) -> Failure {
+    let host = &there.host;
+    let user = there.user.as_deref().unwrap_or_default();
+    Failure::new(
+        Code::GrantMissing,
+        format!("{host} is used as {account}, not as {user}"),
+        format!("ssh {account}@{host}"),
+    )
+}
+
+fn not_read(error: &target::NotADestination) -> Failure {
+    Failure::new(
+        Code::UsageDestination,
+        format!("the destination can't be read: {error}"),
+        "sgw proxy [USER@]HOST [PORT]",
+    )
+}
+
+/// What an SSH client's user reads where a person has not decided in time.
+fn asked_for(failure: Failure, there: &Destination) -> Failure {
+    let ask = format!("sgw request {there} --reason '{REASON}'");
+    match (failure.code, &failure.id) {
+        (Code::RequestPending, Some(id)) => Failure {
+            message: format!("you have no session on {there} yet, and {id} waits for the operator"),
+            hint: format!("{ask}; it waits for the same yes; then run this again"),
+            ..failure
+        },
+        (Code::ApprovalRequired, _) => Failure { hint: ask, ..failure },
+        _ => failure,
+    }
+}
