@@ -20,8 +20,7 @@ pub enum Reach {
 
 /// What is said for each of sgw's hosts: no key and no agent is asked, the daemon's own key alone is
 /// taken, and nothing of the environment goes along but the language.
-const SETTINGS: &str = "\
-    ProxyUseFdpass yes
+const SETTINGS: &str = "    ProxyUseFdpass yes
     HostKeyAlias sgw
     GlobalKnownHostsFile /dev/null
     StrictHostKeyChecking yes

@@ -54,11 +54,6 @@ impl Desk {
         })
     }
 
-    /// A yes to this very command that nobody has come for: whoever asks again has it.
-    pub fn approved_before(&self, identity: &Identity, exec: &Exec) -> Option<Id> {
-        self.queue().approved(identity, &exec.sameness(identity), (self.now)())
-    }
-
     /// Judges what is to be typed, as [`Desk::judge_exec`].
     pub fn judge_input(
         &self,

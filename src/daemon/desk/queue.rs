@@ -70,7 +70,8 @@ impl Queue {
                 continue;
             }
             match entry.request.state(now) {
-                State::Pending => return Some(Same::Pending(id.clone())),
+                // A yes that nobody has come for yet is this asking's too.
+                State::Pending | State::Approved { .. } => return Some(Same::Pending(id.clone())),
                 State::Denied { .. } => {
                     let fresh = entry.decided_at.is_some_and(|at| now < at + DENIED_FOR);
                     return fresh.then(|| Same::Denied(id.clone()));
@@ -79,19 +80,6 @@ impl Queue {
             }
         }
         None
-    }
-
-    /// An asking that this one would repeat, whose yes nobody has used.
-    pub fn approved(&mut self, identity: &Identity, sameness: &Digest, now: Timestamp) -> Option<Id> {
-        let same = |entry: &Entry| {
-            entry.request.sameness == *sameness && entry.request.identity == *identity
-        };
-        let mut all = self.all(now, same);
-        all.retain(|id| {
-            let entry = self.entries.get_mut(id);
-            entry.is_some_and(|one| matches!(one.request.state(now), State::Approved { .. }))
-        });
-        all.pop()
     }
 
     pub fn waiting(&mut self, identity: Option<&Identity>, now: Timestamp) -> usize {

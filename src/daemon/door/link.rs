@@ -106,11 +106,28 @@ enum Item {
 #[derive(Debug)]
 pub struct Gone;
 
+/// Where what is said to a call from within comes out.
+pub struct Inside(mpsc::Receiver<Item>);
+
+impl Inside {
+    /// The next frame; `None` where nobody says anything any more.
+    pub async fn next(&mut self) -> Option<Frame> {
+        loop {
+            match self.0.recv().await? {
+                Item::Frame(frame) => return Some(frame),
+                // Who waited may be gone.
+                Item::Written(written) => drop(written.send(())),
+            }
+        }
+    }
+}
+
 impl Outbox {
-    /// Nobody hears what is said there.
-    pub fn closed() -> Self {
-        let (items, _nobody) = mpsc::channel(1);
-        Self { items, rooms: &AGENTS, one: Arc::default(), stop: CancellationToken::new() }
+    /// For a call from within: what is said there comes out of the other end.
+    pub fn within() -> (Self, Inside) {
+        let (items, inside) = mpsc::channel(WAITING);
+        let stop = CancellationToken::new();
+        (Self { items, rooms: &AGENTS, one: Arc::default(), stop }, Inside(inside))
     }
 
     pub async fn send(&self, frame: Frame) -> Result<(), Gone> {

@@ -1,20 +1,23 @@
 //! A connection that becomes an SSH client's: which session it leads to, and the walk of what is done
 //! there, which is every door's.
 
-use std::{sync::Arc, sync::Mutex, time::Duration};
+use std::sync::{Arc, Mutex};
 
 use russh::keys::PrivateKey;
 
 use super::{Asked, Caller, ending};
 use crate::{
     daemon::{
-        authority,
-        desk::{Ground, Outcome, Permit, Verdict},
-        door::link::{Outbox, value},
-        session::{Session, exec::Exec},
+        Parts,
+        authority::{self, Known},
+        desk::Asker,
+        door::{
+            follow::Control,
+            link::{Outbox, value},
+        },
+        session::Session,
     },
     domain::{
-        action,
         bytes::Bytes,
         capability::Capability,
         id::Id,
@@ -28,17 +31,21 @@ use crate::{
 };
 
 /// How long a person is waited for while an SSH client waits: it knows no "not yet".
-pub const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE_MS: u64 = 5000;
 /// What a person reads where the client could not say what for.
 const REASON: &str = "ssh through sgw";
 /// What ssh says where nobody named a port.
 const USUAL_PORT: u16 = 22;
 /// How long a command outlives an SSH client that vanished while the operator had the keyboard.
-const ORPHAN: Duration = Duration::from_secs(1);
+const ORPHAN_MS: u64 = 1000;
+/// The number of the one call that a channel makes.
+const NUMBER: u32 = 1;
 
 /// What one SSH client may do: on one session, and judged each time.
 pub struct Bridge {
-    caller: Caller,
+    parts: Arc<Parts>,
+    asker: Asker,
+    known: Known,
     session: Arc<Session>,
 }
 
@@ -61,11 +68,8 @@ impl Caller {
         if self.outbox.answer(number, answer).await.is_err() {
             return Ok(None);
         }
-        // Its outbox ends with it, so that the socket is free.
-        let (parts, known, asker) = (self.parts.clone(), self.known.clone(), self.asker.clone());
-        let caller =
-            Self { parts, asker, known, outbox: Outbox::closed(), open: Mutex::default() };
-        Ok(found.ok().map(|session| Bridge { caller, session }))
+        let (parts, asker, known) = (self.parts.clone(), self.asker.clone(), self.known.clone());
+        Ok(found.ok().map(|session| Bridge { parts, asker, known, session }))
     }
 
     pub(super) fn ssh_config(&self) -> Result<Configuration, Failure> {
@@ -147,7 +151,7 @@ impl Caller {
             max_commands: None,
             new: false,
             expires_s: None,
-            wait_ms: Some(asked.wait_ms.min(PATIENCE.as_millis() as u64)),
+            wait_ms: Some(asked.wait_ms.min(PATIENCE_MS)),
             no_ask: asked.no_ask,
         };
         let session = match self.access(number, access).await {
@@ -165,96 +169,69 @@ impl Bridge {
     }
 
     pub fn host_key(&self) -> Result<PrivateKey, Failure> {
-        self.caller.parts.ssh_host_key()
+        self.parts.ssh_host_key()
     }
 
-    /// Comes when nothing may go through it any more.
+    /// Comes when nothing may go through it any more, with why.
     pub async fn over(&self) -> &'static str {
         tokio::select! {
-            () = self.caller.parts.end.cancelled() => "sgw is locked",
-            () = self.caller.known.live.cancelled() => "the token is not valid any more",
+            () = self.parts.end.cancelled() => "sgw is locked",
+            () = self.known.live.cancelled() => "the token is not valid any more",
             () = self.session.ended() => "the session is over",
         }
     }
 
-    /// Judges a command as an agent's, and runs it with its standard input open.
-    ///
-    /// # Errors
-    /// It may not run, or not yet: nothing was sent.
-    pub async fn exec(&self, line: &[u8]) -> Result<Arc<Exec>, Failure> {
-        let (caller, session) = (&self.caller, &self.session);
-        self.check()?;
-        let asked = agent::Exec {
-            session: session.id.to_string(),
-            command: agent::Command::Line(Bytes(line.to_vec())),
+    /// A command with its standard input open, as `sgw exec` has it. What is said to such a caller goes to
+    /// `outbox`, its end last.
+    pub async fn exec(&self, line: Vec<u8>, control: &Arc<Control>, outbox: Outbox) {
+        let exec = agent::Exec {
+            session: self.session.id.to_string(),
+            command: agent::Command::Line(Bytes(line)),
             stdin: true,
             env: Vec::new(),
             cwd: None,
             timeout_ms: None,
-            orphan_ms: None,
-            wait_ms: None,
+            orphan_ms: Some(ORPHAN_MS),
+            wait_ms: Some(PATIENCE_MS),
             no_ask: false,
             reason: None,
         };
-        let action = caller.read_exec(asked, session).await?;
-        caller.logged_in(0, session, Capability::Exec, true, None).await?;
-        let (permit, request) = self.permitted(action).await?;
-        caller.parts.in_use.touch();
-        caller.parts.sessions.run(session, permit, request, ORPHAN).await
-    }
-
-    /// Whether anything may go through it now.
-    fn check(&self) -> Result<(), Failure> {
-        self.caller.check_known()?;
-        if let Some(why) = self.session.over() {
-            return Err(why.about(&self.session.id).sent(false));
-        }
-        self.caller.check_stopped(&self.session)
-    }
-
-    async fn permitted(
-        &self,
-        action: action::Exec,
-    ) -> Result<(Permit<action::Exec>, Option<Id>), Failure> {
-        let (caller, session) = (&self.caller, &self.session);
-        let desk = &caller.parts.desk;
-        // Whoever was sent away with "not yet" comes again with the same command.
-        if let Some(id) = desk.approved_before(caller.identity(), &action) {
-            return Ok((caller.permit_approved(&id, session)?, Some(id)));
-        }
-        let (grant, place) = (session.grant(), session.place());
-        let ground =
-            Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
-        let id = match desk.judge_exec(&caller.asker, &ground, action, false) {
-            Ok(Verdict::Permit(permit)) => return Ok((permit, None)),
-            Ok(Verdict::Asked { id, new }) => {
-                if new {
-                    caller.announce(&id).await?;
-                }
-                id
-            }
-            Err(refused) => return Err(caller.refused(session, refused).await),
-        };
-        match desk.wait(caller.identity(), &id, Some(PATIENCE)).await {
-            Ok(Outcome::Approved) => {
-                caller.check_stopped(session)?;
-                Ok((caller.permit_approved(&id, session)?, Some(id)))
-            }
-            Ok(_) => Err(Failure::new(
-                Code::RequestClosed,
-                format!("{id} was used by another call"),
-                "run it again if it is still needed",
-            )
-            .about(&id)),
-            Err(failure) if failure.code == Code::ApprovalPending => Err(Failure {
-                hint: "run the same command again once they have said yes; sgw requests lists \
-                       what waits"
-                    .to_owned(),
-                ..failure
-            }),
+        let caller = self.caller(outbox);
+        let ran = match caller.check_known() {
+            Ok(()) => caller.exec(NUMBER, exec, control).await,
             Err(failure) => Err(failure),
+        };
+        if let Err(failure) = ran {
+            let failure = again(failure);
+            // Who is gone needs no answer.
+            let _gone = caller.outbox.answer(NUMBER, Err(failure)).await;
         }
     }
+
+    /// As `sgw signal` sends it to a command of this identity's.
+    pub async fn signal(&self, exec: &Id, name: &str) {
+        let (outbox, _nobody) = Outbox::within();
+        if let Err(failure) = self.caller(outbox).signal(exec.as_str(), name).await {
+            tracing::info!(%exec, code = %failure.code, "a signal was not sent");
+        }
+    }
+
+    fn caller(&self, outbox: Outbox) -> Caller {
+        let (parts, asker, known) = (self.parts.clone(), self.asker.clone(), self.known.clone());
+        Caller { parts, asker, known, outbox, open: Mutex::default() }
+    }
+}
+
+/// An SSH client can't wait for what it has begun: it begins again.
+fn again(failure: Failure) -> Failure {
+    let hint = match failure.code {
+        Code::ApprovalPending | Code::RequestPending => {
+            "run the same once more when they have said yes; sgw requests lists what waits"
+        }
+        Code::ControlOperator | Code::ControlPaused => "run it again afterwards",
+        _ => return failure,
+    };
+    Failure { hint: hint.to_owned(), ..failure }
 }
 
 /// Nobody has given anything there yet.

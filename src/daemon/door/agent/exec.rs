@@ -154,7 +154,7 @@ impl Caller {
         }
     }
 
-    pub(super) fn permit_approved(
+    fn permit_approved(
         &self,
         id: &Id,
         session: &Session,
@@ -316,7 +316,7 @@ impl Caller {
     }
 
     /// What the policy blocks is put on record; what was refused is counted.
-    pub(super) async fn refused(&self, session: &Session, refused: NotAsked<action::Exec>) -> Failure {
+    async fn refused(&self, session: &Session, refused: NotAsked<action::Exec>) -> Failure {
         let NotAsked { failure, blocked } = refused;
         if !matches!(failure.code, Code::GuardBlocked | Code::ApprovalDenied) {
             return failure;
@@ -338,7 +338,7 @@ impl Caller {
         }
     }
 
-    pub(super) async fn read_exec(
+    async fn read_exec(
         &self,
         asked: agent::Exec,
         session: &Session,

@@ -1,36 +1,41 @@
-//! A command on a client's channel: its output to the client, the client's input to it, and its end.
+//! A command on a client's channel. It is called as `sgw exec` calls it, from within; what such a caller
+//! is told goes out as SSH has it, and the client's input goes the other way.
 
-use std::sync::{Arc, OnceLock};
+use std::{sync::Arc, time::Duration};
 
 use russh::{
     ChannelWriteHalf, Sig,
     server::{Handle, Msg},
 };
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::inbox::Inbox;
+use super::inbox::{Inbox, PIECE};
 use crate::{
-    daemon::{
-        door::agent::Bridge,
-        session::{
-            exec::{Exec, Stop},
-            output::{Chunk, Next, Stream},
-            stdin::CREDIT,
-        },
+    daemon::door::{
+        agent::Bridge,
+        follow::Control,
+        link::{Inside, Outbox},
     },
     domain::escape::visible,
     protocol::{
+        agent::Message,
         error::{Class, Code, Failure},
+        frame::{Frame, Kind},
         view::ExecEnd,
     },
 };
 
 /// SSH_EXTENDED_DATA_STDERR (RFC 4254, 5.2).
 const STDERR: u32 = 1;
-/// Pieces of input that lie before a command at once: fewer than its queue takes.
-const PIECES: usize = 1000;
+/// Pieces up to here, in bytes, can be more than the queue before a command takes.
+const TINY: usize = 1024;
+/// When one of them is tried again.
+const AGAIN: Duration = Duration::from_millis(20);
 /// The longest message that is passed on, in characters.
 const MESSAGE: usize = 1000;
+/// How long a command whose client is gone may take to end.
+const ENDS: Duration = Duration::from_secs(10);
 
 /// A channel that something is to run on.
 pub struct Channel {
@@ -38,8 +43,8 @@ pub struct Channel {
     pub to: ChannelWriteHalf<Msg>,
     pub handle: Handle,
     pub inbox: Arc<Inbox>,
-    /// What runs there, once it does.
-    pub runs: Arc<OnceLock<Arc<Exec>>>,
+    /// The call that runs there.
+    pub control: Arc<Control>,
     /// The client has closed the channel, or is gone.
     pub gone: CancellationToken,
 }
@@ -47,102 +52,86 @@ pub struct Channel {
 /// The client is gone.
 struct Gone;
 
-/// Counts a client in, and out again however it goes.
-struct Following(Arc<Exec>);
-
-impl Following {
-    fn new(exec: &Arc<Exec>) -> Self {
-        exec.came();
-        Self(exec.clone())
-    }
-}
-
-impl Drop for Following {
-    fn drop(&mut self) {
-        self.0.went(false);
-    }
-}
-
 impl Channel {
     /// From the verdict to the end.
     pub async fn run(self, line: Vec<u8>) {
-        let ended = match self.bridge.exec(&line).await {
-            Ok(exec) => self.follow(exec).await,
-            Err(failure) => self.end_with(&failure).await,
+        let (outbox, mut inside) = Outbox::within();
+        let call = self.bridge.exec(line, &self.control, outbox);
+        tokio::pin!(call);
+        let credit = Semaphore::new(0);
+        let mut answered = false;
+        let carried = {
+            let carrying = self.carry(&mut inside, &credit);
+            let feeding = feed(&self.control, &self.inbox, &credit);
+            tokio::pin!(carrying, feeding);
+            loop {
+                tokio::select! {
+                    carried = &mut carrying => break carried,
+                    never = &mut feeding => match never {},
+                    () = self.gone.cancelled() => break Err(Gone),
+                    () = &mut call, if !answered => answered = true,
+                }
+            }
         };
         self.inbox.close();
-        if ended.is_err() {
-            // Nobody is left to tell, but a client that closed the channel alone wants the same of us.
-            let _gone = self.handle.close(self.to.id()).await;
+        if carried.is_ok() {
+            return;
         }
+        // Where the operator has the keyboard it goes on, and nobody comes for it.
+        self.control.cancel.cancel();
+        let drained = async {
+            while let Some(frame) = inside.next().await {
+                acknowledge(&self.control, &frame);
+            }
+        };
+        let ending = async {
+            if !answered {
+                call.await;
+            }
+        };
+        let _late = timeout(ENDS, async { tokio::join!(drained, ending) }).await;
+        // A client that closed the channel alone wants the same of us.
+        let _gone = self.handle.close(self.to.id()).await;
     }
 
-    pub async fn refuse_shell(self) {
-        let failure = Failure::new(
-            Code::UsageCommand,
-            "a shell of one's own does not go through ssh yet",
-            "give ssh a command, or type into the session's terminal: sgw input SESSION TEXT",
-        );
+    pub async fn refuse(self, failure: Failure) {
         let _gone = self.end_with(&failure).await;
         self.inbox.close();
     }
 
-    async fn follow(&self, exec: Arc<Exec>) -> Result<(), Gone> {
-        let _following = Following::new(&exec);
-        // Never set before: a channel runs one command.
-        let _first = self.runs.set(exec.clone());
-        let end = tokio::select! {
-            end = self.deliver(&exec) => end,
-            never = feed(&exec, &self.inbox) => match never {},
-            () = self.gone.cancelled() => Err(Gone),
-        };
-        match end {
-            Ok(end) => self.tell_end(&end).await,
-            Err(Gone) => {
-                // Where the operator has the keyboard it goes on, and nobody comes for it.
-                if let Ok(_turn) = exec.keyboard.turn(&exec.session) {
-                    exec.stop(Stop::Cancelled);
-                }
-                Err(Gone)
-            }
-        }
-    }
-
-    /// All that it prints, while the agent has the keyboard; how it ended.
-    async fn deliver(&self, exec: &Exec) -> Result<ExecEnd, Gone> {
-        let mut attachment = exec.output.attach().await;
-        loop {
-            let next = tokio::select! {
-                biased;
-                () = exec.keyboard.taken() => {
-                    exec.keyboard.agents().await;
-                    continue;
-                }
-                next = attachment.next() => next,
-            };
-            match next {
-                Ok(Next::Chunk(Chunk { stream, offset, bytes })) => {
-                    let end = offset + bytes.len() as u64;
-                    let sent = match stream {
-                        Stream::Stdout => self.to.data_bytes(bytes).await,
-                        Stream::Stderr => self.to.extended_data_bytes(STDERR, bytes).await,
+    /// What the call is told, to the client.
+    async fn carry(&self, inside: &mut Inside, credit: &Semaphore) -> Result<(), Gone> {
+        while let Some(mut frame) = inside.next().await {
+            match frame.kind {
+                Kind::Stdout | Kind::Stderr => {
+                    let acknowledged = Acknowledged::of(&frame);
+                    let bytes = bytes::Bytes::from(std::mem::take(&mut frame.body)).split_off(8);
+                    let sent = match frame.kind {
+                        Kind::Stdout => self.to.data_bytes(bytes).await,
+                        _ => self.to.extended_data_bytes(STDERR, bytes).await,
                     };
                     sent.map_err(|_| Gone)?;
-                    // It was handed out.
-                    let _sane = attachment.ack(stream, end);
+                    acknowledged.tell(&self.control);
                 }
-                Ok(Next::Gone(bytes)) => {
-                    let text = format!("sgw: {bytes} bytes of its output were let go\n");
-                    self.say(text).await?;
-                }
-                Ok(Next::Ended(end)) => return Ok(end),
-                Err(error) => {
-                    tracing::error!(%error, exec = %exec.id, "kept output can't be read");
-                    self.say("sgw: the rest of its output can't be read\n".to_owned()).await?;
-                    return Err(Gone);
+                _ => {
+                    let Ok(message) = serde_json::from_slice(&frame.body) else { return Err(Gone) };
+                    match message {
+                        Message::Credit { bytes } => credit.add_permits(bytes as usize),
+                        Message::Waiting { id, .. } => {
+                            self.say(format!("sgw: {id} waits for the operator\n")).await?;
+                        }
+                        Message::Note { text } => self.say(format!("sgw: {text}\n")).await?,
+                        Message::Started { .. } => {}
+                        Message::Done { result } => {
+                            let end = serde_json::from_value(result).map_err(|_| Gone)?;
+                            return self.tell_end(&end).await;
+                        }
+                        Message::Error(failure) => return self.end_with(&failure).await,
+                    }
                 }
             }
         }
+        Err(Gone)
     }
 
     async fn tell_end(&self, end: &ExecEnd) -> Result<(), Gone> {
@@ -190,38 +179,76 @@ impl Channel {
     }
 }
 
-/// Passes on what the client sends, as the command takes it. Goes on for ever.
-async fn feed(exec: &Exec, inbox: &Inbox) -> std::convert::Infallible {
-    let (mut credit, mut pieces) = (CREDIT, 0);
-    while let Some(piece) = inbox.next().await {
-        while credit < piece.len() as u64 || pieces == PIECES {
-            credit += exec.stdin.more_credit().await;
-            if credit == CREDIT {
-                pieces = 0;
-            }
-        }
-        credit -= piece.len() as u64;
-        pieces += 1;
-        // There is credit for it.
-        let _taken = exec.stdin.push(piece);
-    }
-    // The end can always be said.
-    let _said = exec.stdin.push(Vec::new());
-    std::future::pending().await
+/// A shell of the client's own.
+pub fn no_shell() -> Failure {
+    Failure::new(
+        Code::UsageCommand,
+        "a shell of one's own does not go through ssh yet",
+        "give ssh a command, or type into the session's terminal: sgw input SESSION TEXT",
+    )
 }
 
-/// Asks the server to pass a signal on.
-pub async fn signal(exec: Arc<Exec>, signal: Sig) {
-    let name = match signal {
+/// As `sgw signal` takes it.
+pub fn signal_name(signal: Sig) -> String {
+    match signal {
         Sig::Custom(name) => name,
         // The variants are named as on the wire.
         known => format!("{known:?}"),
-    };
-    let name = name.strip_prefix("SIG").unwrap_or(&name).to_owned();
-    // An unknown one is no server's.
-    if (1..=16).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        let sending = exec.signal(&name);
-        let _taken = exec.keyboard.write(&exec.session, sending).await;
+    }
+}
+
+/// How far a stream has been written.
+#[derive(Clone, Copy)]
+struct Acknowledged {
+    kind: Kind,
+    end: u64,
+}
+
+impl Acknowledged {
+    fn of(frame: &Frame) -> Self {
+        let (offset, bytes) = frame.as_output().unwrap_or_default();
+        Self { kind: frame.kind, end: offset + bytes.len() as u64 }
+    }
+
+    fn tell(self, control: &Control) {
+        control.acks.send_modify(|(stdout, stderr)| match self.kind {
+            Kind::Stdout => *stdout = self.end,
+            _ => *stderr = self.end,
+        });
+    }
+}
+
+/// Of output that nobody wants any more.
+fn acknowledge(control: &Control, frame: &Frame) {
+    if matches!(frame.kind, Kind::Stdout | Kind::Stderr) {
+        Acknowledged::of(frame).tell(control);
+    }
+}
+
+/// Passes on what the client sends, as far as the call takes it. Goes on for ever.
+async fn feed(control: &Control, inbox: &Inbox, credit: &Semaphore) -> std::convert::Infallible {
+    loop {
+        // The first credit comes when the call can be fed.
+        if let Ok(one) = credit.acquire().await {
+            one.forget();
+        }
+        let most = (1 + credit.available_permits()).min(PIECE);
+        let piece = inbox.next(most).await.unwrap_or_default();
+        credit.forget_permits(piece.len().saturating_sub(1));
+        let Some(exec) = control.feeds.get() else { continue };
+        let ended = piece.is_empty();
+        if piece.len() > TINY {
+            // There is credit for it.
+            let _taken = exec.stdin.push(piece);
+            continue;
+        }
+        // Of tiny ones only so many lie there: while the operator has the keyboard, none is taken.
+        while exec.stdin.push(piece.clone()).is_err() {
+            tokio::time::sleep(AGAIN).await;
+        }
+        if ended {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -1,10 +1,6 @@
 //! One client's SSH connection: the login that asks for nothing, and its channels.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, ChannelWriteHalf, Sig,
@@ -14,7 +10,7 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{WINDOW, command, inbox::Inbox};
-use crate::daemon::{door::agent::Bridge, session::exec::Exec};
+use crate::daemon::door::{agent::Bridge, follow::Control};
 
 /// The most channels that a connection has open at once.
 const CHANNELS: usize = 64;
@@ -34,7 +30,7 @@ struct Opened {
     /// Until something runs on it.
     to: Option<ChannelWriteHalf<Msg>>,
     inbox: Arc<Inbox>,
-    runs: Arc<OnceLock<Arc<Exec>>>,
+    control: Arc<Control>,
     gone: CancellationToken,
     /// The client has closed it, or is gone altogether.
     _gone: DropGuard,
@@ -53,7 +49,7 @@ impl Connection {
             to: opened.to.take()?,
             handle: session.handle(),
             inbox: opened.inbox.clone(),
-            runs: opened.runs.clone(),
+            control: opened.control.clone(),
             gone: opened.gone.clone(),
         })
     }
@@ -89,7 +85,7 @@ impl Handler for Connection {
         let opened = Opened {
             to: Some(to),
             inbox: Arc::default(),
-            runs: Arc::default(),
+            control: Control::staying(),
             gone: gone.clone(),
             _gone: gone.drop_guard(),
         };
@@ -118,7 +114,7 @@ impl Handler for Connection {
     ) -> Result<(), russh::Error> {
         let Some(channel) = self.begin(id, session) else { return session.channel_failure(id) };
         session.channel_success(id)?;
-        tokio::spawn(channel.refuse_shell());
+        tokio::spawn(channel.refuse(command::no_shell()));
         Ok(())
     }
 
@@ -206,8 +202,10 @@ impl Handler for Connection {
         signal: Sig,
         _session: &mut Session,
     ) -> Result<(), russh::Error> {
-        if let Some(exec) = self.channels.get(&id).and_then(|opened| opened.runs.get()) {
-            tokio::spawn(command::signal(exec.clone(), signal));
+        let follows = self.channels.get(&id).and_then(|opened| opened.control.follows.get());
+        if let Some(exec) = follows.cloned() {
+            let bridge = self.bridge.clone();
+            tokio::spawn(async move { bridge.signal(&exec, &command::signal_name(signal)).await });
         }
         Ok(())
     }

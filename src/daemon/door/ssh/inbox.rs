@@ -16,7 +16,7 @@ const BEHIND: usize = 1024 * 1024;
 /// More than a client can have sent that keeps to its window and the crumbs beyond it.
 const MOST: usize = 8 * 1024 * 1024;
 /// The largest piece that is handed out.
-const PIECE: usize = 64 * 1024;
+pub const PIECE: usize = 64 * 1024;
 
 #[derive(Default)]
 pub struct Inbox {
@@ -79,12 +79,16 @@ impl Inbox {
         }
     }
 
-    /// The next piece; `None` at the end.
-    pub async fn next(&self) -> Option<Vec<u8>> {
+    /// The next piece, of so many bytes at most; `None` at the end. Given up, it has taken nothing.
+    pub async fn next(&self, most: usize) -> Option<Vec<u8>> {
         loop {
             {
                 let mut state = self.lock();
-                if let Some(piece) = state.chunks.pop_front() {
+                if let Some(mut piece) = state.chunks.pop_front() {
+                    if piece.len() > most {
+                        let rest = piece.split_off(most);
+                        state.chunks.push_front(rest);
+                    }
                     state.held -= piece.len();
                     drop(state);
                     self.room.notify_one();
@@ -116,8 +120,8 @@ mod tests {
         }
         inbox.end();
         let mut come = Vec::new();
-        while let Some(piece) = inbox.next().await {
-            assert!(piece.len() <= PIECE);
+        while let Some(piece) = inbox.next(5000).await {
+            assert!(piece.len() <= 5000);
             come.extend(piece);
         }
         assert_eq!(come, all);
@@ -131,12 +135,12 @@ mod tests {
         assert_eq!(pushed, MOST / PIECE);
         assert!(inbox.is_behind());
         while inbox.is_behind() {
-            inbox.next().await.unwrap();
+            inbox.next(PIECE).await.unwrap();
         }
         inbox.room().await;
         inbox.close();
         assert!(inbox.push(&packet) && !inbox.is_behind(), "nobody wants it any more");
-        assert_eq!(inbox.next().await, None);
+        assert_eq!(inbox.next(PIECE).await, None);
     }
 
     #[tokio::test]
