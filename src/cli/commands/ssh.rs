@@ -22,7 +22,7 @@ Examples:
   eval \"$(sgw ssh --env)\"; rsync -a site/ web1:/srv/site/")]
 pub struct Ssh {
     /// Print variables for git, rsync and ansible, for a shell's eval
-    #[arg(long, exclusive = true)]
+    #[arg(long, conflicts_with = "words")]
     env: bool,
     /// Print help
     #[arg(long, action = clap::ArgAction::Help)]

@@ -7,7 +7,7 @@ use std::{
     process::Output,
 };
 
-use super::{Both, assert_alike, noise, ran, stderr, tree};
+use super::{Both, noise, ran, stderr, tree};
 
 /// Files of several kinds.
 fn fill(directory: &Path) {
@@ -54,7 +54,7 @@ fn rsync_goes_both_ways_and_only_sends_what_differs() {
     let here = both.directory("here");
     fill(&here);
     symlink("text", here.join("link")).unwrap();
-    let mut said = Vec::new();
+    let mut said: Vec<Vec<String>> = Vec::new();
     for (number, config) in [&both.direct, &both.through].into_iter().enumerate() {
         let there = both.directory(&format!("there{number}"));
         let back = both.directory(&format!("back{number}"));
@@ -76,9 +76,11 @@ fn rsync_goes_both_ways_and_only_sends_what_differs() {
         fine(&rsync(&["-a", "--partial", "--checksum", &local, &remote]));
         fine(&rsync(&["-a", &remote, &format!("{}/", back.display())]));
         assert_eq!(tree(&back), tree(&here));
-        said.push(first);
+        // Whether the directory itself has another time depends on the second.
+        let lines = String::from_utf8(first.stdout).unwrap();
+        said.push(lines.lines().filter(|line| !line.ends_with(" ./")).map(str::to_owned).collect());
     }
-    assert_alike("rsync -i", &said[0], &said[1]);
+    assert_eq!(said[0], said[1]);
 }
 
 #[test]
