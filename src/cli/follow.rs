@@ -16,7 +16,7 @@ use super::{
 use crate::{
     client::{
         Connection, Error,
-        stream::{self, Cut, Ended, Sink, Streams, Told},
+        stream::{self, Cut, Ended, Feed, Sink, Streams, Told},
     },
     domain::bytes::Bytes,
     protocol::{
@@ -126,7 +126,12 @@ pub async fn follow(
         None => None,
     };
     let leave_at = leave_at.and_then(|wait| Instant::now().checked_add(wait));
-    let streams = Streams { stdout, stderr, stdin: call.stdin, leave_at };
+    let streams = Streams {
+        stdout,
+        stderr,
+        stdin: if call.stdin { Feed::Ours } else { Feed::Nothing },
+        leave_at,
+    };
     let ended = stream::run(connection, request, streams, &mut |told| tell(ui, told)).await?;
     Ok(tell_end(ui, &shape, ended, other)?)
 }

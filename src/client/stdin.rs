@@ -6,6 +6,28 @@ use tokio::sync::mpsc;
 
 use crate::protocol::frame::MAX_CHUNK;
 
+/// What a request is fed.
+#[derive(Debug)]
+pub enum Feed {
+    Nothing,
+    /// Our own standard input.
+    Ours,
+    Content(Vec<u8>),
+}
+
+/// A content's chunks. Needs a runtime.
+pub fn of(content: Vec<u8>) -> mpsc::Receiver<Vec<u8>> {
+    let (to, chunks) = mpsc::channel(1);
+    tokio::spawn(async move {
+        for chunk in content.chunks(MAX_CHUNK) {
+            if to.send(chunk.to_vec()).await.is_err() {
+                return;
+            }
+        }
+    });
+    chunks
+}
+
 /// The chunks as they come; the channel ends where the input does.
 pub fn start() -> mpsc::Receiver<Vec<u8>> {
     let (to, chunks) = mpsc::channel(1);

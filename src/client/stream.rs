@@ -12,7 +12,6 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-pub use super::output::Sink;
 use super::{
     Connection, Error,
     connection::{To, message},
@@ -20,6 +19,7 @@ use super::{
     output::{State, Writer},
     stdin,
 };
+pub use super::{output::Sink, stdin::Feed};
 use crate::protocol::{
     agent::{Message, Request},
     error::Failure,
@@ -40,8 +40,7 @@ const FAREWELL: Duration = Duration::from_secs(3);
 pub struct Streams {
     pub stdout: Sink,
     pub stderr: Sink,
-    /// Feed our standard input.
-    pub stdin: bool,
+    pub stdin: Feed,
     /// When this call leaves a command that still runs.
     pub leave_at: Option<Instant>,
 }
@@ -107,7 +106,10 @@ pub async fn run(
         earlier: (0, 0),
         ack_at: None,
         held: None,
-        stdin: streams.stdin.then_some(Input::NotYet),
+        stdin: match streams.stdin {
+            Feed::Nothing => None,
+            feed => Some(Input::NotYet(feed)),
+        },
         credit: 0,
         waiting: false,
         started: None,
@@ -125,7 +127,7 @@ pub async fn run(
 
 enum Input {
     /// Nothing is read before the command takes it.
-    NotYet,
+    NotYet(Feed),
     Open(mpsc::Receiver<Vec<u8>>),
     /// A chunk larger than the credit: what is left of it.
     Held(mpsc::Receiver<Vec<u8>>, Vec<u8>),
@@ -245,9 +247,13 @@ impl Call<'_> {
             Message::Note { text } => (self.tell)(Told::Note(text)),
             Message::Credit { bytes } => {
                 self.credit = self.credit.saturating_add(bytes);
-                if let Some(input @ Input::NotYet) = &mut self.stdin {
-                    *input = Input::Open(stdin::start());
-                }
+                self.stdin = match self.stdin.take() {
+                    Some(Input::NotYet(Feed::Content(content))) => {
+                        Some(Input::Open(stdin::of(content)))
+                    }
+                    Some(Input::NotYet(_)) => Some(Input::Open(stdin::start())),
+                    other => other,
+                };
             }
             Message::Started { id, stdout, stderr } => {
                 self.stdout.start_at(stdout);

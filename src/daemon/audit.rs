@@ -11,6 +11,7 @@ use crate::{
         bytes::Bytes,
         digest::Digest,
         escape::visible,
+        files::Files,
         grant::Terms,
         guard::{
             own::{self, Own},
@@ -70,6 +71,25 @@ pub async fn command_blocked(
         ("reason", serde_json::to_value(&exec.reason)),
     ]);
     record.decision = Some(fields([("guard", Ok(exec.judged.recorded()))]));
+    write(evidence, record).await
+}
+
+/// The policy blocked an operation on files: nothing was done.
+pub async fn files_blocked(
+    evidence: &Evidence,
+    identity: &str,
+    target: &str,
+    files: &Files,
+) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::FilesBlocked, identity);
+    record.target = Some(target.to_owned());
+    record.session = Some(files.session.clone());
+    record.action = fields([
+        ("operation", serde_json::to_value(&files.operation)),
+        ("command", serde_json::to_value(Bytes(files.command()))),
+        ("sha256", serde_json::to_value(files.sum())),
+    ]);
+    record.decision = Some(fields([("guard", Ok(files.judged.recorded()))]));
     write(evidence, record).await
 }
 

@@ -7,6 +7,7 @@ mod authority;
 mod desk;
 mod door;
 mod evidence;
+mod files;
 mod ids;
 mod in_use;
 mod left;

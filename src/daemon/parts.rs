@@ -27,6 +27,7 @@ use super::{
     desk::{Desk, SessionShown},
     door::exec_shown,
     evidence::Evidence,
+    files::Files,
     ids::Ids,
     in_use::InUse,
     left::LeftRunning,
@@ -65,6 +66,7 @@ pub struct Parts {
     pub evidence: Arc<Evidence>,
     pub desk: Arc<Desk>,
     pub sessions: Arc<Sessions>,
+    pub files: Arc<Files>,
     pub ids: Arc<Ids>,
     pub left_running: LeftRunning,
     /// What an operator's session is proven with; another one after a rotation.

@@ -7,6 +7,7 @@ use super::{
     bytes::Bytes,
     capability::Capabilities,
     digest::{Digest, Digester},
+    files::Files,
     grant::{Mode, Opaque, Terms},
     id::{Id, Name},
     identity::Identity,
@@ -93,6 +94,7 @@ pub enum Action {
     Input(Input),
     Handoff(Handoff),
     Login(Login),
+    Files(Box<Files>),
 }
 
 impl Action {
@@ -104,6 +106,7 @@ impl Action {
             Action::Input(input) => Some(&input.session),
             Action::Handoff(handoff) => Some(&handoff.session),
             Action::Login(login) => Some(&login.session),
+            Action::Files(files) => Some(&files.session),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Whether an action may happen: the only place that builds [`Allowed`].
 
+mod files;
 mod opening;
 
+pub use files::{authorize_approved_files, authorize_files, authorize_look};
 pub use opening::{Live, NotOpened, Wanted, authorize_opening};
 
 use jiff::Timestamp;

@@ -39,6 +39,13 @@ pub enum Kind {
     TerminalClosed,
     /// Written before what it holds is typed.
     InputIntent,
+    /// Written before an operation on files does anything.
+    FilesIntent,
+    /// Before a server is asked where paths lead.
+    FilesLook,
+    FilesResult,
+    /// The policy blocked one: nothing was done.
+    FilesBlocked,
     ControlTaken,
     ControlReturned,
     /// What happens at the keyboard is kept from everyone from here on, or no longer.
@@ -99,6 +106,10 @@ impl Kind {
             Kind::TerminalOpened => "terminal.opened",
             Kind::TerminalClosed => "terminal.closed",
             Kind::InputIntent => "input.intent",
+            Kind::FilesLook => "files.look",
+            Kind::FilesIntent => "files.intent",
+            Kind::FilesResult => "files.result",
+            Kind::FilesBlocked => "files.blocked",
             Kind::ControlTaken => "control.taken",
             Kind::ControlReturned => "control.returned",
             Kind::ControlPrivate => "control.private",

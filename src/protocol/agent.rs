@@ -31,6 +31,8 @@ pub enum Request {
     },
     /// Types into a session's PTY. Answer: [`super::view::Typed`].
     Input(Input),
+    /// Does something with files on a target. Answer: [`super::files::Done`].
+    Files(super::files::Files),
     /// Gives the keyboard to the operator. Answer when it comes back: [`super::view::Returned`].
     Handoff {
         session: String,

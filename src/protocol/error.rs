@@ -148,6 +148,22 @@ codes! {
     InputTimeout = "input.timeout" is TimedOut,
     InputRegex = "input.regex" is Usage,
     InputEchoOff = "input.echo_off" is No,
+    FilesNotFound = "files.not_found" is Failed,
+    /// The account may not, by the server's word.
+    FilesDenied = "files.denied" is Failed,
+    /// What is there is not what it was, or was said to be.
+    FilesChanged = "files.changed" is Failed,
+    FilesExists = "files.exists" is Failed,
+    /// A directory where a file is needed, or the other way round.
+    FilesKind = "files.kind" is Failed,
+    /// The server offers no SFTP, or not this part of it.
+    FilesUnsupported = "files.unsupported" is Failed,
+    /// It holds a mark that stands for a secret.
+    FilesRedacted = "files.redacted" is Failed,
+    /// A full disk, a directory that is not empty: the server says only that it failed.
+    FilesFailed = "files.failed" is Failed,
+    /// What is to be written, or to be shown at once, has more bytes than that is for.
+    LimitContent = "limit.content" is Failed,
     TokenInvalid = "token.invalid" is No,
     TokenExists = "token.exists" is Failed,
     TokenUnknown = "token.unknown" is Failed,

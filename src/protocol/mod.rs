@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod error;
+pub mod files;
 pub mod frame;
 pub mod handover;
 pub mod hello;

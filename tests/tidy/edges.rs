@@ -34,7 +34,7 @@ const FLOORS: Edges = &[
 const ROOMS: Edges = &[
     ("life", &[EVERYTHING]),
     ("parts", &[EVERYTHING]),
-    ("door", &["Parts", "audit", "authority", "desk", "notify", "reading", "session"]),
+    ("door", &["Parts", "audit", "authority", "desk", "files", "notify", "reading", "session"]),
     (
         "door::operator",
         &[
@@ -58,6 +58,7 @@ const ROOMS: Edges = &[
     ("authority", &["vault"]),
     ("policy", &["vault"]),
     ("session", &["authority::Under", "desk::Permit", "evidence", "upstream"]),
+    ("files", &["desk::Permit", "evidence", "session", "upstream"]),
     ("upstream", &["vault"]),
     ("ids", &["vault"]),
     ("alone", &[]),

@@ -12,6 +12,7 @@ mod deny;
 mod desk;
 mod doctor;
 pub mod exec;
+mod files;
 mod grant;
 mod handoff;
 mod help;
@@ -55,6 +56,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<request::Request>("request", Who::Agent),
     entry::<exec::Exec>("exec", Who::Agent),
     entry::<wait::Wait>("wait", Who::Agent),
+    entry::<files::Files>("files", Who::Agent),
     entry::<input::Input>("input", Who::Agent),
     entry::<output::Output>("output", Who::Agent),
     entry::<signal::Signal>("signal", Who::Agent),

@@ -169,7 +169,7 @@ impl Output {
         let streams = Streams {
             stdout: Box::new(Stream::Stdout.open().map_err(Error::local("open our own output"))?),
             stderr: Box::new(Stream::Stderr.open().map_err(Error::local("open our own output"))?),
-            stdin: false,
+            stdin: stream::Feed::Nothing,
             leave_at: None,
         };
         let ui = context.ui;

@@ -10,7 +10,11 @@ use crate::{
         ui::exit::Exit,
         views,
     },
-    protocol::{agent, error::Failure, view},
+    protocol::{
+        agent,
+        error::{Code, Failure},
+        view,
+    },
 };
 
 /// Finish what an id began, byte for byte as if the first call had stayed
@@ -49,10 +53,20 @@ impl Run for Wait {
     }
 }
 
+/// An answer that is none of those to what was asked.
+pub fn odd() -> Failure {
+    let message = "the daemon's answer is of another kind than was asked for";
+    Failure::new(Code::DaemonVersion, message, "sgw daemon status")
+}
+
 /// What is no command's end: a session, the keyboard.
 pub fn given(context: &Context, value: Value) -> Result<Exit, Failure> {
     if let Some(typed) = super::input::typed(&value) {
         return Ok(super::input::show(context, &typed));
+    }
+    if let Some(done) = super::files::done(&value) {
+        context.ui.result(&done, || super::files::said(&done));
+        return Ok(Exit::DONE);
     }
     if let Ok(session) = serde_json::from_value::<view::Session>(value.clone()) {
         context.ui.result(&session, || session.id.clone());

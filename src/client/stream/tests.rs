@@ -51,7 +51,7 @@ fn call(
         let streams = Streams {
             stdout: Box::new(sink),
             stderr: Box::new(io::sink()),
-            stdin: false,
+            stdin: Feed::Nothing,
             leave_at: leave_after.map(|after| Instant::now() + after),
         };
         let played = async {

@@ -73,7 +73,7 @@ impl Desk {
         .map_err(|refused| refused.failure)
     }
 
-    fn verdict<A>(
+    pub(super) fn verdict<A>(
         decision: Decision<A>,
         no_ask: bool,
         ask: impl FnOnce(A, String) -> Result<(Id, bool), Failure>,
@@ -98,6 +98,7 @@ impl Desk {
     pub fn part_of(&self, id: &Id) -> Result<Vec<String>, Failure> {
         let part = self.entry(id, None, |entry| match &entry.request.action {
             Action::Exec(exec) => exec.judged.part().map(|part| part.argv.clone()),
+            Action::Files(files) => files.judged.part().map(|part| part.argv.clone()),
             _ => None,
         })?;
         part.ok_or_else(|| {
@@ -144,6 +145,7 @@ impl Desk {
         let revision = self.guard.revision();
         let same = self.entry(id, None, |entry| match &entry.request.action {
             Action::Exec(exec) => exec.judged.policy == revision,
+            Action::Files(files) => files.judged.policy == revision,
             _ => true,
         })?;
         if same {
@@ -157,10 +159,10 @@ impl Desk {
     /// The operator's word made the policy what it is now, and was the yes to `id` with it.
     pub fn asked_by_policy_now(&self, id: &Id) {
         let revision = self.guard.revision();
-        let _unknown = self.entry(id, None, |entry| {
-            if let Action::Exec(exec) = &mut entry.request.action {
-                exec.judged.policy = revision;
-            }
+        let _unknown = self.entry(id, None, |entry| match &mut entry.request.action {
+            Action::Exec(exec) => exec.judged.policy = revision,
+            Action::Files(files) => files.judged.policy = revision,
+            _ => {}
         });
     }
 
@@ -170,6 +172,9 @@ impl Desk {
         let parts = self.entry(id, None, |entry| match &entry.request.action {
             Action::Exec(exec) if exec.judged.part().is_some() => {
                 Some((exec.session.clone(), exec.judged.parts.clone()))
+            }
+            Action::Files(files) if files.judged.part().is_some() => {
+                Some((files.session.clone(), files.judged.parts.clone()))
             }
             _ => None,
         });

@@ -2,6 +2,7 @@
 //! nobody's effects.
 
 mod commands;
+mod files;
 mod guard;
 mod handoff;
 mod login;
@@ -525,7 +526,7 @@ fn words(action: &Action) -> Words {
             denied: Code::RequestDenied,
             expired: Code::RequestExpired,
         },
-        Action::Exec(_) | Action::Input(_) => Words {
+        Action::Exec(_) | Action::Input(_) | Action::Files(_) => Words {
             pending: Code::ApprovalPending,
             denied: Code::ApprovalDenied,
             expired: Code::ApprovalExpired,

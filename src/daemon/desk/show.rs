@@ -128,6 +128,10 @@ impl Desk {
                 named: None,
                 finding: match action {
                     Action::Exec(exec) => found(&exec.judged, mode),
+                    Action::Files(files) => {
+                        // It points into the command that the guard was asked about.
+                        found(&files.judged, mode).map(|found| Finding { span: None, ..found })
+                    }
                     _ => None,
                 },
             }
@@ -200,6 +204,7 @@ fn show(
         Action::Input(input) => (Kind::Command, Some(Bytes(input.bytes.clone())), None),
         Action::Handoff(handoff) => (Kind::Handoff, None, Some(handoff.message.clone())),
         Action::Login(_) => (Kind::Login, None, None),
+        Action::Files(files) => (Kind::Command, Some(files.in_full()), None),
     };
     let place = Placed::of(&request.action, session);
     let about = entry.session.as_ref().or(request.action.session());

@@ -2,14 +2,17 @@
 
 mod bridge;
 mod exec;
+mod files;
 mod handoff;
 mod input;
 mod login;
 mod look;
+mod sftp;
 mod standing;
 
 pub use bridge::Bridge;
 pub use look::exec_shown;
+pub use sftp::Mediator;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -72,7 +75,9 @@ enum Carries {
 fn carries(request: &Request) -> Carries {
     match request {
         Request::Ack { .. } | Request::Cancel {} | Request::Leave {} => Carries::Word,
-        Request::Exec(_) | Request::Wait(_) | Request::Input(_) => Carries::Streams,
+        Request::Exec(_) | Request::Wait(_) | Request::Input(_) | Request::Files(_) => {
+            Carries::Streams
+        }
         Request::Bridge(_) => Carries::Becomes,
         Request::Status {}
         | Request::Whoami {}
@@ -179,13 +184,13 @@ impl Caller {
                 }
                 Kind::Stdin => {
                     let control = streams.get(&frame.request);
-                    let exec = control.and_then(|control| control.feeds.get().cloned());
+                    let stdin = control.and_then(|control| control.feeds.get().cloned());
                     let mut frame = frame;
                     let chunk = std::mem::take(&mut frame.body);
-                    let Some(exec) = exec else {
+                    let Some(stdin) = stdin else {
                         return Err(link::out_of_place("input for nothing that takes it"));
                     };
-                    exec.stdin
+                    stdin
                         .push(chunk)
                         .map_err(|_| link::out_of_place("more input than was granted"))?;
                 }
@@ -319,6 +324,13 @@ impl Caller {
             Request::Wait(wait) => {
                 let control = control.unwrap_or_else(Control::new);
                 match self.wait(number, wait, &control).await {
+                    Ok(sent) => return sent,
+                    Err(failure) => Err(failure),
+                }
+            }
+            Request::Files(files) => {
+                let control = control.unwrap_or_else(Control::new);
+                match self.files(number, files, &control).await {
                     Ok(sent) => return sent,
                     Err(failure) => Err(failure),
                 }

@@ -14,7 +14,7 @@ use crate::{
         exec::{Exec, Stop},
         keyboard,
         output::{Attachment, Next, Stream},
-        stdin::CREDIT,
+        stdin::{CREDIT, Stdin},
     },
     domain::id::Id,
     protocol::{
@@ -35,8 +35,8 @@ pub struct Control {
     pub acks: watch::Sender<(u64, u64)>,
     pub cancel: CancellationToken,
     pub left: CancellationToken,
-    /// Set once the command runs and this call may feed it.
-    pub feeds: OnceLock<Arc<Exec>>,
+    /// Set once this call may feed a command.
+    pub feeds: OnceLock<Arc<Stdin>>,
     /// The command that this call follows, once it does.
     pub follows: OnceLock<Id>,
     /// Its caller can't come back with `wait`: while the operator has the keyboard it stays, and hears
@@ -158,7 +158,7 @@ async fn carry(
     outbox.json(request, &started).await?;
     if feeding {
         // Never set before: a call starts one command.
-        let _first = control.feeds.set(exec.clone());
+        let _first = control.feeds.set(exec.stdin.clone());
         outbox.json(request, &Message::Credit { bytes: CREDIT }).await?;
     } else if !exec.stdin.has_ended() && exec.is_running() {
         let text = "its standard input was cut off with the call that fed it".to_owned();

@@ -4,6 +4,7 @@
 mod command;
 mod connection;
 mod inbox;
+mod sftp;
 
 use std::{borrow::Cow, io, net::Shutdown, sync::Arc, time::Duration};
 

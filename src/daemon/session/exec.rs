@@ -63,7 +63,8 @@ pub struct Exec {
     pub request: Option<Id>,
     pub started_at: Timestamp,
     pub output: Output<ExecEnd>,
-    pub stdin: Stdin,
+    /// What its caller sends.
+    pub stdin: Arc<Stdin>,
     pub keyboard: Arc<Keyboard>,
     live: Live,
     /// What it prints and is fed counts there.
@@ -122,7 +123,7 @@ impl Exec {
             request,
             started_at,
             output,
-            stdin: if stdin { Stdin::default() } else { Stdin::empty() },
+            stdin: Arc::new(if stdin { Stdin::default() } else { Stdin::empty() }),
             keyboard,
             live,
             under,

@@ -81,6 +81,11 @@ impl Session {
         })
     }
 
+    /// Counts an operation on files, which is a command that sends so many bytes, before it begins.
+    pub fn count_operation(&self, bytes: usize) -> Result<(), Failure> {
+        self.count_input(bytes)
+    }
+
     /// It was not typed.
     pub(super) fn uncount_input(&self, bytes: usize) {
         self.uncount_command();

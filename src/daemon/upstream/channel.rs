@@ -114,6 +114,17 @@ impl Channel {
         }
     }
 
+    /// As [`Channel::exec`], of a subsystem by its name (RFC 4254, 6.5). A server that has none of that name
+    /// has [`Event::Refused`].
+    pub async fn subsystem(self, name: &str) -> Result<(Reader, Writer), ChannelError> {
+        let (reader, writer) = self.ends(1)?;
+        let request = writer.shared.half.request_subsystem(true, name);
+        match writer.unless_over(request).await {
+            Ok(()) => Ok((reader, writer)),
+            Err(_) => Err(ChannelError::Stale),
+        }
+    }
+
     fn ends(mut self, requests: u8) -> Result<(Reader, Writer), ChannelError> {
         let raw = self.raw.take().ok_or(ChannelError::Stale)?;
         let connection = Arc::clone(&self.connection);

@@ -113,6 +113,17 @@ impl Pool {
         Err(OpenError::Lost)
     }
 
+    /// As [`Pool::terminal`], for a subsystem of the server's.
+    pub async fn subsystem(&self, name: &str) -> Result<(Reader, Writer), OpenError> {
+        for _ in 0..STALE {
+            if let Ok((reader, writer)) = self.open().await?.subsystem(name).await {
+                reader.seclude();
+                return Ok((reader, writer));
+            }
+        }
+        Err(OpenError::Lost)
+    }
+
     /// Sends a signal to what has the keyboard of the terminal that the marker's processes are on.
     /// False where nobody could look, or nothing may be signalled.
     pub async fn signal_foreground(&self, marker: &str, signal: &str) -> bool {

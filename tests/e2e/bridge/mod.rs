@@ -4,6 +4,7 @@ mod config;
 mod ends;
 mod refused;
 mod same;
+mod sftp;
 mod tools;
 
 use std::{

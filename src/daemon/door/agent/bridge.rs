@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How long a person is waited for while an SSH client waits: it knows no "not yet".
-const PATIENCE_MS: u64 = 5000;
+pub(super) const PATIENCE_MS: u64 = 5000;
 /// What a person reads where the client could not say what for.
 const REASON: &str = "ssh through sgw";
 /// What ssh says where nobody named a port.
@@ -216,7 +216,11 @@ impl Bridge {
         }
     }
 
-    fn caller(&self, outbox: Outbox) -> Caller {
+    pub(super) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    pub(super) fn caller(&self, outbox: Outbox) -> Caller {
         let (parts, asker, known) = (self.parts.clone(), self.asker.clone(), self.known.clone());
         Caller { parts, asker, known, outbox, open: Mutex::default() }
     }

@@ -211,6 +211,9 @@ impl Caller {
                 let (typed, room) = self.wait_for_input(number, &id, &input, over).await?;
                 return Ok(self.outbox.answer_in(room, number, value(&typed)).await);
             }
+            Action::Files(files) => {
+                return self.wait_for_files(number, &id, &files, over, control).await;
+            }
             Action::Handoff(_) => {
                 let returned = self.handed_back(&id, limit).await?;
                 return Ok(self.outbox.answer(number, value(&returned)).await);

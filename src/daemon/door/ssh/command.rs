@@ -50,7 +50,7 @@ pub struct Channel {
 }
 
 /// The client is gone.
-struct Gone;
+pub struct Gone;
 
 impl Channel {
     /// From the verdict to the end.
@@ -152,17 +152,21 @@ impl Channel {
     }
 
     /// Says why in the two lines of every failure, and ends with its status.
-    async fn end_with(&self, failure: &Failure) -> Result<(), Gone> {
+    pub async fn end_with(&self, failure: &Failure) -> Result<(), Gone> {
+        self.say_failure(failure).await?;
+        let status = status(failure.code.class());
+        let told = self.handle.exit_status_request(self.to.id(), status).await;
+        told.map_err(|()| Gone)?;
+        self.close().await
+    }
+
+    pub async fn say_failure(&self, failure: &Failure) -> Result<(), Gone> {
         let message = visible(&failure.message, MESSAGE);
         let mut text = format!("sgw: error[{}]: {message}\n", failure.code);
         if !failure.hint.is_empty() {
             text.push_str(&format!("sgw: hint: {}\n", visible(&failure.hint, MESSAGE)));
         }
-        self.say(text).await?;
-        let status = status(failure.code.class());
-        let told = self.handle.exit_status_request(self.to.id(), status).await;
-        told.map_err(|()| Gone)?;
-        self.close().await
+        self.say(text).await
     }
 
     async fn say(&self, text: String) -> Result<(), Gone> {
@@ -172,7 +176,7 @@ impl Channel {
         }
     }
 
-    async fn close(&self) -> Result<(), Gone> {
+    pub async fn close(&self) -> Result<(), Gone> {
         let id = self.to.id();
         self.handle.eof(id).await.map_err(|()| Gone)?;
         self.handle.close(id).await.map_err(|()| Gone)
@@ -235,15 +239,15 @@ async fn feed(control: &Control, inbox: &Inbox, credit: &Semaphore) -> std::conv
         let most = (1 + credit.available_permits()).min(PIECE);
         let piece = inbox.next(most).await.unwrap_or_default();
         credit.forget_permits(piece.len().saturating_sub(1));
-        let Some(exec) = control.feeds.get() else { continue };
+        let Some(stdin) = control.feeds.get() else { continue };
         let ended = piece.is_empty();
         if piece.len() > TINY {
             // There is credit for it.
-            let _taken = exec.stdin.push(piece);
+            let _taken = stdin.push(piece);
             continue;
         }
         // Of tiny ones only so many lie there: while the operator has the keyboard, none is taken.
-        while exec.stdin.push(piece.clone()).is_err() {
+        while stdin.push(piece.clone()).is_err() {
             tokio::time::sleep(AGAIN).await;
         }
         if ended {

@@ -121,10 +121,16 @@ impl Handler for Connection {
     async fn subsystem_request(
         &mut self,
         id: ChannelId,
-        _name: &str,
+        name: &str,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        session.channel_failure(id)
+        if name != "sftp" {
+            return session.channel_failure(id);
+        }
+        let Some(channel) = self.begin(id, session) else { return session.channel_failure(id) };
+        session.channel_success(id)?;
+        tokio::spawn(channel.run_sftp());
+        Ok(())
     }
 
     async fn env_request(

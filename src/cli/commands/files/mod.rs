@@ -1,0 +1,243 @@
+//! `sgw files`: what people do with files on a server.
+
+mod change;
+mod content;
+mod look;
+
+use std::{ffi::OsString, io};
+
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{
+        Context, Outcome, Run, Stop,
+        context::{Asking, Patience, millis},
+        follow,
+        kept::{Keeper, Kept},
+        ui::exit::Exit,
+        values,
+    },
+    client::{
+        Error,
+        stream::{self, Cut, Ended, Feed, Sink, Streams},
+    },
+    domain::{
+        escape,
+        files::{Operation, REDACTED},
+    },
+    protocol::{
+        agent,
+        error::{Code, Failure},
+        files::{self, Done},
+    },
+};
+
+/// Look at and change files on a server
+///
+/// Over SFTP, in a session that was given files:read or files:write. A relative PATH hangs on the account's
+/// home. What the policy asks about, the operator is asked about, with the content; `sgw wait r-…` finishes it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sgw files ls s-4fk /var/log
+  sgw files read s-4fk /etc/nginx/nginx.conf
+  sgw files write s-4fk /srv/app/.env < .env
+  sgw files edit s-4fk /etc/nginx/nginx.conf --old 'listen 80;' --new 'listen 8080;'")]
+pub struct Files {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    Ls(look::Ls),
+    Stat(look::Stat),
+    Read(content::Read),
+    Tail(content::Tail),
+    Write(change::Write),
+    Edit(change::Edit),
+    Mkdir(change::Mkdir),
+    Mv(change::Mv),
+    Rm(change::Rm),
+    Chmod(change::Chmod),
+    Ln(change::Ln),
+    Sum(look::Sum),
+    Df(look::Df),
+}
+
+impl Run for Files {
+    fn run(self, context: &Context) -> Outcome {
+        match self.what {
+            What::Ls(ls) => ls.run(context),
+            What::Stat(stat) => stat.run(context),
+            What::Read(read) => read.run(context),
+            What::Tail(tail) => tail.run(context),
+            What::Write(write) => write.run(context),
+            What::Edit(edit) => edit.run(context),
+            What::Mkdir(mkdir) => mkdir.run(context),
+            What::Mv(mv) => mv.run(context),
+            What::Rm(rm) => rm.run(context),
+            What::Chmod(chmod) => chmod.run(context),
+            What::Ln(ln) => ln.run(context),
+            What::Sum(sum) => sum.run(context),
+            What::Df(df) => df.run(context),
+        }
+    }
+}
+
+// Where, and how long this call stays.
+#[derive(Clone, Debug, clap::Args)]
+struct There {
+    /// A session's id or name, or its target
+    #[arg(value_name = "SESSION", add = super::completions::ids("sessions"))]
+    session: String,
+    #[command(flatten)]
+    patience: Patience,
+    #[command(flatten)]
+    asking: Asking,
+    /// As root, by the sudo capability (not built yet)
+    #[arg(long, hide = true)]
+    sudo: bool,
+}
+
+/// A call as it ended.
+struct Told {
+    done: Done,
+    /// Nobody read our output to its end.
+    cut: Option<Cut>,
+}
+
+/// One operation: what it reads goes to `out`.
+async fn call(
+    context: &Context,
+    there: &There,
+    operation: Operation,
+    out: Sink,
+    feed: Feed,
+) -> Result<Told, Stop> {
+    if there.sudo {
+        let message = "files as root are not built yet";
+        let hint = "ask your user to do it: sgw handoff SESSION MESSAGE";
+        return Err(Failure::new(Code::FilesUnsupported, message, hint).sent(false).into());
+    }
+    let request = agent::Request::Files(files::Files {
+        session: there.session.clone(),
+        operation,
+        wait_ms: there.patience.holds()?.map(millis),
+        no_ask: there.asking.never(),
+    });
+    let streams =
+        Streams { stdout: out, stderr: Box::new(io::sink()), stdin: feed, leave_at: None };
+    let connection = context.agent().await?;
+    let ui = context.ui;
+    let tell = &mut |told| follow::tell(ui, told);
+    let Ended { result, cut, .. } = stream::run(connection, &request, streams, tell).await?;
+    match result {
+        Some(Ok(_)) | None if cut == Some(Cut::Interrupted) => Err(Stop::Exit(Exit::INTERRUPTED)),
+        Some(Ok(value)) => {
+            let done = serde_json::from_value(value).map_err(Error::from)?;
+            Ok(Told { done, cut })
+        }
+        Some(Err(failure)) => Err(failure.into()),
+        None => Err(Error::Lost.into()),
+    }
+}
+
+/// One operation that gives nothing but its end.
+async fn end(context: &Context, there: &There, operation: Operation) -> Result<Done, Stop> {
+    let told = call(context, there, operation, Box::new(io::sink()), Feed::Nothing).await?;
+    Ok(told.done)
+}
+
+/// One operation with what it gave, `most` bytes of it.
+async fn captured(
+    context: &Context,
+    there: &There,
+    operation: Operation,
+    most: usize,
+) -> Result<(Done, Vec<u8>, u64), Stop> {
+    let keeper = Keeper::new(Kept::new(most, 0));
+    let told = call(context, there, operation, Box::new(keeper.clone()), Feed::Nothing).await?;
+    let (bytes, cut) = keeper.with(|kept| (kept.joined(|_| String::new()), kept.cut()));
+    Ok((told.done, bytes, cut))
+}
+
+/// The same for each of several paths, in their order, up to the first that fails.
+fn each(
+    context: &Context,
+    there: &There,
+    paths: Vec<OsString>,
+    operation: impl Fn(OsString) -> Operation,
+    text: impl Fn(&Done) -> String,
+) -> Outcome {
+    let results = context.interactive(async {
+        let mut results = Vec::new();
+        for path in paths {
+            let done = end(context, there, operation(path)).await?;
+            if !context.ui.json {
+                let text = text(&done);
+                if !text.is_empty() {
+                    context.ui.line(&text);
+                }
+            }
+            results.push(done);
+        }
+        Ok(results)
+    })?;
+    if context.ui.json {
+        match results.as_slice() {
+            [one] => context.ui.object(one),
+            several => context.ui.object(&json!({ "results": several })),
+        }
+    }
+    Ok(Exit::DONE)
+}
+
+/// A path as people read it: one line, nothing hidden.
+fn shown(path: &crate::domain::bytes::Bytes) -> String {
+    escape::visible_bytes(path.as_slice(), usize::MAX)
+}
+
+/// The end of an operation that `sgw wait` finished; `None` where it is none.
+pub fn done(value: &Value) -> Option<Done> {
+    serde_json::from_value(value.clone()).ok()
+}
+
+/// What is said of an end, beside what it gave.
+pub fn said(done: &Done) -> String {
+    match done {
+        Done::Listing { .. } | Done::Content { .. } => String::new(),
+        Done::File(entry) => look::long(entry),
+        Done::Sum { path, sha256, .. } => format!("{sha256}  {}", shown(path)),
+        Done::Space { .. } => look::space(done),
+        Done::Written { .. } => change::written(done),
+        Done::Changed { .. } => String::new(),
+    }
+}
+
+/// An octal mode, as chmod(1) takes it.
+fn mode(text: &str) -> Result<u32, String> {
+    let wrong = || format!("`{text}` is no mode like 644 or 0755");
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o7777 && !text.starts_with('+') => Ok(mode),
+        _ => Err(wrong()),
+    }
+}
+
+/// What stands for a secret can't be meant to be written.
+fn check_unredacted(content: &[u8]) -> Result<(), Failure> {
+    let mark = REDACTED.as_bytes();
+    match content.windows(mark.len()).any(|part| part == mark) {
+        false => Ok(()),
+        true => Err(Failure::new(
+            Code::FilesRedacted,
+            "what is to be written holds a mark that stands for a secret",
+            "change the lines around it alone: sgw files edit SESSION PATH --old TEXT --new TEXT",
+        )
+        .sent(false)),
+    }
+}
+
+fn path(path: OsString) -> crate::domain::bytes::Bytes {
+    values::bytes(path)
+}

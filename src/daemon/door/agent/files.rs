@@ -1,0 +1,375 @@
+//! Files on a target: what is to be written is taken in whole first, so that what a person, or the policy,
+//! says yes to is what is written.
+
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+use super::{
+    Caller,
+    exec::{still_held, stopped_until},
+    value, view,
+};
+use crate::{
+    daemon::{
+        audit,
+        desk::{Ground, Line, NotAsked, Permit, Verdict},
+        door::{
+            follow::Control,
+            link::{Gone, to_its_end},
+        },
+        files::Running,
+        session::{
+            Session,
+            stdin::{CREDIT, Stdin},
+        },
+    },
+    domain::{
+        capability::Capability,
+        files::{Files, Operation, REDACTED},
+        guard,
+        id::Id,
+        judgement::{Judgement, Manner},
+    },
+    protocol::{
+        agent::Message,
+        error::{Code, Failure},
+        files,
+        frame::{Frame, Kind, MAX_CHUNK},
+    },
+};
+
+/// The most that is written at once: larger files are put.
+const MOST: usize = 16 * 1024 * 1024;
+/// What all callers' contents take, those that wait for a person too, in KiB.
+const ROOM: usize = 256 * 1024;
+static CONTENTS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(ROOM)));
+
+/// A content, and its room.
+struct Held {
+    bytes: Vec<u8>,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+type Sent = Result<(), Gone>;
+
+impl Caller {
+    /// Judges an operation, waits for the operator where that is asked, does it and tells how it went.
+    pub(super) async fn files(
+        &self,
+        number: u32,
+        asked: files::Files,
+        control: &Arc<Control>,
+    ) -> Result<Sent, Failure> {
+        let files::Files { session, operation, wait_ms, no_ask } = asked;
+        check_operation(&operation)?;
+        let needs = operation.needs();
+        let session = self.session(&session, needs).await?;
+        session.collected();
+        self.check_stopped(&session)?;
+        self.tell_news(number, &session).await;
+        let content = match &operation {
+            Operation::Write(_) => Some(self.content(number, control).await?),
+            _ => None,
+        };
+        let wait = wait_ms.map(Duration::from_millis);
+        let over = wait.map(|wait| Instant::now() + wait);
+        self.logged_in(number, &session, needs, no_ask, over).await?;
+        self.check_paused(&session)?;
+        let files = self.read_files(&session, operation, content).await?;
+        let (grant, place) = (session.grant(), session.place());
+        let ground =
+            Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
+        let verdict = match self.parts.desk.judge_files(&self.asker, &ground, files, no_ask) {
+            Ok(verdict) => verdict,
+            Err(refused) => return Err(self.files_refused(&session, refused).await),
+        };
+        let (permit, request) = match verdict {
+            Verdict::Permit(permit) => (permit, None),
+            Verdict::Asked { id, new } => {
+                if new {
+                    self.announce(&id).await?;
+                }
+                self.say_waiting(number, &id, view::Kind::Command).await;
+                let waiting = self.parts.desk.wait(self.identity(), &id, wait);
+                Self::unless_taken(&session, &id, waiting).await?;
+                // The yes is kept: `sgw wait` comes back for it.
+                let stopped = self.check_stopped(&session);
+                stopped.map_err(|stopped| stopped_until(stopped, &id))?;
+                let logged_in = self.logged_in(number, &session, needs, no_ask, over);
+                logged_in.await.map_err(|failure| still_held(failure, &id))?;
+                (self.permit_files(&id, &session)?, Some(id))
+            }
+        };
+        Ok(self.carry_files(number, &session, permit, request, control).await)
+    }
+
+    /// `sgw wait` with the request of an operation: does it, once, when it is approved.
+    pub(super) async fn wait_for_files(
+        &self,
+        number: u32,
+        id: &Id,
+        files: &Files,
+        over: Option<Instant>,
+        control: &Arc<Control>,
+    ) -> Result<Sent, Failure> {
+        let left = over.map(|over| over.saturating_duration_since(Instant::now()));
+        let waiting = self.parts.desk.wait(self.identity(), id, left);
+        let session = self.parts.sessions.to_use(files.session.as_str(), self.identity());
+        match &session {
+            Ok(session) => Self::unless_taken(session, id, waiting).await?,
+            Err(_over) => waiting.await?,
+        };
+        let session = session?;
+        let held = |failure| still_held(failure, id);
+        self.goes_on(&session, over).await.map_err(held)?;
+        let needs = files.operation.needs();
+        let logged_in = self.logged_in(number, &session, needs, false, over);
+        logged_in.await.map_err(held)?;
+        let permit = self.permit_files(id, &session)?;
+        Ok(self.carry_files(number, &session, permit, Some(id.clone()), control).await)
+    }
+
+    fn permit_files(&self, id: &Id, session: &Session) -> Result<Permit<Files>, Failure> {
+        let (grant, place) = (session.grant(), session.place());
+        let ground =
+            Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
+        self.parts.desk.permit_approved_files(id, self.identity(), &ground)
+    }
+
+    /// What the caller sends, to its end.
+    async fn content(&self, number: u32, control: &Control) -> Result<Bytes, Failure> {
+        let stdin = Arc::new(Stdin::default());
+        // Never set before: a call takes one content.
+        let _first = control.feeds.set(stdin.clone());
+        let _gone = self.credit(number, CREDIT).await;
+        let mut held = Held { bytes: Vec::new(), room: None };
+        loop {
+            let chunk = tokio::select! {
+                biased;
+                () = control.cancel.cancelled() => return Err(broken_off()),
+                () = control.left.cancelled() => return Err(broken_off()),
+                chunk = stdin.next() => chunk,
+                bytes = stdin.more_credit() => {
+                    let _gone = self.credit(number, bytes).await;
+                    continue;
+                }
+            };
+            let Some(chunk) = chunk else { break };
+            held.take(&chunk)?;
+            stdin.took(chunk.len());
+        }
+        let content = Bytes::from_owner(held);
+        match contains(&content, REDACTED.as_bytes()) {
+            true => Err(redacted()),
+            false => Ok(content),
+        }
+    }
+
+    async fn credit(&self, number: u32, bytes: u64) -> Sent {
+        self.outbox.json(number, &Message::Credit { bytes }).await
+    }
+
+    /// The operation with where it leads, and what the guard says of it there.
+    async fn read_files(
+        &self,
+        session: &Arc<Session>,
+        operation: Operation,
+        content: Option<Bytes>,
+    ) -> Result<Files, Failure> {
+        let needs: Capability = operation.needs();
+        let (grant, place) = (session.grant(), session.place());
+        let ground =
+            Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
+        let look = self.parts.desk.may_look(self.identity(), &ground, &session.id, needs)?;
+        let at = self.parts.files.resolve(session, look, &operation).await;
+        let at = at.map_err(|failure| failure.about(&session.id))?;
+        let judged = self.judge_files(session, operation.command(&at)).await?;
+        let session = session.id.clone();
+        Ok(Files { session, operation, at, content, judged, passed_by: Vec::new() })
+    }
+
+    pub(super) async fn judge_files(&self, session: &Session, bytes: Vec<u8>) -> Result<Judgement, Failure> {
+        // sgw's own quoting, whatever shell the account has.
+        let shell = guard::Shell::Posix;
+        let (target, identity) = (session.target(), self.identity());
+        let manner = Manner { shell, ..Manner::of(&session.grant()) };
+        let line = Line { bytes, own: None, target: &target, identity, manner };
+        self.parts.desk.guard.judge(line).await
+    }
+
+    /// What the policy blocks is put on record; what was refused is counted.
+    pub(super) async fn files_refused(&self, session: &Session, refused: NotAsked<Files>) -> Failure {
+        let NotAsked { failure, blocked } = refused;
+        if !matches!(failure.code, Code::GuardBlocked | Code::ApprovalDenied) {
+            return failure;
+        }
+        let (parts, id) = (self.parts.clone(), session.id.clone());
+        let (owner, target) = (self.identity().to_string(), session.target());
+        let recording = async move {
+            let recorded = match blocked {
+                Some(files) => audit::files_blocked(&parts.evidence, &owner, &target, &files).await,
+                None => Ok(()),
+            };
+            parts.refused(&id).await;
+            recorded
+        };
+        match to_its_end(recording).await {
+            Ok(()) if failure.id.is_some() => failure,
+            Ok(()) => failure.about(&session.id),
+            Err(failure) => failure,
+        }
+    }
+
+    /// Does it: what it reads goes to the caller as it comes, then the answer.
+    async fn carry_files(
+        &self,
+        number: u32,
+        session: &Arc<Session>,
+        permit: Permit<Files>,
+        request: Option<Id>,
+        control: &Control,
+    ) -> Sent {
+        let _using = self.parts.in_use.begin();
+        let Running { mut pieces, end } = self.parts.files.run(session, permit, request);
+        let mut offset = 0;
+        loop {
+            let piece = tokio::select! {
+                biased;
+                () = control.cancel.cancelled() => break,
+                piece = pieces.recv() => piece,
+            };
+            let Some(piece) = piece else { break };
+            for chunk in piece.chunks(MAX_CHUNK) {
+                let frame = Frame::output(Kind::Stdout, number, offset, chunk);
+                self.outbox.send(frame).await?;
+                offset += chunk.len() as u64;
+            }
+        }
+        // Nobody reads on: what only reads ends.
+        drop(pieces);
+        let done = end.await.unwrap_or_else(|error| {
+            let message = format!("the operation failed: {error}");
+            Err(Failure::new(Code::DaemonFailed, message, "this is a bug in sgw"))
+        });
+        self.outbox.answer(number, done.and_then(|done| value(&done))).await
+    }
+}
+
+impl Held {
+    /// Takes in more of it, where there is room.
+    fn take(&mut self, chunk: &[u8]) -> Result<(), Failure> {
+        let size = self.bytes.len() + chunk.len();
+        if size > MOST {
+            let message = format!("more than {} MiB are too much to write at once", MOST >> 20);
+            let hint = "put it as a file: sgw files put SESSION LOCAL REMOTE";
+            return Err(Failure::new(Code::LimitContent, message, hint).sent(false));
+        }
+        let held = self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = (size.div_ceil(1024)).saturating_sub(held);
+        // At most MOST / 1024.
+        let room = CONTENTS.clone().try_acquire_many_owned(more as u32).map_err(|_| {
+            let message = "too much is being written, or waits for a person, at once";
+            Failure::new(Code::LimitContent, message, "wait for some of it: sgw requests")
+                .sent(false)
+        })?;
+        match &mut self.room {
+            Some(held) => held.merge(room),
+            None => self.room = Some(room),
+        }
+        self.bytes.extend_from_slice(chunk);
+        Ok(())
+    }
+}
+
+/// What no server need be asked about.
+fn check_operation(operation: &Operation) -> Result<(), Failure> {
+    let wrong = |message: &str, hint: &str| {
+        Err(Failure::new(Code::UsageArguments, message, hint).sent(false))
+    };
+    let mode = match operation {
+        Operation::Write(write) => {
+            let is_sum =
+                |sum: &String| sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if write.if_sum.as_ref().is_some_and(|sum| !is_sum(sum)) {
+                return wrong(
+                    "that is no SHA-256: 64 hexadecimal digits",
+                    "sgw files sum SESSION PATH prints it",
+                );
+            }
+            write.mode
+        }
+        Operation::MakeDirectory { mode, .. } => *mode,
+        Operation::SetMode { mode, .. } => Some(*mode),
+        Operation::Link { target, .. } if target.as_slice().is_empty() => {
+            return wrong("a link needs something that it leads to", "sgw files ln --help");
+        }
+        Operation::Link { target, .. } if target.as_slice().contains(&0) => {
+            return wrong("a path can't hold a NUL byte", "sgw files ln --help");
+        }
+        _ => None,
+    };
+    if mode.is_some_and(|mode| mode > 0o7777) {
+        return wrong("a mode is four octal digits at most, like 0644", "sgw files chmod --help");
+    }
+    Ok(())
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+fn redacted() -> Failure {
+    Failure::new(
+        Code::FilesRedacted,
+        "what is to be written holds a mark that stands for a secret, so nothing was written",
+        "change the lines around it alone: sgw files edit SESSION PATH --old TEXT --new TEXT",
+    )
+    .sent(false)
+}
+
+fn broken_off() -> Failure {
+    Failure::new(Code::RequestClosed, "the caller broke it off", "nothing was written").sent(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_takes_room_and_gives_it_back() {
+        let free = || CONTENTS.available_permits();
+        let before = free();
+        let mut held = Held { bytes: Vec::new(), room: None };
+        for _ in 0..3 {
+            held.take(&[7; 1500]).unwrap();
+        }
+        assert_eq!(free(), before - 5);
+        let content = Bytes::from_owner(held);
+        let copy = content.slice(1..);
+        drop(content);
+        assert_eq!((copy.len(), free()), (4499, before - 5));
+        drop(copy);
+        assert_eq!(free(), before);
+    }
+
+    #[test]
+    fn more_than_is_taken_is_refused() {
+        let mut held = Held { bytes: Vec::new(), room: None };
+        held.take(&vec![0; MOST]).unwrap();
+        assert_eq!(held.take(&[0]).unwrap_err().code, Code::LimitContent);
+    }
+}

@@ -1,0 +1,307 @@
+//! SFTP over a channel of its own: whole packets out, each reply to whoever waits for it, many in flight.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::fault::{Fault, no_channel};
+use crate::{
+    daemon::{
+        session::{Session, keyboard},
+        upstream::{Event, Reader, Writer},
+    },
+    domain::{
+        id::Id,
+        sftp::{Call, Cutter, Extended, FromClient, FromServer, Limits, Pairs, Reply, VERSION},
+    },
+};
+
+/// Requests that have no reply yet. Each may bring a packet of 256 KiB at most: what a server can make us
+/// keep has this bound.
+pub const IN_FLIGHT: usize = 64;
+/// What every server reads and writes at once (draft, sections 3 and 6.4).
+const EVERYWHERE: u32 = 32 * 1024;
+/// What is read and written at once where the server says that it can: as much as fits into a packet.
+const MOST: u64 = 255 * 1024;
+/// How long a server may take for its version.
+const GREETING: Duration = Duration::from_secs(30);
+/// … and for any one reply: a disk may sleep.
+const REPLY: Duration = Duration::from_secs(120);
+
+/// An SFTP session with a server. Its channel closes when nobody holds this.
+pub struct Sftp {
+    queue: mpsc::Sender<Packet>,
+    shared: Arc<Shared>,
+    room: Arc<Semaphore>,
+    /// What the server announced beside its version.
+    pub announced: Pairs,
+    extensions: BTreeSet<Vec<u8>>,
+    /// Bytes of one read, and of one write.
+    pub read_size: u32,
+    pub write_size: u32,
+}
+
+struct Packet {
+    /// None for the greeting.
+    id: Option<u32>,
+    wire: Vec<u8>,
+}
+
+struct Shared {
+    waiting: Mutex<Waiting>,
+    why: OnceLock<Fault>,
+    over: CancellationToken,
+}
+
+#[derive(Default)]
+struct Waiting {
+    next: u32,
+    by_id: HashMap<u32, Waiter>,
+}
+
+struct Waiter {
+    hand: oneshot::Sender<Result<Reply, Fault>>,
+    /// Held until the reply is there, whether or not anybody still waits for it.
+    _room: OwnedSemaphorePermit,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, id: u32, outcome: Result<Reply, Fault>) -> bool {
+        let waiter = self.lock().by_id.remove(&id);
+        // Whoever asked may be gone.
+        waiter.map(|waiter| waiter.hand.send(outcome)).is_some()
+    }
+
+    /// Nothing more comes or goes.
+    fn end(&self, why: Fault) {
+        let _earlier = self.why.set(why);
+        self.over.cancel();
+        self.lock().by_id.clear();
+    }
+
+    fn why(&self) -> Fault {
+        self.why.get().cloned().unwrap_or(Fault::Lost)
+    }
+}
+
+impl Drop for Sftp {
+    fn drop(&mut self) {
+        self.shared.over.cancel();
+    }
+}
+
+impl Sftp {
+    /// Starts the server's subsystem on a channel of its own, and greets it.
+    pub async fn open(session: &Arc<Session>) -> Result<Self, Fault> {
+        let opening = session.pool.subsystem("sftp");
+        let opened = session.keyboard.write(&session.id, opening).await?;
+        let (reader, writer) = opened.map_err(|error| no_channel(&error).about(&session.id))?;
+        let (queue, packets) = mpsc::channel(IN_FLIGHT);
+        let shared = Arc::new(Shared {
+            waiting: Mutex::default(),
+            why: OnceLock::new(),
+            over: CancellationToken::new(),
+        });
+        let (greet, greeting) = oneshot::channel();
+        tokio::spawn(write_packets(packets, writer, session.clone(), shared.clone()));
+        tokio::spawn(read_packets(reader, shared.clone(), greet));
+        let hello = FromClient::Init { version: VERSION, extensions: Pairs::new() };
+        let hello = Packet { id: None, wire: hello.to_wire() };
+        if queue.send(hello).await.is_err() {
+            return Err(shared.why());
+        }
+        let announced = match timeout(GREETING, greeting).await {
+            Ok(Ok((VERSION, extensions))) => extensions,
+            Ok(Ok(_)) => return Err(Fault::Odd("it speaks another version of SFTP than 3")),
+            Ok(Err(_)) => return Err(shared.why()),
+            Err(_) => return Err(Fault::Silent),
+        };
+        let extensions = announced.iter().map(|(name, _)| name.clone()).collect();
+        let room = Arc::new(Semaphore::new(IN_FLIGHT));
+        let (read_size, write_size) = (EVERYWHERE, EVERYWHERE);
+        let mut sftp =
+            Self { queue, shared, room, announced, extensions, read_size, write_size };
+        sftp.learn_limits().await?;
+        Ok(sftp)
+    }
+
+    async fn learn_limits(&mut self) -> Result<(), Fault> {
+        if !self.has(&Extended::Limits) {
+            return Ok(());
+        }
+        let Reply::Extended(body) = self.call(Call::Extended(Extended::Limits)).await? else {
+            return Ok(());
+        };
+        let limits = Limits::read(&body).map_err(Fault::Malformed)?;
+        let size = |limit: u64| match limit {
+            0 => EVERYWHERE,
+            // MOST fits.
+            limit => limit.min(MOST) as u32,
+        };
+        (self.read_size, self.write_size) = (size(limits.read), size(limits.write));
+        Ok(())
+    }
+
+    /// Whether the server announced this extension.
+    pub fn has(&self, extended: &Extended) -> bool {
+        self.extensions.contains(extended.name())
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.shared.over.is_cancelled()
+    }
+
+    /// Sends a request and waits for its reply. Given up, it may have been sent.
+    pub async fn call(&self, call: Call) -> Result<Reply, Fault> {
+        let over = || self.shared.why();
+        let room = tokio::select! {
+            biased;
+            () = self.shared.over.cancelled() => return Err(over()),
+            room = self.room.clone().acquire_owned() => room.map_err(|_| over())?,
+        };
+        let (hand, reply) = oneshot::channel();
+        let id = {
+            let mut waiting = self.shared.lock();
+            // At most as many are taken as there is room.
+            while waiting.by_id.contains_key(&waiting.next) {
+                waiting.next = waiting.next.wrapping_add(1);
+            }
+            let id = waiting.next;
+            waiting.next = id.wrapping_add(1);
+            waiting.by_id.insert(id, Waiter { hand, _room: room });
+            id
+        };
+        let packet = Packet { id: Some(id), wire: call.to_wire(id) };
+        // The queue has room for all that are in flight.
+        if self.queue.send(packet).await.is_err() {
+            return Err(over());
+        }
+        tokio::select! {
+            biased;
+            reply = timeout(REPLY, reply) => match reply {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => Err(over()),
+                Err(_) => {
+                    self.shared.end(Fault::Silent);
+                    Err(Fault::Silent)
+                }
+            },
+            () = self.shared.over.cancelled() => Err(over()),
+        }
+    }
+}
+
+/// Writes packets one after the other, each a turn at the keyboard. One that can't be written whole leaves
+/// nothing after it.
+async fn write_packets(
+    mut packets: mpsc::Receiver<Packet>,
+    writer: Writer,
+    session: Arc<Session>,
+    shared: Arc<Shared>,
+) {
+    loop {
+        let packet = tokio::select! {
+            biased;
+            () = shared.over.cancelled() => break,
+            () = session.ended() => {
+                shared.end(over(&session));
+                break;
+            }
+            packet = packets.recv() => packet,
+        };
+        let Some(packet) = packet else { break };
+        let turn = match session.keyboard.turn(&session.id) {
+            Ok(turn) => turn,
+            Err(taken) => {
+                match packet.id {
+                    Some(id) => _ = shared.answer(id, Err(taken.sent(false).into())),
+                    None => shared.end(taken.sent(false).into()),
+                }
+                continue;
+            }
+        };
+        let written = tokio::select! {
+            biased;
+            () = session.keyboard.taken() => Err(cut_off(&session.id)),
+            () = session.ended() => Err(over(&session)),
+            written = writer.write(packet.wire) => written.map_err(|_| Fault::Lost),
+        };
+        drop(turn);
+        if let Err(why) = written {
+            shared.end(why);
+            break;
+        }
+    }
+    shared.end(Fault::Lost);
+    writer.close().await;
+}
+
+/// The operator took the keyboard in the middle of a packet.
+fn cut_off(session: &Id) -> Fault {
+    keyboard::taken(session).sent(true).into()
+}
+
+fn over(session: &Session) -> Fault {
+    session.over().map_or(Fault::Lost, |why| why.about(&session.id).sent(true).into())
+}
+
+type Greeting = (u32, Pairs);
+
+/// Reads to the end. Always on: what comes was asked for, and has a bound.
+async fn read_packets(mut reader: Reader, shared: Arc<Shared>, greet: oneshot::Sender<Greeting>) {
+    let (mut cutter, mut greet) = (Cutter::default(), Some(greet));
+    let why = loop {
+        let event = tokio::select! {
+            biased;
+            () = shared.over.cancelled() => return,
+            event = reader.next() => event,
+        };
+        match event {
+            Event::Stdout(bytes) => {
+                cutter.feed(&bytes);
+                if let Err(why) = take(&mut cutter, &shared, &mut greet) {
+                    break why;
+                }
+            }
+            Event::Refused => break Fault::NoSubsystem,
+            Event::Closed if greet.is_some() => break Fault::NoSubsystem,
+            Event::Closed | Event::Lost => break Fault::Lost,
+            Event::Stderr(_) | Event::ExitStatus(_) | Event::ExitSignal { .. } => {}
+        }
+    };
+    shared.end(why);
+}
+
+fn take(
+    cutter: &mut Cutter,
+    shared: &Shared,
+    greet: &mut Option<oneshot::Sender<Greeting>>,
+) -> Result<(), Fault> {
+    while let Some(raw) = cutter.next_packet().map_err(Fault::Malformed)? {
+        match (FromServer::parse(&raw).map_err(Fault::Malformed)?, greet.take()) {
+            (FromServer::Version { version, extensions }, Some(greet)) => {
+                // Whoever opened it may have given up.
+                let _gone = greet.send((version, extensions));
+            }
+            (FromServer::Reply { id, reply }, None) => {
+                if !shared.answer(id, Ok(reply)) {
+                    return Err(Fault::Odd("a reply to nothing that was asked"));
+                }
+            }
+            _ => return Err(Fault::Odd("its greeting is out of place")),
+        }
+    }
+    Ok(())
+}

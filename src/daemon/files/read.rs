@@ -1,0 +1,256 @@
+//! Reading: many requests in flight, the bytes in their order.
+
+use std::time::Duration;
+
+use ::bytes::Bytes;
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
+use sha2::{Digest, Sha256};
+use tokio::time::sleep;
+
+use super::{
+    Run,
+    calls::Handle,
+    client::{IN_FLIGHT, Sftp},
+    fault::Fault,
+};
+use crate::{
+    domain::{
+        bytes,
+        sftp::{Attrs, FileType, OpenFlags},
+    },
+    protocol::{
+        error::{Code, Failure},
+        files::Done,
+    },
+};
+
+/// Reads in flight for one file; the rest is for others.
+const WINDOW: usize = IN_FLIGHT / 2;
+/// How far back the last lines are looked for, in bytes.
+const FAR: u64 = 16 * 1024 * 1024;
+/// … and how much at a time.
+const STEP: u64 = 64 * 1024;
+/// How often a file that is followed is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// An open file, and what is known of it.
+struct Open {
+    handle: Handle,
+    attrs: Attrs,
+}
+
+/// Opens what is read at this very path, and sees that it still leads to itself.
+async fn open(sftp: &Sftp, at: &[u8]) -> Result<Open, Failure> {
+    let failed = |fault: Fault| fault.at("opening", at);
+    let before = sftp.stat(at).await.map_err(failed)?;
+    let is_file = |attrs: &Attrs| matches!(attrs.file_type(), Some(FileType::File) | None);
+    match before.file_type() {
+        Some(FileType::Directory) => return Err(kind(at, "is a directory", "sgw files ls")),
+        // A pipe would hold us up, a device may do anything.
+        Some(_) if !is_file(&before) => {
+            return Err(kind(at, "is no ordinary file", "sgw files stat"));
+        }
+        _ => {}
+    }
+    let handle = sftp.open_file(at, OpenFlags::READ, Attrs::default()).await.map_err(failed)?;
+    let (leads, attrs) = tokio::join!(super::resolve::resolved(sftp, at), sftp.fstat(&handle));
+    let (leads, attrs) = (leads.map_err(failed)?, attrs.map_err(failed)?);
+    if leads != at || !is_file(&attrs) || attrs.owner != before.owner {
+        let _closed = sftp.close(handle).await;
+        return Err(super::leads_elsewhere(at));
+    }
+    Ok(Open { handle, attrs })
+}
+
+pub fn kind(at: &[u8], what: &str, with: &str) -> Failure {
+    let shown = crate::domain::escape::exact(at, 300);
+    let message = format!("{shown} {what}");
+    Failure::new(Code::FilesKind, message, format!("{with} SESSION PATH")).sent(true)
+}
+
+/// The pieces of a file in their order, many of them on their way.
+struct Pieces<'p> {
+    sftp: &'p Sftp,
+    open: &'p Open,
+    flying: FuturesOrdered<BoxFuture<'p, Result<(Bytes, bool), Fault>>>,
+    next: u64,
+    end: u64,
+    over: bool,
+}
+
+impl<'p> Pieces<'p> {
+    fn new(sftp: &'p Sftp, open: &'p Open, from: u64, limit: Option<u64>) -> Self {
+        let end = limit.and_then(|limit| from.checked_add(limit)).unwrap_or(u64::MAX);
+        Self { sftp, open, flying: FuturesOrdered::new(), next: from, end, over: false }
+    }
+
+    /// The next one; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+        while !self.over {
+            self.ask();
+            let Some(piece) = self.flying.next().await else { return Ok(None) };
+            let (piece, ended) = piece?;
+            self.over = ended;
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+        Ok(None)
+    }
+
+    /// As many as its size says, and one for its end; what has no size (as in /proc) one by one.
+    fn ask(&mut self) {
+        let (size, known) = (u64::from(self.sftp.read_size), self.open.attrs.size.unwrap_or(0));
+        while self.next < self.end
+            && self.flying.len() < WINDOW
+            && (self.next <= known || self.flying.is_empty())
+        {
+            let left = if self.next < known { known - self.next } else { size };
+            let length = size.min(left).min(self.end - self.next);
+            let piece = whole_piece(self.sftp, &self.open.handle, self.next, length as u32);
+            self.flying.push_back(piece.boxed());
+            self.next += length;
+        }
+    }
+}
+
+/// A server may give less than was asked for: asked again, until it says that there is no more.
+async fn whole_piece(
+    sftp: &Sftp,
+    handle: &Handle,
+    from: u64,
+    length: u32,
+) -> Result<(Bytes, bool), Fault> {
+    let first = sftp.read(handle, from, length).await?;
+    if first.len() == length as usize {
+        return Ok((first, false));
+    }
+    let mut all = first.to_vec();
+    let mut last = all.len();
+    while last > 0 && all.len() < length as usize {
+        let rest = length - all.len() as u32;
+        let more = sftp.read(handle, from + all.len() as u64, rest).await?;
+        last = more.len();
+        all.extend_from_slice(&more);
+    }
+    Ok((all.into(), last == 0))
+}
+
+impl Run<'_> {
+    pub(super) async fn read(&self, offset: u64, limit: Option<u64>) -> Result<Done, Failure> {
+        let at = self.at(0);
+        let open = open(&self.sftp, at).await?;
+        let mut hash = Sha256::new();
+        let sent = self.send_all(&open, offset, limit, &mut hash).await;
+        let _closed = self.sftp.close(open.handle).await;
+        let sent = sent.map_err(|fault| fault.at("reading", at))?;
+        let size = open.attrs.size;
+        let whole = offset == 0 && limit.is_none_or(|limit| sent < limit || size == Some(sent));
+        Ok(Done::Content {
+            path: bytes::Bytes(at.to_vec()),
+            size,
+            offset,
+            bytes: sent,
+            sha256: (whole && !self.out.is_closed()).then(|| hex::encode(hash.finalize())),
+        })
+    }
+
+    /// How many bytes were sent; a caller that is gone needs no more.
+    async fn send_all(
+        &self,
+        open: &Open,
+        from: u64,
+        limit: Option<u64>,
+        hash: &mut Sha256,
+    ) -> Result<u64, Fault> {
+        let (mut pieces, mut sent) = (Pieces::new(&self.sftp, open, from, limit), 0);
+        while let Some(piece) = pieces.next().await? {
+            self.count(piece.len())?;
+            hash.update(&piece);
+            sent += piece.len() as u64;
+            if self.out.send(piece).await.is_err() {
+                break;
+            }
+        }
+        Ok(sent)
+    }
+
+    pub(super) async fn sum(&self) -> Result<Done, Failure> {
+        let at = self.at(0);
+        let (size, sha256) = sum(self, at).await?;
+        Ok(Done::Sum { path: bytes::Bytes(at.to_vec()), size, sha256 })
+    }
+
+    pub(super) async fn tail(&self, lines: u64, follow: bool) -> Result<Done, Failure> {
+        let at = self.at(0);
+        let open = open(&self.sftp, at).await?;
+        let tailed = self.tail_of(&open, lines, follow).await;
+        let _closed = self.sftp.close(open.handle.clone()).await;
+        let (offset, sent) = tailed.map_err(|fault| fault.at("reading", at))?;
+        let path = bytes::Bytes(at.to_vec());
+        Ok(Done::Content { path, size: open.attrs.size, offset, bytes: sent, sha256: None })
+    }
+
+    async fn tail_of(&self, open: &Open, lines: u64, follow: bool) -> Result<(u64, u64), Fault> {
+        let end = open.attrs.size.unwrap_or(0);
+        let start = last_lines(&self.sftp, open, end, lines).await?;
+        let mut hash = Sha256::new();
+        let mut sent = self.send_all(open, start, None, &mut hash).await?;
+        let mut at = start + sent;
+        while follow && !self.out.is_closed() {
+            tokio::select! {
+                () = self.out.closed() => break,
+                () = sleep(LOOK) => {}
+            }
+            let attrs = self.sftp.fstat(&open.handle).await?;
+            if attrs.size.is_some_and(|size| size < at) {
+                // It was emptied: what is there now is new.
+                at = 0;
+            }
+            let open = Open { handle: open.handle.clone(), attrs };
+            let more = self.send_all(&open, at, None, &mut hash).await?;
+            (at, sent) = (at + more, sent + more);
+        }
+        Ok((start, sent))
+    }
+}
+
+/// Size and SHA-256 of a file.
+pub(super) async fn sum(run: &Run<'_>, at: &[u8]) -> Result<(u64, String), Failure> {
+    let open = open(&run.sftp, at).await?;
+    let hashed = hash_all(run, &open).await;
+    let _closed = run.sftp.close(open.handle).await;
+    hashed.map_err(|fault| fault.at("reading", at))
+}
+
+async fn hash_all(run: &Run<'_>, open: &Open) -> Result<(u64, String), Fault> {
+    let (mut pieces, mut hash) = (Pieces::new(&run.sftp, open, 0, None), Sha256::new());
+    let mut size = 0;
+    while let Some(piece) = pieces.next().await? {
+        run.count(piece.len())?;
+        hash.update(&piece);
+        size += piece.len() as u64;
+    }
+    Ok((size, hex::encode(hash.finalize())))
+}
+
+/// Where the last lines begin.
+async fn last_lines(sftp: &Sftp, open: &Open, end: u64, lines: u64) -> Result<u64, Fault> {
+    let (mut at, mut found) = (end, 0);
+    while at > 0 && end - at < FAR && lines > 0 {
+        let from = at.saturating_sub(STEP);
+        let (piece, _) = whole_piece(sftp, &open.handle, from, (at - from) as u32).await?;
+        for (place, byte) in piece.iter().enumerate().rev() {
+            let here = from + place as u64 + 1;
+            // The end of the last line begins none.
+            if *byte == b'\n' && here < end {
+                found += 1;
+                if found == lines {
+                    return Ok(here);
+                }
+            }
+        }
+        at = from;
+    }
+    Ok(if lines == 0 { end } else { at })
+}

@@ -1,0 +1,302 @@
+//! Writing: beside the old file, onto the disk, and in its place at once.
+
+use ::bytes::Bytes;
+use futures::{StreamExt, stream::FuturesUnordered};
+
+use super::{
+    Run,
+    calls::Handle,
+    client::{IN_FLIGHT, Sftp},
+    fault::Fault,
+    read::{self, kind},
+    resolve::{join, resolved, split},
+};
+use crate::{
+    domain::{
+        bytes, escape,
+        files::{self, How, Write},
+        sftp::{Attrs, Call, FileType, OpenFlags, StatusCode},
+    },
+    home::random,
+    protocol::{
+        error::{Code, Failure},
+        files::Done,
+    },
+};
+
+/// Writes in flight.
+const WINDOW: usize = IN_FLIGHT / 2;
+/// So much of a file's name its temporary one has: 255 bytes are the most that a name has.
+const NAME: usize = 200;
+/// Bits that give whoever runs a file its owner's rights.
+const SET_ID: u32 = 0o6000;
+
+/// What a write turned out to be.
+struct Outcome {
+    mode: Option<u32>,
+    atomic: bool,
+    synced: bool,
+    owner_kept: Option<bool>,
+}
+
+impl Run<'_> {
+    pub(super) async fn write(&self, write: &Write, content: Bytes) -> Result<Done, Failure> {
+        let at = self.at(0);
+        let failed = |fault: Fault| fault.at("writing", at);
+        if write.parents {
+            let directory = split(at).map_or(&b"/"[..], |(directory, _)| directory);
+            self.make_directories(directory).await?;
+        }
+        self.stays(at).await?;
+        let before = self.sftp.lstat_if(at).await.map_err(failed)?;
+        check_before(at, before.as_ref(), write)?;
+        if let Some(expected) = &write.if_sum {
+            self.check_sum(at, before.as_ref(), expected).await?;
+        }
+        let size = content.len() as u64;
+        let outcome = match write.how {
+            How::Append => self.append(at, before.as_ref(), write, content.clone()).await,
+            How::Replace | How::Create => {
+                self.replace(at, before.as_ref(), write, content.clone()).await
+            }
+        };
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(fault) => return Err(self.why_not(at, fault).await),
+        };
+        let appended = write.how == How::Append && before.is_some();
+        Ok(Done::Written {
+            path: bytes::Bytes(at.to_vec()),
+            size: if appended {
+                size + before.as_ref().and_then(|b| b.size).unwrap_or(0)
+            } else {
+                size
+            },
+            sha256: (!appended).then(|| files::sum(&content)),
+            mode: outcome.mode.map(|mode| format!("{mode:04o}")),
+            created: before.is_none(),
+            atomic: outcome.atomic,
+            synced: outcome.synced,
+            owner_kept: outcome.owner_kept,
+        })
+    }
+
+    /// What is there is what the caller saw.
+    async fn check_sum(
+        &self,
+        at: &[u8],
+        before: Option<&Attrs>,
+        expected: &str,
+    ) -> Result<(), Failure> {
+        let found = match before {
+            Some(_) => Some(read::sum(self, at).await?.1),
+            None => None,
+        };
+        match found {
+            Some(found) if found.eq_ignore_ascii_case(expected) => Ok(()),
+            found => Err(changed(at, found.as_deref())),
+        }
+    }
+
+    /// The whole content under a temporary name beside it, then the name.
+    async fn replace(
+        &self,
+        at: &[u8],
+        before: Option<&Attrs>,
+        write: &Write,
+        content: Bytes,
+    ) -> Result<Outcome, Fault> {
+        let temporary = beside(at, "new")?;
+        let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
+        // Until it is whole it is nobody's to read who could not read the old one.
+        let first = match (before, write.mode) {
+            (None, None) => Attrs::default(),
+            _ => Attrs::with_permissions(0o600),
+        };
+        let handle = self.sftp.open_file(&temporary, flags, first).await?;
+        let (directory, _) = split(at).unwrap_or((b"/", b""));
+        let written = async {
+            if resolved(&self.sftp, directory).await? != directory {
+                return Err(super::leads_elsewhere(at).into());
+            }
+            let outcome = self.fill(&handle, before, write, content).await;
+            let closed = self.sftp.close(handle).await;
+            let outcome = outcome?;
+            closed?;
+            if write.if_sum.is_some() && unlike(&self.sftp.lstat_if(at).await?, before) {
+                return Err(changed(at, None).into());
+            }
+            let atomic = match write.how {
+                How::Create => self.sftp.rename(&temporary, at).await.map(|()| true),
+                _ => self.sftp.replace(&temporary, at, &beside(at, "old")?).await,
+            };
+            Ok(Outcome { atomic: atomic?, ..outcome })
+        };
+        let written = written.await;
+        if written.is_err() {
+            // What is left is told by its name, where even this can't be done.
+            let removed = self.sftp.done(Call::Remove { path: temporary.clone() }).await;
+            if let Err(left) = removed
+                && !left.is_not_found()
+            {
+                self.left_behind(&temporary);
+            }
+        }
+        written
+    }
+
+    /// Content, owner, rights, and onto the disk.
+    async fn fill(
+        &self,
+        handle: &Handle,
+        before: Option<&Attrs>,
+        write: &Write,
+        content: Bytes,
+    ) -> Result<Outcome, Fault> {
+        write_all(&self.sftp, handle, 0, content).await?;
+        let new = self.sftp.fstat(handle).await?;
+        let owner_kept = match before.and_then(|before| before.owner) {
+            None => before.map(|_| false),
+            Some(owner) if new.owner == Some(owner) => Some(true),
+            Some(owner) => {
+                let attrs = Attrs { owner: Some(owner), ..Attrs::default() };
+                let call = Call::Fsetstat { handle: handle.clone(), attrs };
+                // Only root may; everyone else's is the account's from here on.
+                Some(self.sftp.done(call).await.is_ok())
+            }
+        };
+        let wanted = write.mode.or(before.and_then(Attrs::mode));
+        let wanted = match owner_kept {
+            // It would run with other rights than it did.
+            Some(false) if write.mode.is_none() => wanted.map(|mode| mode & !SET_ID),
+            _ => wanted,
+        };
+        if let Some(mode) = wanted {
+            let attrs = Attrs::with_permissions(mode);
+            self.sftp.done(Call::Fsetstat { handle: handle.clone(), attrs }).await?;
+        }
+        let synced = self.sftp.sync(handle).await?;
+        Ok(Outcome { mode: wanted.or(new.mode()), atomic: true, synced, owner_kept })
+    }
+
+    async fn append(
+        &self,
+        at: &[u8],
+        before: Option<&Attrs>,
+        write: &Write,
+        content: Bytes,
+    ) -> Result<Outcome, Fault> {
+        let new = OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
+        let flags = OpenFlags::WRITE | OpenFlags::APPEND;
+        let (flags, first) = match (before, write.mode) {
+            (Some(_), _) => (flags, Attrs::default()),
+            (None, None) => (flags | new, Attrs::default()),
+            (None, Some(mode)) => (flags | new, Attrs::with_permissions(mode)),
+        };
+        let handle = self.sftp.open_file(at, flags, first).await?;
+        let appended = async {
+            let (leads, attrs) = tokio::join!(resolved(&self.sftp, at), self.sftp.fstat(&handle));
+            let attrs = attrs?;
+            if leads? != at || before.is_some_and(|before| before.owner != attrs.owner) {
+                return Err(Fault::from(super::leads_elsewhere(at)));
+            }
+            write_all(&self.sftp, &handle, attrs.size.unwrap_or(0), content).await?;
+            if let Some(mode) = write.mode {
+                let attrs = Attrs::with_permissions(mode);
+                self.sftp.done(Call::Fsetstat { handle: handle.clone(), attrs }).await?;
+            }
+            let synced = self.sftp.sync(&handle).await?;
+            let (mode, owner_kept) = (write.mode.or(attrs.mode()), before.map(|_| true));
+            Ok(Outcome { mode, atomic: false, synced, owner_kept })
+        };
+        let appended = appended.await;
+        let closed = self.sftp.close(handle).await;
+        let outcome = appended?;
+        closed.map(|()| outcome)
+    }
+
+    /// The server says only that it failed: looks for why.
+    async fn why_not(&self, at: &[u8], fault: Fault) -> Failure {
+        let failure = fault.at("writing", at);
+        if fault.code() != Some(StatusCode::Failure) {
+            return failure;
+        }
+        let (directory, _) = split(at).unwrap_or((b"/", b""));
+        let space = self.sftp.file_system(directory).await;
+        if space.is_ok_and(|space| space.available == 0) {
+            let message = format!("{}: the disk there is full", failure.message);
+            return Failure { message, hint: "sgw files df SESSION PATH".to_owned(), ..failure };
+        }
+        failure
+    }
+}
+
+fn check_before(at: &[u8], before: Option<&Attrs>, write: &Write) -> Result<(), Failure> {
+    let Some(before) = before else { return Ok(()) };
+    match before.file_type() {
+        Some(FileType::Directory) => return Err(kind(at, "is a directory", "sgw files ls")),
+        Some(FileType::Link) => {
+            return Err(kind(at, "is a link that leads nowhere", "sgw files stat"));
+        }
+        Some(FileType::File) | None => {}
+        Some(_) => return Err(kind(at, "is no ordinary file", "sgw files stat")),
+    }
+    if write.how == How::Create {
+        return Err(exists(at));
+    }
+    Ok(())
+}
+
+pub(super) fn exists(at: &[u8]) -> Failure {
+    let message = format!("{} is there already", escape::exact(at, 300));
+    Failure::new(Code::FilesExists, message, "sgw files stat SESSION PATH shows it").sent(true)
+}
+
+fn changed(at: &[u8], found: Option<&str>) -> Failure {
+    let shown = escape::exact(at, 300);
+    let now = found.map(|sum| format!(": its SHA-256 is {sum} now")).unwrap_or_default();
+    let message = format!("{shown} is not what it was{now}");
+    Failure::new(Code::FilesChanged, message, "read it again: sgw files read SESSION PATH")
+        .sent(true)
+}
+
+/// Whether something else is there than was.
+fn unlike(now: &Option<Attrs>, before: Option<&Attrs>) -> bool {
+    let seen = |attrs: &Attrs| (attrs.size, attrs.times.map(|times| times.1), attrs.owner);
+    now.as_ref().map(seen) != before.map(seen)
+}
+
+/// A name beside it that nobody can foresee.
+fn beside(at: &[u8], what: &str) -> Result<Vec<u8>, Fault> {
+    let drawn: [u8; 8] = random().map_err(|error| {
+        let message = format!("no randomness from the kernel: {error}");
+        Failure::new(Code::DaemonFailed, message, "this machine is broken").sent(false)
+    })?;
+    let (directory, name) = split(at).unwrap_or((b"/", b""));
+    let name = &name[..name.len().min(NAME)];
+    let suffix = format!(".sgw-{what}-{}", hex::encode(drawn));
+    Ok(join(directory, &[b".", name, suffix.as_bytes()].concat()))
+}
+
+/// All of it from an offset on, many pieces in flight.
+async fn write_all(
+    sftp: &Sftp,
+    handle: &Handle,
+    from: u64,
+    mut content: Bytes,
+) -> Result<(), Fault> {
+    let mut flying = FuturesUnordered::new();
+    let mut at = from;
+    while !content.is_empty() || !flying.is_empty() {
+        while !content.is_empty() && flying.len() < WINDOW {
+            let piece = content.split_to(content.len().min(sftp.write_size as usize));
+            let length = piece.len() as u64;
+            flying.push(sftp.write(handle, at, piece));
+            at += length;
+        }
+        if let Some(written) = flying.next().await {
+            written?;
+        }
+    }
+    Ok(())
+}

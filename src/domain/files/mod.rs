@@ -1,0 +1,342 @@
+//! What can be done with files on a target, in the words of whoever asks, and as the guard is asked about it.
+
+pub mod edit;
+
+use ::bytes::Bytes as Content;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    bytes::Bytes,
+    capability::Capability,
+    digest::{Digest, Digester},
+    escape,
+    id::Id,
+    identity::Identity,
+    judgement::Judgement,
+    shell,
+};
+
+/// The most of a path that a description holds, in columns.
+const SHOWN: usize = 1000;
+
+/// One operation. Paths are bytes; a relative one hangs on the account's home, and so does `~/…`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Operation {
+    /// The entries of a directory, and those of the directories in it, `depth` deep. Links are not followed.
+    List {
+        path: Bytes,
+        depth: u32,
+    },
+    /// With `follow` what a link leads to.
+    Stat {
+        path: Bytes,
+        follow: bool,
+    },
+    Read {
+        path: Bytes,
+        offset: u64,
+        limit: Option<u64>,
+    },
+    /// The last lines; with `follow` also what comes after them, until the caller goes.
+    Tail {
+        path: Bytes,
+        lines: u64,
+        follow: bool,
+    },
+    Sum {
+        path: Bytes,
+    },
+    /// The file system that it lies on.
+    Space {
+        path: Bytes,
+    },
+    Write(Write),
+    /// With `parents` those above it too, and none that is there already is an error.
+    MakeDirectory {
+        path: Bytes,
+        parents: bool,
+        mode: Option<u32>,
+    },
+    /// Another name for a file or directory; with `replace` also where one has it.
+    Move {
+        from: Bytes,
+        to: Bytes,
+        replace: bool,
+    },
+    /// A link itself, never what it leads to; with `recursive` a directory with all that is in it.
+    Remove {
+        path: Bytes,
+        recursive: bool,
+    },
+    SetMode {
+        path: Bytes,
+        mode: u32,
+    },
+    /// A symbolic link `path` that holds `target`.
+    Link {
+        target: Bytes,
+        path: Bytes,
+    },
+}
+
+/// Content comes beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Write {
+    pub path: Bytes,
+    pub how: How,
+    /// Permission bits; absent: those that it has, and what the account's umask gives a new one.
+    pub mode: Option<u32>,
+    /// Directories that are missing are made.
+    pub parents: bool,
+    /// SHA-256 of what has to be there, in hexadecimal digits: else nothing is written.
+    pub if_sum: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// All of it is other at once, or nothing is.
+    Replace,
+    /// Only where nothing is.
+    Create,
+    /// Behind what is there.
+    Append,
+}
+
+impl Operation {
+    /// What a session has to be given for it.
+    pub fn needs(&self) -> Capability {
+        match self.changes() {
+            true => Capability::FilesWrite,
+            false => Capability::FilesRead,
+        }
+    }
+
+    pub fn changes(&self) -> bool {
+        match self {
+            Self::List { .. }
+            | Self::Stat { .. }
+            | Self::Read { .. }
+            | Self::Tail { .. }
+            | Self::Sum { .. }
+            | Self::Space { .. } => false,
+            Self::Write(_)
+            | Self::MakeDirectory { .. }
+            | Self::Move { .. }
+            | Self::Remove { .. }
+            | Self::SetMode { .. }
+            | Self::Link { .. } => true,
+        }
+    }
+
+    /// The paths, and whether a link at their end is followed.
+    pub fn paths(&self) -> Vec<(&[u8], Ending)> {
+        use Ending::{Followed, Itself};
+        match self {
+            Self::List { path, .. }
+            | Self::Read { path, .. }
+            | Self::Tail { path, .. }
+            | Self::Sum { path }
+            | Self::Space { path }
+            | Self::SetMode { path, .. }
+            | Self::Stat { path, follow: true } => vec![(path.as_slice(), Followed)],
+            Self::Write(write) if write.parents => vec![(write.path.as_slice(), Ending::New)],
+            Self::Write(write) => vec![(write.path.as_slice(), Followed)],
+            Self::MakeDirectory { path, parents: true, .. } => {
+                vec![(path.as_slice(), Ending::New)]
+            }
+            Self::Stat { path, .. }
+            | Self::MakeDirectory { path, .. }
+            | Self::Remove { path, .. }
+            | Self::Link { path, .. } => vec![(path.as_slice(), Itself)],
+            Self::Move { from, to, .. } => {
+                vec![(from.as_slice(), Itself), (to.as_slice(), Itself)]
+            }
+        }
+    }
+
+    /// The command that would do the same to these paths: what the guard is asked about, so that one policy
+    /// holds for both.
+    pub fn command(&self, at: &[Vec<u8>]) -> Vec<u8> {
+        let path = |number: usize| at.get(number).cloned().unwrap_or_default();
+        let words = |words: &[&str], paths: Vec<Vec<u8>>| {
+            let words = words.iter().map(|word| word.as_bytes().to_vec()).chain(paths);
+            // A path with a NUL byte is refused before.
+            shell::quote_argv(&words.collect::<Vec<_>>()).unwrap_or_default()
+        };
+        match self {
+            Self::List { depth: 0 | 1, .. } => words(&["ls", "-la", "--"], vec![path(0)]),
+            Self::List { .. } => words(&["ls", "-laR", "--"], vec![path(0)]),
+            Self::Stat { .. } => words(&["stat", "--"], vec![path(0)]),
+            Self::Read { .. } => words(&["cat", "--"], vec![path(0)]),
+            Self::Tail { .. } => words(&["tail", "--"], vec![path(0)]),
+            Self::Sum { .. } => words(&["sha256sum", "--"], vec![path(0)]),
+            Self::Space { .. } => words(&["df", "--"], vec![path(0)]),
+            Self::Write(write) => {
+                let to = if write.how == How::Append { &b"cat >> "[..] } else { b"cat > " };
+                let line = [to, &words(&[], vec![path(0)])].concat();
+                match write.mode {
+                    Some(mode) => [line, b"; ".to_vec(), chmod(mode, path(0))].concat(),
+                    None => line,
+                }
+            }
+            Self::MakeDirectory { mode, .. } => match mode {
+                Some(mode) => words(&["mkdir", "-m", &format!("{mode:04o}"), "--"], vec![path(0)]),
+                None => words(&["mkdir", "--"], vec![path(0)]),
+            },
+            Self::Move { replace: true, .. } => words(&["mv", "-fT", "--"], vec![path(0), path(1)]),
+            Self::Move { .. } => words(&["mv", "-nT", "--"], vec![path(0), path(1)]),
+            Self::Remove { recursive: true, .. } => words(&["rm", "-r", "--"], vec![path(0)]),
+            Self::Remove { .. } => words(&["rm", "--"], vec![path(0)]),
+            Self::SetMode { mode, .. } => chmod(*mode, path(0)),
+            Self::Link { target, .. } => {
+                words(&["ln", "-sT", "--"], vec![target.0.clone(), path(0)])
+            }
+        }
+    }
+
+    /// The verb of `sgw files`.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::List { .. } => "ls",
+            Self::Stat { .. } => "stat",
+            Self::Read { .. } => "read",
+            Self::Tail { .. } => "tail",
+            Self::Sum { .. } => "sum",
+            Self::Space { .. } => "df",
+            Self::Write(_) => "write",
+            Self::MakeDirectory { .. } => "mkdir",
+            Self::Move { .. } => "mv",
+            Self::Remove { .. } => "rm",
+            Self::SetMode { .. } => "chmod",
+            Self::Link { .. } => "ln",
+        }
+    }
+}
+
+fn chmod(mode: u32, path: Vec<u8>) -> Vec<u8> {
+    let words = [b"chmod".to_vec(), format!("{mode:04o}").into_bytes(), b"--".to_vec(), path];
+    shell::quote_argv(&words).unwrap_or_default()
+}
+
+/// What a path's last name is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Where it is a link, what that leads to.
+    Followed,
+    /// Itself, whatever it is.
+    Itself,
+    /// It, and names before it, may not be there.
+    New,
+}
+
+/// Looking where the paths of an operation lead, before it is judged: nobody but sgw hears of it.
+#[derive(Clone, Debug)]
+pub struct Look {
+    pub session: Id,
+}
+
+/// An operation in a session, with all that it will be.
+#[derive(Clone, Debug)]
+pub struct Files {
+    pub session: Id,
+    pub operation: Operation,
+    /// Its paths as the server resolved them, in their order.
+    pub at: Vec<Vec<u8>>,
+    /// What is written: all of it.
+    pub content: Option<Content>,
+    /// What the guard said of [`Files::command`].
+    pub judged: Judgement,
+    /// Requests whose yes was kept for the session, and let it pass.
+    pub passed_by: Vec<Id>,
+}
+
+impl Files {
+    pub fn command(&self) -> Vec<u8> {
+        self.operation.command(&self.at)
+    }
+
+    /// SHA-256 of what is written.
+    pub fn sum(&self) -> Option<String> {
+        self.content.as_deref().map(sum)
+    }
+
+    /// What a person decides on: the operation, where it leads, and what would be written.
+    pub fn in_full(&self) -> Bytes {
+        let mut line = format!("files {}", self.operation.verb());
+        for path in &self.at {
+            line.push(' ');
+            line.push_str(&escape::exact(path, SHOWN));
+        }
+        match &self.operation {
+            Operation::Write(write) => {
+                line.push_str(match write.how {
+                    How::Replace => "",
+                    How::Create => " (only where nothing is)",
+                    How::Append => " (behind what is there)",
+                });
+                if let Some(mode) = write.mode {
+                    line.push_str(&format!(" mode {mode:04o}"));
+                }
+            }
+            Operation::SetMode { mode, .. } => line.push_str(&format!(" mode {mode:04o}")),
+            Operation::Remove { recursive: true, .. } => line.push_str(" with all that is in it"),
+            Operation::Link { target, .. } => {
+                line.push_str(&format!(" -> {}", escape::exact(target.as_slice(), SHOWN)));
+            }
+            _ => {}
+        }
+        if let Some(content) = &self.content {
+            let (size, sum) = (content.len(), sum(content));
+            line.push_str(&format!("\n{size} bytes, sha256 {sum}"));
+            if let Ok(text) = std::str::from_utf8(content) {
+                line.push_str(":\n");
+                line.push_str(text);
+            }
+        }
+        Bytes(line.into_bytes())
+    }
+
+    pub fn sameness(&self, identity: &Identity) -> Digest {
+        self.fields(Digester::new("files"), identity).finish()
+    }
+
+    /// `place` as for [`super::action::Exec::digest`].
+    pub fn digest(
+        &self,
+        identity: &Identity,
+        request: &Id,
+        until: jiff::Timestamp,
+        place: &str,
+    ) -> Digest {
+        let head = self.judged.bind(Digester::new("files request"));
+        let head = head.text("id", request).text("until", until).text("place", place);
+        self.fields(head.text("channel", "sftp"), identity).finish()
+    }
+
+    fn fields(&self, digester: Digester, identity: &Identity) -> Digester {
+        // It has no map and no number that JSON can't hold.
+        let operation = serde_json::to_vec(&self.operation).unwrap_or_default();
+        let head = digester
+            .text("identity", identity)
+            .text("session", &self.session)
+            .field("operation", &operation)
+            .optional("content", self.sum());
+        self.at.iter().fold(head, |head, path| head.field("path", path))
+    }
+}
+
+/// SHA-256, in hexadecimal digits.
+pub fn sum(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    hex::encode(sha2::Sha256::digest(bytes))
+}
+
+/// How what takes a secret's place in output begins. Whoever writes it back into a file would put it in the
+/// secret's place there, too.
+pub const REDACTED: &str = "[sgw:redacted";
+
+#[cfg(test)]
+mod tests;
