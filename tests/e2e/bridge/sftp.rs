@@ -67,7 +67,8 @@ fn a_batch_of_sftp_does_and_says_the_same() {
         for name in ["there", "back"] {
             fs::remove_dir_all(both.sgw.path(name)).unwrap();
         }
-        said.push((output.stdout, stderr(&output)));
+        let told = stderr(&output);
+        said.push((output.stdout, told));
     }
     assert_eq!(String::from_utf8_lossy(&said[0].0), String::from_utf8_lossy(&said[1].0));
     assert_eq!(said[0].1, said[1].1);
