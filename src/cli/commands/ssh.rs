@@ -52,7 +52,9 @@ impl Run for Ssh {
         // It comes back only where ssh could not be started.
         let error = ssh.arg("-F").arg(&files.alone).args(&self.words).exec();
         let (message, hint) = match error.kind() {
-            ErrorKind::NotFound => ("there is no ssh on this machine".to_owned(), "install OpenSSH"),
+            ErrorKind::NotFound => {
+                ("there is no ssh on this machine".to_owned(), "install OpenSSH")
+            }
             _ => (format!("ssh could not be started: {error}"), "which ssh"),
         };
         Err(Failure::new(Code::UsageCommand, message, hint).into())

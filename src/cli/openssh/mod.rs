@@ -85,7 +85,8 @@ fn configuration_text(
 fn directory(instance: Option<&Path>) -> Result<Home, Error> {
     let home = directories::BaseDirs::new().map(|base| base.home_dir().join(".ssh/sgw"));
     let usual = instance.map(|path| path.join("ssh")).or(home);
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(|path| PathBuf::from(path).join("sgw-ssh"));
+    let runtime =
+        std::env::var_os("XDG_RUNTIME_DIR").map(|path| PathBuf::from(path).join("sgw-ssh"));
     let uid = rustix::process::geteuid().as_raw();
     let last = std::env::temp_dir().join(format!("sgw-ssh-{uid}"));
     let mut why: Option<HomeError> = None;

@@ -69,7 +69,9 @@ async fn converse(bridge: Arc<Bridge>, stream: UnixStream) -> Result<(), russh::
     let handle = running.handle();
     let never_logs_in = async {
         tokio::time::sleep(LOGIN).await;
-        if logged_in.is_cancelled() { std::future::pending().await }
+        if logged_in.is_cancelled() {
+            std::future::pending().await
+        }
     };
     let why = tokio::select! {
         ended = running => return ended,

@@ -131,8 +131,7 @@ impl Sftp {
         let extensions = announced.iter().map(|(name, _)| name.clone()).collect();
         let room = Arc::new(Semaphore::new(IN_FLIGHT));
         let (read_size, write_size) = (EVERYWHERE, EVERYWHERE);
-        let mut sftp =
-            Self { queue, shared, room, announced, extensions, read_size, write_size };
+        let mut sftp = Self { queue, shared, room, announced, extensions, read_size, write_size };
         sftp.learn_limits().await?;
         Ok(sftp)
     }

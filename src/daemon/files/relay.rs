@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use super::{Files, client::Sftp, described, fault::Fault, record, resolve, write};
 use crate::{
-    daemon::{desk::Permit, evidence::Evidence, session::{Session, fields}},
+    daemon::{
+        desk::Permit,
+        evidence::Evidence,
+        session::{Session, fields},
+    },
     domain::{
         authorize::Denied,
         bytes,

@@ -31,7 +31,10 @@ fn variables_lead_other_programs_through_sgw() {
     let sgw = sgw.to_str().unwrap();
     let output = run(&format!("eval \"$({sgw} ssh --env)\"; $RSYNC_RSH -G web1 >/dev/null; env"));
     let env = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(env.contains("ANSIBLE_SSH_ARGS=-F \"") && env.contains("GIT_SSH_COMMAND=ssh -F"), "{env}");
+    assert!(
+        env.contains("ANSIBLE_SSH_ARGS=-F \"") && env.contains("GIT_SSH_COMMAND=ssh -F"),
+        "{env}"
+    );
 }
 
 #[test]

@@ -141,7 +141,8 @@ fn what_is_not_passed_on_is_refused_and_the_rest_goes_on() {
     // No agent and no display goes along; the command runs.
     let output = through(&["-A", "-X", "web1", "echo ${SSH_AUTH_SOCK:-none} ${DISPLAY:-none}"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "none none\n", "{}", stderr(&output));
-    let output = through(&["-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:1", "web1", "true"]);
+    let output =
+        through(&["-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:1", "web1", "true"]);
     assert_eq!(output.status.code(), Some(255), "{}", stderr(&output));
     let output = through(&["-W", "127.0.0.1:1", "web1"]);
     assert_ne!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -163,7 +164,8 @@ fn bytes_that_are_no_ssh_end_their_own_connection_alone() {
         running.prints("SSH-2.0-");
         running
     };
-    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 70_000], b"SSH-1.5-old\r\n", b"\xff\xfe\r\n"]
+    for garbage in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 70_000], b"SSH-1.5-old\r\n", b"\xff\xfe\r\n"]
     {
         let mut running = begin();
         running.write(garbage);

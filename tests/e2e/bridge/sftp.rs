@@ -15,7 +15,12 @@ fn fill(directory: &Path) {
 
 #[track_caller]
 fn fine(output: &Output) {
-    assert!(output.status.success(), "{}\n{}", stderr(output), String::from_utf8_lossy(&output.stdout));
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        stderr(output),
+        String::from_utf8_lossy(&output.stdout)
+    );
 }
 
 #[test]
@@ -128,7 +133,11 @@ fn what_the_policy_blocks_is_not_read_and_what_it_asks_about_waits_for_a_yes() {
     std::os::unix::fs::symlink("/etc/shadow", &link).unwrap();
     for path in ["/etc/shadow", "/etc/../etc/shadow", link.to_str().unwrap()] {
         let output = sftp(&format!("get {path} {}\n", back.display()));
-        assert!(stderr(&output).contains("sgw: error[guard.blocked]"), "{path}\n{}", stderr(&output));
+        assert!(
+            stderr(&output).contains("sgw: error[guard.blocked]"),
+            "{path}\n{}",
+            stderr(&output)
+        );
         assert!(!back.exists() || fs::read(&back).unwrap().is_empty());
     }
     let output = sftp("mkdir /etc/cron.d/sgw-test\n");

@@ -119,9 +119,7 @@ impl Caller {
         });
         own.retain(|one| port.is_none_or(|port| one.route.target().port == port));
         let other = own.first().map(|one| one.route.target().user.clone());
-        own.retain(|one| {
-            there.user.as_ref().is_none_or(|user| *user == one.route.target().user)
-        });
+        own.retain(|one| there.user.as_ref().is_none_or(|user| *user == one.route.target().user));
         match (other, own.iter().filter(|one| one.has_budget()).count()) {
             (Some(account), _) if own.is_empty() => Err(wrong_user(there, &account)),
             (_, 0) => Ok(own.pop()),

@@ -202,7 +202,11 @@ impl Caller {
         Ok(Files { session, operation, at, content, judged, passed_by: Vec::new() })
     }
 
-    pub(super) async fn judge_files(&self, session: &Session, bytes: Vec<u8>) -> Result<Judgement, Failure> {
+    pub(super) async fn judge_files(
+        &self,
+        session: &Session,
+        bytes: Vec<u8>,
+    ) -> Result<Judgement, Failure> {
         // sgw's own quoting, whatever shell the account has.
         let shell = guard::Shell::Posix;
         let (target, identity) = (session.target(), self.identity());
@@ -212,7 +216,11 @@ impl Caller {
     }
 
     /// What the policy blocks is put on record; what was refused is counted.
-    pub(super) async fn files_refused(&self, session: &Session, refused: NotAsked<Files>) -> Failure {
+    pub(super) async fn files_refused(
+        &self,
+        session: &Session,
+        refused: NotAsked<Files>,
+    ) -> Failure {
         let NotAsked { failure, blocked } = refused;
         if !matches!(failure.code, Code::GuardBlocked | Code::ApprovalDenied) {
             return failure;

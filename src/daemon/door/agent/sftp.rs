@@ -71,7 +71,9 @@ impl Caller {
         let given = session.grant().capabilities;
         match given.contains(&Capability::FilesRead) || given.contains(&Capability::FilesWrite) {
             true => Ok(()),
-            false => Err(crate::domain::authorize::Denied::Capability(Capability::FilesRead).into()),
+            false => {
+                Err(crate::domain::authorize::Denied::Capability(Capability::FilesRead).into())
+            }
         }
     }
 }
@@ -192,9 +194,7 @@ impl Mediator {
                 let follow = !has_a_name(path);
                 one(Operation::Stat { path: Bytes(path.clone()), follow })
             }
-            Call::Stat { path } => {
-                one(Operation::Stat { path: Bytes(path.clone()), follow: true })
-            }
+            Call::Stat { path } => one(Operation::Stat { path: Bytes(path.clone()), follow: true }),
             Call::Setstat { path, attrs } => changing(path, attrs),
             Call::Fsetstat { handle, attrs } => match self.handles().get(handle) {
                 Some(path) => changing(path, attrs),

@@ -1,8 +1,9 @@
-//! SFTP on a client's channel: whole packets in, each call judged; replies out as they come.
+//! SFTP on a client's channel: whole packets in, each call judged; replies out in the order of the calls.
+//!
+//! Any order is allowed (draft, section 3). But OpenSSH's clients up to 9.2 cut a file off where its replies
+//! came out of order, and say nothing: no server that they were tried with does that.
 
-use std::pin::pin;
-
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 
 use super::{
     command::{Channel, Gone},
@@ -39,7 +40,7 @@ impl Channel {
 
     async fn mediate(&self, mediator: &Mediator) -> Result<(), Gone> {
         let mut cutter = Cutter::default();
-        let mut flying = FuturesUnordered::<BoxFuture<'_, Answer>>::new();
+        let mut flying = FuturesOrdered::<BoxFuture<'_, Answer>>::new();
         let mut ended = false;
         loop {
             let packet = match flying.len() < FLYING {
@@ -54,26 +55,24 @@ impl Channel {
                     continue;
                 }
                 Ok(Some(FromClient::Call { id, call })) if mediator.is_opened(&call) => {
-                    flying.push(answer(mediator, id, call).boxed());
+                    flying.push_back(answer(mediator, id, call).boxed());
                     continue;
                 }
                 Ok(Some(FromClient::Call { id, call })) => {
-                    // What names a path goes alone: nothing that came after it may change what it leads to.
-                    let mut answering = pin!(answer(mediator, id, call));
-                    let answered = loop {
-                        tokio::select! {
-                            biased;
-                            Some(answer) = flying.next() => self.reply(answer).await?,
-                            answered = &mut answering => break answered,
-                        }
-                    };
-                    self.reply(answered).await?;
+                    // What names a path goes alone: nothing beside it may change what it leads to.
+                    while let Some(answer) = flying.next().await {
+                        self.reply(answer).await?;
+                    }
+                    self.reply(answer(mediator, id, call).await).await?;
                     continue;
                 }
                 Ok(None) => {}
                 Err(malformed) => return self.end_with(&odd(malformed)).await,
             }
             if ended && flying.is_empty() {
+                if !cutter.is_clear() {
+                    return self.end_with(&odd(Malformed::Cut)).await;
+                }
                 let told = self.handle.exit_status_request(self.to.id(), 0).await;
                 told.map_err(|()| Gone)?;
                 return self.close().await;
