@@ -53,8 +53,12 @@ fn a_mistyped_flag_is_not_run_as_a_command() {
 #[test]
 fn a_command_over_the_kernels_limit_is_refused_before_sending() {
     let (sgw, _sshd, s) = ready();
+    // Longer than the guard reads: a person decides, and then it is sent whole.
     let fits = format!("true {}", "x".repeat(127_000));
-    sgw.agent(["exec", &s, "--", &fits]).ok();
+    let asked = sgw.agent(["exec", &s, "--no-wait", "--json", "--", &fits]);
+    let request = asked.fails(75, "approval.pending").waits_on();
+    sgw.operator(["approve", &request, "--yes"]).ok();
+    sgw.agent(["wait", &request]).ok();
     let over = "x".repeat(128_001);
     let outcome = sgw.agent(["exec", &s, "--json", "--", "echo", &over]);
     assert_eq!(outcome.fails(125, "limit.command").json()["error"]["sent"], false);
