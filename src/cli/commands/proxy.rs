@@ -6,10 +6,7 @@ use std::{
     io::{self, IoSlice, Read, Write},
     mem::MaybeUninit,
     net::Shutdown,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::UnixStream,
-    },
+    os::{fd::AsFd, unix::net::UnixStream},
     thread,
 };
 
@@ -20,7 +17,7 @@ use crate::{
         Context, Outcome, Run,
         context::{self, Asking},
         follow,
-        ui::exit::Exit,
+        ui::{Stream, exit::Exit},
     },
     client::Error,
     domain::escape,
@@ -102,16 +99,15 @@ fn hand_over(stream: &UnixStream) -> io::Result<()> {
     let mut control = SendAncillaryBuffer::new(&mut space);
     let passed = [stream.as_fd()];
     control.push(SendAncillaryMessage::ScmRights(&passed));
-    let stdout = io::stdout();
+    let stdout = Stream::Stdout.open()?;
     sendmsg(&stdout, &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL)?;
     Ok(())
 }
 
 /// Both ways, until the daemon has said all. Past the buffers of std, which would hold bytes back.
 fn carry(mut stream: UnixStream) -> io::Result<()> {
-    let own = |fd: OwnedFd| File::from(fd);
-    let mut from = own(io::stdin().as_fd().try_clone_to_owned()?);
-    let mut to = own(io::stdout().as_fd().try_clone_to_owned()?);
+    let mut from = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut to = Stream::Stdout.open()?;
     let mut up = stream.try_clone()?;
     // It ends with the process where the daemon has said all before the client has.
     thread::spawn(move || {
