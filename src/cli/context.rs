@@ -92,7 +92,7 @@ impl Context {
 }
 
 /// The agent's token, where it has one.
-fn token() -> Result<Option<Secret<String>>, Failure> {
+pub fn token() -> Result<Option<Secret<String>>, Failure> {
     let invalid = |message: String| {
         Failure::new(Code::TokenInvalid, message, "check SGW_TOKEN and SGW_TOKEN_FILE")
     };

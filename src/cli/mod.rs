@@ -8,6 +8,7 @@ mod doctor;
 mod follow;
 mod installation;
 mod kept;
+mod openssh;
 mod pages;
 mod person;
 mod play;

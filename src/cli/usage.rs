@@ -25,7 +25,7 @@ people with `sgw init`.";
 const EXITS: &str = "\
 Exit statuses:
   0    done (exec: the remote command's own status; 128+N when signal N ended it)
-  1,2  failed, usage (exec, plan run, wait x-…: the command's; sgw's own are 125)
+  1,2  failed, usage (exec, ssh, plan run, wait x-…: the command's; sgw's own are 125)
   69   no daemon: locked, another version, or not set up
   75   not yet: don't repeat it, sgw wait ID
   77   no: repeating or rephrasing won't help
@@ -38,12 +38,12 @@ pub fn only(args: &[OsString]) -> Option<&'static str> {
     ENTRIES.iter().map(|entry| entry.name).find(|name| first == *name)
 }
 
-/// `exec`, and `wait` for one, give the remote command's status, `run` its program's: 1 and 2 are never
+/// `exec`, `ssh` and `proxy`, and `wait` for one, give the remote command's status, `run` its program's: 1 and 2 are never
 /// sgw's there.
 pub fn owner(args: &[OsString]) -> Owner {
     let starts = |arg: &OsString| arg.as_encoded_bytes().starts_with(b"x-");
     match first_word(args).and_then(OsStr::to_str) {
-        Some("exec") => Owner::Command,
+        Some("exec" | "ssh" | "proxy") => Owner::Command,
         Some("run") => Owner::Program,
         Some("wait") if args.iter().any(starts) => Owner::Command,
         Some("plan") if args.iter().any(|arg| arg == "run") => Owner::Command,

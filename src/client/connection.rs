@@ -27,9 +27,9 @@ use crate::{
 /// What is read ahead: some frames at most.
 const AHEAD: usize = 64 * 1024;
 /// The number of the secret frame that carries a token.
-const TOKEN: u32 = 1;
+pub(super) const TOKEN: u32 = 1;
 /// How long a daemon may take to welcome before it counts as dead.
-const WELCOME: Duration = Duration::from_secs(5);
+pub(super) const WELCOME: Duration = Duration::from_secs(5);
 
 pub type From = Box<dyn AsyncRead + Unpin + Send>;
 pub type To = Box<dyn AsyncWrite + Unpin + Send>;

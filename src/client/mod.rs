@@ -1,6 +1,7 @@
 //! Speaks to the daemon for the command line: finds it, says hello, calls. It never starts one; only
 //! [`launch`], for the operator's `unlock`, does.
 
+mod bridge;
 pub mod connection;
 mod error;
 pub mod group;

@@ -130,7 +130,7 @@ impl Place {
         gone.map(|_| ()).map_err(|_| Error::Silent)
     }
 
-    async fn connect(&self, socket: &'static str) -> Result<UnixStream, Error> {
+    pub(super) async fn connect(&self, socket: &'static str) -> Result<UnixStream, Error> {
         if let Some(service) = &self.service {
             return service::connect(service, socket).await;
         }

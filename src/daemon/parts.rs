@@ -7,6 +7,7 @@ mod policy;
 mod reach;
 mod refusals;
 mod shown;
+mod ssh;
 mod standing;
 mod target;
 

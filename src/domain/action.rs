@@ -152,13 +152,6 @@ impl Action {
             Action::Files(files) => Some(&files.session),
         }
     }
-
-    /// Whether what goes to and fro goes through the call that asked, so that no other can finish it.
-    pub fn goes_through_its_call(&self) -> bool {
-        use super::files::Operation;
-        let Action::Files(files) = self else { return false };
-        matches!(files.operation, Operation::Get { .. } | Operation::Put(_))
-    }
 }
 
 impl Access {

@@ -56,6 +56,10 @@ pub enum Request {
     Close {
         id: String,
     },
+    /// Makes the connection an SSH client's. Answer: [`super::ssh::Bridged`], and then SSH.
+    Bridge(super::ssh::Bridge),
+    /// What an ssh_config is made of. Answer: [`super::ssh::Configuration`].
+    SshConfig {},
     /// Words for the shell's completion.
     Complete {
         what: Completable,

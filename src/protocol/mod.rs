@@ -8,6 +8,7 @@ pub mod handover;
 pub mod hello;
 pub mod noise;
 pub mod operator;
+pub mod ssh;
 pub mod view;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use serde_json::Value;
 use sgw::demo::server::Oddness;
 
-use crate::support::{OddServer, Running, Sgw, Sshd, eventually};
+use crate::support::{OddServer, Running, Sgw, SmallDisk, Sshd, eventually};
 
 fn ready() -> (Sgw, Sshd, String) {
     let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());

@@ -10,7 +10,7 @@ use std::{
 use serde_json::json;
 
 use crate::support::{
-    Sgw, Sshd, eventually,
+    Sgw, SmallDisk, Sshd, eventually,
     frames::{JSON, agent_wire, code},
     still_serves,
 };

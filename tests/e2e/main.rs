@@ -12,6 +12,7 @@
 mod attach;
 mod bad_frames;
 mod bad_input;
+mod bridge;
 mod command_approval;
 mod control;
 mod credentials;

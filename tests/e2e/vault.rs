@@ -8,7 +8,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Stdio, time::Du
 use rustix::process::Signal;
 
 use crate::support::{
-    PASSPHRASE, Sgw, Sshd, eventually,
+    PASSPHRASE, Sgw, SmallDisk, Sshd, eventually,
     frames::{JSON, agent_wire},
     is_alive, signal, still_serves,
 };

@@ -27,6 +27,7 @@ mod pause;
 mod pin;
 pub mod plan;
 mod policy;
+mod proxy;
 mod request;
 mod requests;
 mod resume;
@@ -36,6 +37,8 @@ mod secret;
 mod sessions;
 mod show;
 mod signal;
+mod ssh;
+mod ssh_config;
 pub mod status;
 mod target;
 mod token;
@@ -61,6 +64,9 @@ pub const ENTRIES: &[Entry] = &[
     entry::<output::Output>("output", Who::Agent),
     entry::<signal::Signal>("signal", Who::Agent),
     entry::<handoff::Handoff>("handoff", Who::Agent),
+    entry::<ssh::Ssh>("ssh", Who::Agent),
+    entry::<ssh_config::SshConfig>("ssh-config", Who::Agent),
+    entry::<proxy::Proxy>("proxy", Who::Agent),
     entry::<sessions::Sessions>("sessions", Who::Agent),
     entry::<history::History>("history", Who::Agent),
     entry::<show::Show>("show", Who::Agent),

@@ -58,6 +58,7 @@ struct State {
 }
 
 /// Who somebody is, and for how long.
+#[derive(Clone)]
 pub struct Known {
     pub identity: Identity,
     /// Cancelled when what was shown is taken no more: revoked, rotated, expired.

@@ -74,13 +74,9 @@ impl Queue {
             if entry.request.sameness != *sameness || entry.request.identity != *identity {
                 continue;
             }
-            let through_its_call = entry.request.action.goes_through_its_call();
             match entry.request.state(now) {
-                // Nobody but the call that asks can finish it, so the same call again does.
-                State::Approved { .. } if through_its_call => {
-                    return Some(Same::Pending(id.clone()));
-                }
-                State::Pending => return Some(Same::Pending(id.clone())),
+                // A yes that nobody has come for yet is this asking's too.
+                State::Pending | State::Approved { .. } => return Some(Same::Pending(id.clone())),
                 State::Denied { .. } => {
                     let fresh = entry.decided_at.is_some_and(|at| now < at + DENIED_FOR);
                     return fresh.then(|| Same::Denied(id.clone()));

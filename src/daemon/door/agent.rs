@@ -1,6 +1,7 @@
 //! The agents' door: what a caller says becomes an action, and the desk decides.
 
 mod ahead;
+mod bridge;
 mod exec;
 mod files;
 mod handoff;
@@ -8,9 +9,12 @@ mod input;
 mod login;
 mod look;
 mod plan;
+mod sftp;
 mod standing;
 
+pub use bridge::Bridge;
 pub use look::exec_shown;
+pub use sftp::Mediator;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,6 +28,7 @@ use super::{
     follow::Control,
     link::{self, Gone, Outbox, value},
     peer::Peer,
+    ssh,
 };
 use crate::{
     daemon::{
@@ -44,6 +49,7 @@ use crate::{
         agent::{self, Message, Request},
         error::{Code, Failure},
         frame::{self, Frame, Kind},
+        ssh::Bridge as Asked,
         view,
     },
 };
@@ -64,6 +70,8 @@ enum Carries {
     Answer,
     /// Streams: one a connection.
     Streams,
+    /// Makes the connection something else.
+    Becomes,
 }
 
 fn carries(request: &Request) -> Carries {
@@ -74,6 +82,7 @@ fn carries(request: &Request) -> Carries {
         | Request::Input(_)
         | Request::Files(_)
         | Request::PlanStep(_) => Carries::Streams,
+        Request::Bridge(_) => Carries::Becomes,
         Request::Status {}
         | Request::Whoami {}
         | Request::Request(_)
@@ -86,6 +95,7 @@ fn carries(request: &Request) -> Carries {
         | Request::History { .. }
         | Request::Show { .. }
         | Request::Close { .. }
+        | Request::SshConfig {}
         | Request::Complete { .. } => Carries::Answer,
     }
 }
@@ -104,23 +114,33 @@ struct Caller {
 pub async fn serve(parts: Arc<Parts>, stream: UnixStream, peer: Peer) {
     let (mut from, to) = stream.into_split();
     let (outbox, writer) = link::writer(to, &link::AGENTS);
-    if let Err(failure) = converse(parts, &mut from, &outbox, peer).await {
-        let _gone = outbox.answer(0, Err(failure)).await;
+    let bridge = match converse(parts, &mut from, &outbox, peer).await {
+        Ok(bridge) => bridge,
+        Err(failure) => {
+            let _gone = outbox.answer(0, Err(failure)).await;
+            None
+        }
+    };
+    let to = link::finish(outbox, writer).await;
+    if let (Some(bridge), Some(to)) = (bridge, to)
+        && let Ok(stream) = from.reunite(to)
+    {
+        ssh::serve(bridge, stream).await;
     }
-    link::finish(outbox, writer).await;
 }
 
-/// From the hello to the caller's end, or to why it is sent away.
+/// From the hello to the caller's end, or to why it is sent away. What the connection is for from here
+/// on, where it became a bridge.
 async fn converse(
     parts: Arc<Parts>,
     from: &mut (impl tokio::io::AsyncRead + Unpin),
     outbox: &Outbox,
     peer: Peer,
-) -> Result<(), Failure> {
+) -> Result<Option<Bridge>, Failure> {
     let begun = match link::hello(from).await {
         Ok(begun) => begun,
         Err(Some(failure)) => return Err(failure),
-        Err(None) => return Ok(()),
+        Err(None) => return Ok(None),
     };
     let known = parts.who(peer.uid, begun.token.as_ref()).await?;
     drop(begun);
@@ -131,19 +151,23 @@ async fn converse(
         Err(gone) => Err(gone),
     };
     if welcomed.is_err() {
-        return Ok(());
+        return Ok(None);
     }
     let (outbox, open) = (outbox.clone(), Mutex::default());
     let caller = Arc::new(Caller { parts, asker, known, outbox, open });
-    caller.listen(from).await
+    match caller.listen(from).await? {
+        Some((number, asked)) => caller.becomes_bridge(number, asked).await,
+        None => Ok(None),
+    }
 }
 
 impl Caller {
-    /// Reads until the caller is gone. Its calls end with it; commands that it followed do not.
+    /// Reads until the caller is gone, or wants the connection for an SSH client. Its calls end with it;
+    /// commands that it followed do not.
     async fn listen(
         self: &Arc<Self>,
         from: &mut (impl tokio::io::AsyncRead + Unpin),
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<(u32, Asked)>, Failure> {
         let mut calls = JoinSet::new();
         let mut streams: HashMap<u32, Arc<Control>> = HashMap::new();
         loop {
@@ -154,10 +178,15 @@ impl Caller {
                 () = self.known.live.cancelled() => return Err(self.sent_away(&streams)),
                 frame = frame::read(from) => frame.map_err(|error| link::not_taken(&error))?,
             };
-            let Some(frame) = frame else { return Ok(()) };
+            let Some(frame) = frame else { return Ok(None) };
             while calls.try_join_next().is_some() {}
             match frame.kind {
-                Kind::Json => self.json(frame, &mut calls, &mut streams).await?,
+                Kind::Json => {
+                    let number = frame.request;
+                    if let Some(asked) = self.json(frame, &mut calls, &mut streams).await? {
+                        return Ok(Some((number, asked)));
+                    }
+                }
                 Kind::Stdin => {
                     let control = streams.get(&frame.request);
                     let stdin = control.and_then(|control| control.feeds.get().cloned());
@@ -182,7 +211,7 @@ impl Caller {
         frame: Frame,
         calls: &mut JoinSet<()>,
         streams: &mut HashMap<u32, Arc<Control>>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Asked>, Failure> {
         let number = frame.request;
         self.check_known()?;
         let request: Request = serde_json::from_slice(&frame.body)
@@ -193,7 +222,7 @@ impl Caller {
                 if let Some(control) = streams.get(&number) {
                     heed(control, &request);
                 }
-                return Ok(());
+                return Ok(None);
             }
             _ if number == 0 || open(self) => {
                 return Err(link::out_of_place("a request number that is in use"));
@@ -205,7 +234,19 @@ impl Caller {
                     "wait for some of them, or open another connection",
                 );
                 self.reply(number, Err(failure)).await;
-                return Ok(());
+                return Ok(None);
+            }
+            (Carries::Becomes, Request::Bridge(asked)) if self.open_requests().is_empty() => {
+                return Ok(Some(asked.clone()));
+            }
+            (Carries::Becomes, _) => {
+                let failure = Failure::new(
+                    Code::LimitStreams,
+                    "what is open on a connection would have nobody to answer to",
+                    "open another connection",
+                );
+                self.reply(number, Err(failure)).await;
+                return Ok(None);
             }
             (Carries::Streams, _) => {
                 let still_open = self.open_requests().clone();
@@ -217,7 +258,7 @@ impl Caller {
                         "open another connection",
                     );
                     self.reply(number, Err(failure)).await;
-                    return Ok(());
+                    return Ok(None);
                 }
                 streams.insert(number, Control::new());
             }
@@ -231,7 +272,7 @@ impl Caller {
             let _gone = caller.perform(number, request, control).await;
             caller.open_requests().remove(&number);
         });
-        Ok(())
+        Ok(None)
     }
 
     /// What was shown is taken no longer than it lives, and none only where none is required.
@@ -334,7 +375,10 @@ impl Caller {
                 }
                 Err(failure) => Err(failure),
             },
+            Request::SshConfig {} => self.ssh_config().and_then(|config| value(&config)),
             Request::Ack { .. } | Request::Cancel {} | Request::Leave {} => return Ok(()),
+            // The connection is another's before it is performed.
+            Request::Bridge(_) => return Ok(()),
         };
         self.outbox.answer(number, answer).await
     }

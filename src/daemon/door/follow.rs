@@ -39,16 +39,29 @@ pub struct Control {
     pub feeds: OnceLock<Arc<Stdin>>,
     /// The command that this call follows, once it does.
     pub follows: OnceLock<Id>,
+    /// Its caller can't come back with `wait`: while the operator has the keyboard it stays, and hears
+    /// nothing.
+    stays: bool,
 }
 
 impl Control {
     pub fn new() -> Arc<Self> {
+        Self::of(false)
+    }
+
+    /// For a caller that can't come back.
+    pub fn staying() -> Arc<Self> {
+        Self::of(true)
+    }
+
+    fn of(stays: bool) -> Arc<Self> {
         Arc::new(Self {
             acks: watch::Sender::new((0, 0)),
             cancel: CancellationToken::new(),
             left: CancellationToken::new(),
             feeds: OnceLock::new(),
             follows: OnceLock::new(),
+            stays,
         })
     }
 }
@@ -135,7 +148,9 @@ async fn carry(
         attachment = exec.output.attach() => Heard { attachment, control },
         () = tokio::time::sleep_until(over) => return leave(outbox, request, exec, control).await,
         () = control.left.cancelled() => return leave(outbox, request, exec, control).await,
-        () = exec.keyboard.taken() => return taken(outbox, request, exec, control).await,
+        () = exec.keyboard.taken(), if !control.stays => {
+            return taken(outbox, request, exec, control).await;
+        }
     };
     let [stdout, stderr] =
         [Stream::Stdout, Stream::Stderr].map(|stream| exec.output.acknowledged(stream));
@@ -194,6 +209,7 @@ async fn carry(
             () = control.left.cancelled() => {
                 return leave(outbox, request, exec, control).await;
             }
+            () = exec.keyboard.taken(), if control.stays => exec.keyboard.agents().await,
             () = exec.keyboard.taken() => {
                 taken(outbox, request, exec, control).await?;
                 last_acks(&heard.attachment, &mut acks, sent).await;

@@ -106,7 +106,30 @@ enum Item {
 #[derive(Debug)]
 pub struct Gone;
 
+/// Where what is said to a call from within comes out.
+pub struct Inside(mpsc::Receiver<Item>);
+
+impl Inside {
+    /// The next frame; `None` where nobody says anything any more.
+    pub async fn next(&mut self) -> Option<Frame> {
+        loop {
+            match self.0.recv().await? {
+                Item::Frame(frame) => return Some(frame),
+                // Who waited may be gone.
+                Item::Written(written) => drop(written.send(())),
+            }
+        }
+    }
+}
+
 impl Outbox {
+    /// For a call from within: what is said there comes out of the other end.
+    pub fn within() -> (Self, Inside) {
+        let (items, inside) = mpsc::channel(WAITING);
+        let stop = CancellationToken::new();
+        (Self { items, rooms: &AGENTS, one: Arc::default(), stop }, Inside(inside))
+    }
+
     pub async fn send(&self, frame: Frame) -> Result<(), Gone> {
         self.items.send(Item::Frame(frame)).await.map_err(|_| Gone)
     }
@@ -215,11 +238,11 @@ pub fn value(result: &impl Serialize) -> Result<serde_json::Value, Failure> {
 }
 
 /// Starts the task that writes. It ends when every [`Outbox`] is gone; await the handle to know
-/// that all was written.
-pub fn writer(
-    mut to: impl AsyncWrite + Unpin + Send + 'static,
+/// that all was written, and for what it wrote to.
+pub fn writer<T: AsyncWrite + Unpin + Send + 'static>(
+    mut to: T,
     rooms: &'static Rooms,
-) -> (Outbox, tokio::task::JoinHandle<()>) {
+) -> (Outbox, tokio::task::JoinHandle<T>) {
     let (sender, mut items) = mpsc::channel(WAITING);
     let stop = CancellationToken::new();
     let stopped = stop.clone();
@@ -238,16 +261,21 @@ pub fn writer(
             }
         };
         stopped.run_until_cancelled(writing).await;
+        to
     });
     (Outbox { items: sender, rooms, one: Arc::default(), stop }, task)
 }
 
-/// Waits a moment for the last frames to be written.
-pub async fn finish(outbox: Outbox, writer: tokio::task::JoinHandle<()>) {
+/// Waits a moment for the last frames to be written. What they were written to, where they were.
+pub async fn finish<T>(outbox: Outbox, writer: tokio::task::JoinHandle<T>) -> Option<T> {
     drop(outbox);
     let abort = writer.abort_handle();
-    if timeout(LAST, writer).await.is_err() {
-        abort.abort();
+    match timeout(LAST, writer).await {
+        Ok(to) => to.ok(),
+        Err(_) => {
+            abort.abort();
+            None
+        }
     }
 }
 

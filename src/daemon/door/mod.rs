@@ -8,6 +8,7 @@ pub mod operator;
 mod peer;
 mod places;
 mod socket;
+mod ssh;
 
 pub use self::{
     agent::exec_shown,

@@ -41,6 +41,8 @@ pub struct Sftp {
     queue: mpsc::Sender<Packet>,
     shared: Arc<Shared>,
     room: Arc<Semaphore>,
+    /// What the server announced beside its version.
+    pub announced: Pairs,
     extensions: BTreeSet<Vec<u8>>,
     /// Where the session began: what `~` is.
     pub home: OnceCell<Vec<u8>>,
@@ -122,17 +124,18 @@ impl Sftp {
         if queue.send(hello).await.is_err() {
             return Err(shared.why());
         }
-        let extensions = match timeout(GREETING, greeting).await {
+        let announced = match timeout(GREETING, greeting).await {
             Ok(Ok((VERSION, extensions))) => extensions,
             Ok(Ok(_)) => return Err(Fault::Odd("it speaks another version of SFTP than 3")),
             Ok(Err(_)) => return Err(shared.why()),
             Err(_) => return Err(Fault::Silent),
         };
-        let extensions = extensions.into_iter().map(|(name, _)| name).collect();
+        let extensions = announced.iter().map(|(name, _)| name.clone()).collect();
         let room = Arc::new(Semaphore::new(IN_FLIGHT));
         let (read_size, write_size) = (EVERYWHERE, EVERYWHERE);
         let home = OnceCell::new();
-        let mut sftp = Self { queue, shared, room, extensions, home, read_size, write_size };
+        let mut sftp =
+            Self { queue, shared, room, announced, extensions, home, read_size, write_size };
         sftp.learn_limits().await?;
         Ok(sftp)
     }

@@ -7,9 +7,12 @@ mod client;
 mod fault;
 mod list;
 mod read;
+mod relay;
 mod resolve;
 mod transfer;
 mod write;
+
+pub use self::relay::Relay;
 
 use std::{
     collections::BTreeMap,
@@ -126,17 +129,7 @@ impl Files {
         record.action = fields([("paths", serde_json::to_value(paths.collect::<Vec<_>>()))]);
         write(&self.evidence, record).await?;
         let sftp = self.sftp(session).await?;
-        let home = sftp.home.get_or_try_init(|| resolve::resolved(&sftp, b"."));
-        let many = matches!(operation, Operation::Get { .. } | Operation::Put(_));
-        let (home, at) = tokio::join!(home, async {
-            match many {
-                true => transfer::resolve(&sftp, operation).await,
-                false => resolve::resolve(&sftp, operation).await,
-            }
-        });
-        let home = home.map_err(|fault| fault.at("resolving", b"~"))?;
-        let home = Canonical::new(home).ok_or_else(|| leads_elsewhere(home))?;
-        Ok(Resolved { at: at?, home })
+        leads(&sftp, operation).await
     }
 
     /// Begins what is permitted. A caller that goes away does not stop what changes something half-way.
@@ -211,6 +204,21 @@ impl Files {
             (done, _) => done,
         }
     }
+}
+
+/// Where the paths of an operation lead.
+async fn leads(sftp: &Sftp, operation: &Operation) -> Result<Resolved, Failure> {
+    let home = sftp.home.get_or_try_init(|| resolve::resolved(sftp, b"."));
+    let many = matches!(operation, Operation::Get { .. } | Operation::Put(_));
+    let (home, at) = tokio::join!(home, async {
+        match many {
+            true => transfer::resolve(sftp, operation).await,
+            false => resolve::resolve(sftp, operation).await,
+        }
+    });
+    let home = home.map_err(|fault| fault.at("resolving", b"~"))?;
+    let home = Canonical::new(home).ok_or_else(|| leads_elsewhere(home))?;
+    Ok(Resolved { at: at?, home })
 }
 
 impl Run<'_> {

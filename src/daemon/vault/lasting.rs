@@ -1,4 +1,4 @@
-//! Keys that outlive the data key: those of the audit and of the PIN. They are derived from the first
+//! Keys that outlive the data key: those of the audit and of the PIN, and the host key for SSH clients. They are derived from the first
 //! data key; a rotation seals them in the vault, so that what they made keeps holding.
 
 use std::collections::BTreeMap;
@@ -19,10 +19,14 @@ use crate::{
     },
 };
 
+/// Whose 32 bytes are the seed of the daemon's own host key (RFC 8032, 5.1.5).
+const SSH_HOST_KEY: &str = "ssh-host-key";
+
 pub struct Lasting(BTreeMap<&'static str, Key>);
 
 impl Lasting {
-    pub const PURPOSES: [&str; 3] = [Keys::PURPOSES[0], Keys::PURPOSES[1], pin::PURPOSE];
+    pub const PURPOSES: [&str; 4] =
+        [Keys::PURPOSES[0], Keys::PURPOSES[1], pin::PURPOSE, SSH_HOST_KEY];
 
     /// Those that the vault has, and the others from the data key.
     pub fn of(data_key: &DataKey, vault_key: &Key, rows: &Rows) -> Self {
@@ -54,6 +58,11 @@ impl Vault {
         hex::encode(
             Sha256::new().chain_update(b"sgw vault 1").chain_update(key.expose()).finalize(),
         )
+    }
+
+    /// The seed of the Ed25519 key that SSH clients know this daemon by.
+    pub fn ssh_host_key(&self) -> Key {
+        self.lasting.get(SSH_HOST_KEY)
     }
 
     /// What the audit is chained and sealed with.

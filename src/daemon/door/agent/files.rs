@@ -223,7 +223,7 @@ impl Caller {
         Ok(Files { session, operation, at, content, judged, passed_by: Vec::new() })
     }
 
-    async fn judge_files(
+    pub(super) async fn judge_files(
         &self,
         session: &Session,
         operation: &Operation,
@@ -242,7 +242,11 @@ impl Caller {
     }
 
     /// What the policy blocks is put on record; what was refused is counted.
-    async fn files_refused(&self, session: &Session, refused: NotAsked<Files>) -> Failure {
+    pub(super) async fn files_refused(
+        &self,
+        session: &Session,
+        refused: NotAsked<Files>,
+    ) -> Failure {
         let NotAsked { failure, blocked } = refused;
         if !matches!(failure.code, Code::GuardBlocked | Code::ApprovalDenied) {
             return failure;

@@ -1,0 +1,288 @@
+//! A connection that becomes an SSH client's: which session it leads to, and the walk of what is done
+//! there, which is every door's.
+
+use std::sync::{Arc, Mutex};
+
+use russh::keys::PrivateKey;
+
+use super::{Asked, Caller, ending};
+use crate::{
+    daemon::{
+        Parts,
+        authority::{self, Known},
+        desk::Asker,
+        door::{
+            follow::Control,
+            link::{Outbox, value},
+        },
+        session::Session,
+    },
+    domain::{
+        bytes::Bytes,
+        capability::Capability,
+        id::Id,
+        target::{self, Destination},
+    },
+    protocol::{
+        agent,
+        error::{Code, Failure},
+        ssh::{Bridged, Configuration, SUFFIX},
+    },
+};
+
+/// How long a person is waited for while an SSH client waits: it knows no "not yet".
+pub(super) const PATIENCE_MS: u64 = 5000;
+/// What a person reads where the client could not say what for.
+const REASON: &str = "ssh through sgw";
+/// What ssh says where nobody named a port.
+const USUAL_PORT: u16 = 22;
+/// How long a command outlives an SSH client that vanished while the operator had the keyboard.
+const ORPHAN_MS: u64 = 1000;
+/// The number of the one call that a channel makes.
+const NUMBER: u32 = 1;
+
+/// What one SSH client may do: on one session, and judged each time.
+pub struct Bridge {
+    parts: Arc<Parts>,
+    asker: Asker,
+    known: Known,
+    session: Arc<Session>,
+}
+
+impl Caller {
+    /// Finds or asks for the session; answers; from then on the connection is the bridge's.
+    pub(super) async fn becomes_bridge(
+        self: Arc<Self>,
+        number: u32,
+        asked: Asked,
+    ) -> Result<Option<Bridge>, Failure> {
+        let found = tokio::select! {
+            found = self.bridged_to(number, &asked) => found,
+            () = self.parts.end.cancelled() => Err(ending()),
+            () = self.known.live.cancelled() => Err(authority::invalid()),
+        };
+        let answer = match &found {
+            Ok(session) => value(&Bridged { session: session.id.to_string() }),
+            Err(failure) => Err(failure.clone()),
+        };
+        if self.outbox.answer(number, answer).await.is_err() {
+            return Ok(None);
+        }
+        let (parts, asker, known) = (self.parts.clone(), self.asker.clone(), self.known.clone());
+        Ok(found.ok().map(|session| Bridge { parts, asker, known, session }))
+    }
+
+    pub(super) fn ssh_config(&self) -> Result<Configuration, Failure> {
+        self.parts.ssh_config(self.identity())
+    }
+
+    async fn bridged_to(&self, number: u32, asked: &Asked) -> Result<Arc<Session>, Failure> {
+        let said: Destination = asked.destination.parse().map_err(|error| not_read(&error))?;
+        if said.port.is_some() {
+            return Err(not_read(&target::NotADestination::Port));
+        }
+        let host = said.host.strip_suffix(SUFFIX).unwrap_or(&said.host).to_owned();
+        let there = Destination { user: said.user, host, port: None };
+        let port = asked.port.filter(|port| *port != USUAL_PORT);
+        if let Some(session) = self.mine(&there, port)? {
+            session.collected();
+            self.check_stopped(&session)?;
+            return Ok(session);
+        }
+        let named = Destination { user: None, ..there.clone() };
+        if let Some(account) = self.parts.account_of(&named) {
+            check_user(&there, &account)?;
+            match self.session(&named.host, Capability::Exec).await {
+                Err(none) if is_none(none.code) => {}
+                opened => return opened,
+            }
+            return self.asks(number, named, asked).await;
+        }
+        self.asks(number, Destination { port, ..there }, asked).await
+    }
+
+    /// The caller's own session there.
+    fn mine(
+        &self,
+        there: &Destination,
+        port: Option<u16>,
+    ) -> Result<Option<Arc<Session>>, Failure> {
+        let host = there.host.as_str();
+        let mut own = self.parts.sessions.everyone();
+        own.retain(|one| {
+            one.owner == *self.identity()
+                && one.over().is_none()
+                && (one.id.as_str() == host
+                    || one.name.as_ref().is_some_and(|name| name.as_str() == host)
+                    || one.asked.host == host
+                    || one.route.target().host == host)
+        });
+        own.retain(|one| port.is_none_or(|port| one.route.target().port == port));
+        let other = own.first().map(|one| one.route.target().user.clone());
+        own.retain(|one| there.user.as_ref().is_none_or(|user| *user == one.route.target().user));
+        match (other, own.iter().filter(|one| one.has_budget()).count()) {
+            (Some(account), _) if own.is_empty() => Err(wrong_user(there, &account)),
+            (_, 0) => Ok(own.pop()),
+            (_, 1) => Ok(own.into_iter().find(|one| one.has_budget())),
+            _ => Err(Failure::new(
+                Code::SessionAmbiguous,
+                "you have several sessions there",
+                "name one by its id, which sgw sessions lists: ssh s-….sgw",
+            )),
+        }
+    }
+
+    /// Asks a person, and stays for a moment.
+    async fn asks(
+        &self,
+        number: u32,
+        there: Destination,
+        asked: &Asked,
+    ) -> Result<Arc<Session>, Failure> {
+        let access = agent::Access {
+            destination: there.to_string(),
+            reason: REASON.to_owned(),
+            name: None,
+            duration_s: None,
+            only: None,
+            mode: None,
+            max_commands: None,
+            new: false,
+            expires_s: None,
+            wait_ms: Some(asked.wait_ms.min(PATIENCE_MS)),
+            no_ask: asked.no_ask,
+        };
+        let session = match self.access(number, access).await {
+            Ok(session) => session,
+            Err(failure) => return Err(asked_for(failure, &there)),
+        };
+        self.parts.sessions.to_use(&session.id, self.identity())
+    }
+}
+
+impl Bridge {
+    /// The account there, which alone may log in here.
+    pub fn user(&self) -> &str {
+        &self.session.route.target().user
+    }
+
+    pub fn host_key(&self) -> Result<PrivateKey, Failure> {
+        self.parts.ssh_host_key()
+    }
+
+    /// Comes when nothing may go through it any more, with why.
+    pub async fn over(&self) -> &'static str {
+        tokio::select! {
+            () = self.parts.end.cancelled() => "sgw is locked",
+            () = self.known.live.cancelled() => "the token is not valid any more",
+            () = self.session.ended() => "the session is over",
+        }
+    }
+
+    /// A command with its standard input open, as `sgw exec` has it. What is said to such a caller goes to
+    /// `outbox`, its end last.
+    pub async fn exec(&self, line: Vec<u8>, control: &Arc<Control>, outbox: Outbox) {
+        let exec = agent::Exec {
+            session: self.session.id.to_string(),
+            command: agent::Command::Line(Bytes(line)),
+            stdin: true,
+            env: Vec::new(),
+            cwd: None,
+            timeout_ms: None,
+            orphan_ms: Some(ORPHAN_MS),
+            wait_ms: Some(PATIENCE_MS),
+            no_ask: false,
+            reason: None,
+        };
+        let caller = self.caller(outbox);
+        let ran = match caller.check_known() {
+            Ok(()) => caller.exec(NUMBER, exec, control).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = ran {
+            let failure = again(failure);
+            // Who is gone needs no answer.
+            let _gone = caller.outbox.answer(NUMBER, Err(failure)).await;
+        }
+    }
+
+    /// As `sgw signal` sends it to a command of this identity's.
+    pub async fn signal(&self, exec: &Id, name: &str) {
+        let (outbox, _nobody) = Outbox::within();
+        if let Err(failure) = self.caller(outbox).signal(exec.as_str(), name).await {
+            tracing::info!(%exec, code = %failure.code, "a signal was not sent");
+        }
+    }
+
+    pub(super) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    pub(super) fn caller(&self, outbox: Outbox) -> Caller {
+        let (parts, asker, known) = (self.parts.clone(), self.asker.clone(), self.known.clone());
+        Caller { parts, asker, known, outbox, open: Mutex::default() }
+    }
+}
+
+/// An SSH client can't wait for what it has begun: it begins again.
+fn again(failure: Failure) -> Failure {
+    let hint = match failure.code {
+        Code::ApprovalPending | Code::RequestPending => {
+            "run the same once more when they have said yes; sgw requests lists what waits"
+        }
+        Code::ControlOperator | Code::ControlPaused => "run it again afterwards",
+        _ => return failure,
+    };
+    Failure { hint: hint.to_owned(), ..failure }
+}
+
+/// Nobody has given anything there yet.
+fn is_none(code: Code) -> bool {
+    matches!(
+        code,
+        Code::SessionUnknown
+            | Code::GrantMissing
+            | Code::GrantExpired
+            | Code::GrantExhausted
+            | Code::TargetBorrowed
+    )
+}
+
+fn check_user(there: &Destination, account: &str) -> Result<(), Failure> {
+    match &there.user {
+        Some(user) if user != account => Err(wrong_user(there, account)),
+        _ => Ok(()),
+    }
+}
+
+fn wrong_user(there: &Destination, account: &str) -> Failure {
+    let host = &there.host;
+    let user = there.user.as_deref().unwrap_or_default();
+    Failure::new(
+        Code::GrantMissing,
+        format!("{host} is used as {account}, not as {user}"),
+        format!("ssh {account}@{host}"),
+    )
+}
+
+fn not_read(error: &target::NotADestination) -> Failure {
+    Failure::new(
+        Code::UsageDestination,
+        format!("the destination can't be read: {error}"),
+        "sgw proxy [USER@]HOST [PORT]",
+    )
+}
+
+/// What an SSH client's user reads where a person has not decided in time.
+fn asked_for(failure: Failure, there: &Destination) -> Failure {
+    let ask = format!("sgw request {there} --reason '{REASON}'");
+    match (failure.code, &failure.id) {
+        (Code::RequestPending, Some(id)) => Failure {
+            message: format!("you have no session on {there} yet, and {id} waits for the operator"),
+            hint: format!("{ask}; it waits for the same yes; then run this again"),
+            ..failure
+        },
+        (Code::ApprovalRequired, _) => Failure { hint: ask, ..failure },
+        _ => failure,
+    }
+}

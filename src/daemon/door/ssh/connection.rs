@@ -1,0 +1,227 @@
+//! One client's SSH connection: the login that asks for nothing, and its channels.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use russh::{
+    Channel, ChannelId, ChannelOpenFailure, ChannelWriteHalf, Sig,
+    server::{Auth, ChannelOpenHandle, Handler, Msg, Session},
+};
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{WINDOW, command, inbox::Inbox};
+use crate::daemon::door::{agent::Bridge, follow::Control};
+
+/// The most channels that a connection has open at once.
+const CHANNELS: usize = 64;
+/// How long a connection waits for one channel that is behind.
+const MOMENT: Duration = Duration::from_millis(20);
+/// How far the window of a channel is opened that is behind: the least that russh opens.
+const CRUMB: u32 = 2;
+
+pub struct Connection {
+    bridge: Arc<Bridge>,
+    logged_in: CancellationToken,
+    channels: HashMap<ChannelId, Opened>,
+}
+
+/// A session channel.
+struct Opened {
+    /// Until something runs on it.
+    to: Option<ChannelWriteHalf<Msg>>,
+    inbox: Arc<Inbox>,
+    control: Arc<Control>,
+    gone: CancellationToken,
+    /// The client has closed it, or is gone altogether.
+    _gone: DropGuard,
+}
+
+impl Connection {
+    pub fn new(bridge: Arc<Bridge>, logged_in: CancellationToken) -> Self {
+        Self { bridge, logged_in, channels: HashMap::new() }
+    }
+
+    /// What is to run on a channel where nothing does.
+    fn begin(&mut self, id: ChannelId, session: &Session) -> Option<command::Channel> {
+        let opened = self.channels.get_mut(&id)?;
+        Some(command::Channel {
+            bridge: self.bridge.clone(),
+            to: opened.to.take()?,
+            handle: session.handle(),
+            inbox: opened.inbox.clone(),
+            control: opened.control.clone(),
+            gone: opened.gone.clone(),
+        })
+    }
+}
+
+impl Handler for Connection {
+    type Error = russh::Error;
+
+    /// Who is there the socket has said; as whom they come here is whom they are there.
+    async fn auth_none(&mut self, user: &str) -> Result<Auth, russh::Error> {
+        Ok(if user == self.bridge.user() { Auth::Accept } else { Auth::reject() })
+    }
+
+    async fn auth_succeeded(&mut self, _session: &mut Session) -> Result<(), russh::Error> {
+        self.logged_in.cancel();
+        Ok(())
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        if self.channels.len() >= CHANNELS {
+            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+            return Ok(());
+        }
+        let id = channel.id();
+        // What comes is heard of below, in the order of the wire; the other half would hold it up.
+        let (_from, to) = channel.split();
+        let gone = CancellationToken::new();
+        let opened = Opened {
+            to: Some(to),
+            inbox: Arc::default(),
+            control: Control::staying(),
+            gone: gone.clone(),
+            _gone: gone.drop_guard(),
+        };
+        self.channels.insert(id, opened);
+        reply.accept().await;
+        Ok(())
+    }
+
+    async fn exec_request(
+        &mut self,
+        id: ChannelId,
+        command: &[u8],
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        let Some(channel) = self.begin(id, session) else { return session.channel_failure(id) };
+        // Why not is said in words, which a failed request has no room for.
+        session.channel_success(id)?;
+        tokio::spawn(channel.run(command.to_vec()));
+        Ok(())
+    }
+
+    async fn shell_request(
+        &mut self,
+        id: ChannelId,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        let Some(channel) = self.begin(id, session) else { return session.channel_failure(id) };
+        session.channel_success(id)?;
+        tokio::spawn(channel.refuse(command::no_shell()));
+        Ok(())
+    }
+
+    async fn subsystem_request(
+        &mut self,
+        id: ChannelId,
+        name: &str,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        if name != "sftp" {
+            return session.channel_failure(id);
+        }
+        let Some(channel) = self.begin(id, session) else { return session.channel_failure(id) };
+        session.channel_success(id)?;
+        tokio::spawn(channel.run_sftp());
+        Ok(())
+    }
+
+    async fn env_request(
+        &mut self,
+        id: ChannelId,
+        _name: &str,
+        _value: &str,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        session.channel_failure(id)
+    }
+
+    async fn x11_request(
+        &mut self,
+        id: ChannelId,
+        _single: bool,
+        _protocol: &str,
+        _cookie: &str,
+        _screen: u32,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        session.channel_failure(id)
+    }
+
+    async fn pty_request(
+        &mut self,
+        id: ChannelId,
+        _term: &str,
+        _columns: u32,
+        _rows: u32,
+        _width: u32,
+        _height: u32,
+        _modes: &[(russh::Pty, u32)],
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        session.channel_failure(id)
+    }
+
+    async fn data(
+        &mut self,
+        id: ChannelId,
+        data: &[u8],
+        _session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        let Some(opened) = self.channels.get(&id) else { return Ok(()) };
+        let inbox = opened.inbox.clone();
+        if !inbox.push(data) {
+            tracing::info!("a channel's client sent more than it was asked for");
+            opened.gone.cancel();
+            return Ok(());
+        }
+        let _still_behind = timeout(MOMENT, inbox.room()).await;
+        Ok(())
+    }
+
+    fn adjust_window(&mut self, id: ChannelId, _current: u32) -> u32 {
+        let behind = self.channels.get(&id).is_some_and(|opened| opened.inbox.is_behind());
+        if behind { CRUMB } else { WINDOW }
+    }
+
+    async fn channel_eof(
+        &mut self,
+        id: ChannelId,
+        _session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        if let Some(opened) = self.channels.get(&id) {
+            opened.inbox.end();
+        }
+        Ok(())
+    }
+
+    async fn signal(
+        &mut self,
+        id: ChannelId,
+        signal: Sig,
+        _session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        let follows = self.channels.get(&id).and_then(|opened| opened.control.follows.get());
+        if let Some(exec) = follows.cloned() {
+            let bridge = self.bridge.clone();
+            tokio::spawn(async move { bridge.signal(&exec, &command::signal_name(signal)).await });
+        }
+        Ok(())
+    }
+
+    async fn channel_close(
+        &mut self,
+        id: ChannelId,
+        _session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        self.channels.remove(&id);
+        Ok(())
+    }
+}

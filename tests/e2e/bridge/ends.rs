@@ -1,0 +1,92 @@
+//! A client that goes, however it goes, leaves nothing behind.
+
+use rustix::process::Signal;
+
+use super::{Both, noise};
+use crate::support::{Running, eventually, processes_naming};
+
+/// A word that the command's processes carry, and nothing else.
+fn word(number: usize) -> String {
+    format!("bridge-mark-{}-{number}", std::process::id())
+}
+
+#[test]
+fn a_killed_client_leaves_no_process_on_the_target() {
+    let both = Both::new();
+    for (number, signal) in [Signal::KILL, Signal::TERM, Signal::HUP].into_iter().enumerate() {
+        let word = word(number);
+        let line = format!("MARK={word} sh -c 'echo begun; sleep 1000; true {word}'");
+        let mut runs = both.ssh(&both.through, &["web1", &line]);
+        let runs = &mut Running::start(&mut runs);
+        runs.prints("begun");
+        assert!(!processes_naming(&word).is_empty());
+        runs.signal(signal);
+        eventually("its processes are gone", || processes_naming(&word).is_empty());
+    }
+}
+
+/// Its input lies in every buffer of the way, and its output too.
+#[test]
+fn a_client_killed_in_full_flow_leaves_nothing_either() {
+    let both = Both::new();
+    let word = word(10);
+    for line in
+        [format!("echo begun; exec sleep 1000 # {word}"), format!("echo begun; exec yes {word}")]
+    {
+        let line = format!("MARK={word}; export MARK; {line}");
+        let mut runs = both.ssh(&both.through, &["web1", &line]);
+        runs.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+        runs.stderr(std::process::Stdio::null());
+        // Nobody reads what it prints.
+        let mut child = runs.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let writer = std::thread::spawn(move || {
+            _ = std::io::Write::write_all(&mut stdin, &noise(20_000_000));
+        });
+        eventually("it runs", || both.is_running(&word));
+        // Long enough for the buffers to fill; whether they have does not matter to the claim.
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        writer.join().unwrap();
+        eventually("its processes are gone", || !both.is_running(&word));
+    }
+    both.same(&["web1", "echo still here"], b"");
+}
+
+impl Both {
+    /// Beside the client itself, which has the word on its command line too.
+    fn is_running(&self, word: &str) -> bool {
+        let ours = |pid: &u32| {
+            let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            name.trim() != "ssh"
+        };
+        processes_naming(word).iter().any(ours)
+    }
+}
+
+#[test]
+fn the_daemon_keeps_no_descriptor_of_a_client_that_is_gone() {
+    let both = Both::new();
+    both.same(&["web1", "true"], b"");
+    let daemon = both.sgw.daemon().unwrap();
+    let open = || std::fs::read_dir(format!("/proc/{daemon}/fd")).unwrap().count();
+    eventually("it is at rest", || both.connections() <= 1);
+    let before = open();
+    for round in 0..12 {
+        let mut runs = both.ssh(&both.through, &["web1", "echo begun; exec sleep 1000"]);
+        let mut runs = Running::start(&mut runs);
+        if round % 2 == 0 {
+            runs.prints("begun");
+        }
+        runs.signal(Signal::KILL);
+    }
+    eventually("its descriptors are as before", || open() <= before + 8);
+}
+
+impl Both {
+    fn connections(&self) -> u64 {
+        let status = self.sgw.agent(["daemon", "status", "--json"]).ok().json();
+        status["connections"].as_u64().unwrap_or(0)
+    }
+}
