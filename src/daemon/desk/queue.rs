@@ -75,6 +75,7 @@ impl Queue {
                 continue;
             }
             match entry.request.state(now) {
+                State::Approved { .. } if entry.outdated => return None,
                 // A yes that nobody has come for yet is this asking's too.
                 State::Pending | State::Approved { .. } => return Some(Same::Pending(id.clone())),
                 State::Denied { .. } => {

@@ -179,6 +179,14 @@ impl Pattern {
         !elsewhere && !self.differs(path) && !by_chance() && names(&path.names, &self.parts)
     }
 
+    /// Whether a path that lies somewhere below is met by a star alone, in a directory that nothing leads to:
+    /// what a search finds below `/` could lie in `/etc/sudoers.d`, as anywhere else.
+    pub fn meets_by_chance(&self, path: &Path<'_>) -> bool {
+        let deep = path.names.iter().position(|name| name.text.starts_with(DEEP));
+        let star = self.parts.last().is_some_and(|part| &*part.text == "*");
+        star && deep.is_some_and(|deep| self.parts.len() > deep + 1)
+    }
+
     /// As [`Pattern::overlaps`], but a name of which nothing is known meets only a star: it could be anything, and a
     /// rule that spoke of anything would always speak.
     pub fn overlaps_known(&self, path: &Path<'_>) -> bool {

@@ -393,11 +393,14 @@ impl Operand {
         }
         let each = words.iter().map(|word| {
             let path = Path::new(&word.path);
+            let above = self.also == Some(Also::Ancestor);
             let hit = self.any_path.meet(word.field, |pattern| {
-                pattern.overlaps(&path)
-                    || self.also == Some(Also::Ancestor) && pattern.is_below(&path)
+                pattern.overlaps(&path) || above && pattern.is_below(&path)
             });
             match (word.field.is_known(), hit) {
+                (true, true) if !above && !self.any_path.surely_overlap(word.field, &path) => {
+                    Holds::Perhaps
+                }
                 (true, hit) => Holds::from(hit),
                 (false, _) => Holds::Perhaps,
             }
@@ -420,7 +423,10 @@ fn files(paths: &Paths, files: &[File<'_>], writing: bool) -> Holds {
     let each = files.iter().map(|File { field, path }| {
         let text = field.text.as_str();
         if field.is_known() {
-            return Holds::from(paths.overlap(field, path));
+            return match paths.overlap(field, path) {
+                true if !paths.surely_overlap(field, path) => Holds::Perhaps,
+                overlaps => Holds::from(overlaps),
+            };
         }
         if without_gaps(text).is_some_and(|text| paths.overlap(field, &Path::new(&text))) {
             return Holds::Yes;

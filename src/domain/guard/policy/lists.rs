@@ -197,6 +197,11 @@ impl Paths {
     pub fn overlap(&self, field: &Field, path: &Path<'_>) -> bool {
         self.meet(field, |pattern| pattern.overlaps(path))
     }
+
+    /// Whether they overlap, and not by chance alone.
+    pub fn surely_overlap(&self, field: &Field, path: &Path<'_>) -> bool {
+        self.meet(field, |pattern| pattern.overlaps(path) && !pattern.meets_by_chance(path))
+    }
 }
 
 /// A pattern as it meets paths: home and a typed star are marks there.
