@@ -119,6 +119,8 @@ pub struct Part {
     pub argv: Vec<String>,
     /// Programs around it, the outermost first.
     pub chain: Vec<String>,
+    /// The line feeds its standard input, with what a yes to its words does not say.
+    pub fed: bool,
     /// What the line did before that gives the same words another meaning (`cd`).
     pub place: Arc<Vec<Vec<String>>>,
 }
@@ -142,6 +144,7 @@ impl Judgement {
             rule: finding.rule.clone(),
             argv: room.cut(&finding.argv),
             chain: room.cut(&finding.chain),
+            fed: finding.fed,
             place: place.clone(),
         });
         Self {
@@ -237,6 +240,8 @@ impl Judgement {
             Some("in its session everything that does more than read is asked about")
         } else if self.counts_input() {
             Some("what comes on its standard input counts, and that may be other the next time")
+        } else if first.fed {
+            Some("what the line feeds it with may be other the next time")
         } else if !self.scripts.is_empty() {
             Some("it runs a script, which may be other the next time")
         } else if self.decision != Decision::Approve || self.more || !rest.iter().all(same) {
@@ -362,6 +367,12 @@ mod tests {
         assert_eq!(part("$X"), None);
         // What is asked about is what feeds it, not its words.
         assert_eq!(part("echo 'drop table a' | mysql"), None);
+        for fed in
+            ["echo x | tee /etc/y", "tee /etc/y < /tmp/x", "tee /etc/y <<< x", "date | tee /etc/y"]
+        {
+            assert_eq!(part(fed), None, "{fed}");
+        }
+        assert!(part("tee /etc/y").is_some());
     }
 
     #[test]

@@ -355,6 +355,7 @@ impl Joined for Verdict {
             reason: reason.to_owned(),
             argv: Vec::new(),
             chain: Vec::new(),
+            fed: false,
             span: Span::default(),
         };
         self.findings.push(finding);

@@ -46,6 +46,14 @@ pub struct Data {
     pub names: Vec<String>,
 }
 
+impl Data {
+    /// Whether a line says what it is: a pipe, a file, a text. What its caller sends is not said there.
+    pub fn is_fed(&self) -> bool {
+        let text = self.text.as_deref().is_some_and(|text| !text.is_empty());
+        text || !self.from.is_empty() || self.file.is_some()
+    }
+}
+
 impl Field {
     pub fn new(text: impl Into<String>, span: Span) -> Self {
         Self { text: text.into(), span, ..Self::default() }

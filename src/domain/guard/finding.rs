@@ -22,6 +22,8 @@ pub struct Finding {
     pub argv: Vec<String>,
     /// The programs around it, the outermost first.
     pub chain: Vec<String>,
+    /// What stands around it in the line feeds its standard input.
+    pub fed: bool,
     pub span: Span,
 }
 
@@ -43,6 +45,7 @@ impl Finding {
             reason: reason.to_owned(),
             argv: Vec::new(),
             chain: Vec::new(),
+            fed: false,
             span,
         }
     }

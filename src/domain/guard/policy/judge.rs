@@ -165,7 +165,7 @@ fn finding(defaults: &Defaults, rule: &Rule, holds: Holds, call: &Call<'_>) -> F
         }
         _ => Finding::new(rule.decision, &rule.id, &rule.reason, call.span),
     };
-    Finding { argv: shown(call.argv), ..finding }
+    Finding { argv: shown(call.argv), fed: call.stdin.is_fed(), ..finding }
 }
 
 fn shown(argv: &[Field]) -> Vec<String> {
