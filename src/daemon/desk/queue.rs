@@ -74,10 +74,13 @@ impl Queue {
             if entry.request.sameness != *sameness || entry.request.identity != *identity {
                 continue;
             }
+            let is_carried_out = matches!(entry.request.action, Action::Exec(_) | Action::Files(_));
             match entry.request.state(now) {
-                State::Approved { .. } if entry.outdated => return None,
+                State::Pending => return Some(Same::Pending(id.clone())),
                 // A yes that nobody has come for yet is this asking's too.
-                State::Pending | State::Approved { .. } => return Some(Same::Pending(id.clone())),
+                State::Approved { .. } if is_carried_out && !entry.outdated => {
+                    return Some(Same::Pending(id.clone()));
+                }
                 State::Denied { .. } => {
                     let fresh = entry.decided_at.is_some_and(|at| now < at + DENIED_FOR);
                     return fresh.then(|| Same::Denied(id.clone()));
