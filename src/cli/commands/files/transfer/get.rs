@@ -379,6 +379,7 @@ async fn fetch(
         path: Bytes(file.remote.clone()),
         offset: file.keep.saturating_sub(OVERLAP),
         refused: None,
+        seen: None,
     });
     let operation = Operation::Get { files: files.collect() };
     let told = call(context, there, operation, Box::new(receiving), Feed::Nothing).await;

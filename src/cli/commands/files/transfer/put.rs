@@ -115,7 +115,7 @@ pub fn run(
                 match going.item.what {
                     What::Directory => directories.push(going),
                     What::Link { .. } => links.push(going),
-                    What::File { .. } => files.push(going),
+                    _ => files.push(going),
                 }
             }
         }
@@ -265,7 +265,8 @@ fn walk(
                 what,
                 mode: mode.filter(|_| !is_link),
                 modified: modified.filter(|_| manner.preserve && !is_link && metadata.is_file()),
-                refused: None,
+                executable: !is_link && metadata.mode() & 0o111 != 0,
+                ..Item::default()
             },
         });
     }
