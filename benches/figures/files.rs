@@ -5,18 +5,21 @@ use std::{
     io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 
 use super::{
     ground::Server,
-    series::{Series, in_blocks, print, timed},
+    memory, rounds,
+    series::{Series, once_before, print, timed},
     support::Sgw,
 };
 
 const MIB: u64 = 512;
 const SMALL: usize = 10_000;
+/// So many of them for whom each costs several round trips.
+const FEW: usize = 250;
 /// What the small ones hold, in bytes.
 const EACH: usize = 2048;
 
@@ -44,8 +47,9 @@ impl Places {
     }
 }
 
-fn sgw(sgw: &Sgw, verb: &str, session: &str, from: &Path, to: &Path) -> Command {
-    let mut command = sgw.command(["files", verb, "-r", session]);
+fn sgw(sgw: &Sgw, verb: &str, session: &str, more: &[&str], from: &Path, to: &Path) -> Command {
+    let words = ["files", verb, "-r"].into_iter().chain(more.iter().copied()).chain([session]);
+    let mut command = sgw.command(words);
     command.args([from, to]);
     command
 }
@@ -53,15 +57,17 @@ fn sgw(sgw: &Sgw, verb: &str, session: &str, from: &Path, to: &Path) -> Command 
 pub fn figure() {
     let server = Server::start(&[]);
     large(&server);
-    small(&server, "round trip 0");
+    small(&server, "round trip 0", SMALL);
     let mut server = server;
     server.seen_over(Duration::from_millis(20));
-    small(&server, "round trip 20 ms");
+    small(&server, "round trip 20 ms", FEW);
 }
 
 fn large(server: &Server) {
     let places = Places::new(server);
-    let instance = Sgw::unlocked();
+    let instance = Sgw::new();
+    instance.init();
+    let daemon = instance.unlock();
     let session = instance.session(server);
     let there = server.readable().join("large");
     let here = places.here.path().join("large");
@@ -73,26 +79,51 @@ fn large(server: &Server) {
     let contenders = |from: &Path, to: &Path, up: bool| {
         let verb = if up { "put" } else { "get" };
         [
-            ("`sgw files`", sgw(&instance, verb, &session, from, to)),
-            ("`scp`", server.scp(from, to, up)),
-            ("`sftp`", server.sftp(from, to, up)),
+            ("`sgw files`", sgw(&instance, verb, &session, &[], from, to), 1),
+            ("`scp`", server.scp(from, to, up), 1),
+            ("`sftp`", server.sftp(from, to, up), 1),
         ]
     };
     for (title, all) in [
         (format!("{MIB} MiB down"), contenders(&there, &in_here, false)),
         (format!("{MIB} MiB up"), contenders(&here, &in_there, true)),
     ] {
-        measure(&title, 5, all, &places);
+        measure(&title, rounds(5), all, &places);
     }
+    println!("| most memory while {MIB} MiB go | |\n|---|---|");
+    let rest = memory::resident(daemon).all;
+    for (verb, from, to) in [("get", &there, &in_here), ("put", &here, &in_there)] {
+        places.clear();
+        let (client, most) = peak(&mut sgw(&instance, verb, &session, &[], from, to), daemon);
+        println!("| `sgw files {verb}` | {client} KiB |");
+        println!("| the daemon meanwhile (before: {rest} KiB) | {most} KiB |");
+    }
+    println!();
+    places.clear();
 }
 
-fn small(server: &Server, link: &str) {
+/// The most that a command and the daemon have in memory while it runs, in KiB.
+fn peak(command: &mut Command, daemon: u32) -> (i64, i64) {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let (mut own, mut daemons) = (0, 0);
+    while child.try_wait().unwrap().is_none() {
+        daemons = daemons.max(memory::resident(daemon).all);
+        own = own.max(memory::at_most(child.id()));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(child.wait().unwrap().success());
+    (own, daemons)
+}
+
+/// `scp` goes file after file: over a slow link it is given `few`, and its time is taken so many times.
+fn small(server: &Server, link: &str, few: usize) {
     let places = Places::new(server);
     let instance = Sgw::unlocked();
     let session = instance.session(server);
     let (here, there) = (places.here.path().join("small"), server.readable().join("small"));
-    for root in [&here, &there] {
-        for number in 0..SMALL {
+    let (few_here, few_there) = (places.here.path().join("few"), server.readable().join("few"));
+    for (root, count) in [(&here, SMALL), (&there, SMALL), (&few_here, few), (&few_there, few)] {
+        for number in 0..count {
             let directory = root.join(format!("d{}", number / 100));
             fs::create_dir_all(&directory).unwrap();
             let mut file = File::create(directory.join(format!("f{number}"))).unwrap();
@@ -100,19 +131,25 @@ fn small(server: &Server, link: &str) {
         }
     }
     let (in_here, in_there) = (places.here.path().join("in"), places.there.join("in"));
-    let contenders = |from: &Path, to: &Path, up: bool| {
+    let contenders = |(from, few_from): (&Path, &Path), to: &Path, up: bool| {
         let verb = if up { "put" } else { "get" };
+        let times = (SMALL / few) as u32;
+        let scp = if times > 1 { "`scp -r`, reckoned from fewer files" } else { "`scp -r`" };
         [
-            ("`sgw files -r`", sgw(&instance, verb, &session, from, to)),
-            ("`rsync -a`", server.rsync(from, to, up)),
-            ("`scp -r`", server.scp(from, to, up)),
+            ("`sgw files -r`", sgw(&instance, verb, &session, &[], from, to), 1),
+            ("`sgw files -r -p`", sgw(&instance, verb, &session, &["-p"], from, to), 1),
+            ("`rsync -a`", server.rsync(from, to, up), 1),
+            (scp, server.scp(few_from, to, up), times),
         ]
     };
     for (title, all) in [
-        (format!("{SMALL} small files up, {link}"), contenders(&here, &in_there, true)),
-        (format!("{SMALL} small files down, {link}"), contenders(&there, &in_here, false)),
+        (format!("{SMALL} small files up, {link}"), contenders((&here, &few_here), &in_there, true)),
+        (
+            format!("{SMALL} small files down, {link}"),
+            contenders((&there, &few_there), &in_here, false),
+        ),
     ] {
-        measure(&title, 3, all, &places);
+        measure(&title, rounds(3), all, &places);
     }
 }
 
@@ -120,16 +157,16 @@ fn small(server: &Server, link: &str) {
 fn measure<const N: usize>(
     title: &str,
     rounds: usize,
-    all: [(&'static str, Command); N],
+    all: [(&'static str, Command, u32); N],
     places: &Places,
 ) {
-    let mut all = all.map(|(name, mut command)| {
+    let mut all = all.map(|(name, mut command, times)| {
         Series::new(name, move || {
             places.clear();
-            timed(&mut command)
+            timed(&mut command) * times
         })
     });
-    in_blocks(rounds, 1, &mut all);
+    once_before(rounds, &mut all);
     print(title, &all);
     places.clear();
 }

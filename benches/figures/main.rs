@@ -9,6 +9,8 @@
     reason = "a bench prints what it measured, and stops when it can't measure"
 )]
 
+use std::sync::OnceLock;
+
 mod authority;
 mod bulk;
 mod exec;
@@ -41,10 +43,22 @@ const FIGURES: &[Figure] = &[
     ("terminal", terminal::figure),
 ];
 
-/// `cargo bench --bench figures -- [NAME]…`: those, or all.
+static ROUNDS: OnceLock<usize> = OnceLock::new();
+
+/// How often something is to be measured that takes long: `usual`, or as often as was said.
+fn rounds(usual: usize) -> usize {
+    ROUNDS.get().copied().unwrap_or(usual)
+}
+
+/// `cargo bench --bench figures -- [--rounds=N] [NAME]…`: those, or all.
 fn main() {
     // Cargo adds `--bench`.
-    let asked: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let (flags, asked): (Vec<_>, Vec<_>) =
+        std::env::args().skip(1).partition(|word| word.starts_with("--"));
+    let said = flags.iter().find_map(|flag| flag.strip_prefix("--rounds=")?.parse().ok());
+    if let Some(said @ 1..) = said {
+        ROUNDS.get_or_init(|| said);
+    }
     let unknown = asked.iter().find(|name| !FIGURES.iter().any(|(known, _)| known == name));
     if let Some(name) = unknown {
         let known: Vec<_> = FIGURES.iter().map(|(name, _)| *name).collect();

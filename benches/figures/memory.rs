@@ -58,6 +58,13 @@ pub fn resident(pid: u32) -> Resident {
     Resident { all: field("VmRSS"), anonymous: field("RssAnon") }
 }
 
+/// The most that a process ever had, in KiB; 0 once it is gone.
+pub fn at_most(pid: u32) -> i64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    most.and_then(|most| most.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
+
 impl Resident {
     pub fn to(self, later: Self) -> Self {
         Self { all: later.all - self.all, anonymous: later.anonymous - self.anonymous }

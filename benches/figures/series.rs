@@ -72,6 +72,14 @@ pub fn in_blocks(rounds: usize, block: usize, series: &mut [Series<'_>]) {
     }
 }
 
+/// Runs all in turn, once before the rounds: for what takes seconds.
+pub fn once_before(rounds: usize, series: &mut [Series<'_>]) {
+    series.iter_mut().for_each(|one| one.round(false));
+    for _ in 0..rounds {
+        series.iter_mut().for_each(|one| one.round(true));
+    }
+}
+
 /// A table; the last column says what part of each one's median the first one takes.
 pub fn print(title: &str, series: &[Series<'_>]) {
     let rounds = series[0].times.len();

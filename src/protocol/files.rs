@@ -57,6 +57,9 @@ pub enum Done {
         entries: u64,
         /// There are more than are listed, or deeper ones could not be read.
         truncated: bool,
+        /// Directories in it that could not be read, if they are all that is missing; the first hundred.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unread: Vec<Bytes>,
     },
     File(Entry),
     Content {

@@ -147,7 +147,7 @@ impl Guard {
         // The session's mode is the desk's own to keep.
         let place = Place { context, mode: grant::Mode::Guarded, home };
         let acts::Judged { mut verdict, refused } = acts::judge(operation, at, &place, &policy);
-        if !matches!(operation, Operation::Get { .. } | Operation::Put(_)) {
+        if operation.is_a_command() {
             let question = self.question(&line, &policy, line.bytes.clone());
             match self.ask(question).await {
                 Ok(command) => verdict = both(command, verdict),

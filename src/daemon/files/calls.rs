@@ -2,10 +2,16 @@
 
 use bytes::Bytes;
 
-use super::{client::Sftp, fault::Fault};
+use super::{
+    client::{Sent, Sftp},
+    fault::Fault,
+};
 use crate::domain::sftp::{
     Attrs, Call, Extended, Name, OpenFlags, Reply, Status, StatusCode, Statvfs,
 };
+
+/// Parts of a directory that are asked for at once.
+const PARTS: usize = 8;
 
 /// An open file or directory on the server.
 pub type Handle = Vec<u8>;
@@ -13,10 +19,7 @@ pub type Handle = Vec<u8>;
 impl Sftp {
     /// A call that has no answer but how it went.
     pub async fn done(&self, call: Call) -> Result<(), Fault> {
-        match self.call(call).await? {
-            Reply::Status(Status { code: StatusCode::Ok, .. }) => Ok(()),
-            other => Err(unlike(other)),
-        }
+        self.send(call).await?.done().await
     }
 
     pub async fn realpath(&self, path: &[u8]) -> Result<Vec<u8>, Fault> {
@@ -116,6 +119,29 @@ impl Sftp {
         }
     }
 
+    /// All entries of a directory, up to `most`, several parts of it asked for at once.
+    pub async fn entries(&self, handle: &Handle, most: usize) -> Result<Vec<Name>, Fault> {
+        let (mut all, mut at_once, mut over) = (Vec::new(), 2, false);
+        while !over && all.len() < most {
+            let mut parts = Vec::with_capacity(at_once);
+            for _ in 0..at_once {
+                parts.push(self.send(Call::Readdir { handle: handle.clone() }).await?);
+            }
+            for part in parts {
+                match part.reply().await? {
+                    Reply::Name(names) if !names.is_empty() => all.extend(names),
+                    Reply::Status(Status { code: StatusCode::Eof, .. }) => over = true,
+                    Reply::Name(_) => {
+                        return Err(Fault::Odd("a part of a directory without an entry"));
+                    }
+                    other => return Err(unlike(other)),
+                }
+            }
+            at_once = PARTS;
+        }
+        Ok(all)
+    }
+
     pub async fn file_system(&self, path: &[u8]) -> Result<Statvfs, Fault> {
         let call = Extended::Statvfs { path: path.to_vec() };
         if !self.has(&call) {
@@ -156,6 +182,16 @@ impl Sftp {
         match self.has(&call) {
             true => self.done(Call::Extended(call)).await.map(|()| true),
             false => Ok(false),
+        }
+    }
+}
+
+impl Sent<'_> {
+    /// Waits for an answer that is none but how it went.
+    pub async fn done(self) -> Result<(), Fault> {
+        match self.reply().await? {
+            Reply::Status(Status { code: StatusCode::Ok, .. }) => Ok(()),
+            other => Err(unlike(other)),
         }
     }
 }

@@ -122,7 +122,7 @@ impl Run<'_> {
     }
 
     /// What is in it first. Links are removed, not followed.
-    async fn remove_tree(&self, top: &[u8]) -> Result<(), Fault> {
+    pub(super) async fn remove_tree(&self, top: &[u8]) -> Result<(), Fault> {
         // Each a directory, and whether what is in it is gone.
         let mut path = vec![(top.to_vec(), false)];
         while let Some((directory, empty)) = path.pop() {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{OnceCell, OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    sync::{OnceCell, OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc, oneshot},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -24,9 +24,21 @@ use crate::{
     },
 };
 
-/// Requests that have no reply yet. Each may bring a packet of 256 KiB at most: what a server can make us
-/// keep has this bound.
-pub const IN_FLIGHT: usize = 256;
+/// What the replies that are still to come may be together, in KiB: what a server can make us keep has this bound.
+const ROOM: usize = 64 * 1024;
+/// The longest reply of a call that brings no content, in KiB: two paths and what a server says to them.
+const SHORT: u32 = 16;
+/// Requests that have no reply yet, at most.
+const IN_FLIGHT: usize = ROOM / SHORT as usize;
+/// The longest of all: a packet.
+const LONG: u32 = 260;
+/// Files that are open at once: where the server does not say how many it allows, …
+const HANDLES: usize = 128;
+/// … and where it does, at most; so many of its own are left to others.
+const MOST_HANDLES: usize = 768;
+const OTHERS: usize = 64;
+/// Requests that wait are sent together up to so many bytes: each write is a packet of SSH.
+const TOGETHER: usize = 32 * 1024;
 /// What every server reads and writes at once (draft, sections 3 and 6.4).
 const EVERYWHERE: u32 = 32 * 1024;
 /// What is read and written at once where the server says that it can: as much as fits into a packet.
@@ -41,6 +53,8 @@ pub struct Sftp {
     queue: mpsc::Sender<Packet>,
     shared: Arc<Shared>,
     room: Arc<Semaphore>,
+    /// Files that may be open at once, of those that there are many of.
+    handles: Semaphore,
     /// What the server announced beside its version.
     pub announced: Pairs,
     extensions: BTreeSet<Vec<u8>>,
@@ -71,8 +85,15 @@ struct Waiting {
 
 struct Waiter {
     hand: oneshot::Sender<Result<Reply, Fault>>,
-    /// Held until the reply is there, whether or not anybody still waits for it.
-    _room: OwnedSemaphorePermit,
+    /// Held until the reply is there, whether or not anybody still waits for it: its length, in KiB.
+    room: OwnedSemaphorePermit,
+}
+
+/// A request that is on its way, behind all that were sent before it.
+#[must_use]
+pub struct Sent<'s> {
+    shared: &'s Shared,
+    reply: oneshot::Receiver<Result<Reply, Fault>>,
 }
 
 impl Shared {
@@ -80,10 +101,16 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer(&self, id: u32, outcome: Result<Reply, Fault>) -> bool {
-        let waiter = self.lock().by_id.remove(&id);
-        // Whoever asked may be gone.
-        waiter.map(|waiter| waiter.hand.send(outcome)).is_some()
+    fn answer(&self, id: u32, outcome: Result<Reply, Fault>) {
+        if let Some(waiter) = self.lock().by_id.remove(&id) {
+            // Whoever asked may be gone.
+            let _gone = waiter.hand.send(outcome);
+        }
+    }
+
+    /// How long a reply may be, in bytes; none where nothing was asked.
+    fn most(&self, id: u32) -> Option<usize> {
+        self.lock().by_id.get(&id).map(|waiter| waiter.room.num_permits() * 1024)
     }
 
     /// Nothing more comes or goes.
@@ -131,11 +158,12 @@ impl Sftp {
             Err(_) => return Err(Fault::Silent),
         };
         let extensions = announced.iter().map(|(name, _)| name.clone()).collect();
-        let room = Arc::new(Semaphore::new(IN_FLIGHT));
+        let room = Arc::new(Semaphore::new(ROOM));
         let (read_size, write_size) = (EVERYWHERE, EVERYWHERE);
         let home = OnceCell::new();
+        let handles = Semaphore::new(HANDLES);
         let mut sftp =
-            Self { queue, shared, room, announced, extensions, home, read_size, write_size };
+            Self { queue, shared, room, handles, announced, extensions, home, read_size, write_size };
         sftp.learn_limits().await?;
         Ok(sftp)
     }
@@ -154,6 +182,10 @@ impl Sftp {
             limit => limit.min(MOST) as u32,
         };
         (self.read_size, self.write_size) = (size(limits.read), size(limits.write));
+        // A server that does not say how many says 0.
+        let allowed = usize::try_from(limits.open_handles).unwrap_or(usize::MAX);
+        let more = allowed.min(MOST_HANDLES + OTHERS).saturating_sub(HANDLES + OTHERS);
+        self.handles.add_permits(more);
         Ok(())
     }
 
@@ -171,13 +203,24 @@ impl Sftp {
         self.shared.over.is_cancelled()
     }
 
+    /// Waits until one more of many files may be open. Held until its close is sent.
+    pub async fn handle_room(&self) -> Result<SemaphorePermit<'_>, Fault> {
+        // Never closed.
+        self.handles.acquire().await.map_err(|_| self.shared.why())
+    }
+
     /// Sends a request and waits for its reply. Given up, it may have been sent.
     pub async fn call(&self, call: Call) -> Result<Reply, Fault> {
+        self.send(call).await?.reply().await
+    }
+
+    /// Sends a request. A server does what concerns one file in the order in which it was asked (draft, section 4.1).
+    pub async fn send(&self, call: Call) -> Result<Sent<'_>, Fault> {
         let over = || self.shared.why();
         let room = tokio::select! {
             biased;
             () = self.shared.over.cancelled() => return Err(over()),
-            room = self.room.clone().acquire_owned() => room.map_err(|_| over())?,
+            room = self.room.clone().acquire_many_owned(longest(&call)) => room.map_err(|_| over())?,
         };
         let (hand, reply) = oneshot::channel();
         let id = {
@@ -188,26 +231,42 @@ impl Sftp {
             }
             let id = waiting.next;
             waiting.next = id.wrapping_add(1);
-            waiting.by_id.insert(id, Waiter { hand, _room: room });
+            waiting.by_id.insert(id, Waiter { hand, room });
             id
         };
         let packet = Packet { id: Some(id), wire: call.to_wire(id) };
         // The queue has room for all that are in flight.
-        if self.queue.send(packet).await.is_err() {
-            return Err(over());
+        match self.queue.send(packet).await {
+            Ok(()) => Ok(Sent { shared: &self.shared, reply }),
+            Err(_) => Err(over()),
         }
+    }
+}
+
+impl Sent<'_> {
+    pub async fn reply(self) -> Result<Reply, Fault> {
+        let Self { shared, reply } = self;
         tokio::select! {
             biased;
             reply = timeout(REPLY, reply) => match reply {
                 Ok(Ok(outcome)) => outcome,
-                Ok(Err(_)) => Err(over()),
+                Ok(Err(_)) => Err(shared.why()),
                 Err(_) => {
-                    self.shared.end(Fault::Silent);
+                    shared.end(Fault::Silent);
                     Err(Fault::Silent)
                 }
             },
-            () = self.shared.over.cancelled() => Err(over()),
+            () = shared.over.cancelled() => Err(shared.why()),
         }
+    }
+}
+
+/// How long the reply may be, in KiB.
+fn longest(call: &Call) -> u32 {
+    match call {
+        Call::Read { length, .. } => (length / 1024 + 1).clamp(SHORT, LONG),
+        Call::Readdir { .. } | Call::Extended(_) | Call::Other { .. } => LONG,
+        _ => SHORT,
     }
 }
 
@@ -229,13 +288,23 @@ async fn write_packets(
             }
             packet = packets.recv() => packet,
         };
-        let Some(packet) = packet else { break };
+        let Some(Packet { id, mut wire }) = packet else { break };
+        let mut ids = vec![id];
+        while wire.len() < TOGETHER
+            && let Ok(more) = packets.try_recv()
+        {
+            ids.push(more.id);
+            wire.extend_from_slice(&more.wire);
+        }
         let turn = match session.keyboard.turn(&session.id) {
             Ok(turn) => turn,
             Err(taken) => {
-                match packet.id {
-                    Some(id) => _ = shared.answer(id, Err(taken.sent(false).into())),
-                    None => shared.end(taken.sent(false).into()),
+                let why = || Fault::from(taken.clone().sent(false));
+                for id in ids {
+                    match id {
+                        Some(id) => shared.answer(id, Err(why())),
+                        None => shared.end(why()),
+                    }
                 }
                 continue;
             }
@@ -244,7 +313,7 @@ async fn write_packets(
             biased;
             () = session.keyboard.taken() => Err(cut_off(&session.id)),
             () = session.ended() => Err(over(&session)),
-            written = writer.write(packet.wire) => written.map_err(|_| Fault::Lost),
+            written = writer.write(wire) => written.map_err(|_| Fault::Lost),
         };
         drop(turn);
         if let Err(why) = written {
@@ -304,8 +373,10 @@ fn take(
                 let _gone = greet.send((version, extensions));
             }
             (FromServer::Reply { id, reply }, None) => {
-                if !shared.answer(id, Ok(reply)) {
-                    return Err(Fault::Odd("a reply to nothing that was asked"));
+                match shared.most(id) {
+                    Some(most) if raw.bytes().len() <= most => shared.answer(id, Ok(reply)),
+                    Some(_) => return Err(Fault::Odd("a longer reply than there can be")),
+                    None => return Err(Fault::Odd("a reply to nothing that was asked")),
                 }
             }
             _ => return Err(Fault::Odd("its greeting is out of place")),

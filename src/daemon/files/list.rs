@@ -1,13 +1,15 @@
 //! Looking: what is in a directory, and what is known of a file.
 
-use futures::future::join_all;
+use std::collections::VecDeque;
+
+use futures::{StreamExt, future::join_all, stream::FuturesOrdered};
 use jiff::Timestamp;
 
 use super::{Run, client::Sftp, fault::Fault, resolve::join};
 use crate::{
     domain::{
         bytes::Bytes,
-        sftp::{Attrs, FileType, Name},
+        sftp::{Attrs, Call, FileType, Name},
     },
     protocol::{
         error::Failure,
@@ -19,6 +21,11 @@ use crate::{
 const ENTRIES: u64 = 100_000;
 /// How deep a listing goes at most, whatever was asked for.
 const DEPTH: u32 = 64;
+
+/// Directories that are read at once.
+const AT_ONCE: usize = 16;
+/// Directories that may not be read are named, so many of them.
+const UNREAD: usize = 100;
 
 /// A directory that is still to be listed.
 struct Pending {
@@ -44,58 +51,61 @@ impl Run<'_> {
         if !matches!(attrs.file_type(), Some(FileType::Directory) | None) {
             let one = entry(&self.sftp, at, at.to_vec(), &attrs).await;
             self.tell(&one).await.map_err(failed)?;
-            return Ok(Done::Listing { path, entries: 1, truncated: false });
+            return Ok(Done::Listing { path, entries: 1, truncated: false, unread: Vec::new() });
         }
         let top = Pending { at: at.to_vec(), within: Vec::new(), depth: depth.clamp(1, DEPTH) };
-        let (mut pending, mut entries, mut truncated) = (vec![top], 0, false);
-        while let Some(directory) = pending.pop() {
-            let is_top = directory.within.is_empty();
-            match self.list_one(&directory, &mut pending, &mut entries).await {
-                Ok(()) => {}
-                // One that may not be read is no reason to say nothing of the others.
-                Err(Fault::Status(_)) if !is_top => truncated = true,
-                Err(fault) => return Err(failed(fault)),
+        let (mut pending, mut flying) = (VecDeque::from([top]), FuturesOrdered::new());
+        let (mut entries, mut truncated, mut unread) = (0, false, Vec::new());
+        loop {
+            while flying.len() < AT_ONCE
+                && let Some(directory) = pending.pop_front()
+            {
+                flying.push_back(self.list_one(directory));
             }
-            if entries >= ENTRIES || self.out.is_closed() {
-                truncated |= entries >= ENTRIES;
-                break;
+            let Some((directory, listed)) = flying.next().await else { break };
+            let is_top = directory.within.is_empty();
+            let found = match listed {
+                Ok(found) => found,
+                // One that may not be read is no reason to say nothing of the others.
+                Err(Fault::Status(_)) if !is_top => {
+                    truncated = true;
+                    if unread.len() < UNREAD {
+                        unread.push(Bytes(directory.within));
+                    }
+                    continue;
+                }
+                Err(fault) => return Err(failed(fault)),
+            };
+            for entry in found {
+                if entries >= ENTRIES || self.out.is_closed() {
+                    truncated |= entries >= ENTRIES;
+                    return Ok(Done::Listing { path, entries, truncated, unread: Vec::new() });
+                }
+                entries += 1;
+                self.tell(&entry).await.map_err(failed)?;
+                if entry.r#type == Type::Directory && directory.depth > 1 {
+                    let within = entry.path.0;
+                    let name = within.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+                    let at = join(&directory.at, name);
+                    pending.push_back(Pending { at, within, depth: directory.depth - 1 });
+                }
             }
         }
-        Ok(Done::Listing { path, entries, truncated })
+        Ok(Done::Listing { path, entries, truncated, unread })
     }
 
-    async fn list_one(
-        &self,
-        directory: &Pending,
-        pending: &mut Vec<Pending>,
-        entries: &mut u64,
-    ) -> Result<(), Fault> {
-        let handle = self.sftp.open_directory(&directory.at).await?;
-        let listed = async {
-            while let Some(names) = self.sftp.read_directory(&handle).await? {
-                let mut found = Vec::with_capacity(names.len());
-                for name in &names {
-                    found.push(self.named(directory, name));
-                }
-                for entry in join_all(found).await.into_iter().flatten() {
-                    if *entries >= ENTRIES {
-                        return Ok(());
-                    }
-                    *entries += 1;
-                    self.tell(&entry).await?;
-                    if entry.r#type == Type::Directory && directory.depth > 1 {
-                        let within = entry.path.0;
-                        let name = within.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-                        let at = join(&directory.at, name);
-                        pending.push(Pending { at, within, depth: directory.depth - 1 });
-                    }
-                }
-            }
-            Ok(())
+    async fn list_one(&self, directory: Pending) -> (Pending, Result<Vec<Entry>, Fault>) {
+        let listing = async {
+            let handle = self.sftp.open_directory(&directory.at).await?;
+            let names = self.sftp.entries(&handle, ENTRIES as usize + 1).await;
+            // Nobody waits for this.
+            let _closing = self.sftp.send(Call::Close { handle }).await;
+            let names = names?;
+            let found = join_all(names.iter().map(|name| self.named(&directory, name))).await;
+            Ok(found.into_iter().flatten().collect())
         };
-        let listed = listed.await;
-        let _closed = self.sftp.close(handle).await;
-        listed
+        let listed = listing.await;
+        (directory, listed)
     }
 
     /// `None` for what is no entry: `.`, `..`, and what a server may not call one.

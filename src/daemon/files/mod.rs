@@ -35,6 +35,7 @@ use crate::{
         guard::files::Canonical,
         id::Id,
         record::{Kind, Record},
+        sftp::Attrs,
     },
     protocol::{
         error::{Code, Failure},
@@ -58,6 +59,8 @@ type Slot = tokio::sync::Mutex<Option<Arc<Sftp>>>;
 pub struct Resolved {
     /// In their order; of many files at once empty where one leads nowhere.
     pub at: Vec<Vec<u8>>,
+    /// What was found there, where that was looked at by the way.
+    pub seen: Vec<Option<Attrs>>,
     /// The directory in which the session began.
     pub home: Canonical,
 }
@@ -154,7 +157,11 @@ impl Files {
         request: Option<Id>,
         streams: (mpsc::Sender<Bytes>, Option<Arc<Stdin>>),
     ) -> Result<Done, Failure> {
-        let files = permit.spend();
+        let mut files = permit.spend();
+        if request.is_some() {
+            // A person took their time.
+            files.operation.forget();
+        }
         if let Some(why) = session.over() {
             return Err(why.about(&session.id).sent(false));
         }
@@ -213,12 +220,13 @@ async fn leads(sftp: &Sftp, operation: &Operation) -> Result<Resolved, Failure> 
     let (home, at) = tokio::join!(home, async {
         match many {
             true => transfer::resolve(sftp, operation).await,
-            false => resolve::resolve(sftp, operation).await,
+            false => resolve::resolve(sftp, operation).await.map(|at| (at, Vec::new())),
         }
     });
     let home = home.map_err(|fault| fault.at("resolving", b"~"))?;
     let home = Canonical::new(home).ok_or_else(|| leads_elsewhere(home))?;
-    Ok(Resolved { at: at?, home })
+    let (at, seen) = at?;
+    Ok(Resolved { at, seen, home })
 }
 
 impl Run<'_> {

@@ -108,6 +108,8 @@ fn acts_on<'a>(
                 let target = led_to(path, target.as_slice());
                 return vec![Link::To { link: path, target }];
             }
+            Some(Item { what: What::Gone { tree: true }, .. }) => Act::RemoveTree { path },
+            Some(Item { what: What::Gone { tree: false }, .. }) => Act::Remove { path },
             None => return Vec::new(),
         },
     };
@@ -185,7 +187,7 @@ mod tests {
     }
 
     fn part(path: &str) -> Part {
-        Part { path: path.into(), offset: 0, refused: None }
+        Part::of(path.into(), 0)
     }
 
     #[test]
@@ -207,9 +209,7 @@ mod tests {
             let item = Item {
                 path: "l".into(),
                 what: What::Link { target: target.into() },
-                mode: None,
-                modified: None,
-                refused: None,
+                ..Item::default()
             };
             let put = Operation::Put(Put { items: vec![item], fsync: false });
             judged(&put, &["/srv/x/l"]).verdict.decision
@@ -220,6 +220,20 @@ mod tests {
         assert_eq!(link("/"), Decision::Approve);
         let one = Operation::Link { target: "/etc/shadow".into(), path: "l".into() };
         assert_eq!(judged(&one, &["/srv/l"]).verdict.decision, Decision::Block);
+    }
+
+    #[test]
+    fn what_is_removed_with_a_copy_is_judged_as_removed() {
+        let gone = |tree| {
+            let item = Item { path: "x".into(), what: What::Gone { tree }, ..Item::default() };
+            Operation::Put(Put { items: vec![item.clone(), item], fsync: false })
+        };
+        let said = judged(&gone(false), &["/srv/x", "/etc/shadow"]);
+        assert_eq!(said.refused.len(), 1);
+        assert_eq!(judged(&gone(true), &["/srv/x", "/etc"]).verdict.decision, Decision::Approve);
+        let at = [b"/srv/a b".to_vec(), Vec::new()];
+        assert_eq!(gone(true).command(&at), b"rm -r -- '/srv/a b'");
+        assert!(gone(true).is_a_command());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::{
     id::Id,
     identity::Identity,
     judgement::Judgement,
+    sftp::Attrs,
     shell,
 };
 use transfer::{Part, Put};
@@ -210,9 +211,33 @@ impl Operation {
             Self::Link { target, .. } => {
                 words(&["ln", "-sT", "--"], vec![plain(target.as_slice()), path(0)])
             }
+            Self::Put(put) if put.removes() => words(&["rm", "-r", "--"], plainly(at)),
             // These are judged by their paths alone; the words bind what was judged.
             Self::Get { .. } => words(&["cat", "--"], at.to_vec()),
             Self::Put(_) => words(&["put", "--"], at.to_vec()),
+        }
+    }
+
+    /// Whether one command would do the same. Others are judged by their paths alone.
+    pub fn is_a_command(&self) -> bool {
+        match self {
+            Self::Get { .. } => false,
+            Self::Put(put) => put.removes(),
+            _ => true,
+        }
+    }
+
+    /// Keeps what was found at the paths of many files, so that nobody asks again.
+    pub fn saw(&mut self, seen: Vec<Option<Attrs>>) {
+        if let Self::Get { files } = self {
+            files.iter_mut().zip(seen).for_each(|(part, seen)| part.seen = seen);
+        }
+    }
+
+    /// What was found is not so any more, perhaps.
+    pub fn forget(&mut self) {
+        if let Self::Get { files } = self {
+            files.iter_mut().for_each(|part| part.seen = None);
         }
     }
 
@@ -268,6 +293,11 @@ fn plain(path: &[u8]) -> Vec<u8> {
         }
     }
     text.into_bytes()
+}
+
+/// Those that lead somewhere.
+fn plainly(at: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    at.iter().filter(|path| !path.is_empty()).map(|path| plain(path)).collect()
 }
 
 fn chmod(mode: u32, path: Vec<u8>) -> Vec<u8> {

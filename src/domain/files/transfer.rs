@@ -3,7 +3,7 @@
 use ::bytes::{Buf, Bytes as Content, BytesMut};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{bytes::Bytes, escape};
+use crate::domain::{bytes::Bytes, escape, sftp::Attrs};
 
 /// Files, directories and links of one operation, at most.
 pub const MOST_ITEMS: usize = 2048;
@@ -21,9 +21,13 @@ pub struct Part {
     /// The rule that forbids it; nobody but the daemon says so.
     #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// What the daemon found there a moment ago, itself and no link.
+    #[serde(skip)]
+    pub seen: Option<Attrs>,
 }
 
-/// Files, directories and links that are made or replaced. The content of the files comes beside it.
+/// Files, directories and links that are made or replaced, or, in one of its own, what is removed. The content of the
+/// files comes beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Put {
@@ -33,11 +37,18 @@ pub struct Put {
     pub fsync: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     pub path: Bytes,
     #[serde(flatten)]
     pub what: What,
+    /// Nothing is there, since who puts it has just made the directory: what is there nevertheless is not lost, and
+    /// no link is followed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub fresh: bool,
+    /// A new file can be run, as far as the account's umask lets it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub executable: bool,
     /// Permission bits; absent: those that it has, and what the account's umask gives a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,
@@ -49,7 +60,7 @@ pub struct Item {
     pub refused: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum What {
     File {
@@ -61,10 +72,22 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sum: Option<String>,
     },
+    #[default]
     Directory,
     Link {
         target: Bytes,
     },
+    /// It is removed, a link itself; a directory with all that is in it, or not at all.
+    Gone {
+        #[serde(default, skip_serializing_if = "is_false")]
+        tree: bool,
+    },
+}
+
+impl Part {
+    pub fn of(path: Vec<u8>, offset: u64) -> Self {
+        Self { path: Bytes(path), offset, refused: None, seen: None }
+    }
 }
 
 impl std::fmt::Display for What {
@@ -74,12 +97,18 @@ impl std::fmt::Display for What {
             Self::File { size, .. } => write!(f, "{size} bytes"),
             Self::Directory => f.write_str("directory"),
             Self::Link { target } => write!(f, "-> {}", escape::exact(target.as_slice(), 300)),
+            Self::Gone { tree: false } => f.write_str("is removed"),
+            Self::Gone { tree: true } => f.write_str("is removed with all that is in it"),
         }
     }
 }
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+fn is_false(what: &bool) -> bool {
+    !what
 }
 
 impl Put {
@@ -90,6 +119,11 @@ impl Put {
             _ => 0,
         });
         sizes.fold(0, u64::saturating_add)
+    }
+
+    /// Whether things are removed by it.
+    pub fn removes(&self) -> bool {
+        self.items.iter().any(|item| matches!(item.what, What::Gone { .. }))
     }
 
     /// Whether each file that may be put says what its content will be.
@@ -132,15 +166,26 @@ pub struct Head {
 
 impl Piece {
     pub fn to_wire(&self) -> Vec<u8> {
-        let (kind, bytes) = match self {
-            Self::Head(bytes) => (1, bytes),
-            Self::Data(bytes) => (2, bytes),
-            Self::End(bytes) => (3, bytes),
-            Self::Failed(bytes) => (4, bytes),
+        [self.head().as_slice(), self.bytes()].concat()
+    }
+
+    /// What stands before its bytes.
+    pub fn head(&self) -> [u8; 5] {
+        let kind = match self {
+            Self::Head(_) => 1,
+            Self::Data(_) => 2,
+            Self::End(_) => 3,
+            Self::Failed(_) => 4,
         };
         // A piece is at most MOST_PIECE long.
-        let length = (bytes.len() as u32).to_be_bytes();
-        [&[kind], length.as_slice(), bytes].concat()
+        let [a, b, c, d] = (self.bytes().len() as u32).to_be_bytes();
+        [kind, a, b, c, d]
+    }
+
+    pub fn bytes(&self) -> &Content {
+        match self {
+            Self::Head(bytes) | Self::Data(bytes) | Self::End(bytes) | Self::Failed(bytes) => bytes,
+        }
     }
 
     pub fn json(kind: fn(Content) -> Self, value: &impl Serialize) -> Self {
@@ -233,8 +278,7 @@ mod tests {
             path: "a".into(),
             what: What::File { size: 7, offset: 2, sum: None },
             mode: Some(0o644),
-            modified: None,
-            refused: None,
+            ..Item::default()
         };
         let put = Put { items: vec![item], fsync: false };
         let text = serde_json::to_string(&put).unwrap();

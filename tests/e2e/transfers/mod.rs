@@ -1,8 +1,13 @@
 //! `sgw files get`, `sgw files put`, `sgw cp`: what is there is here afterwards, and nothing else is.
 
+mod again;
 mod cut_off;
+mod deleting;
+mod ends;
 mod judged;
 mod odd;
+mod progress;
+mod scripted;
 
 use std::{
     fs,

@@ -111,6 +111,11 @@ impl There {
     fn of(session: String, patience: Patience, asking: Asking) -> Self {
         Self { session, patience, asking, sudo: false }
     }
+
+    /// The same, where no person is to be asked.
+    fn without_asking(&self) -> Self {
+        Self { asking: Asking { no_ask: true }, ..self.clone() }
+    }
 }
 
 /// A call as it ended.

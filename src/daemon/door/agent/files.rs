@@ -212,9 +212,10 @@ impl Caller {
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
         let look = self.parts.desk.may_look(self.identity(), &ground, &session.id, needs)?;
         let at = self.parts.files.resolve(session, look, &operation).await;
-        let Resolved { at, home } = at.map_err(|failure| failure.about(&session.id))?;
+        let Resolved { at, home, seen } = at.map_err(|failure| failure.about(&session.id))?;
         let (judged, refused) = self.judge_files(session, &operation, &at, &home).await?;
         operation.refuse(&refused);
+        operation.saw(seen);
         let asks = judged.decision == guard::Decision::Approve || grant.mode != Mode::Guarded;
         if asks && matches!(&operation, Operation::Put(put) if !put.has_sums()) {
             return Err(unsummed());
@@ -391,6 +392,10 @@ fn check_operation(operation: &Operation) -> Result<(), Failure> {
             };
             if put.items.iter().any(|item| is_link(item, |t| t.is_empty() || t.contains(&0))) {
                 return wrong("a link needs something that it leads to", "sgw files put --help");
+            }
+            let removed = |item: &Item| matches!(item.what, What::Gone { .. });
+            if put.removes() && !put.items.iter().all(removed) {
+                return wrong("what is removed goes in an operation of its own", "sgw files put");
             }
             put.items.iter().filter_map(|item| item.mode).max()
         }

@@ -155,7 +155,7 @@ impl Mediator {
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
         let needs = operation.needs();
         let look = desk.may_look(caller.identity(), &ground, &session.id, needs)?;
-        let Resolved { at, home } = self.relay.resolve(look, &operation).await?;
+        let Resolved { at, home, .. } = self.relay.resolve(look, &operation).await?;
         let (judged, _none_of_many) = caller.judge_files(session, &operation, &at, &home).await?;
         let (id, leads) = (session.id.clone(), at.clone());
         let files =

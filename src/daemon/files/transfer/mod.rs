@@ -6,17 +6,25 @@ mod put;
 mod resolve;
 
 use ::bytes::Bytes;
+use tokio::sync::mpsc;
 
 pub use resolve::resolve;
 
 use super::{Run, fault::Fault, read::kind, resolve::resolved};
 use crate::{
     domain::{escape, files::transfer::Piece},
-    protocol::error::{Code, Failure},
+    protocol::{
+        error::{Code, Failure},
+        frame::MAX_CHUNK,
+    },
 };
 
-/// Files that are under way at once: what each brings is held until its turn has come.
-const AHEAD: usize = 96;
+/// Files that are under way at once.
+const AHEAD: usize = 512;
+/// What these may hold together, in bytes, before there are no more of them.
+const BYTES_AHEAD: u64 = 8 * 1024 * 1024;
+/// What goes to the caller at once, in bytes: a frame.
+const PACKED: usize = MAX_CHUNK;
 
 /// What is wrong with one file of many, or with all of them.
 enum Trouble {
@@ -36,11 +44,41 @@ impl Trouble {
     }
 }
 
-impl Run<'_> {
-    async fn pack(&self, piece: Piece) {
-        // A caller that is gone needs none.
-        let _gone = self.out.send(Bytes::from(piece.to_wire())).await;
+/// What goes out packed: small pieces together.
+struct Packing<'p> {
+    to: &'p mpsc::Sender<Bytes>,
+    open: Vec<u8>,
+}
+
+impl<'p> Packing<'p> {
+    fn new(to: &'p mpsc::Sender<Bytes>) -> Self {
+        Self { to, open: Vec::with_capacity(PACKED) }
     }
+
+    async fn put(&mut self, piece: Piece) {
+        if self.open.len() + piece.bytes().len() > PACKED {
+            self.flush().await;
+        }
+        let bytes = piece.bytes();
+        if bytes.len() < PACKED {
+            self.open.extend_from_slice(&piece.to_wire());
+            return;
+        }
+        self.open.extend_from_slice(&piece.head());
+        self.flush().await;
+        // A caller that is gone needs none.
+        let _gone = self.to.send(bytes.clone()).await;
+    }
+
+    async fn flush(&mut self) {
+        if !self.open.is_empty() {
+            let open = std::mem::replace(&mut self.open, Vec::with_capacity(PACKED));
+            let _gone = self.to.send(open.into()).await;
+        }
+    }
+}
+
+impl Run<'_> {
 
     /// Why a path leads nowhere, or where to by now.
     async fn why_nowhere(&self, path: &[u8]) -> Trouble {

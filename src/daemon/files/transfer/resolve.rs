@@ -16,8 +16,11 @@ use crate::{
         resolve::{below_what_is_there, from_home, join, resolved, split},
     },
     domain::{
-        files::{Operation, transfer::What},
-        sftp::FileType,
+        files::{
+            Operation,
+            transfer::{Item, What},
+        },
+        sftp::{Attrs, Call, FileType, Name},
     },
     protocol::error::Failure,
 };
@@ -36,27 +39,37 @@ struct Directory {
     /// It is not there yet.
     new: bool,
     /// Its entries, where they were read.
-    entries: Option<HashMap<Vec<u8>, Option<FileType>>>,
+    entries: Option<Entries>,
 }
+
+type Entries = HashMap<Vec<u8>, Attrs>;
+
+/// Where a path leads, and what was found there.
+type Found = (Vec<u8>, Option<Attrs>);
 
 /// What a name is there.
 enum There {
     Nothing,
     Link,
     /// What is neither, or of which the server does not say.
-    Itself,
+    Itself(Attrs),
     Unknown,
 }
 
 /// The paths resolved, in their order; empty where one leads nowhere.
-pub async fn resolve(sftp: &Sftp, operation: &Operation) -> Result<Vec<Vec<u8>>, Failure> {
+pub async fn resolve(
+    sftp: &Sftp,
+    operation: &Operation,
+) -> Result<(Vec<Vec<u8>>, Vec<Option<Attrs>>), Failure> {
     let puts = matches!(operation, Operation::Put(_));
     let paths: Result<Vec<_>, Failure> =
         operation.paths().into_iter().map(|(path, _)| from_home(path)).collect();
     let paths = paths?;
     let mut wanted: BTreeMap<&[u8], usize> = BTreeMap::new();
-    for path in &paths {
-        *wanted.entry(split(path).map_or(&b"/"[..], |(directory, _)| directory)).or_default() += 1;
+    for (index, path) in paths.iter().enumerate() {
+        let directory = split(path).map_or(&b"/"[..], |(directory, _)| directory);
+        let asked = !item(operation, index).is_some_and(takes_the_name);
+        *wanted.entry(directory).or_default() += usize::from(asked);
     }
     let mut looks: Vec<BoxFuture<'_, (&[u8], Directory)>> = Vec::new();
     for (directory, files) in wanted {
@@ -65,20 +78,32 @@ pub async fn resolve(sftp: &Sftp, operation: &Operation) -> Result<Vec<Vec<u8>>,
     }
     let looked = stream::iter(looks).buffer_unordered(AT_ONCE);
     let directories: HashMap<&[u8], Directory> = looked.collect().await;
-    let mut each: Vec<BoxFuture<'_, Vec<u8>>> = Vec::new();
+    let mut each: Vec<BoxFuture<'_, Found>> = Vec::new();
     for (index, path) in paths.iter().enumerate() {
         let inside = split(path).and_then(|(above, name)| Some((directories.get(above)?, name)));
         each.push(match inside {
             Some(inside) => one(sftp, operation, index, path, inside).boxed(),
             // `/`, `.`, `..`: what it is by itself.
-            None => async move { resolved(sftp, path).await.unwrap_or_default() }.boxed(),
+            None => async move { (resolved(sftp, path).await.unwrap_or_default(), None) }.boxed(),
         });
     }
     let found = join_all(each).await;
     match sftp.is_over() {
         true => Err(sftp.why().at("resolving", paths.first().map_or(b"", Vec::as_slice))),
-        false => Ok(found),
+        false => Ok(found.into_iter().unzip()),
     }
+}
+
+fn item(operation: &Operation, index: usize) -> Option<&Item> {
+    match operation {
+        Operation::Put(put) => put.items.get(index),
+        _ => None,
+    }
+}
+
+/// What is put takes the place of the name itself, whatever that is.
+fn takes_the_name(item: &Item) -> bool {
+    item.fresh || matches!(item.what, What::Link { .. } | What::Gone { .. })
 }
 
 async fn look(sftp: &Sftp, directory: &[u8], files: usize, puts: bool) -> Directory {
@@ -102,25 +127,14 @@ async fn look(sftp: &Sftp, directory: &[u8], files: usize, puts: bool) -> Direct
 async fn entries(
     sftp: &Sftp,
     at: &[u8],
-) -> Result<Option<HashMap<Vec<u8>, Option<FileType>>>, Fault> {
+) -> Result<Option<Entries>, Fault> {
     let handle = sftp.open_directory(at).await?;
-    let read = async {
-        let mut found = HashMap::new();
-        while let Some(names) = sftp.read_directory(&handle).await? {
-            for name in names {
-                if let Some(own) = name.entry() {
-                    found.insert(own.to_vec(), name.attrs.file_type());
-                }
-            }
-            if found.len() > ENTRIES {
-                return Ok(None);
-            }
-        }
-        Ok(Some(found))
-    };
-    let read = read.await;
-    let _closed = sftp.close(handle).await;
-    read
+    let read = sftp.entries(&handle, ENTRIES).await;
+    // Nobody waits for this.
+    let _closing = sftp.send(Call::Close { handle }).await;
+    let named = |name: Name| Some((name.entry()?.to_vec(), name.attrs));
+    let read = read?;
+    Ok((read.len() < ENTRIES).then(|| read.into_iter().filter_map(named).collect()))
 }
 
 async fn one(
@@ -129,39 +143,35 @@ async fn one(
     index: usize,
     path: &[u8],
     (directory, name): (&Directory, &[u8]),
-) -> Vec<u8> {
-    let Some(above) = &directory.at else { return Vec::new() };
+) -> Found {
+    let Some(above) = &directory.at else { return Found::default() };
     let itself = join(above, name);
-    let item = match operation {
-        Operation::Put(put) => put.items.get(index).map(|item| &item.what),
-        _ => None,
-    };
-    // A link that is made takes the place of the name itself.
-    if directory.new || matches!(item, Some(What::Link { .. })) {
-        return itself;
+    let item = item(operation, index);
+    if directory.new || item.is_some_and(takes_the_name) {
+        return (itself, None);
     }
     match there(sftp, directory, name, &itself).await {
-        There::Itself => itself,
-        There::Nothing if item.is_some() => itself,
-        There::Nothing => Vec::new(),
+        There::Itself(attrs) => (itself, Some(attrs)),
+        There::Nothing if item.is_some() => (itself, None),
+        There::Nothing => Found::default(),
         There::Link | There::Unknown => match sftp.stat(path).await {
-            Ok(_) => resolved(sftp, path).await.unwrap_or_default(),
-            Err(_) => Vec::new(),
+            Ok(attrs) => (resolved(sftp, path).await.unwrap_or_default(), Some(attrs)),
+            Err(_) => Found::default(),
         },
     }
 }
 
 async fn there(sftp: &Sftp, directory: &Directory, name: &[u8], itself: &[u8]) -> There {
-    let of = |r#type: Option<FileType>| match r#type {
+    let of = |attrs: Attrs| match attrs.file_type() {
         Some(FileType::Link) => There::Link,
-        Some(_) => There::Itself,
+        Some(_) => There::Itself(attrs),
         None => There::Unknown,
     };
     if let Some(entries) = &directory.entries {
-        return entries.get(name).map_or(There::Nothing, |found| of(*found));
+        return entries.get(name).map_or(There::Nothing, |found| of(found.clone()));
     }
     match sftp.lstat_if(itself).await {
-        Ok(Some(attrs)) => of(attrs.file_type()),
+        Ok(Some(attrs)) => of(attrs),
         Ok(None) => There::Nothing,
         Err(_) => There::Unknown,
     }

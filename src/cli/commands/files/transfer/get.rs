@@ -1,30 +1,28 @@
 //! `get`: what is on the server comes here. What it says of names and sizes is checked against what it may mean.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
-    io::{self, Read, Seek, SeekFrom, Write},
+    collections::{BTreeMap, HashSet},
+    io::{self, IsTerminal},
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, mpsc},
-    time::Duration,
+    sync::{Arc, PoisonError},
 };
 
 use super::{
-    Manner, Report, There, batches, call, captured, each, end, last_name,
-    local::{Below, Tree, Writing, identity},
+    Manner, Report, There, and_deleted, batches, captured, each, end,
+    known::surplus,
+    last_name,
+    local::{Below, Tree},
     path,
+    receive::{Landing, WORTH, Wanted, fetch, local_failure},
+    to_its_end,
 };
 use crate::{
-    cli::{Context, Outcome, Stop, ui::exit::Exit},
-    client::stream::Feed,
-    domain::{
-        bytes::Bytes,
-        escape,
-        files::{
-            Operation,
-            transfer::{Head, Part, Piece, Unpacker},
-        },
+    cli::{
+        Context, Outcome, Stop,
+        ui::{self, exit::Exit, prompt},
     },
+    domain::{bytes::Bytes, escape, files::Operation},
     protocol::{
         error::{Code, Failure},
         files::{Done, Entry, Type},
@@ -32,19 +30,18 @@ use crate::{
 };
 
 /// What is kept of a listing, in bytes.
-const LISTING: usize = 128 * 1024 * 1024;
-const DEEP: u32 = 64;
-/// What a part must have in common with the file to be gone on with: its last bytes.
-const OVERLAP: u64 = 64 * 1024;
-/// Parts below this size are not worth a question.
-const WORTH: u64 = 1024 * 1024;
+pub const LISTING: usize = 128 * 1024 * 1024;
+pub const DEEP: u32 = 64;
+/// So many of what would be deleted are shown to whoever is asked.
+const SHOWN: usize = 20;
 
 /// Copy files from a server
 ///
 /// As `cp`: into LOCAL where that is a directory, else to that name. `*`, `?` and `[…]` in the last name of REMOTE
-/// stand for names, where they are quoted for your own shell. What was cut off goes on by itself: the part has
-/// the file's size and time in its name, and must end as the file does there. Links that lead out of what is
-/// copied are left out.
+/// stand for names, where they are quoted for your own shell. What is here with the same content is left as it is.
+/// What was cut off goes on by itself: the part has the file's size and time in its name and its SHA-256 beside it,
+/// and must end as the file does there. Links that lead out of what is copied are left out. Cut off, it ends with 75:
+/// the same call goes on.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -61,24 +58,18 @@ pub struct Get {
     manner: Manner,
 }
 
-/// A file that comes.
-#[derive(Clone, Debug)]
-struct Wanted {
-    remote: Vec<u8>,
-    to: Below,
-    size: u64,
-    modified: i64,
-    mode: u32,
-    /// What is there of it already.
-    keep: u64,
-}
-
 /// All that comes.
 #[derive(Default)]
 struct Plan {
     files: Vec<Wanted>,
     directories: Vec<Below>,
     links: Vec<(Below, Vec<u8>)>,
+    /// Where each directory that was named comes to.
+    trees: Vec<Below>,
+    /// What is there, whether it comes or not.
+    there: HashSet<Below>,
+    /// What could not be listed there.
+    failed: Vec<(Vec<u8>, Failure)>,
 }
 
 impl Get {
@@ -96,7 +87,8 @@ pub fn run(
     local: PathBuf,
     manner: &Manner,
 ) -> Outcome {
-    context.interactive(async {
+    to_its_end(context, async {
+        manner.check()?;
         let sources = sources(context, there, remotes).await?;
         let into = local.is_dir();
         if !into && (sources.len() > 1 || local.as_os_str().as_bytes().ends_with(b"/")) {
@@ -148,7 +140,7 @@ async fn sources(
             0 => b".".to_vec(),
             length => remote[..length].to_vec(),
         };
-        let (base, entries) = list(context, there, &directory, 1).await?;
+        let Listed { base, entries, .. } = list(context, there, &directory, 1).await?;
         let glob = String::from_utf8_lossy(name).into_owned();
         let before = found.len();
         for entry in entries {
@@ -171,26 +163,36 @@ async fn sources(
     Ok(found)
 }
 
-/// The directory as the server resolved it, and its entries.
+/// A directory as the server resolved it.
+struct Listed {
+    base: Vec<u8>,
+    entries: Vec<Entry>,
+    /// Those in it that could not be read.
+    unread: Vec<Bytes>,
+}
+
 async fn list(
     context: &Context,
     there: &There,
     directory: &[u8],
     depth: u32,
-) -> Result<(Vec<u8>, Vec<Entry>), Stop> {
+) -> Result<Listed, Stop> {
     let operation = Operation::List { path: Bytes(directory.to_vec()), depth };
     let (done, bytes, cut) = captured(context, there, operation, LISTING).await?;
-    let Done::Listing { path, truncated, .. } = done else {
+    let Done::Listing { path, truncated, unread, .. } = done else {
         return Err(crate::cli::commands::wait::odd().into());
     };
-    if cut > 0 || truncated {
-        let shown = escape::exact(directory, 300);
-        let message =
-            format!("{shown} can't be listed whole: there is too much, or it may not be read");
-        let hint = "copy its directories one by one";
-        return Err(Failure::new(Code::FilesDenied, message, hint).into());
+    if cut > 0 || (truncated && unread.is_empty()) {
+        return Err(too_much(directory).into());
     }
-    Ok((path.0, crate::cli::commands::files::look::read(&bytes)?))
+    let entries = crate::cli::commands::files::look::read(&bytes)?;
+    Ok(Listed { base: path.0, entries, unread })
+}
+
+pub fn too_much(directory: &[u8]) -> Failure {
+    let shown = escape::exact(directory, 300);
+    let message = format!("{shown} can't be listed whole: there is too much, or it may not be read");
+    Failure::new(Code::FilesDenied, message, "copy its directories one by one")
 }
 
 impl Plan {
@@ -206,12 +208,23 @@ impl Plan {
             Type::File | Type::Unknown => self.file(entry.path.0.clone(), &entry, to),
             Type::Directory if manner.recursive => {
                 let excluded = manner.excluded()?;
-                let (base, mut entries) = list(context, there, entry.path.as_slice(), DEEP).await?;
+                let listed = list(context, there, entry.path.as_slice(), DEEP).await?;
+                let Listed { base, mut entries, unread } = listed;
                 entries.sort_by(|a, b| a.path.cmp(&b.path));
+                for path in unread {
+                    let message = "this directory may not be read there";
+                    let hint = "sgw files stat SESSION PATH shows whose it is";
+                    let failure = Failure::new(Code::FilesDenied, message, hint);
+                    self.failed.push((path.0, failure));
+                }
                 self.directories.push(to.clone());
+                self.trees.push(to.clone());
                 let mut left_out: Option<Vec<u8>> = None;
                 for entry in entries {
                     let own = entry.path.as_slice();
+                    // The daemon says no other names; whoever speaks in its place may.
+                    let to = to.join(own).ok_or_else(crate::cli::commands::wait::odd)?;
+                    self.there.insert(to.clone());
                     let below = |above: &Vec<u8>| {
                         own.starts_with(above) && own.get(above.len()) == Some(&b'/')
                     };
@@ -222,8 +235,6 @@ impl Plan {
                         left_out = Some(own.to_vec());
                         continue;
                     }
-                    // The daemon says no other names; whoever speaks in its place may.
-                    let to = to.join(own).ok_or_else(crate::cli::commands::wait::odd)?;
                     let slash: &[u8] = if base == b"/" { b"" } else { b"/" };
                     let remote = [base.as_slice(), slash, own].concat();
                     match entry.r#type {
@@ -266,7 +277,8 @@ impl Plan {
             size: entry.size.unwrap_or(0),
             modified: entry.modified_at.map_or(0, |time| time.as_second()),
             mode: mode.unwrap_or(0o644),
-            keep: 0,
+            keep: None,
+            compare: false,
         });
     }
 
@@ -277,39 +289,27 @@ impl Plan {
         root: &Path,
         manner: &Manner,
     ) -> Outcome {
-        let bytes = self.files.iter().map(|file| file.size).fold(0, u64::saturating_add);
-        if manner.dry_run {
-            for file in &self.files {
-                let (from, to) = (&file.remote, file.to.as_bytes());
-                let shown = |path: &[u8]| escape::visible_bytes(path, usize::MAX);
-                context.ui.line(&format!("{} -> {}", shown(from), shown(to)));
-            }
-            context
-                .ui
-                .note(&format!("{} files, {bytes} bytes; nothing was copied", self.files.len()));
-            return Ok(Exit::DONE);
-        }
         let here = |error: io::Error| local_failure(root.as_os_str().as_bytes(), &error);
         let tree = Arc::new(Tree::open(root).map_err(here)?);
+        let gone = if manner.delete { self.surplus(&tree, manner)? } else { Vec::new() };
+        if manner.dry_run {
+            self.dry_run(context, &gone);
+            return Ok(Exit::DONE);
+        }
+        if !gone.is_empty() && !manner.yes {
+            confirm(context, &gone).await?;
+        }
+        let bytes = self.files.iter().map(|file| file.size).fold(0, u64::saturating_add);
+        let count = self.files.len() + self.failed.len();
+        let report = Report::new(context, count as u64, bytes);
+        for (path, failure) in self.failed.drain(..) {
+            report.failed(&path, failure);
+        }
         for directory in &self.directories {
             tree.directory(directory.as_bytes())
                 .map_err(|error| local_failure(directory.as_bytes(), &error))?;
         }
-        let report = Report::new(context, self.files.len() as u64, bytes);
-        let all = std::mem::take(&mut self.files);
-        let mut wanted = Vec::new();
-        for mut file in all {
-            let same = || tree.there(&file.to) == Some((file.size, file.modified));
-            if manner.preserve && !manner.restart && same() {
-                report.skipped();
-                continue;
-            }
-            if !manner.restart && file.size >= WORTH {
-                let part = tree.part(&file.to, &file.identity());
-                file.keep = if part <= file.size && part > OVERLAP { part } else { 0 };
-            }
-            wanted.push(file);
-        }
+        let wanted = self.wanted(&tree, &report, manner);
         let verified: BTreeMap<Vec<u8>, PathBuf> = match manner.verify {
             true => wanted
                 .iter()
@@ -320,27 +320,84 @@ impl Plan {
                 .collect(),
             false => BTreeMap::new(),
         };
-        let mut stopped = None;
-        // What turns out to be no part of the file begins anew, once.
-        for _ in 0..2 {
-            let anew: Arc<Mutex<Vec<Wanted>>> = Arc::default();
-            let calls = batches(std::mem::take(&mut wanted), |file| file.size).into_iter();
-            let calls = calls.map(|batch| {
-                let receiving = Receiving::new(
-                    batch,
-                    tree.clone(),
-                    report.clone(),
-                    anew.clone(),
-                    manner.preserve,
-                );
-                fetch(context, there, receiving)
-            });
-            stopped = each(calls).await;
-            wanted = std::mem::take(&mut *anew.lock().unwrap_or_else(PoisonError::into_inner));
-            if wanted.is_empty() || stopped.is_some() {
-                break;
+        let anew = Arc::default();
+        let preserve = manner.preserve;
+        let landing = Landing { tree: tree.clone(), report: report.clone(), anew, preserve };
+        let mut stopped = land(context, there, &landing, wanted).await.err();
+        if stopped.is_none() {
+            self.link(context, &tree);
+        }
+        if stopped.is_none() && manner.verify {
+            stopped = super::verify(context, there, verified, &report).await;
+        }
+        if stopped.is_none() && !gone.is_empty() && report.is_clean(context) {
+            for path in &gone {
+                match tree.remove(path) {
+                    Ok(()) => report.removed(path.as_bytes()),
+                    Err(error) => {
+                        report.failed(path.as_bytes(), local_failure(path.as_bytes(), &error));
+                    }
+                }
             }
         }
+        report.tell(context, stopped)
+    }
+
+    /// All but what is here already; what is here of the others.
+    fn wanted(&mut self, tree: &Tree, report: &Report, manner: &Manner) -> Vec<Wanted> {
+        let mut wanted = Vec::new();
+        for mut file in std::mem::take(&mut self.files) {
+            if manner.restart {
+                wanted.push(file);
+                continue;
+            }
+            let here = tree.there(&file.to);
+            if manner.preserve && here == Some((file.size, file.modified)) {
+                report.skipped(file.size);
+                continue;
+            }
+            file.compare = !manner.preserve && here.is_some_and(|(size, _)| size == file.size);
+            if !file.compare && file.size >= WORTH {
+                file.keep = tree.part(&file.to, &file.identity(), file.size);
+                report.progress.bytes(file.keep.as_ref().map_or(0, |(length, _)| *length));
+            }
+            wanted.push(file);
+        }
+        wanted
+    }
+
+    /// What is here, in directories that come, and not there: the highest of it.
+    fn surplus(&self, tree: &Tree, manner: &Manner) -> Result<Vec<Below>, Failure> {
+        if let Some((path, _)) = self.failed.first() {
+            return Err(too_much(path));
+        }
+        let excluded = manner.excluded()?;
+        let mut found = Vec::new();
+        for top in &self.trees {
+            let here = tree.below(top).map_err(|error| local_failure(top.as_bytes(), &error))?;
+            let has = |own: &[u8]| top.join(own).is_some_and(|path| self.there.contains(&path));
+            let all = here.iter().map(|(own, directory)| (own.as_slice(), *directory));
+            let gone = surplus(all, has, &excluded);
+            found.extend(gone.into_iter().filter_map(|(own, _)| top.join(&own)));
+        }
+        Ok(found)
+    }
+
+    fn dry_run(&self, context: &Context, gone: &[Below]) {
+        let shown = |path: &[u8]| escape::visible_bytes(path, usize::MAX);
+        let mut bytes: u64 = 0;
+        for file in &self.files {
+            context.ui.line(&format!("{} -> {}", shown(&file.remote), shown(file.to.as_bytes())));
+            bytes = bytes.saturating_add(file.size);
+        }
+        for path in gone {
+            context.ui.line(&format!("delete {}", shown(path.as_bytes())));
+        }
+        let (files, deleted) = (self.files.len(), and_deleted(gone.len(), "would be"));
+        context.ui.note(&format!("{files} files, {bytes} bytes{deleted}; nothing was copied"));
+    }
+
+    fn link(&self, context: &Context, tree: &Tree) {
         for (path, target) in &self.links {
             match tree.link(path, target) {
                 Ok(true) => {}
@@ -356,244 +413,57 @@ impl Plan {
                 }
             }
         }
-        if stopped.is_none() && manner.verify {
-            stopped = super::verify(context, there, verified, &report).await;
-        }
-        report.tell(context, stopped)
     }
 }
 
-impl Wanted {
-    fn identity(&self) -> String {
-        identity(&self.remote, self.size, self.modified)
-    }
-}
-
-async fn fetch(
+/// What turns out to be no part of the file begins anew, once.
+async fn land(
     context: &Context,
     there: &There,
-    receiving: (Receiving, mpsc::Receiver<()>),
+    landing: &Landing,
+    mut wanted: Vec<Wanted>,
 ) -> Result<(), Stop> {
-    let (receiving, gone) = receiving;
-    let files = receiving.left.iter().map(|file| Part {
-        path: Bytes(file.remote.clone()),
-        offset: file.keep.saturating_sub(OVERLAP),
-        refused: None,
-    });
-    let operation = Operation::Get { files: files.collect() };
-    let told = call(context, there, operation, Box::new(receiving), Feed::Nothing).await;
-    // What came is written before it is told: the writer's thread lets go of it then.
-    let _written = gone.recv_timeout(Duration::from_secs(10));
-    told.map(|_| ())
+    for _ in 0..2 {
+        let all = std::mem::take(&mut wanted);
+        let calls = batches(all, |file| file.size, |file| &file.remote).into_iter();
+        let stopped = each(calls.map(|batch| fetch(context, there, landing, batch))).await;
+        if let Some(stop) = stopped {
+            return Err(stop);
+        }
+        wanted = std::mem::take(&mut *landing.anew.lock().unwrap_or_else(PoisonError::into_inner));
+        if wanted.is_empty() {
+            break;
+        }
+    }
+    Ok(())
 }
 
-/// Takes the packed files of one call, and writes them.
-struct Receiving {
-    left: VecDeque<Wanted>,
-    tree: Arc<Tree>,
-    report: Arc<Report>,
-    anew: Arc<Mutex<Vec<Wanted>>>,
-    preserve: bool,
-    unpacker: Unpacker,
-    open: Option<Open>,
-    _here: mpsc::Sender<()>,
-}
-
-/// The file that comes now.
-struct Open {
-    /// None where it can't be written, or is no more wanted.
-    writing: Option<Writing>,
-    mode: u32,
-    modified: i64,
-    size: Option<u64>,
-    /// So much is there, of a part too.
-    end: u64,
-    /// So much of it must be what is there already.
-    compare: u64,
-}
-
-impl Receiving {
-    fn new(
-        files: Vec<Wanted>,
-        tree: Arc<Tree>,
-        report: Arc<Report>,
-        anew: Arc<Mutex<Vec<Wanted>>>,
-        preserve: bool,
-    ) -> (Self, mpsc::Receiver<()>) {
-        let (here, gone) = mpsc::channel();
-        let (left, unpacker) = (files.into(), Unpacker::default());
-        (Self { left, tree, report, anew, preserve, unpacker, open: None, _here: here }, gone)
+/// A person's word before anything here is deleted.
+async fn confirm(context: &Context, gone: &[Below]) -> Result<(), Stop> {
+    let count = gone.len();
+    if context.ui.json || !io::stdin().is_terminal() || !ui::stderr_is_terminal() {
+        let message = format!("{count} things here would be deleted, and nobody can be asked");
+        let hint = "--dry-run shows them; the same call with --yes deletes them";
+        return Err(Failure::new(Code::UsageArguments, message, hint).into());
     }
-
-    fn take(&mut self, piece: Piece) -> io::Result<()> {
-        match piece {
-            Piece::Head(head) => {
-                let head: Head = serde_json::from_slice(&head)?;
-                self.begin(&head);
-            }
-            Piece::Data(bytes) => self.data(&bytes),
-            Piece::End(_) => self.end(),
-            Piece::Failed(why) => {
-                let failure: Failure = serde_json::from_slice(&why)?;
-                self.fail(failure);
-            }
-        }
-        Ok(())
+    for path in gone.iter().take(SHOWN) {
+        context.ui.note(&format!("delete {}", escape::visible_bytes(path.as_bytes(), 300)));
     }
-
-    fn begin(&mut self, head: &Head) {
-        let Some(file) = self.left.front() else { return };
-        let mode = head.mode.unwrap_or(file.mode);
-        let modified = head.modified.map_or(file.modified, i64::from);
-        let mut open =
-            Open { writing: None, mode, modified, size: head.size, end: file.keep, compare: 0 };
-        // It is another file by now than the one that the part is of.
-        let other = head.size != Some(file.size) || modified != file.modified;
-        if file.keep > 0 && other {
-            self.again();
-            self.open = Some(open);
-            return;
-        }
-        open.compare = file.keep - file.keep.saturating_sub(OVERLAP);
-        let seeks = |mut writing: Writing| {
-            writing.file.seek(SeekFrom::Start(file.keep - open.compare)).map(|_| writing)
-        };
-        let begun = self.tree.begin(&file.to, &file.identity(), mode, file.keep).and_then(seeks);
-        match begun {
-            Ok(writing) => open.writing = Some(writing),
-            Err(error) => self.failed(local_failure(file.to.as_bytes(), &error)),
-        }
-        self.open = Some(open);
+    if count > SHOWN {
+        context.ui.note(&format!("and {} more (--dry-run shows all)", count - SHOWN));
     }
-
-    fn data(&mut self, mut bytes: &[u8]) {
-        let Some(open) = &mut self.open else { return };
-        let Some(writing) = &mut open.writing else { return };
-        if open.compare > 0 {
-            let length = bytes.len().min(open.compare as usize);
-            let (known, rest) = bytes.split_at(length);
-            let mut own = vec![0; length];
-            if writing.file.read_exact(&mut own).is_err() || own != known {
-                if let Some(writing) = open.writing.take() {
-                    writing.abandon();
-                }
-                return self.again();
-            }
-            open.compare -= length as u64;
-            bytes = rest;
-        }
-        match writing.file.write_all(bytes) {
-            Ok(()) => {
-                open.end += bytes.len() as u64;
-                self.report.progress.bytes(bytes.len() as u64);
-            }
-            Err(error) => {
-                let part = escape::visible_bytes(writing.part_name(), 300);
-                let kept = open.end >= WORTH;
-                if let (false, Some(writing)) = (kept, open.writing.take()) {
-                    writing.abandon();
-                }
-                open.writing = None;
-                let mut failure = local_failure(self.path(), &error);
-                if kept {
-                    failure.message.push_str(&format!("; its part is kept: {part}"));
-                }
-                self.failed(failure);
+    let mut signals = prompt::Signals::watch()
+        .map_err(crate::client::Error::local("watch for signals"))?;
+    let question = format!("Delete {count} here, when all is copied?");
+    tokio::select! {
+        biased;
+        exit = signals.any() => Err(Stop::Exit(exit)),
+        answer = prompt::confirm(&question) => match answer? {
+            true => Ok(()),
+            false => {
+                context.ui.note("nothing was copied or deleted");
+                Err(Stop::Exit(Exit::FAILED))
             }
         }
     }
-
-    fn end(&mut self) {
-        let (Some(open), Some(file)) = (self.open.take(), self.left.pop_front()) else {
-            self.left.pop_front();
-            return;
-        };
-        let Some(writing) = open.writing else { return };
-        if open.size.is_some_and(|size| size != 0 && size != open.end) {
-            writing.abandon();
-            let message = format!("{} bytes came, and not what the server said", open.end);
-            let hint = "the same call goes on with it";
-            return self
-                .report
-                .failed(&file.remote, Failure::new(Code::FilesChanged, message, hint));
-        }
-        let keep = self.preserve.then_some((open.mode, open.modified));
-        match self.tree.place(writing, keep) {
-            Ok(()) => self.report.done(&file.remote, open.end),
-            Err(error) => {
-                self.report.failed(&file.remote, local_failure(file.to.as_bytes(), &error));
-            }
-        }
-    }
-
-    fn fail(&mut self, mut failure: Failure) {
-        let (open, file) = (self.open.take(), self.left.pop_front());
-        let Some(file) = file else { return };
-        match open {
-            Some(Open { writing: None, .. }) => return,
-            Some(Open { writing: Some(writing), end, .. }) => {
-                if end >= WORTH {
-                    let part = escape::visible_bytes(writing.part_name(), 300);
-                    failure.message.push_str(&format!("; its part is kept: {part}"));
-                } else {
-                    writing.abandon();
-                }
-            }
-            None => {}
-        }
-        self.report.failed(&file.remote, failure);
-    }
-
-    fn failed(&self, failure: Failure) {
-        self.report.failed(self.path(), failure);
-    }
-
-    fn path(&self) -> &[u8] {
-        self.left.front().map_or(b"", |file| &file.remote)
-    }
-
-    fn again(&self) {
-        if let Some(file) = self.left.front() {
-            let mut anew = self.anew.lock().unwrap_or_else(PoisonError::into_inner);
-            anew.push(Wanted { keep: 0, ..file.clone() });
-        }
-    }
-}
-
-impl Write for Receiving {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.unpacker.feed(bytes);
-        while let Some(piece) = self.unpacker.next_piece().map_err(io::Error::other)? {
-            self.take(piece)?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for Receiving {
-    fn drop(&mut self) {
-        // Cut off in the middle: a large part goes on with the next call, a small file begins anew.
-        if let Some(Open { writing: Some(writing), end, .. }) = self.open.take()
-            && end < WORTH
-        {
-            writing.abandon();
-        }
-    }
-}
-
-/// Why a file can't be written here.
-pub fn local_failure(path: &[u8], error: &io::Error) -> Failure {
-    let shown = escape::exact(path, 300);
-    let (code, hint) = match error.kind() {
-        io::ErrorKind::NotFound => (Code::FilesNotFound, "look where it is to go"),
-        io::ErrorKind::PermissionDenied => (Code::FilesDenied, "this machine forbids it"),
-        io::ErrorKind::AlreadyExists => (Code::FilesExists, "move away what is there"),
-        io::ErrorKind::StorageFull => (Code::FilesFailed, "make room here: the same call goes on"),
-        _ => (Code::FilesFailed, "look at what is there, on this machine"),
-    };
-    Failure::new(code, format!("{shown} on this machine: {error}"), hint)
 }

@@ -4,20 +4,37 @@
 use std::{
     collections::HashSet,
     fs::File,
-    io,
-    os::fd::{AsFd, OwnedFd},
+    io::{self, Read, Write},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::FileExt,
+    },
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use rustix::{
     fs::{
-        self, AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, fchmod,
-        futimens, mkdirat, openat, renameat, statat, symlinkat, unlinkat,
+        self, AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps, fchmod,
+        futimens, mkdirat, openat, renameat, renameat_with, statat, symlinkat, unlinkat,
     },
     io::Errno,
 };
 use sha2::{Digest, Sha256};
+
+/// After so many bytes of a part its hash is written down beside it.
+const STEP: u64 = 4 * 1024 * 1024;
+/// Length and hash as they are written down.
+const SUM: usize = 20 + 1 + 64 + 1;
+/// Directories within each other that are removed.
+const DEEP: usize = 512;
+/// Directories that are open at once while all is looked at.
+const OPEN: usize = 4096;
+/// Into a directory, not through a link.
+const INTO: OFlags = OFlags::DIRECTORY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::RDONLY)
+    .union(OFlags::CLOEXEC);
 
 /// A path below a directory: names that are names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -94,23 +111,79 @@ impl Tree {
         Ok(at)
     }
 
-    /// How much of a part is there, by its name.
-    pub fn part(&self, path: &Below, identity: &str) -> u64 {
+    /// How much of a part is there by its name, and its hash, which is the one that stands beside it.
+    pub fn part(&self, path: &Below, identity: &str, most: u64) -> Option<(u64, Sha256)> {
         let (above, name) = path.split();
+        let at = self.look(above).ok()?;
         let part = part(name, identity);
-        let found = self
-            .look(above)
-            .and_then(|at| Ok(statat(&*at, part.as_slice(), AtFlags::SYMLINK_NOFOLLOW)?));
-        found.map_or(0, |stat| match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => stat.st_size.max(0) as u64,
-            _ => 0,
-        })
+        let mut beside = Vec::new();
+        let open = |name: &[u8]| -> io::Result<File> {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            Ok(File::from(openat(&*at, name, flags, Mode::empty())?))
+        };
+        open(&summed(&part)).ok()?.take(SUM as u64 + 1).read_to_end(&mut beside).ok()?;
+        let (length, sum) = std::str::from_utf8(&beside).ok()?.trim_end().split_once(' ')?;
+        let length: u64 = length.parse().ok().filter(|length| *length <= most)?;
+        let (mut file, mut hash) = (open(&part).ok()?.take(length), Sha256::new());
+        let (mut buffer, mut read) = (vec![0; 256 * 1024], 0);
+        loop {
+            match file.read(&mut buffer).ok()? {
+                0 => break,
+                more => {
+                    hash.update(&buffer[..more]);
+                    read += more as u64;
+                }
+            }
+        }
+        (read == length && hex::encode(hash.clone().finalize()) == sum).then_some((length, hash))
+    }
+
+    /// What has the name, to read.
+    pub fn read(&self, path: &Below) -> io::Result<File> {
+        let (above, name) = path.split();
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(File::from(openat(&*self.directory(above)?, name, flags, Mode::empty())?))
+    }
+
+    /// What is in a directory, however deep, in order of its paths, each with whether it is a directory. Nothing
+    /// where that is not there.
+    pub fn below(&self, path: &Below) -> io::Result<Vec<(Vec<u8>, bool)>> {
+        let top = match self.look(path.as_bytes()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            top => top?,
+        };
+        let (mut found, mut left) = (Vec::new(), vec![(Vec::new(), top)]);
+        while let Some((within, directory)) = left.pop() {
+            for (name, is_directory) in entries(&directory)? {
+                let own = match within.as_slice() {
+                    b"" => name.clone(),
+                    within => [within, b"/", &name].concat(),
+                };
+                if is_directory {
+                    left.push((own.clone(), Arc::new(openat(&*directory, &*name, INTO, Mode::empty())?)));
+                }
+                found.push((own, is_directory));
+            }
+            if left.len() > OPEN {
+                return Err(io::Error::other("too many directories beside each other"));
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// What has the name is gone, a directory with all that is in it. No link is followed.
+    pub fn remove(&self, path: &Below) -> io::Result<()> {
+        let (above, name) = path.split();
+        let at = self.look(above)?;
+        let stat = statat(&*at, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        remove_in(&at, name, FileType::from_raw_mode(stat.st_mode) == FileType::Directory, 0)
     }
 
     /// Size and time of what has the name.
     pub fn there(&self, path: &Below) -> Option<(u64, i64)> {
         let (above, name) = path.split();
-        let at = self.look(above).ok()?;
+        let at = self.directory(above).ok()?;
         let stat = statat(&*at, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         let file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         file.then_some((stat.st_size.max(0) as u64, stat.st_mtime))
@@ -126,24 +199,41 @@ impl Tree {
         Ok(at)
     }
 
-    /// Begins a file, or goes on with its part from `keep` bytes on.
-    pub fn begin(&self, path: &Below, identity: &str, mode: u32, keep: u64) -> io::Result<Writing> {
+    /// Begins a file, or goes on with its part behind what is kept of it.
+    pub fn begin(
+        &self,
+        path: &Below,
+        identity: &str,
+        mode: u32,
+        keep: Option<(u64, Sha256)>,
+    ) -> io::Result<Writing> {
         let (above, name) = path.split();
         let directory = self.directory(above)?;
         let part = part(name, identity);
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = if keep > 0 {
-            openat(&*directory, part.as_slice(), flags, Mode::empty())
-        } else {
-            match unlinkat(&*directory, part.as_slice(), AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(error) => return Err(error.into()),
+        let (file, end, hash) = match keep {
+            Some((end, hash)) => {
+                let file = File::from(openat(&*directory, &*part, flags, Mode::empty())?);
+                // What came after the last hash is not proved.
+                file.set_len(end)?;
+                (file, end, hash)
             }
-            let mode = Mode::from_raw_mode(mode & 0o777);
-            openat(&*directory, part.as_slice(), flags | OFlags::CREATE | OFlags::EXCL, mode)
+            None => {
+                let mode = Mode::from_raw_mode(mode & 0o777);
+                let flags = flags | OFlags::CREATE | OFlags::EXCL;
+                let opened = match openat(&*directory, &*part, flags, mode) {
+                    // What an earlier transfer left, and is no part of this file.
+                    Err(Errno::EXIST) => {
+                        unlinkat(&*directory, &*part, AtFlags::empty())?;
+                        openat(&*directory, &*part, flags, mode)
+                    }
+                    opened => opened,
+                };
+                (File::from(opened?), 0, Sha256::new())
+            }
         };
-        let file = File::from(opened?);
-        Ok(Writing { directory, part, name: name.to_vec(), file })
+        let beside = None;
+        Ok(Writing { directory, part, name: name.to_vec(), file, end, hash, told: end, beside })
     }
 
     /// A link that leads to where it stays in the tree. `false`: it would not, and is not made.
@@ -178,34 +268,42 @@ impl Tree {
 
     /// The part gets the name.
     pub fn place(&self, writing: Writing, keep: Option<(u32, i64)>) -> io::Result<()> {
-        let Writing { directory, part, name, file } = writing;
-        let before = statat(&*directory, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).ok();
+        let placed = self.place_one(&writing, keep);
+        match &placed {
+            Ok(()) => writing.forget(),
+            Err(_) => writing.abandon(),
+        }
+        placed
+    }
+
+    fn place_one(&self, writing: &Writing, keep: Option<(u32, i64)>) -> io::Result<()> {
+        let Writing { directory, part, name, file, .. } = writing;
         let mut placed = self.placed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = &before
-            && placed.contains(&(before.st_dev, before.st_ino))
-        {
-            let error = "another file of this transfer has this name here";
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, error));
+        if let Some((mode, modified)) = keep {
+            fchmod(file, Mode::from_raw_mode(mode & 0o777))?;
+            let time = Timespec { tv_sec: modified, tv_nsec: 0 };
+            futimens(file, &Timestamps { last_access: time, last_modification: time })?;
         }
-        match keep {
-            Some((mode, modified)) => {
-                fchmod(&file, Mode::from_raw_mode(mode & 0o777))?;
-                let time = Timespec { tv_sec: modified, tv_nsec: 0 };
-                futimens(&file, &Timestamps { last_access: time, last_modification: time })?;
-            }
-            None => {
-                if let Some(before) = &before
-                    && FileType::from_raw_mode(before.st_mode) == FileType::RegularFile
-                {
-                    fchmod(&file, Mode::from_raw_mode(before.st_mode & 0o777))?;
+        let stat = fs::fstat(file)?;
+        match renameat_with(&**directory, &**part, &**directory, &**name, RenameFlags::NOREPLACE) {
+            Ok(()) => {}
+            // Something has the name, or this file system does not know.
+            Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS) => {
+                let before = statat(&**directory, &**name, AtFlags::SYMLINK_NOFOLLOW).ok();
+                if let Some(before) = &before {
+                    if placed.contains(&(before.st_dev, before.st_ino)) {
+                        let error = "another file of this transfer has this name here";
+                        return Err(io::Error::new(io::ErrorKind::AlreadyExists, error));
+                    }
+                    let is_file = FileType::from_raw_mode(before.st_mode) == FileType::RegularFile;
+                    if keep.is_none() && is_file {
+                        fchmod(file, Mode::from_raw_mode(before.st_mode & 0o777))?;
+                    }
                 }
-                // A part that went on is as old as its last bytes.
-                let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-                futimens(&file, &Timestamps { last_access: now, last_modification: now })?;
+                renameat(&**directory, &**part, &**directory, &**name)?;
             }
+            Err(error) => return Err(error.into()),
         }
-        let stat = fs::fstat(&file)?;
-        renameat(&*directory, part.as_slice(), &*directory, name.as_slice())?;
         placed.insert((stat.st_dev, stat.st_ino));
         Ok(())
     }
@@ -217,17 +315,98 @@ pub struct Writing {
     part: Vec<u8>,
     name: Vec<u8>,
     pub file: File,
+    end: u64,
+    /// Of all up to its end.
+    hash: Sha256,
+    /// So much of it the hash beside it is of.
+    told: u64,
+    beside: Option<File>,
 }
 
 impl Writing {
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.end += bytes.len() as u64;
+        self.hash.update(bytes);
+        if self.end - self.told >= STEP {
+            self.remember()?;
+        }
+        Ok(())
+    }
+
+    /// Writes length and hash beside the part, so that it can be gone on with from here, whatever ends us.
+    pub fn remember(&mut self) -> io::Result<()> {
+        let line = format!("{:020} {}\n", self.end, hex::encode(self.hash.clone().finalize()));
+        let beside = match self.beside.take() {
+            Some(beside) => beside,
+            None => {
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let mode = Mode::from_raw_mode(0o600);
+                File::from(openat(&*self.directory, &*summed(&self.part), flags, mode)?)
+            }
+        };
+        beside.write_all_at(line.as_bytes(), 0)?;
+        (self.told, self.beside) = (self.end, Some(beside));
+        Ok(())
+    }
+
     /// Nothing is left of it.
     pub fn abandon(self) {
         let _gone = unlinkat(self.directory.as_fd(), self.part.as_slice(), AtFlags::empty());
+        self.forget();
+    }
+
+    /// Nothing is left beside it.
+    fn forget(self) {
+        if self.end >= STEP || self.beside.is_some() {
+            let beside = summed(&self.part);
+            let _gone = unlinkat(self.directory.as_fd(), beside.as_slice(), AtFlags::empty());
+        }
     }
 
     pub fn part_name(&self) -> &[u8] {
         &self.part
     }
+}
+
+fn remove_in(at: &OwnedFd, name: &[u8], directory: bool, depth: usize) -> io::Result<()> {
+    if !directory {
+        return Ok(unlinkat(at, name, AtFlags::empty())?);
+    }
+    if depth > DEEP {
+        return Err(io::Error::other("directories too deep within each other"));
+    }
+    let inside = openat(at, name, INTO, Mode::empty())?;
+    for (own, directory) in entries(&inside)? {
+        remove_in(&inside, &own, directory, depth + 1)?;
+    }
+    Ok(unlinkat(at, name, AtFlags::REMOVEDIR)?)
+}
+
+/// Names, each with whether it is a directory.
+fn entries(directory: &OwnedFd) -> io::Result<Vec<(Vec<u8>, bool)>> {
+    let mut found = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if matches!(name, b"." | b"..") {
+            continue;
+        }
+        let is_directory = match entry.file_type() {
+            FileType::Unknown => {
+                let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+            }
+            known => known == FileType::Directory,
+        };
+        found.push((name.to_vec(), is_directory));
+    }
+    Ok(found)
+}
+
+/// Where the hash of a part stands.
+fn summed(part: &[u8]) -> Vec<u8> {
+    [part.strip_suffix(b"part").unwrap_or(part), b"sum"].concat()
 }
 
 /// The name of a part says of what: the same path, size and time on the server.
@@ -271,11 +450,11 @@ mod tests {
         let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         symlink(outside.path(), inside.path().join("link")).unwrap();
         let tree = Tree::open(inside.path()).unwrap();
-        assert!(tree.begin(&below("link/x"), "i", 0o644, 0).is_err());
+        assert!(tree.begin(&below("link/x"), "i", 0o644, None).is_err());
         // Nor is one that has the part's own name, or the file's.
         symlink(outside.path().join("y"), inside.path().join(".x.i.sgw-part")).unwrap();
         symlink(outside.path().join("z"), inside.path().join("x")).unwrap();
-        let mut writing = tree.begin(&below("x"), "i", 0o644, 0).unwrap();
+        let mut writing = tree.begin(&below("x"), "i", 0o644, None).unwrap();
         writing.file.write_all(b"in").unwrap();
         tree.place(writing, None).unwrap();
         assert_eq!(std::fs::read(inside.path().join("x")).unwrap(), b"in");
@@ -307,7 +486,7 @@ mod tests {
     fn two_names_that_are_one_here_do_not_replace_each_other() {
         let inside = tempfile::tempdir().unwrap();
         let tree = Tree::open(inside.path()).unwrap();
-        let begin = || tree.begin(&below("x"), "i", 0o644, 0).unwrap();
+        let begin = || tree.begin(&below("x"), "i", 0o644, None).unwrap();
         tree.place(begin(), Some((0o640, 1_000_000))).unwrap();
         assert_eq!(tree.there(&below("x")), Some((0, 1_000_000)));
         assert!(tree.place(begin(), None).is_err());

@@ -2,17 +2,26 @@
 
 pub mod cp;
 mod get;
+mod known;
 mod local;
 mod put;
+mod receive;
+mod send;
+mod walk;
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde_json::json;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
 
 pub use get::Get;
 pub use put::Put;
@@ -23,16 +32,24 @@ use crate::{
         Context, Outcome, Stop,
         ui::{exit::Exit, progress::Progress},
     },
-    domain::escape,
-    protocol::error::{Code, Failure},
+    client::{self, Error},
+    domain::{bytes::Bytes, escape, files::Operation},
+    protocol::{
+        error::{Class, Code, Failure},
+        files::Done,
+    },
 };
 
 /// Calls that are under way at once.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 /// Files of one call.
-const FILES: usize = 512;
+const FILES: usize = 1024;
+/// Bytes of their names, so that they fit into a frame however they are written there.
+const NAMES: usize = 128 * 1024;
 /// … and bytes: what is larger goes by itself.
 const BYTES: u64 = 16 * 1024 * 1024;
+/// How long what was broken off may take to say what is done; another Ctrl-C ends it at once.
+const GRACE: Duration = Duration::from_secs(15);
 /// Failures that are told one by one.
 const TOLD: usize = 20;
 
@@ -42,7 +59,7 @@ pub struct Manner {
     /// Directories with all that is in them
     #[arg(short, long)]
     recursive: bool,
-    /// Rights and times too; what has size and time already is left as it is
+    /// Rights and times too; what has size and time already is left as it is, without looking into it
     #[arg(short, long)]
     preserve: bool,
     /// Leave out what this fits: a name anywhere, or a path below what is copied
@@ -51,15 +68,31 @@ pub struct Manner {
     /// Say what would be copied, and copy nothing
     #[arg(long)]
     dry_run: bool,
-    /// Begin anew, whatever an earlier transfer left
+    /// Copy anew, whatever is there or was left by an earlier transfer
     #[arg(long)]
     restart: bool,
+    /// With -r: delete, in directories that are copied, what the source does not have; nothing where something failed
+    #[arg(long)]
+    delete: bool,
+    /// With --delete: delete here without being asked
+    #[arg(long)]
+    yes: bool,
     /// Compare SHA-256 of each file at both ends afterwards
     #[arg(long)]
     verify: bool,
 }
 
 impl Manner {
+    fn check(&self) -> Result<(), Failure> {
+        match self.delete && !self.recursive {
+            true => {
+                let message = "--delete is about directories: it needs -r";
+                Err(Failure::new(Code::UsageArguments, message, "sgw files put -r --delete …"))
+            }
+            false => Ok(()),
+        }
+    }
+
     fn excluded(&self) -> Result<GlobSet, Failure> {
         let wrong = |glob: &str| {
             let message = format!("this pattern can't be read: {}", escape::visible(glob, 100));
@@ -88,7 +121,10 @@ struct Counted {
     done: u64,
     bytes: u64,
     skipped: u64,
+    removed: u64,
     failed: Vec<(Vec<u8>, Failure)>,
+    /// What was left by what was broken off.
+    left: Vec<String>,
 }
 
 impl Report {
@@ -100,19 +136,43 @@ impl Report {
     fn done(&self, path: &[u8], bytes: u64) {
         let mut inner = self.lock();
         (inner.done, inner.bytes) = (inner.done + 1, inner.bytes + bytes);
-        let told = json!({ "kind": "file", "path": crate::domain::bytes::Bytes(path.to_vec()), "bytes": bytes });
-        self.progress.file(&told, inner.done, self.files);
+        let told = json!({ "kind": "file", "path": Bytes(path.to_vec()), "bytes": bytes });
+        self.progress.file(&told, inner.done + inner.skipped);
     }
 
-    fn skipped(&self) {
-        self.lock().skipped += 1;
+    /// It is there already.
+    fn skipped(&self, bytes: u64) {
+        let mut inner = self.lock();
+        inner.skipped += 1;
+        self.progress.had(bytes, inner.done + inner.skipped);
+    }
+
+    fn removed(&self, path: &[u8]) {
+        let mut inner = self.lock();
+        inner.removed += 1;
+        let told = json!({ "kind": "file", "path": Bytes(path.to_vec()), "deleted": true });
+        self.progress.file(&told, inner.done + inner.skipped);
     }
 
     fn failed(&self, path: &[u8], failure: Failure) {
         let mut inner = self.lock();
-        let told = json!({ "kind": "file", "path": crate::domain::bytes::Bytes(path.to_vec()), "error": failure });
-        self.progress.file(&told, inner.done, self.files);
+        let told = json!({ "kind": "file", "path": Bytes(path.to_vec()), "error": failure });
+        self.progress.file(&told, inner.done + inner.skipped);
         inner.failed.push((path.to_vec(), failure));
+    }
+
+    /// What is said of a file that was broken off.
+    fn left(&self, text: String) {
+        self.lock().left.push(text);
+    }
+
+    /// Whether nothing failed: else nothing is deleted, which is said.
+    fn is_clean(&self, context: &Context) -> bool {
+        let clean = self.lock().failed.is_empty();
+        if !clean {
+            context.ui.note("something failed, so nothing is deleted");
+        }
+        clean
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Counted> {
@@ -123,64 +183,113 @@ impl Report {
     fn tell(&self, context: &Context, stopped: Option<Stop>) -> Outcome {
         self.progress.end();
         let inner = self.lock();
-        let Counted { done, bytes, skipped, failed } = &*inner;
-        let missing = self.files.saturating_sub(done + skipped);
+        let Counted { done, bytes, skipped, removed, failed, left } = &*inner;
+        let missing = self.files.saturating_sub(done + skipped).max(failed.len() as u64);
         if !context.ui.json {
             for (path, failure) in failed.iter().take(TOLD) {
                 let shown = escape::visible_bytes(path, 300);
-                context.ui.note(&format!(
-                    "{shown}: [{}] {}",
-                    failure.code.as_str(),
-                    failure.message
-                ));
+                let Failure { code, message, .. } = failure;
+                context.ui.note(&format!("{shown}: [{}] {message}", code.as_str()));
             }
             if failed.len() > TOLD {
                 context.ui.note(&format!("and {} more", failed.len() - TOLD));
             }
+            left.iter().for_each(|text| context.ui.note(text));
         }
-        let said = format!("{done} of {} files done, {bytes} bytes", self.files);
-        let said = if *skipped > 0 { format!("{said}, {skipped} left as they are") } else { said };
-        match stopped {
-            Some(Stop::Failure(failure)) => {
-                let message = format!("{}; {said}", failure.message);
-                // What waits for a person is waited for; everything else goes on with the same call.
-                let hint = match failure.code.class() {
-                    crate::protocol::error::Class::NotYet => {
-                        format!("{}; then the same call again", failure.hint)
-                    }
-                    _ => failure.hint.clone(),
-                };
-                return Err(Failure { message, hint, ..failure }.into());
-            }
+        let mut said = format!("{done} of {} files done, {bytes} bytes", self.files);
+        if *skipped > 0 {
+            said.push_str(&format!(", {skipped} left as they are"));
+        }
+        said.push_str(&and_deleted(*removed as usize, "were"));
+        if context.ui.json {
+            context.ui.object(&json!({
+                "kind": "transfer", "files": done, "bytes": bytes, "skipped": skipped,
+                "deleted": removed, "failed": missing, "left": left,
+            }));
+        }
+        let failure = match stopped {
+            Some(Stop::Failure(failure)) => failure,
             Some(Stop::Exit(exit)) => {
                 context
                     .ui
                     .note(&format!("broken off: {said}; the same call goes on with the rest"));
                 return Ok(exit);
             }
-            None => {}
+            None => {
+                if !context.ui.json && (missing > 0 || *skipped > 0 || self.files > 1) {
+                    context.ui.note(&said);
+                }
+                return Ok(if missing == 0 { Exit::DONE } else { Exit::FAILED });
+            }
+        };
+        let class = failure.code.class();
+        let message = format!("{}; {said}", failure.message);
+        // What waits for a person is waited for; everything else goes on with the same call.
+        let hint = match class {
+            Class::NotYet => format!("{}; then the same call again", failure.hint),
+            Class::Lost | Class::Unreachable => "the same call goes on with the rest".to_owned(),
+            _ => failure.hint.clone(),
+        };
+        let failure = Failure { message, hint, ..failure };
+        match class {
+            // Cut off in the middle.
+            Class::Lost | Class::Unreachable => {
+                context.ui.failure(&failure);
+                Ok(Exit::NOT_YET)
+            }
+            _ => Err(failure.into()),
         }
-        if context.ui.json {
-            context.ui.object(&json!({
-                "kind": "transfer", "files": done, "bytes": bytes, "skipped": skipped, "failed": missing,
-            }));
-        } else if missing > 0 || self.files > 1 {
-            context.ui.note(&said);
-        }
-        Ok(if missing == 0 { Exit::DONE } else { Exit::FAILED })
     }
 }
 
-/// Things of one call each: small ones together, a large one by itself.
-fn batches<T>(all: Vec<T>, size: impl Fn(&T) -> u64) -> Vec<Vec<T>> {
-    let (mut batches, mut open, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for one in all {
-        let more = size(&one);
-        if !open.is_empty() && (open.len() >= FILES || bytes + more > BYTES) {
-            batches.push(std::mem::take(&mut open));
-            bytes = 0;
+/// What was deleted, or would be, where it is something.
+fn and_deleted(count: usize, how: &str) -> String {
+    match count {
+        0 => String::new(),
+        count => format!(", {count} {how} deleted"),
+    }
+}
+
+/// To its end, on Ctrl-C too: that ends the calls that are under way, and then what is done is told.
+fn to_its_end(context: &Context, transfer: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = client::runtime().map_err(Error::local("start"))?;
+    let outcome = runtime.block_on(async {
+        let interrupts = signal(SignalKind::interrupt());
+        let mut interrupts = interrupts.map_err(Error::local("watch for Ctrl-C"))?;
+        let given_up = async {
+            interrupts.recv().await;
+            let again = interrupts.recv();
+            let _which = timeout(GRACE, again).await;
+        };
+        tokio::select! {
+            biased;
+            outcome = transfer => outcome,
+            () = given_up => {
+                context.ui.note("broken off; the same call goes on with the rest");
+                Ok(Exit::INTERRUPTED)
+            }
         }
-        bytes += more;
+    });
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Things of one call each: small ones together, a large one by itself.
+fn batches<T>(
+    all: Vec<T>,
+    size: impl Fn(&T) -> u64,
+    name: impl Fn(&T) -> &[u8],
+) -> Vec<Vec<T>> {
+    let (mut batches, mut open) = (Vec::new(), Vec::new());
+    let (mut bytes, mut names) = (0, 0);
+    for one in all {
+        let (more, longer) = (size(&one), name(&one).len());
+        let full = open.len() >= FILES || bytes + more > BYTES || names + longer > NAMES;
+        if full && !open.is_empty() {
+            batches.push(std::mem::take(&mut open));
+            (bytes, names) = (0, 0);
+        }
+        (bytes, names) = (bytes + more, names + longer);
         open.push(one);
     }
     if !open.is_empty() {
@@ -223,15 +332,11 @@ async fn verify(
     report: &Report,
 ) -> Option<Stop> {
     let one = |(remote, local): (Vec<u8>, std::path::PathBuf)| async move {
-        let operation = crate::domain::files::Operation::Sum {
-            path: crate::domain::bytes::Bytes(remote.clone()),
-        };
-        let crate::protocol::files::Done::Sum { sha256, .. } =
-            end(context, there, operation).await?
-        else {
+        let operation = Operation::Sum { path: Bytes(remote.clone()) };
+        let Done::Sum { sha256, .. } = end(context, there, operation).await? else {
             return Err(crate::cli::commands::wait::odd().into());
         };
-        let own = put::sum_of(&local, u64::MAX).map(|(_, sum)| sum);
+        let own = send::sum_of(&local, u64::MAX).map(|(_, sum)| sum);
         if own.as_ref().ok() != Some(&sha256) {
             let message = "its content is not the same at both ends";
             let hint = "the same call with --restart copies it again";
