@@ -8,6 +8,7 @@ use crate::domain::{
     bytes::Bytes,
     capability::Capabilities,
     digest::Digest,
+    files::replaced::Change,
     grant::{Grant, Mode, Terms},
     guard::Decision as Verdict,
     identity::Seen,
@@ -219,6 +220,10 @@ pub struct Question {
     /// What comes on standard input, all of it, where that was read before the question.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Input>,
+    /// What files that are written hold now, and would hold; for an operator with proof, since nobody else need
+    /// be let read them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<Replaced>,
     /// The command is typed into the session's terminal: whatever runs there gets it.
     #[serde(default)]
     pub terminal: bool,
@@ -239,6 +244,16 @@ pub struct Question {
     /// Why a yes can be for this once only; absent where it can hold for longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only_once: Option<String>,
+}
+
+/// A file that would be written, as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    pub path: Bytes,
+    /// Of what is there, where something is and was read.
+    pub bytes: Option<u64>,
+    pub sha256: Option<String>,
+    pub change: Change,
 }
 
 /// The very bytes that a command will read.

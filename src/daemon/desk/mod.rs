@@ -27,7 +27,7 @@ use tokio::sync::{Notify, watch};
 use self::pause::Pauses;
 use self::queue::{Entry, Queue, Same, WAITING_ALL, WAITING_EACH};
 pub use self::{
-    guard::{Guard, Line},
+    guard::{Guard, JudgedFiles, Line},
     permit::Permit,
     plan::{Next, Planned, blocked_whole, lines_shown},
     show::SessionShown,

@@ -4,8 +4,10 @@
 mod calls;
 mod change;
 mod client;
+mod compare;
 mod fault;
 mod list;
+mod names;
 mod read;
 mod relay;
 mod resolve;
@@ -16,13 +18,20 @@ pub use self::relay::Relay;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use ::bytes::Bytes;
 use tokio::sync::mpsc;
 
-use self::{client::Sftp, fault::Fault};
+use self::{
+    client::Sftp,
+    fault::Fault,
+    names::{Alone, Names, Still},
+};
 use super::{
     desk::Permit,
     evidence::Evidence,
@@ -48,6 +57,7 @@ const PIECES: usize = 8;
 /// The SFTP connections of all sessions.
 pub struct Files {
     warm: Arc<Mutex<BTreeMap<Id, Arc<Slot>>>>,
+    names: names::All,
     evidence: Arc<Evidence>,
 }
 
@@ -73,6 +83,9 @@ struct Run<'r> {
     sftp: Arc<Sftp>,
     session: &'r Session,
     files: &'r crate::domain::files::Files,
+    names: Arc<Names>,
+    /// How often names had been turned when its directories were looked at.
+    looked: AtomicU64,
     out: mpsc::Sender<Bytes>,
     /// A temporary file that could not be removed.
     left: Mutex<Option<Vec<u8>>>,
@@ -80,7 +93,7 @@ struct Run<'r> {
 
 impl Files {
     pub fn new(evidence: Arc<Evidence>) -> Self {
-        Self { warm: Arc::default(), evidence }
+        Self { warm: Arc::default(), names: names::All::default(), evidence }
     }
 
     /// The session's SFTP connection: the warm one, or a new one.
@@ -192,7 +205,9 @@ impl Files {
         (out, stdin): (mpsc::Sender<Bytes>, Option<Arc<Stdin>>),
     ) -> Result<Done, Failure> {
         let sftp = self.sftp(session).await?;
-        let run = Run { sftp, session, files, out, left: Mutex::default() };
+        let names = self.names.of(&session.account());
+        let looked = AtomicU64::new(names.turns());
+        let run = Run { sftp, session, files, names, looked, out, left: Mutex::default() };
         let done = run.operate(stdin).await;
         let left = run.left.into_inner().unwrap_or_else(PoisonError::into_inner);
         match (done, left) {
@@ -250,6 +265,31 @@ impl Run<'_> {
         self.files.at.get(number).map_or(b"/", Vec::as_slice)
     }
 
+    async fn still(&self) -> Result<Still, Failure> {
+        self.names.still().await
+    }
+
+    async fn alone(&self) -> Result<Alone, Failure> {
+        self.names.alone().await
+    }
+
+    /// What makes a name lead elsewhere, at this path and no other; last thing before it is done.
+    async fn turning(&self, at: &[u8]) -> Result<Alone, Failure> {
+        let turning = self.names.turning().await?;
+        self.stays(at).await?;
+        Ok(turning)
+    }
+
+    /// For one of many files, whose directories were looked at together: again only where names were turned
+    /// since.
+    async fn still_at(&self, at: &[u8]) -> Result<Still, Failure> {
+        let still = self.names.still().await?;
+        if self.names.turns() != self.looked.load(Ordering::Acquire) {
+            self.stays(at).await?;
+        }
+        Ok(still)
+    }
+
     /// Counts bytes that came, before anybody gets them.
     fn count(&self, bytes: usize) -> Result<(), Fault> {
         let Some(under) = self.session.under() else { return Ok(()) };
@@ -258,6 +298,23 @@ impl Run<'_> {
             _ => Err(Failure::from(crate::domain::authorize::Denied::StandingExhausted)
                 .sent(true)
                 .into()),
+        }
+    }
+
+    /// How much is asked for where the policy has a cap: one byte more, which tells that there is more. With it
+    /// what may be given yet.
+    fn capped(&self, index: usize, limit: Option<u64>, earlier: u64) -> (Option<u64>, u64) {
+        let Some(cap) = self.files.cap(index) else { return (limit, u64::MAX) };
+        let room = cap.saturating_sub(earlier);
+        let more = room.saturating_add(1);
+        (Some(limit.map_or(more, |limit| limit.min(more))), room)
+    }
+
+    /// No more is read or written there than what was judged.
+    fn check_cap(&self, index: usize, bytes: u64) -> Result<(), Failure> {
+        match self.files.cap(index) {
+            Some(cap) if bytes > cap => Err(over_cap(self.at(index), cap)),
+            _ => Ok(()),
         }
     }
 
@@ -287,6 +344,17 @@ fn record(kind: Kind, session: &Session) -> Record {
 /// Writes a record; without it, what it announces must not happen.
 async fn write(evidence: &Evidence, record: Record) -> Result<(), Failure> {
     evidence.append(record).await.map(|_| ()).map_err(|error| evidence_failed(&error))
+}
+
+/// The policy judges sizes there, and this is more than it was when it was judged.
+fn over_cap(at: &[u8], cap: u64) -> Failure {
+    let shown = escape::exact(at, 300);
+    let message = format!(
+        "{shown} has more than when it was judged: the policy judges anew what is beyond {cap} bytes, and \
+         stopped there"
+    );
+    let hint = "run it again: it is judged by the size that it has then";
+    Failure::new(Code::FilesChanged, message, hint).sent(true)
 }
 
 /// What was judged and what is there are not the same any more.

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     daemon::{
         audit,
-        desk::{Ground, Line, NotAsked, Permit, Verdict},
+        desk::{Ground, JudgedFiles, Line, NotAsked, Permit, Verdict},
         door::{
             follow::Control,
             link::{Gone, to_its_end},
@@ -32,15 +32,14 @@ use crate::{
         },
     },
     domain::{
-        capability::Capability,
         files::{
-            Files, Operation, REDACTED,
+            Files, How, Look, Operation, REDACTED,
             transfer::{Item, MOST_ITEMS, What},
         },
         grant::Mode,
         guard::{self, files::Canonical},
         id::Id,
-        judgement::{Judgement, Manner},
+        judgement::Manner,
     },
     protocol::{
         agent::Message,
@@ -206,30 +205,57 @@ impl Caller {
         mut operation: Operation,
         content: Option<Bytes>,
     ) -> Result<Files, Failure> {
-        let needs: Capability = operation.needs();
-        let (grant, place) = (session.grant(), session.place());
-        let ground =
-            Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
-        let look = self.parts.desk.may_look(self.identity(), &ground, &session.id, needs)?;
-        let at = self.parts.files.resolve(session, look, &operation).await;
-        let Resolved { at, home } = at.map_err(|failure| failure.about(&session.id))?;
-        let (judged, refused) = self.judge_files(session, &operation, &at, &home).await?;
-        operation.refuse(&refused);
-        let asks = judged.decision == guard::Decision::Approve || grant.mode != Mode::Guarded;
+        let looks = || self.may_look_at(session, &operation);
+        let about = |failure: Failure| failure.about(&session.id);
+        let files = &self.parts.files;
+        let resolved = files.resolve(session, looks()?, &operation).await;
+        let Resolved { at, home } = resolved.map_err(about)?;
+        let mut sizes = known_sizes(&operation, content.as_ref());
+        let mut said = self.judge_files(session, &operation, (&at, &sizes), &home).await?;
+        if !said.sized {
+            let found = files.sizes(session, looks()?, (&operation, &at), content.as_ref()).await;
+            sizes = found.map_err(about)?;
+            said = self.judge_files(session, &operation, (&at, &sizes), &home).await?;
+        }
+        let JudgedFiles { judged, refused, caps, .. } = said;
+        let mode = session.grant().mode;
+        let asks = match judged.decision {
+            guard::Decision::Allow => mode != Mode::Guarded,
+            guard::Decision::Approve => true,
+            guard::Decision::Block => false,
+        };
         if asks && matches!(&operation, Operation::Put(put) if !put.has_sums()) {
             return Err(unsummed());
         }
-        let session = session.id.clone();
-        Ok(Files { session, operation, at, content, judged, passed_by: Vec::new() })
+        let mut replaced = Vec::new();
+        if asks {
+            let looked = files.compare(session, looks()?, (&operation, &at), content.as_ref());
+            replaced = looked.await.map_err(about)?;
+        }
+        operation.refuse(&refused);
+        let (session, passed_by) = (session.id.clone(), Vec::new());
+        Ok(Files { session, operation, at, content, replaced, caps, judged, passed_by })
     }
 
+    fn may_look_at(
+        &self,
+        session: &Session,
+        operation: &Operation,
+    ) -> Result<Permit<Look>, Failure> {
+        let (grant, place) = (session.grant(), session.place());
+        let ground =
+            Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
+        self.parts.desk.may_look(self.identity(), &ground, &session.id, operation.needs())
+    }
+
+    /// `sizes`: as [`crate::daemon::desk::Guard::judge_files`] has them.
     pub(super) async fn judge_files(
         &self,
         session: &Session,
         operation: &Operation,
-        at: &[Vec<u8>],
+        (at, sizes): (&[Vec<u8>], &[Option<u64>]),
         home: &Canonical,
-    ) -> Result<(Judgement, Vec<(usize, String)>), Failure> {
+    ) -> Result<JudgedFiles, Failure> {
         // sgw's own quoting, whatever shell the account has.
         let shell = guard::Shell::Posix;
         let (target, identity) = (session.target(), self.identity());
@@ -238,7 +264,7 @@ impl Caller {
         let files = self.parts.sessions.scripts.of(&session.account());
         let (target, stdin) = (target.as_str(), None);
         let line = Line { bytes, own: None, target, identity, manner, cwd: None, stdin, files };
-        self.parts.desk.guard.judge_files(line, operation, at, home).await
+        self.parts.desk.guard.judge_files(line, operation, (at, sizes), home).await
     }
 
     /// What the policy blocks is put on record; what was refused is counted.
@@ -408,6 +434,24 @@ fn check_operation(operation: &Operation) -> Result<(), Failure> {
         return wrong("a mode is four octal digits at most, like 0644", "sgw files chmod --help");
     }
     Ok(())
+}
+
+/// What will be at the paths, as far as nobody need look.
+fn known_sizes(operation: &Operation, content: Option<&Bytes>) -> Vec<Option<u64>> {
+    match (operation, content) {
+        (Operation::Write(write), Some(content)) if write.how != How::Append => {
+            vec![Some(content.len() as u64)]
+        }
+        (Operation::Put(put), _) => {
+            let of = |item: &Item| match item.what {
+                What::File { size, .. } => Some(size),
+                // They hold nothing that could be counted.
+                _ => Some(0),
+            };
+            put.items.iter().map(of).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {

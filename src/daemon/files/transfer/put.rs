@@ -21,7 +21,7 @@ use crate::{
             leads_elsewhere,
             read::kind,
             resolve::{join, resolved, split},
-            write::{WINDOW, beside, exists},
+            write::{WINDOW, beside, changed, exists, unlike},
         },
         session::stdin::Stdin,
     },
@@ -147,6 +147,7 @@ impl Run<'_> {
 
     /// The directories that are there are still where they were resolved to.
     async fn all_stay(&self, put: &Put) -> Result<(), Failure> {
+        let _still = self.still().await?;
         let mut above: Vec<&[u8]> =
             (0..put.items.len()).filter_map(|index| Some(split(self.at(index))?.0)).collect();
         above.sort_unstable();
@@ -191,6 +192,7 @@ impl Run<'_> {
         }
         let at = self.at(index);
         let failed = |fault: Fault| Trouble::of(fault, "making", at);
+        let _still = self.still_at(at).await.map_err(Trouble::One)?;
         match self.sftp.lstat_if(at).await.map_err(failed)?.map(|attrs| attrs.file_type()) {
             Some(Some(FileType::Directory) | None) => {}
             Some(_) => {
@@ -221,6 +223,7 @@ impl Run<'_> {
         let What::Link { target } = &item.what else { return Ok(()) };
         let at = self.at(index);
         let failed = |fault: Fault| Trouble::of(fault, "linking", at);
+        let _turning = self.turning(at).await.map_err(Trouble::One)?;
         match self.sftp.lstat_if(at).await.map_err(failed)?.map(|attrs| attrs.file_type()) {
             Some(Some(FileType::Link)) => {
                 if self.sftp.readlink(at).await.map_err(failed)? == target.as_slice() {
@@ -304,7 +307,9 @@ impl Run<'_> {
         let temporary = beside(at, "new").map_err(failed)?;
         let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
         let attrs = first_rights(item, before.as_ref());
+        let still = self.still_at(at).await.map_err(Trouble::One)?;
         let handle = self.sftp.open_file(&temporary, flags, attrs).await.map_err(failed)?;
+        drop(still);
         let written = async {
             self.count(content.len())?;
             let mut rest = content;
@@ -320,7 +325,7 @@ impl Run<'_> {
         let written = written.await;
         let closed = self.sftp.close(handle).await;
         let placed = match written.and(closed) {
-            Ok(()) => self.place(&temporary, at, before.is_some()).await,
+            Ok(()) => self.place(index, &temporary, before.as_ref()).await,
             Err(fault) => Err(fault),
         };
         if let Err(fault) = placed {
@@ -348,7 +353,9 @@ impl Run<'_> {
             let before = self.before(at).await?;
             let (directory, name) = split(at).unwrap_or((b"/", b"x"));
             let part = join(directory, &part_name(name));
+            let still = self.still_at(at).await.map_err(Trouble::One)?;
             let handle = self.open_part(&part, *offset, item, before.as_ref()).await?;
+            drop(still);
             Ok((before, part, handle))
         };
         let (before, part, handle) = match begun.await {
@@ -379,7 +386,7 @@ impl Run<'_> {
         let closed = self.sftp.close(handle).await.map_err(failed);
         match checked.and(closed) {
             Ok(()) => {
-                self.place(&part, at, before.is_some()).await.map_err(failed)?;
+                self.place(index, &part, before.as_ref()).await.map_err(failed)?;
                 Ok(size - offset)
             }
             Err(Trouble::One(failure)) => {
@@ -519,7 +526,23 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn place(&self, from: &[u8], at: &[u8], replaces: bool) -> Result<(), Fault> {
+    async fn place(&self, index: usize, from: &[u8], before: Option<&Attrs>) -> Result<(), Fault> {
+        let at = self.at(index);
+        if self.replaced(index).is_some() {
+            // Read before the last look, which nobody comes behind.
+            self.check_replaced(index, before).await?;
+            let _alone = self.alone().await?;
+            self.stays(at).await?;
+            if unlike(&self.sftp.lstat_if(at).await?, before) {
+                return Err(changed(at, None).into());
+            }
+            return self.place_now(from, at, before.is_some()).await;
+        }
+        let _still = self.still_at(at).await?;
+        self.place_now(from, at, before.is_some()).await
+    }
+
+    async fn place_now(&self, from: &[u8], at: &[u8], replaces: bool) -> Result<(), Fault> {
         match replaces {
             true => self.sftp.replace(from, at, &beside(at, "old")?).await.map(|_at_once| ()),
             false => self.sftp.rename(from, at).await,
