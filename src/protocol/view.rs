@@ -1,5 +1,9 @@
 //! The objects that `--json` prints: what a caller is shown of sessions, requests and results.
 
+mod history;
+
+pub use history::{FilesRun, Happened, History};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +34,7 @@ pub enum Kind {
     Secret,
     Transfer,
     Forward,
+    Files,
     Setting,
     Token,
     Grant,
@@ -419,11 +424,6 @@ pub struct Attached {
 pub enum OutputStatus {
     Running,
     Ended,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct History {
-    pub history: Vec<Run>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -31,6 +31,9 @@ pub fn rows(
         let said = match &one.change {
             Change::New => "nothing is there".to_owned(),
             Change::Same => format!("{there}: the very same content is there already"),
+            Change::Diff { .. } if one.bytes.is_none() => {
+                "nothing is there; the yes is for this content:".to_owned()
+            }
             Change::Diff { .. } => format!("{there}; the yes is for this change of it:"),
             Change::Binary => format!("{there}: no text, so no difference is shown"),
             Change::Large => format!("{there}: too large to show a difference"),

@@ -426,9 +426,7 @@ impl Operator {
     }
 
     fn history(&self, word: &str) -> Result<serde_json::Value, Failure> {
-        let session = self.parts.sessions.to_see(word, None)?;
-        let history = session.execs().iter().map(|exec| exec.shown()).collect();
-        value(&view::History { history })
+        value(&self.parts.sessions.to_see(word, None)?.history())
     }
 
     /// A service that has its key already.

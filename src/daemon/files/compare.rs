@@ -1,6 +1,6 @@
 //! What a write would take the place of, looked at for the person who is asked about it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ::bytes::Bytes;
 use futures::{
@@ -27,6 +27,7 @@ use crate::{
         files::{
             How, Look, Operation,
             replaced::{Before, Change, Replaced},
+            sum,
             transfer::{Item, What},
         },
         record::Kind,
@@ -44,8 +45,8 @@ const AT_ONCE: usize = 4;
 /// What would be at one of the paths.
 enum After {
     Content(Bytes),
-    /// Its SHA-256.
-    Sum(Option<String>),
+    /// By its SHA-256, with the content where that was said and is it.
+    Sum(Option<String>, Option<Bytes>),
 }
 
 impl Files {
@@ -60,9 +61,10 @@ impl Files {
         permit: Permit<Look>,
         (operation, at): (&Operation, &[Vec<u8>]),
         content: Option<&Bytes>,
+        texts: Vec<(usize, bytes::Bytes)>,
     ) -> Result<Vec<Replaced>, Failure> {
         let _look = permit.spend();
-        let wanted = wanted(operation, at, content);
+        let wanted = wanted(operation, at, content, texts);
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
@@ -98,21 +100,29 @@ impl Files {
         content: Option<&Bytes>,
     ) -> Result<Vec<Option<u64>>, Failure> {
         let _look = permit.spend();
-        let sftp = self.sftp(session).await?;
-        let mut each: Vec<BoxFuture<'_, Result<Option<u64>, Failure>>> = Vec::new();
-        for (index, at) in at.iter().enumerate() {
-            let size = move |there: Option<Attrs>| size(operation, index, there.as_ref(), content);
-            let looked = sftp.lstat_if(at).map(move |there| match there {
-                Ok(there) => Ok(size(there)),
-                // It is counted then.
-                Err(Fault::Status(_)) => Ok(None),
-                Err(fault) => Err(fault.at("looking at", at)),
-            });
-            each.push(if at.is_empty() { ready(Ok(None)).boxed() } else { looked.boxed() });
-        }
-        let sizes: Vec<Result<_, Failure>> = stream::iter(each).buffered(FILES).collect().await;
-        sizes.into_iter().collect()
+        sizes(&*self.sftp(session).await?, operation, at, content).await
     }
+}
+
+pub(super) async fn sizes(
+    sftp: &Sftp,
+    operation: &Operation,
+    at: &[Vec<u8>],
+    content: Option<&Bytes>,
+) -> Result<Vec<Option<u64>>, Failure> {
+    let mut each: Vec<BoxFuture<'_, Result<Option<u64>, Failure>>> = Vec::new();
+    for (index, at) in at.iter().enumerate() {
+        let size = move |there: Option<Attrs>| size(operation, index, there.as_ref(), content);
+        let looked = sftp.lstat_if(at).map(move |there| match there {
+            Ok(there) => Ok(size(there)),
+            // It is counted then.
+            Err(Fault::Status(_)) => Ok(None),
+            Err(fault) => Err(fault.at("looking at", at)),
+        });
+        each.push(if at.is_empty() { ready(Ok(None)).boxed() } else { looked.boxed() });
+    }
+    let sizes: Vec<Result<_, Failure>> = stream::iter(each).buffered(FILES).collect().await;
+    sizes.into_iter().collect()
 }
 
 fn size(
@@ -147,7 +157,12 @@ fn size(
     }
 }
 
-fn wanted(operation: &Operation, at: &[Vec<u8>], content: Option<&Bytes>) -> Vec<(usize, After)> {
+fn wanted(
+    operation: &Operation,
+    at: &[Vec<u8>],
+    content: Option<&Bytes>,
+    texts: Vec<(usize, bytes::Bytes)>,
+) -> Vec<(usize, After)> {
     match operation {
         // What is behind what is there stands in the question as it is.
         Operation::Write(write) if write.how != How::Append => {
@@ -155,9 +170,15 @@ fn wanted(operation: &Operation, at: &[Vec<u8>], content: Option<&Bytes>) -> Vec
             after.into_iter().collect()
         }
         Operation::Put(put) => {
+            let mut texts: BTreeMap<usize, Vec<u8>> =
+                texts.into_iter().map(|(index, text)| (index, text.0)).collect();
+            let mut text = |index, wanted: &Option<String>| {
+                let text = texts.remove(&index)?;
+                (wanted.as_deref() == Some(&sum(&text))).then(|| Bytes::from(text))
+            };
             let of = |(index, item): (usize, &Item)| match &item.what {
                 What::File { sum, .. } if item.refused.is_none() && !at[index].is_empty() => {
-                    Some((index, After::Sum(sum.clone())))
+                    Some((index, After::Sum(sum.clone(), text(index, sum))))
                 }
                 _ => None,
             };
@@ -175,7 +196,13 @@ async fn compare(
     let failed = |fault: Fault| fault.at("looking at", at);
     let there = match sftp.lstat_if(at).await {
         Ok(Some(there)) => there,
-        Ok(None) => return Ok((Before::Nothing, Change::New)),
+        Ok(None) => {
+            let change = match after {
+                After::Sum(_, Some(text)) => between(Vec::new(), text).await,
+                _ => Change::New,
+            };
+            return Ok((Before::Nothing, change));
+        }
         Err(Fault::Status(_)) => {
             return Ok((Before::Unread { size: None, modified: None }, Change::Unread));
         }
@@ -197,8 +224,9 @@ async fn compare(
     let known = Before::content(&before);
     let change = match after {
         After::Content(after) => between(before, after).await,
-        After::Sum(sum) => match &known {
-            Before::Content { sum: there, .. } if sum.as_ref() == Some(there) => Change::Same,
+        After::Sum(sum, text) => match (&known, text) {
+            (Before::Content { sum: there, .. }, _) if sum.as_ref() == Some(there) => Change::Same,
+            (_, Some(text)) => between(before, text).await,
             _ => Change::Unknown,
         },
     };

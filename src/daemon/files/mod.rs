@@ -1,6 +1,7 @@
 //! Files on targets, over SFTP: a session's SFTP connection is kept warm until the session ends. No effect
 //! without a permit; what is about to be done is on record before.
 
+mod brought;
 mod calls;
 mod change;
 mod client;
@@ -25,9 +26,11 @@ use std::{
 };
 
 use ::bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use self::{
+    brought::Brought,
     client::Sftp,
     fault::Fault,
     names::{Alone, Names, Still},
@@ -35,7 +38,7 @@ use self::{
 use super::{
     desk::Permit,
     evidence::Evidence,
-    session::{Session, evidence_failed, fields, stdin::Stdin},
+    session::{Session, evidence_failed, fields, scripts::Scripts, stdin::Stdin},
 };
 use crate::{
     domain::{
@@ -48,6 +51,7 @@ use crate::{
     protocol::{
         error::{Code, Failure},
         files::Done,
+        view::{self, FilesRun},
     },
 };
 
@@ -57,7 +61,8 @@ const PIECES: usize = 8;
 /// The SFTP connections of all sessions.
 pub struct Files {
     warm: Arc<Mutex<BTreeMap<Id, Arc<Slot>>>>,
-    names: names::All,
+    names: Arc<names::All>,
+    scripts: Arc<Scripts>,
     evidence: Arc<Evidence>,
 }
 
@@ -84,6 +89,7 @@ struct Run<'r> {
     session: &'r Session,
     files: &'r crate::domain::files::Files,
     names: Arc<Names>,
+    brought: Brought,
     /// How often names had been turned when its directories were looked at.
     looked: AtomicU64,
     out: mpsc::Sender<Bytes>,
@@ -92,8 +98,8 @@ struct Run<'r> {
 }
 
 impl Files {
-    pub fn new(evidence: Arc<Evidence>) -> Self {
-        Self { warm: Arc::default(), names: names::All::default(), evidence }
+    pub fn new(evidence: Arc<Evidence>, scripts: Arc<Scripts>) -> Self {
+        Self { warm: Arc::default(), names: Arc::default(), scripts, evidence }
     }
 
     /// The session's SFTP connection: the warm one, or a new one.
@@ -183,7 +189,13 @@ impl Files {
         ]));
         let (request, action) = (intent.request.clone(), intent.action.clone());
         write(&self.evidence, intent).await?;
+        let number = session.files_begin(begun(&files, request.as_ref()));
         let done = self.done(session, &files, streams).await;
+        let (bytes, outcome) = match &done {
+            Ok(done) => (done.bytes(), None),
+            Err(failure) => (None, Some(failure.code.as_str().to_owned())),
+        };
+        session.files_end(number, bytes, outcome, Timestamp::now());
         let mut result = record(Kind::FilesResult, session);
         (result.request, result.action) = (request, action);
         result.outcome = done.as_ref().err().map(|failure| failure.code.as_str().to_owned());
@@ -207,8 +219,15 @@ impl Files {
         let sftp = self.sftp(session).await?;
         let names = self.names.of(&session.account());
         let looked = AtomicU64::new(names.turns());
-        let run = Run { sftp, session, files, names, looked, out, left: Mutex::default() };
+        if let Some(home) = sftp.home.get().filter(|_| files.operation.changes()) {
+            self.scripts.home(&session.account(), &String::from_utf8_lossy(home));
+        }
+        let brought = Brought { scripts: self.scripts.clone(), account: session.account() };
+        let left = Mutex::default();
+        let run = Run { sftp, session, files, names, brought, looked, out, left };
+        let before = run.brought.begins(files);
         let done = run.operate(stdin).await;
+        run.brought.ended(files, before, done.as_ref().err());
         let left = run.left.into_inner().unwrap_or_else(PoisonError::into_inner);
         match (done, left) {
             (Err(failure), Some(left)) => {
@@ -320,6 +339,27 @@ impl Run<'_> {
 
     fn left_behind(&self, path: &[u8]) {
         *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.to_vec());
+    }
+}
+
+/// Paths of one operation that its session remembers.
+const PATHS: usize = 20;
+
+/// For whoever looks at what the session did.
+fn begun(files: &crate::domain::files::Files, request: Option<&Id>) -> FilesRun {
+    FilesRun {
+        id: None,
+        kind: view::Kind::Files,
+        verb: files.operation.verb().to_owned(),
+        paths: files.at.iter().take(PATHS).map(|path| bytes::Bytes(path.clone())).collect(),
+        path_count: files.at.len() as u64,
+        command: files.in_short(),
+        bytes: files.content.as_ref().map(|content| content.len() as u64),
+        running: true,
+        outcome: None,
+        started_at: Timestamp::now(),
+        duration_ms: None,
+        request: request.map(Id::to_string),
     }
 }
 

@@ -237,7 +237,7 @@ mod tests {
                 modified: None,
                 refused: None,
             };
-            let put = Operation::Put(Put { items: vec![item], fsync: false });
+            let put = Operation::Put(Put { items: vec![item], fsync: false, texts: Vec::new() });
             judged(&put, &["/srv/x/l"]).verdict.decision
         };
         assert_eq!(link("y"), Decision::Allow);

@@ -23,6 +23,8 @@ use transfer::{Part, Put};
 
 /// The most of a path that a description holds, in columns.
 const SHOWN: usize = 1000;
+/// So many paths stand in a line.
+const FEW: usize = 3;
 /// … and of what is written, in bytes.
 const TEXT: usize = 64 * 1024;
 
@@ -220,6 +222,14 @@ impl Operation {
         }
     }
 
+    /// What is there for the question alone: no part of what is done, or on record.
+    pub fn take_texts(&mut self) -> Vec<(usize, Bytes)> {
+        match self {
+            Self::Put(put) => std::mem::take(&mut put.texts),
+            _ => Vec::new(),
+        }
+    }
+
     /// Marks those of many files that are not touched.
     pub fn refuse(&mut self, refused: &[(usize, String)]) {
         for (index, rule) in refused {
@@ -323,6 +333,22 @@ impl Files {
     /// SHA-256 of what is written.
     pub fn sum(&self) -> Option<String> {
         self.content.as_deref().map(sum)
+    }
+
+    /// In a line: the operation, and where it leads.
+    pub fn in_short(&self) -> Bytes {
+        let mut line = format!("files {}", self.operation.verb());
+        for path in self.at.iter().take(FEW) {
+            line.push(' ');
+            line.push_str(&escape::exact(path, SHOWN));
+        }
+        if self.at.len() > FEW {
+            line.push_str(&format!(" … {} paths in all", self.at.len()));
+        }
+        if let Operation::Link { target, .. } = &self.operation {
+            line.push_str(&format!(" -> {}", escape::exact(target.as_slice(), SHOWN)));
+        }
+        Bytes(line.into_bytes())
     }
 
     /// What a person decides on: the operation, where it leads, and what would be written.

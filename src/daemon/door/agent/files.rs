@@ -1,6 +1,8 @@
 //! Files on a target: what is to be written is taken in whole first, so that what a person, or the policy,
 //! says yes to is what is written.
 
+mod kept;
+
 use std::{
     sync::{Arc, LazyLock},
     time::Duration,
@@ -20,7 +22,7 @@ use super::{
 use crate::{
     daemon::{
         audit,
-        desk::{Ground, JudgedFiles, Line, NotAsked, Permit, Verdict},
+        desk::{Ground, JudgedFiles, Line, NotAsked, Outcome, Permit, Verdict},
         door::{
             follow::Control,
             link::{Gone, to_its_end},
@@ -117,7 +119,9 @@ impl Caller {
                 }
                 self.say_waiting(number, &id, view::Kind::Command).await;
                 let waiting = self.parts.desk.wait(self.identity(), &id, wait);
-                Self::unless_taken(&session, &id, waiting).await?;
+                if let Outcome::Done(ended) = Self::unless_taken(&session, &id, waiting).await? {
+                    return self.again(number, &id, &ended, control).await;
+                }
                 // The yes is kept: `sgw wait` comes back for it.
                 let stopped = self.check_stopped(&session);
                 stopped.map_err(|stopped| stopped_until(stopped, &id))?;
@@ -141,10 +145,16 @@ impl Caller {
         let left = over.map(|over| over.saturating_duration_since(Instant::now()));
         let waiting = self.parts.desk.wait(self.identity(), id, left);
         let session = self.parts.sessions.to_use(files.session.as_str(), self.identity());
-        match &session {
+        let outcome = match &session {
             Ok(session) => Self::unless_taken(session, id, waiting).await?,
             Err(_over) => waiting.await?,
         };
+        let ends_with_its_call = matches!(files.operation, Operation::Get { .. });
+        if let Outcome::Done(ended) = outcome
+            && !ends_with_its_call
+        {
+            return self.again(number, id, &ended, control).await;
+        }
         let session = session?;
         let held = |failure| still_held(failure, id);
         self.goes_on(&session, over).await.map_err(held)?;
@@ -152,7 +162,7 @@ impl Caller {
         let logged_in = self.logged_in(number, &session, needs, false, over);
         logged_in.await.map_err(held)?;
         if matches!(files.operation, Operation::Get { .. } | Operation::Put(_)) {
-            return Err(held(again()));
+            return Err(held(runs_again()));
         }
         let permit = self.permit_files(id, &session)?;
         Ok(self.carry_files(number, &session, permit, Some(id.clone()), None, control).await)
@@ -162,7 +172,7 @@ impl Caller {
         let (grant, place) = (session.grant(), session.place());
         let ground =
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
-        self.parts.desk.permit_approved_files(id, self.identity(), &ground)
+        self.parts.desk.begin_approved_files(id, self.identity(), &ground)
     }
 
     /// What the caller sends, to its end.
@@ -205,6 +215,7 @@ impl Caller {
         mut operation: Operation,
         content: Option<Bytes>,
     ) -> Result<Files, Failure> {
+        let texts = operation.take_texts();
         let looks = || self.may_look_at(session, &operation);
         let about = |failure: Failure| failure.about(&session.id);
         let files = &self.parts.files;
@@ -229,7 +240,8 @@ impl Caller {
         }
         let mut replaced = Vec::new();
         if asks {
-            let looked = files.compare(session, looks()?, (&operation, &at), content.as_ref());
+            let looked =
+                files.compare(session, looks()?, (&operation, &at), content.as_ref(), texts);
             replaced = looked.await.map_err(about)?;
         }
         operation.refuse(&refused);
@@ -306,8 +318,12 @@ impl Caller {
     ) -> Sent {
         let _using = self.parts.in_use.begin();
         let _fed = Fed(stdin.clone());
-        let run = self.parts.files.run(session, permit, request, stdin.clone());
-        let Running { mut pieces, end } = run;
+        let follows = permit.follows();
+        let run = self.parts.files.run(session, permit, request.clone(), stdin.clone());
+        let Running { mut pieces, end } = match request {
+            Some(id) => kept::keeping(self.parts.desk.clone(), id, run, follows),
+            None => run,
+        };
         if stdin.is_some() {
             self.credit(number, CREDIT).await?;
         }
@@ -333,10 +349,7 @@ impl Caller {
         // Nobody reads on: what only reads ends. Nobody sends on: what is half put ends.
         drop(pieces);
         drop(_fed);
-        let done = end.await.unwrap_or_else(|error| {
-            let message = format!("the operation failed: {error}");
-            Err(Failure::new(Code::DaemonFailed, message, "this is a bug in sgw"))
-        });
+        let done = end.await.unwrap_or_else(|error| Err(kept::failed(&error)));
         self.outbox.answer(number, done.and_then(|done| value(&done))).await
     }
 }
@@ -475,7 +488,7 @@ fn unsummed() -> Failure {
 }
 
 /// What is got or put goes through the call that asked.
-fn again() -> Failure {
+fn runs_again() -> Failure {
     let message =
         "this was decided, and what goes to and fro goes through the call that asked for it";
     Failure::new(Code::UsageArguments, message, "run the same sgw files get, put or cp again")

@@ -156,7 +156,12 @@ impl Mediator {
         let needs = operation.needs();
         let look = desk.may_look(caller.identity(), &ground, &session.id, needs)?;
         let Resolved { at, home } = self.relay.resolve(look, &operation).await?;
-        let said = caller.judge_files(session, &operation, (&at, &[]), &home).await?;
+        let mut said = caller.judge_files(session, &operation, (&at, &[]), &home).await?;
+        if !said.sized && matches!(operation, Operation::Read { .. } | Operation::Move { .. }) {
+            let look = desk.may_look(caller.identity(), &ground, &session.id, needs)?;
+            let sizes = self.relay.sizes(look, &operation, &at).await?;
+            said = caller.judge_files(session, &operation, (&at, &sizes), &home).await?;
+        }
         let (judged, caps) = (said.judged, said.caps);
         let (id, leads) = (session.id.clone(), at.clone());
         let files = Files {

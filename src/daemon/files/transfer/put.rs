@@ -16,12 +16,13 @@ use super::{AHEAD, Run, Trouble, blocked};
 use crate::{
     daemon::{
         files::{
+            brought::Brought,
             calls::Handle,
             fault::Fault,
             leads_elsewhere,
             read::kind,
             resolve::{join, resolved, split},
-            write::{WINDOW, beside, changed, exists, unlike},
+            write::{WINDOW, beside, exists},
         },
         session::stdin::Stdin,
     },
@@ -303,6 +304,7 @@ impl Run<'_> {
         let at = self.at(index);
         let failed = |fault: Fault| Trouble::of(fault, "writing", at);
         let size = content.len() as u64;
+        let script = Brought::kept(&content);
         let before = self.before(at).await?;
         let temporary = beside(at, "new").map_err(failed)?;
         let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
@@ -334,6 +336,9 @@ impl Run<'_> {
                 self.left_behind(&temporary);
             }
             return Err(self.full_or(failed(fault), at).await);
+        }
+        if let Some(script) = script {
+            self.brought.holds(self.files, index, &script);
         }
         Ok(size)
     }
@@ -525,30 +530,6 @@ impl Run<'_> {
         }
         Ok(())
     }
-
-    async fn place(&self, index: usize, from: &[u8], before: Option<&Attrs>) -> Result<(), Fault> {
-        let at = self.at(index);
-        if self.replaced(index).is_some() {
-            // Read before the last look, which nobody comes behind.
-            self.check_replaced(index, before).await?;
-            let _alone = self.alone().await?;
-            self.stays(at).await?;
-            if unlike(&self.sftp.lstat_if(at).await?, before) {
-                return Err(changed(at, None).into());
-            }
-            return self.place_now(from, at, before.is_some()).await;
-        }
-        let _still = self.still_at(at).await?;
-        self.place_now(from, at, before.is_some()).await
-    }
-
-    async fn place_now(&self, from: &[u8], at: &[u8], replaces: bool) -> Result<(), Fault> {
-        match replaces {
-            true => self.sftp.replace(from, at, &beside(at, "old")?).await.map(|_at_once| ()),
-            false => self.sftp.rename(from, at).await,
-        }
-    }
-
     /// The server says only that it failed: looks whether its disk is full.
     async fn full_or(&self, trouble: Trouble, at: &[u8]) -> Trouble {
         let Trouble::One(failure) = trouble else { return trouble };
