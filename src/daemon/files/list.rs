@@ -12,7 +12,7 @@ use crate::{
         sftp::{Attrs, Call, FileType, Name},
     },
     protocol::{
-        error::Failure,
+        error::{Code, Failure},
         files::{Done, Entry, Type},
     },
 };
@@ -38,15 +38,25 @@ struct Pending {
 impl Run<'_> {
     pub(super) async fn stat(&self, follow: bool) -> Result<Done, Failure> {
         let at = self.at(0);
-        let attrs = if follow { self.sftp.stat(at).await } else { self.sftp.lstat(at).await };
-        let attrs = attrs.map_err(|fault| fault.at("looking at", at))?;
+        let failed = |fault: Fault| fault.at("looking at", at);
+        let _still = self.still().await?;
+        // What was followed is no link: one that is there now was not looked at before.
+        match follow {
+            true => self.leads_to_itself(at).await.map_err(failed)?,
+            false => self.stays(at).await?,
+        }
+        let attrs = self.sftp.lstat(at).await.map_err(failed)?;
         Ok(Done::File(entry(&self.sftp, at, at.to_vec(), &attrs).await))
     }
 
     pub(super) async fn list(&self, depth: u32) -> Result<Done, Failure> {
         let at = self.at(0);
         let failed = |fault: Fault| fault.at("listing", at);
-        let attrs = self.sftp.stat(at).await.map_err(failed)?;
+        let attrs = {
+            let _still = self.still().await?;
+            self.leads_to_itself(at).await.map_err(failed)?;
+            self.sftp.lstat(at).await.map_err(failed)?
+        };
         let path = Bytes(at.to_vec());
         if !matches!(attrs.file_type(), Some(FileType::Directory) | None) {
             let one = entry(&self.sftp, at, at.to_vec(), &attrs).await;
@@ -74,6 +84,11 @@ impl Run<'_> {
                     }
                     continue;
                 }
+                // … or that is another by now.
+                Err(Fault::Told(why)) if !is_top && why.code == Code::FilesChanged => {
+                    truncated = true;
+                    continue;
+                }
                 Err(fault) => return Err(failed(fault)),
             };
             for entry in found {
@@ -96,16 +111,34 @@ impl Run<'_> {
 
     async fn list_one(&self, directory: Pending) -> (Pending, Result<Vec<Entry>, Fault>) {
         let listing = async {
-            let handle = self.sftp.open_directory(&directory.at).await?;
-            let names = self.sftp.entries(&handle, ENTRIES as usize + 1).await;
-            // Nobody waits for this.
-            let _closing = self.sftp.send(Call::Close { handle }).await;
-            let names = names?;
-            let found = join_all(names.iter().map(|name| self.named(&directory, name))).await;
-            Ok(found.into_iter().flatten().collect())
+            let turns = self.quiet().await?;
+            // Not held meanwhile: this may have to wait for a caller who reads no more.
+            let listed = self.read_one(&directory).await;
+            if self.names.turns() == turns {
+                return listed;
+            }
+            let _still = self.still().await?;
+            self.read_one(&directory).await
         };
         let listed = listing.await;
         (directory, listed)
+    }
+
+    async fn read_one(&self, directory: &Pending) -> Result<Vec<Entry>, Fault> {
+        let handle = self.sftp.open_directory(&directory.at).await?;
+        let names = match self.leads_to_itself(&directory.at).await {
+            Ok(()) => self.sftp.entries(&handle, ENTRIES as usize + 1).await,
+            Err(fault) => Err(fault),
+        };
+        // Nobody waits for this.
+        let _closing = self.sftp.send(Call::Close { handle }).await;
+        let names = names?;
+        if names.iter().any(|name| name.attrs.file_type() == Some(FileType::Link)) {
+            // What a link holds is asked for by its name.
+            self.leads_to_itself(&directory.at).await?;
+        }
+        let found = join_all(names.iter().map(|name| self.named(directory, name))).await;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// `None` for what is no entry: `.`, `..`, and what a server may not call one.

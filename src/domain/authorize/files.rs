@@ -117,7 +117,16 @@ mod tests {
         let mut judged = Judgement::for_test(&operation.command(&at));
         judged.manner = Manner::of(grant);
         let session = Id::from_number(Kind::Session, 1);
-        Files { session, operation, at, content: None, judged, passed_by: Vec::new() }
+        Files {
+            session,
+            operation,
+            at,
+            content: None,
+            replaced: Vec::new(),
+            caps: Vec::new(),
+            judged,
+            passed_by: Vec::new(),
+        }
     }
 
     fn decides(grant: &Grant, files: Files) -> Decision<Files> {

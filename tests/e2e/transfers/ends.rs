@@ -150,8 +150,7 @@ fn restart_does_not_ask_for_what_was_left() {
     get.signal(Signal::KILL);
     drop(get);
     there.is_honest_again();
-    let again =
-        there.calls(|| there.get(&["--restart"], "/srv/large", &there.here("large")).ok());
+    let again = there.calls(|| there.get(&["--restart"], "/srv/large", &there.here("large")).ok());
     assert_eq!(first_offset(&again.1), Some(0));
     assert!(fs::read(there.here("large")).unwrap() == content(LARGE));
 }
@@ -165,12 +164,18 @@ fn of_a_full_disk_here_it_is_told_what_is_done_and_what_is_kept() {
         return;
     };
     there.server.tree(|tree| {
-        _ = tree.file("/srv/d/a", "first").file("/srv/d/large", content(LARGE)).file("/srv/d/z", "last");
+        _ = tree
+            .file("/srv/d/a", "first")
+            .file("/srv/d/large", content(LARGE))
+            .file("/srv/d/z", "last");
     });
     let get = || there.get(&["-r"], "/srv/d", &small.join("d"));
     let failed = get();
     let failed = failed.exits(1);
-    assert!(failed.stderr().contains("make room") || failed.stderr().contains("No space"), "{failed:?}");
+    assert!(
+        failed.stderr().contains("make room") || failed.stderr().contains("No space"),
+        "{failed:?}"
+    );
     assert!(!small.join("d/large").exists());
     assert_eq!(fs::read(small.join("d/a")).unwrap(), b"first");
     // The rest of it, and the same call.

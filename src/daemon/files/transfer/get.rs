@@ -87,6 +87,21 @@ impl Run<'_> {
     }
 
     async fn begin(&self, index: usize, part: &Part) -> Result<Begun<'_>, Trouble> {
+        let turns = self.quiet().await.map_err(Trouble::One)?;
+        // Not held meanwhile: this may have to wait for a caller who reads no more.
+        let begun = self.open_next(index, part).await;
+        if self.names.turns() == turns {
+            return begun;
+        }
+        // A name was turned meanwhile.
+        if let Ok(Begun { open: Some((open, _held)), .. }) = begun {
+            let _closed = self.sftp.close(open.handle).await;
+        }
+        let _still = self.still().await.map_err(Trouble::One)?;
+        self.open_next(index, part).await
+    }
+
+    async fn open_next(&self, index: usize, part: &Part) -> Result<Begun<'_>, Trouble> {
         let at = self.at(index);
         if let Some(rule) = &part.refused {
             return Err(Trouble::One(blocked(at, rule)));
@@ -159,7 +174,13 @@ impl Run<'_> {
     }
 
     /// All of it; how many bytes were sent.
-    async fn send(&self, index: usize, part: &Part, begun: Begun<'_>, out: &mut Packing<'_>) -> Result<u64, Trouble> {
+    async fn send(
+        &self,
+        index: usize,
+        part: &Part,
+        begun: Begun<'_>,
+        out: &mut Packing<'_>,
+    ) -> Result<u64, Trouble> {
         let at = self.at(index);
         let Begun { open, attrs, first } = begun;
         let head = Head {
@@ -173,13 +194,14 @@ impl Run<'_> {
         let reading = |fault: Fault| Trouble::of(fault, "reading", at);
         let mut sent = first.len() as u64;
         self.count(first.len()).map_err(reading)?;
+        self.check_cap(index, sent).map_err(Trouble::One)?;
         if !first.is_empty() {
             out.put(Piece::Data(first)).await;
         }
         if let Some((open, _held)) = open {
             let rest = match sent {
                 0 => Ok(0),
-                _ => self.send_rest(&open, part.offset + sent, out).await,
+                _ => self.send_rest(index, &open, (part.offset, sent), out).await,
             };
             let closed = self.sftp.close(open.handle).await;
             sent += rest.map_err(reading)?;
@@ -193,11 +215,19 @@ impl Run<'_> {
         Ok(sent)
     }
 
-    async fn send_rest(&self, open: &Open, from: u64, out: &mut Packing<'_>) -> Result<u64, Fault> {
-        let (mut pieces, mut sent) = (Pieces::new(&self.sftp, open, from, None), 0);
+    async fn send_rest(
+        &self,
+        index: usize,
+        open: &Open,
+        (from, first): (u64, u64),
+        out: &mut Packing<'_>,
+    ) -> Result<u64, Fault> {
+        let (limit, _) = self.capped(index, None, first);
+        let (mut pieces, mut sent) = (Pieces::new(&self.sftp, open, from + first, limit), 0);
         while let Some(piece) = pieces.next().await? {
             self.count(piece.len())?;
             sent += piece.len() as u64;
+            self.check_cap(index, first + sent)?;
             out.put(Piece::Data(piece)).await;
             if self.out.is_closed() {
                 break;

@@ -2,6 +2,7 @@
 //! done to one file is told of it and stops no other.
 
 mod get;
+mod place;
 mod put;
 mod resolve;
 
@@ -79,7 +80,6 @@ impl<'p> Packing<'p> {
 }
 
 impl Run<'_> {
-
     /// Why a path leads nowhere, or where to by now.
     async fn why_nowhere(&self, path: &[u8]) -> Trouble {
         match resolved(&self.sftp, path).await {

@@ -275,11 +275,7 @@ fn to_its_end(context: &Context, transfer: impl Future<Output = Outcome>) -> Out
 }
 
 /// Things of one call each: small ones together, a large one by itself.
-fn batches<T>(
-    all: Vec<T>,
-    size: impl Fn(&T) -> u64,
-    name: impl Fn(&T) -> &[u8],
-) -> Vec<Vec<T>> {
+fn batches<T>(all: Vec<T>, size: impl Fn(&T) -> u64, name: impl Fn(&T) -> &[u8]) -> Vec<Vec<T>> {
     let (mut batches, mut open) = (Vec::new(), Vec::new());
     let (mut bytes, mut names) = (0, 0);
     for one in all {

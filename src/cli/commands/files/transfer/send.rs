@@ -16,9 +16,10 @@ use super::{Report, There, batches, call, each, receive::local_failure, walk::Go
 use crate::{
     cli::{Context, Stop, commands::wait::odd, ui::exit::Exit, ui::progress::Progress},
     client::stream::Feed,
+    domain::bytes::Bytes,
     domain::files::{
         Operation,
-        transfer::{Item, Piece, Put, What},
+        transfer::{Item, MOST_TEXTS, Piece, Put, What},
     },
     protocol::{
         error::{Code, Failure},
@@ -71,7 +72,7 @@ impl Putting<'_> {
     }
 
     async fn send(&self, batch: Vec<Going>, counts: Counts, made: &Made) -> Result<(), Stop> {
-        match self.send_once(&batch, counts, made).await {
+        match self.send_once((&batch, Vec::new()), counts, made).await {
             // A person decides on content, so it is said by its sum.
             Err(Stop::Failure(failure)) if failure.code == Code::FilesSums => {
                 let mut summed = batch;
@@ -84,13 +85,19 @@ impl Putting<'_> {
                         *offset = if *offset > length { 0 } else { *offset };
                     }
                 }
-                self.send_once(&summed, counts, made).await
+                let texts = texts(&summed);
+                self.send_once((&summed, texts), counts, made).await
             }
             other => other,
         }
     }
 
-    async fn send_once(&self, batch: &[Going], counts: Counts, made: &Made) -> Result<(), Stop> {
+    async fn send_once(
+        &self,
+        (batch, texts): (&[Going], Vec<(usize, Bytes)>),
+        counts: Counts,
+        made: &Made,
+    ) -> Result<(), Stop> {
         let items: Vec<Item> = batch.iter().map(|going| going.item.clone()).collect();
         let names = items.iter().map(|item| item.path.0.clone()).collect();
         let (to, chunks) = mpsc::channel(4);
@@ -106,7 +113,7 @@ impl Putting<'_> {
         });
         let report = self.report.clone();
         let results = Results { names, report, counts, made: made.clone(), line: Vec::new() };
-        let operation = Operation::Put(Put { items, fsync: self.fsync });
+        let operation = Operation::Put(Put { items, fsync: self.fsync, texts });
         let feed = Feed::Made(chunks);
         match call(self.context, self.there, operation, Box::new(results), feed).await {
             Ok(told) => match told.done {
@@ -121,6 +128,25 @@ impl Putting<'_> {
             Err(stop) => Err(stop),
         }
     }
+}
+
+/// The short texts among them: a person is shown how they change what is there.
+fn texts(batch: &[Going]) -> Vec<(usize, Bytes)> {
+    let mut left = MOST_TEXTS;
+    let mut texts = Vec::new();
+    for (index, going) in batch.iter().enumerate() {
+        let What::File { size, .. } = going.item.what else { continue };
+        // One that changes while it is read is not the one of its sum, and is not shown.
+        if size <= left as u64
+            && let Ok(bytes) = std::fs::read(&going.local)
+            && bytes.len() <= left
+            && std::str::from_utf8(&bytes).is_ok()
+        {
+            left -= bytes.len();
+            texts.push((index, Bytes(bytes)));
+        }
+    }
+    texts
 }
 
 /// The paths of directories that were not there before.

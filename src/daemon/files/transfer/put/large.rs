@@ -3,11 +3,7 @@
 use futures::{StreamExt, stream::FuturesUnordered};
 use sha2::{Digest, Sha256};
 
-use super::{
-    Became, Input, Watches, other_content,
-    rights::{first_rights, place},
-    theirs,
-};
+use super::{Became, Input, Watches, other_content, rights::first_rights, theirs};
 use crate::{
     daemon::files::{
         Run,
@@ -43,6 +39,7 @@ impl Run<'_> {
             let before = self.before(at).await?;
             let (directory, name) = split(at).unwrap_or((b"/", b"x"));
             let part = join(directory, &part_name(name));
+            let _still = self.still_at(at).await.map_err(Trouble::One)?;
             let handle = self.open_part(&part, *offset, item, before.as_ref()).await?;
             // Last thing before its first byte.
             if let Err(fault) = watches.stay(&self.sftp, directory).await {
@@ -82,7 +79,7 @@ impl Run<'_> {
         let closed = self.sftp.close(handle).await.map_err(failed);
         match checked.and(closed) {
             Ok(()) => {
-                place(&self.sftp, &part, at, before.is_some()).await.map_err(failed)?;
+                self.place(index, &part, before.as_ref()).await.map_err(failed)?;
                 Ok(Became { bytes: size - offset, made: before.is_none() })
             }
             Err(Trouble::One(failure)) => {

@@ -143,7 +143,10 @@ impl Run<'_> {
         stdin: Arc<Stdin>,
         count: &mut Count,
     ) -> Result<(), Failure> {
-        self.all_stay(put).await?;
+        {
+            let _still = self.still().await?;
+            self.all_stay(put).await?;
+        }
         for level in self.levels(put, |what| matches!(what, What::Directory)) {
             let made = level.into_iter().map(|index| self.put_directory(index, &put.items[index]));
             for ended in join_all(made).await {
@@ -204,7 +207,7 @@ impl Run<'_> {
                 continue;
             }
             flight.bytes += size;
-            let small = Small { at: self.at(index), item, fsync: put.fsync, content };
+            let small = Small { index, at: self.at(index), item, fsync: put.fsync, content };
             let written = self.put_small(small, watches);
             flight.flying.push(written.map(move |outcome| (index, outcome)).boxed());
         }

@@ -2,15 +2,8 @@
 
 use crate::{
     daemon::files::{
-        Run,
-        calls::Handle,
-        client::Sftp,
-        fault::Fault,
-        leads_elsewhere,
-        read::kind,
-        resolve::split,
+        Run, calls::Handle, fault::Fault, leads_elsewhere, read::kind, resolve::split,
         transfer::Trouble,
-        write::beside,
     },
     domain::{
         files::transfer::Item,
@@ -77,18 +70,6 @@ impl Run<'_> {
             }
             false => failure,
         })
-    }
-}
-
-pub(super) async fn place(
-    sftp: &Sftp,
-    from: &[u8],
-    at: &[u8],
-    replaces: bool,
-) -> Result<(), Fault> {
-    match replaces {
-        true => sftp.replace(from, at, &beside(at, "old")?).await.map(|_at_once| ()),
-        false => sftp.rename(from, at).await,
     }
 }
 

@@ -4,10 +4,10 @@ use ::bytes::Bytes;
 
 use super::{
     Became, Run, Trouble, Watches,
-    rights::{first_rights, kept, place},
+    rights::{first_rights, kept},
 };
 use crate::{
-    daemon::files::{calls::Handle, fault::Fault, resolve::split, write::beside},
+    daemon::files::{brought::Brought, calls::Handle, fault::Fault, resolve::split, write::beside},
     domain::{
         files::transfer::Item,
         sftp::{Attrs, Call, Extended, OpenFlags, StatusCode},
@@ -16,6 +16,7 @@ use crate::{
 
 /// A small file on its way.
 pub(super) struct Small<'s> {
+    pub index: usize,
     pub at: &'s [u8],
     pub item: &'s Item,
     pub fsync: bool,
@@ -57,13 +58,16 @@ impl Run<'_> {
         let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
         let attrs = first_rights(small.item, before);
         let held = self.sftp.handle_room().await?;
+        let still = self.still_at(at).await?;
         let handle = self.sftp.open_file(&temporary, flags, attrs).await?;
         let stays = async {
             self.count(small.content.len())?;
             // Last thing before its first byte.
             watches.stay(&self.sftp, directory).await
         };
-        let written = match stays.await {
+        let stays = stays.await;
+        drop(still);
+        let written = match stays {
             Ok(()) => self.fill_and_close(handle, small, before).await,
             Err(fault) => {
                 let _closed = self.sftp.close(handle).await;
@@ -72,7 +76,7 @@ impl Run<'_> {
         };
         drop(held);
         let placed = match written {
-            Ok(()) => place(&self.sftp, &temporary, at, before.is_some()).await,
+            Ok(()) => self.place(small.index, &temporary, before).await,
             Err(fault) => Err(fault),
         };
         if placed.is_err() {
@@ -80,6 +84,11 @@ impl Run<'_> {
             if removed.is_err_and(|left| !left.is_not_found()) {
                 self.left_behind(&temporary);
             }
+        }
+        if placed.is_ok()
+            && let Some(script) = Brought::kept(&small.content)
+        {
+            self.brought.holds(self.files, small.index, &script);
         }
         placed
     }

@@ -26,6 +26,7 @@ impl Run<'_> {
         }
         let at = self.at(index);
         let failed = |fault: Fault| Trouble::of(fault, "making", at);
+        let _still = self.still_at(at).await.map_err(Trouble::One)?;
         let attrs = item.mode.map(Attrs::with_permissions).unwrap_or_default();
         let made = self.sftp.done(Call::Mkdir { path: at.to_vec(), attrs }).await;
         if let Err(fault) = &made {
@@ -58,6 +59,7 @@ impl Run<'_> {
         let What::Link { target } = &item.what else { return Ok(()) };
         let at = self.at(index);
         let failed = |fault: Fault| Trouble::of(fault, "linking", at);
+        let _turning = self.turning(at).await.map_err(Trouble::One)?;
         match self.sftp.lstat_if(at).await.map_err(failed)?.map(|attrs| attrs.file_type()) {
             Some(Some(FileType::Link)) => {
                 if self.sftp.readlink(at).await.map_err(failed)? == target.as_slice() {
@@ -93,10 +95,15 @@ impl Run<'_> {
         let What::Gone { tree } = &item.what else { return Ok(()) };
         let at = self.at(index);
         let failed = |fault: Fault| Trouble::of(fault, "removing", at);
+        let still = self.still().await.map_err(Trouble::One)?;
         self.stays(at).await.map_err(|failure| failed(failure.into()))?;
         match self.sftp.lstat_if(at).await.map_err(failed)?.map(|attrs| attrs.file_type()) {
             None => Ok(()),
-            Some(Some(FileType::Directory)) if *tree => self.remove_tree(at).await.map_err(failed),
+            Some(Some(FileType::Directory)) if *tree => {
+                // Looked at again directory by directory.
+                drop(still);
+                self.remove_tree(at).await.map_err(failed)
+            }
             Some(Some(FileType::Directory)) => {
                 Err(Trouble::One(kind(at, "is a directory by now", "sgw files ls")))
             }
