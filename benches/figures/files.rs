@@ -143,7 +143,10 @@ fn small(server: &Server, link: &str, few: usize) {
         ]
     };
     for (title, all) in [
-        (format!("{SMALL} small files up, {link}"), contenders((&here, &few_here), &in_there, true)),
+        (
+            format!("{SMALL} small files up, {link}"),
+            contenders((&here, &few_here), &in_there, true),
+        ),
         (
             format!("{SMALL} small files down, {link}"),
             contenders((&there, &few_there), &in_here, false),

@@ -162,8 +162,17 @@ impl Sftp {
         let (read_size, write_size) = (EVERYWHERE, EVERYWHERE);
         let home = OnceCell::new();
         let handles = Semaphore::new(HANDLES);
-        let mut sftp =
-            Self { queue, shared, room, handles, announced, extensions, home, read_size, write_size };
+        let mut sftp = Self {
+            queue,
+            shared,
+            room,
+            handles,
+            announced,
+            extensions,
+            home,
+            read_size,
+            write_size,
+        };
         sftp.learn_limits().await?;
         Ok(sftp)
     }
@@ -372,13 +381,11 @@ fn take(
                 // Whoever opened it may have given up.
                 let _gone = greet.send((version, extensions));
             }
-            (FromServer::Reply { id, reply }, None) => {
-                match shared.most(id) {
-                    Some(most) if raw.bytes().len() <= most => shared.answer(id, Ok(reply)),
-                    Some(_) => return Err(Fault::Odd("a longer reply than there can be")),
-                    None => return Err(Fault::Odd("a reply to nothing that was asked")),
-                }
-            }
+            (FromServer::Reply { id, reply }, None) => match shared.most(id) {
+                Some(most) if raw.bytes().len() <= most => shared.answer(id, Ok(reply)),
+                Some(_) => return Err(Fault::Odd("a longer reply than there can be")),
+                None => return Err(Fault::Odd("a reply to nothing that was asked")),
+            },
             _ => return Err(Fault::Odd("its greeting is out of place")),
         }
     }

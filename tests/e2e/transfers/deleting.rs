@@ -79,7 +79,11 @@ fn get_deletes_here_only_on_a_persons_word() {
     fs::write(into.join("site/mine/deep/x"), "x").unwrap();
     symlink(there.here("site"), into.join("site/link")).unwrap();
     let get = |more: &[&str]| {
-        there.files("get", &[&there.there("site"), &into], &[&["-r", "--delete"][..], more].concat())
+        there.files(
+            "get",
+            &[&there.there("site"), &into],
+            &[&["-r", "--delete"][..], more].concat(),
+        )
     };
     get(&[]).fails(2, "usage.arguments").says("--yes");
     get(&["--json"]).exits(2);

@@ -25,11 +25,15 @@ fn putting(there: &Scripted) -> crate::support::Running {
     put
 }
 
-/// The old file is there, and the same call goes on with the part.
-fn goes_on(there: &Scripted) {
+/// The daemon has let go of it.
+fn is_let_go(there: &Scripted) {
     eventually("the server has nothing open", || {
         there.server.tree(|tree| tree.open_handles()) == 0
     });
+}
+
+/// The old file is there, and the same call goes on with the part.
+fn goes_on(there: &Scripted) {
     assert!(there.is_there("/srv/large", b"old"));
     assert!(there.length(PART) > SOME);
     there.is_honest_again();
@@ -49,6 +53,7 @@ fn a_put_that_a_person_breaks_off_says_what_it_left_and_goes_on() {
     put.says("0 of 1 files done");
     put.says(".large.sgw-part");
     assert_eq!(put.ends().code(), 130);
+    is_let_go(&there);
     goes_on(&there);
 }
 
@@ -58,6 +63,7 @@ fn a_put_whose_client_is_killed_goes_on() {
     let put = putting(&there);
     put.signal(Signal::KILL);
     drop(put);
+    is_let_go(&there);
     goes_on(&there);
 }
 
@@ -150,8 +156,7 @@ fn restart_does_not_ask_for_what_was_left() {
     get.signal(Signal::KILL);
     drop(get);
     there.is_honest_again();
-    let again =
-        there.calls(|| there.get(&["--restart"], "/srv/large", &there.here("large")).ok());
+    let again = there.calls(|| there.get(&["--restart"], "/srv/large", &there.here("large")).ok());
     assert_eq!(first_offset(&again.1), Some(0));
     assert!(fs::read(there.here("large")).unwrap() == content(LARGE));
 }
@@ -165,12 +170,18 @@ fn of_a_full_disk_here_it_is_told_what_is_done_and_what_is_kept() {
         return;
     };
     there.server.tree(|tree| {
-        _ = tree.file("/srv/d/a", "first").file("/srv/d/large", content(LARGE)).file("/srv/d/z", "last");
+        _ = tree
+            .file("/srv/d/a", "first")
+            .file("/srv/d/large", content(LARGE))
+            .file("/srv/d/z", "last");
     });
     let get = || there.get(&["-r"], "/srv/d", &small.join("d"));
     let failed = get();
     let failed = failed.exits(1);
-    assert!(failed.stderr().contains("make room") || failed.stderr().contains("No space"), "{failed:?}");
+    assert!(
+        failed.stderr().contains("make room") || failed.stderr().contains("No space"),
+        "{failed:?}"
+    );
     assert!(!small.join("d/large").exists());
     assert_eq!(fs::read(small.join("d/a")).unwrap(), b"first");
     // The rest of it, and the same call.

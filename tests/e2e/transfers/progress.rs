@@ -43,7 +43,8 @@ fn without_colour_there_is_none_and_quietly_there_is_nothing() {
     assert!(raw.contains("files done"), "{raw}");
     // Colours are SGR: ESC [ … m.
     let colours = raw.split("\x1b[").skip(1).filter(|part| {
-        part.find(|c: char| !c.is_ascii_digit() && c != ';').is_some_and(|at| part[at..].starts_with('m'))
+        part.find(|c: char| !c.is_ascii_digit() && c != ';')
+            .is_some_and(|at| part[at..].starts_with('m'))
     });
     assert_eq!(colours.count(), 0, "{raw:?}");
 }

@@ -159,7 +159,13 @@ impl Run<'_> {
     }
 
     /// All of it; how many bytes were sent.
-    async fn send(&self, index: usize, part: &Part, begun: Begun<'_>, out: &mut Packing<'_>) -> Result<u64, Trouble> {
+    async fn send(
+        &self,
+        index: usize,
+        part: &Part,
+        begun: Begun<'_>,
+        out: &mut Packing<'_>,
+    ) -> Result<u64, Trouble> {
         let at = self.at(index);
         let Begun { open, attrs, first } = begun;
         let head = Head {

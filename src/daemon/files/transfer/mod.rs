@@ -79,7 +79,6 @@ impl<'p> Packing<'p> {
 }
 
 impl Run<'_> {
-
     /// Why a path leads nowhere, or where to by now.
     async fn why_nowhere(&self, path: &[u8]) -> Trouble {
         match resolved(&self.sftp, path).await {

@@ -124,10 +124,7 @@ async fn look(sftp: &Sftp, directory: &[u8], files: usize, puts: bool) -> Direct
 }
 
 /// `None` where there are too many.
-async fn entries(
-    sftp: &Sftp,
-    at: &[u8],
-) -> Result<Option<Entries>, Fault> {
+async fn entries(sftp: &Sftp, at: &[u8]) -> Result<Option<Entries>, Fault> {
     let handle = sftp.open_directory(at).await?;
     let read = sftp.entries(&handle, ENTRIES).await;
     // Nobody waits for this.

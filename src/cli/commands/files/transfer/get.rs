@@ -191,7 +191,8 @@ async fn list(
 
 pub fn too_much(directory: &[u8]) -> Failure {
     let shown = escape::exact(directory, 300);
-    let message = format!("{shown} can't be listed whole: there is too much, or it may not be read");
+    let message =
+        format!("{shown} can't be listed whole: there is too much, or it may not be read");
     Failure::new(Code::FilesDenied, message, "copy its directories one by one")
 }
 
@@ -452,8 +453,8 @@ async fn confirm(context: &Context, gone: &[Below]) -> Result<(), Stop> {
     if count > SHOWN {
         context.ui.note(&format!("and {} more (--dry-run shows all)", count - SHOWN));
     }
-    let mut signals = prompt::Signals::watch()
-        .map_err(crate::client::Error::local("watch for signals"))?;
+    let mut signals =
+        prompt::Signals::watch().map_err(crate::client::Error::local("watch for signals"))?;
     let question = format!("Delete {count} here, when all is copied?");
     tokio::select! {
         biased;

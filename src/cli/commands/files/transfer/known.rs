@@ -128,11 +128,18 @@ impl Known {
         let paths = source.paths();
         let mut found = Vec::new();
         for tree in &source.trees {
-            let below = |path: &[u8]| Some(path.strip_prefix(tree.as_slice())?.strip_prefix(b"/")?.to_vec());
-            let mut entries: Vec<(Vec<u8>, &Entry)> =
-                self.entries.iter().filter_map(|(path, entry)| Some((below(path)?, entry))).collect();
+            let below = |path: &[u8]| {
+                Some(path.strip_prefix(tree.as_slice())?.strip_prefix(b"/")?.to_vec())
+            };
+            let mut entries: Vec<(Vec<u8>, &Entry)> = self
+                .entries
+                .iter()
+                .filter_map(|(path, entry)| Some((below(path)?, entry)))
+                .collect();
             entries.sort_by(|a, b| a.0.cmp(&b.0));
-            let all = entries.iter().map(|(own, entry)| (own.as_slice(), entry.r#type == Type::Directory));
+            let all = entries
+                .iter()
+                .map(|(own, entry)| (own.as_slice(), entry.r#type == Type::Directory));
             let has = |own: &[u8]| paths.contains([tree.as_slice(), b"/", own].concat().as_slice());
             for (own, tree_too) in surplus(all, has, excluded) {
                 let item = Item {
@@ -155,7 +162,8 @@ pub fn surplus<'a>(
     excluded: &GlobSet,
 ) -> Vec<(Vec<u8>, bool)> {
     use std::os::unix::ffi::OsStrExt;
-    let out = |path: &[u8]| excluded.is_match(std::path::Path::new(std::ffi::OsStr::from_bytes(path)));
+    let out =
+        |path: &[u8]| excluded.is_match(std::path::Path::new(std::ffi::OsStr::from_bytes(path)));
     let all: Vec<(&[u8], bool)> = all.collect();
     // Excluded with all that is in it, and what it lies in stays.
     let mut spared: HashSet<&[u8]> = HashSet::new();
@@ -208,12 +216,8 @@ pub async fn equal(
         let found = found.clone();
         async move {
             let parts = batch.iter().map(|going| Part::of(going.to().to_vec(), 0)).collect();
-            let comparing = Comparing {
-                left: batch.into(),
-                unpacker: Unpacker::default(),
-                open: None,
-                found,
-            };
+            let comparing =
+                Comparing { left: batch.into(), unpacker: Unpacker::default(), open: None, found };
             let operation = Operation::Get { files: parts };
             match call(context, there, operation, Box::new(comparing), Feed::Nothing).await {
                 Ok(_) => Ok(()),
@@ -320,6 +324,9 @@ mod tests {
             found(&all, &["a", "a/x"], "**/.git"),
             [of("a/y", false), of("b", true), of("k/old", false)]
         );
-        assert_eq!(found(&all, &["a", "a/x", "a/y", "k"], "**/z"), [of("k/.git", true), of("k/old", false)]);
+        assert_eq!(
+            found(&all, &["a", "a/x", "a/y", "k"], "**/z"),
+            [of("k/.git", true), of("k/old", false)]
+        );
     }
 }

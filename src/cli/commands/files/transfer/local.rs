@@ -31,10 +31,8 @@ const DEEP: usize = 512;
 /// Directories that are open at once while all is looked at.
 const OPEN: usize = 4096;
 /// Into a directory, not through a link.
-const INTO: OFlags = OFlags::DIRECTORY
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::RDONLY)
-    .union(OFlags::CLOEXEC);
+const INTO: OFlags =
+    OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::RDONLY).union(OFlags::CLOEXEC);
 
 /// A path below a directory: names that are names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -160,7 +158,10 @@ impl Tree {
                     within => [within, b"/", &name].concat(),
                 };
                 if is_directory {
-                    left.push((own.clone(), Arc::new(openat(&*directory, &*name, INTO, Mode::empty())?)));
+                    left.push((
+                        own.clone(),
+                        Arc::new(openat(&*directory, &*name, INTO, Mode::empty())?),
+                    ));
                 }
                 found.push((own, is_directory));
             }

@@ -201,7 +201,9 @@ impl Report {
             said.push_str(&format!(", {skipped} left as they are"));
         }
         said.push_str(&and_deleted(*removed as usize, "were"));
-        if context.ui.json {
+        // Where nothing was begun the error alone says all.
+        let begun = *done + *skipped > 0 || !failed.is_empty() || !left.is_empty();
+        if context.ui.json && (begun || stopped.is_none()) {
             context.ui.object(&json!({
                 "kind": "transfer", "files": done, "bytes": bytes, "skipped": skipped,
                 "deleted": removed, "failed": missing, "left": left,
@@ -275,11 +277,7 @@ fn to_its_end(context: &Context, transfer: impl Future<Output = Outcome>) -> Out
 }
 
 /// Things of one call each: small ones together, a large one by itself.
-fn batches<T>(
-    all: Vec<T>,
-    size: impl Fn(&T) -> u64,
-    name: impl Fn(&T) -> &[u8],
-) -> Vec<Vec<T>> {
+fn batches<T>(all: Vec<T>, size: impl Fn(&T) -> u64, name: impl Fn(&T) -> &[u8]) -> Vec<Vec<T>> {
     let (mut batches, mut open) = (Vec::new(), Vec::new());
     let (mut bytes, mut names) = (0, 0);
     for one in all {

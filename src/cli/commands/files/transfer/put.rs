@@ -167,12 +167,7 @@ async fn unchanged(
     }
 }
 
-fn dry_run(
-    context: &Context,
-    source: &Source,
-    gone: &[Going],
-    kept: impl Fn(&Going) -> bool,
-) {
+fn dry_run(context: &Context, source: &Source, gone: &[Going], kept: impl Fn(&Going) -> bool) {
     let shown = |path: &[u8]| escape::visible_bytes(path, usize::MAX);
     let (mut files, mut bytes) = (0, 0);
     for going in source.all().filter(|going| !kept(going)) {
@@ -255,4 +250,3 @@ impl Going {
         }
     }
 }
-

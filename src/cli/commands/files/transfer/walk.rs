@@ -123,7 +123,8 @@ impl Source {
                         let hint = "copy the deeper ones by themselves";
                         return Err(Failure::new(Code::UsageArguments, message, hint).into());
                     }
-                    let read = fs::read_dir(&local).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+                    let read =
+                        fs::read_dir(&local).and_then(Iterator::collect::<io::Result<Vec<_>>>);
                     // One that may not be read is no reason to leave the others out.
                     let mut entries = read.unwrap_or_else(|error| {
                         self.unread(&local, &error);
@@ -137,7 +138,9 @@ impl Source {
                         }
                         let to = [to.as_slice(), b"/", entry.file_name().as_bytes()].concat();
                         match entry.metadata() {
-                            Ok(metadata) => left.push((entry.path(), to, below, metadata, depth + 1)),
+                            Ok(metadata) => {
+                                left.push((entry.path(), to, below, metadata, depth + 1))
+                            }
                             Err(error) => self.unread(&entry.path(), &error),
                         }
                     }

@@ -2,15 +2,8 @@
 
 use crate::{
     daemon::files::{
-        Run,
-        calls::Handle,
-        client::Sftp,
-        fault::Fault,
-        leads_elsewhere,
-        read::kind,
-        resolve::split,
-        transfer::Trouble,
-        write::beside,
+        Run, calls::Handle, client::Sftp, fault::Fault, leads_elsewhere, read::kind,
+        resolve::split, transfer::Trouble, write::beside,
     },
     domain::{
         files::transfer::Item,
