@@ -25,11 +25,15 @@ fn putting(there: &Scripted) -> crate::support::Running {
     put
 }
 
-/// The old file is there, and the same call goes on with the part.
-fn goes_on(there: &Scripted) {
+/// The daemon has let go of it.
+fn is_let_go(there: &Scripted) {
     eventually("the server has nothing open", || {
         there.server.tree(|tree| tree.open_handles()) == 0
     });
+}
+
+/// The old file is there, and the same call goes on with the part.
+fn goes_on(there: &Scripted) {
     assert!(there.is_there("/srv/large", b"old"));
     assert!(there.length(PART) > SOME);
     there.is_honest_again();
@@ -49,6 +53,7 @@ fn a_put_that_a_person_breaks_off_says_what_it_left_and_goes_on() {
     put.says("0 of 1 files done");
     put.says(".large.sgw-part");
     assert_eq!(put.ends().code(), 130);
+    is_let_go(&there);
     goes_on(&there);
 }
 
@@ -58,6 +63,7 @@ fn a_put_whose_client_is_killed_goes_on() {
     let put = putting(&there);
     put.signal(Signal::KILL);
     drop(put);
+    is_let_go(&there);
     goes_on(&there);
 }
 

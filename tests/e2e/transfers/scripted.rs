@@ -44,8 +44,8 @@ impl Scripted {
     }
 
     fn words(&self, verb: &str, more: &[&str], paths: &[&str]) -> Vec<String> {
-        let words = ["files", verb].iter().chain(more).chain([&self.session.as_str()]).chain(paths);
-        words.map(|word| (*word).to_owned()).collect()
+        let words = [&["files", verb], more, &[&self.session], paths].concat();
+        words.into_iter().map(str::to_owned).collect()
     }
 
     pub fn put(&self, more: &[&str], local: &Path, remote: &str) -> Outcome {

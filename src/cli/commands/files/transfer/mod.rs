@@ -201,7 +201,9 @@ impl Report {
             said.push_str(&format!(", {skipped} left as they are"));
         }
         said.push_str(&and_deleted(*removed as usize, "were"));
-        if context.ui.json {
+        // Where nothing was begun the error alone says all.
+        let begun = *done + *skipped > 0 || !failed.is_empty() || !left.is_empty();
+        if context.ui.json && (begun || stopped.is_none()) {
             context.ui.object(&json!({
                 "kind": "transfer", "files": done, "bytes": bytes, "skipped": skipped,
                 "deleted": removed, "failed": missing, "left": left,
