@@ -230,7 +230,15 @@ impl Run<'_> {
 
 /// Size and SHA-256 of a file.
 pub(super) async fn sum(run: &Run<'_>, at: &[u8]) -> Result<(u64, String), Failure> {
-    let open = run.open(at).await?;
+    sum_of(run, at, run.open(at).await?).await
+}
+
+/// The same, for who has the names still already.
+pub(super) async fn sum_now(run: &Run<'_>, at: &[u8]) -> Result<(u64, String), Failure> {
+    sum_of(run, at, open(&run.sftp, at).await?).await
+}
+
+async fn sum_of(run: &Run<'_>, at: &[u8], open: Open) -> Result<(u64, String), Failure> {
     let hashed = hash_all(run, &open).await;
     let _closed = run.sftp.close(open.handle).await;
     hashed.map_err(|fault| fault.at("reading", at))

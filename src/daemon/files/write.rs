@@ -28,6 +28,8 @@ use crate::{
 pub(super) const WINDOW: usize = 32;
 /// So much of a file's name its temporary one has: 255 bytes are the most that a name has.
 const NAME: usize = 200;
+/// Files up to this size are summed up once more before they are replaced, in bytes.
+const SUMMED: u64 = 16 * 1024 * 1024;
 /// Bits that give whoever runs a file its owner's rights.
 const SET_ID: u32 = 0o6000;
 
@@ -120,6 +122,31 @@ impl Run<'_> {
         if same { Ok(()) } else { Err(changed(at, None)) }
     }
 
+    /// Last thing before the name is another file's: what has it is what had it. Two changes within a second look
+    /// alike, but for their content.
+    pub(super) async fn check_unchanged(
+        &self,
+        index: usize,
+        before: Option<&Attrs>,
+        sum: Option<&str>,
+    ) -> Result<(), Fault> {
+        let at = self.at(index);
+        if unlike(&self.sftp.lstat_if(at).await?, before) {
+            return Err(changed(at, None).into());
+        }
+        let expected = match self.replaced(index) {
+            Some(Before::Content { sum, .. }) => Some(sum.as_str()),
+            _ => sum,
+        };
+        let short = before.is_some_and(|before| before.size.is_some_and(|size| size <= SUMMED));
+        if let Some(expected) = expected.filter(|_| short)
+            && !read::sum_now(self, at).await?.1.eq_ignore_ascii_case(expected)
+        {
+            return Err(changed(at, None).into());
+        }
+        Ok(())
+    }
+
     pub(super) fn replaced(&self, index: usize) -> Option<&Before> {
         let mut all = self.files.replaced.iter();
         all.find(|one| one.index == index).map(|one| &one.before)
@@ -160,8 +187,8 @@ impl Run<'_> {
             let _alone = self.alone().await?;
             self.stays(at).await?;
             let bound = write.if_sum.is_some() || self.replaced(0).is_some();
-            if bound && unlike(&self.sftp.lstat_if(at).await?, before) {
-                return Err(changed(at, None).into());
+            if bound {
+                self.check_unchanged(0, before, write.if_sum.as_deref()).await?;
             }
             let atomic = match write.how {
                 How::Create => self.sftp.rename(&temporary, at).await.map(|()| true),
@@ -302,7 +329,7 @@ pub(super) fn exists(at: &[u8]) -> Failure {
     Failure::new(Code::FilesExists, message, "sgw files stat SESSION PATH shows it").sent(true)
 }
 
-pub(super) fn changed(at: &[u8], found: Option<&str>) -> Failure {
+fn changed(at: &[u8], found: Option<&str>) -> Failure {
     let shown = escape::exact(at, 300);
     let now = found.map(|sum| format!(": its SHA-256 is {sum} now")).unwrap_or_default();
     let message = format!("{shown} is not what it was{now}");
@@ -311,7 +338,7 @@ pub(super) fn changed(at: &[u8], found: Option<&str>) -> Failure {
 }
 
 /// Whether something else is there than was.
-pub(super) fn unlike(now: &Option<Attrs>, before: Option<&Attrs>) -> bool {
+fn unlike(now: &Option<Attrs>, before: Option<&Attrs>) -> bool {
     let seen = |attrs: &Attrs| (attrs.size, attrs.times.map(|times| times.1), attrs.owner);
     now.as_ref().map(seen) != before.map(seen)
 }

@@ -9,6 +9,11 @@ const BAD: &[u8] = b"#!/bin/sh\nrm -rf /srv/of-nobody\n";
 const GOOD: &[u8] = b"#!/bin/sh\necho fine\n";
 
 impl There {
+    /// What is blocked too often pauses a session: where it did, it goes on.
+    pub(super) fn lifted(&self) {
+        let _where_it_is_paused = self.sgw.operator(["resume", &self.session]);
+    }
+
     #[track_caller]
     fn runs(&self, line: &str) -> crate::support::Outcome {
         self.sgw.agent(["exec", &self.session, "--no-ask", "--", line])
@@ -36,9 +41,6 @@ fn a_script_that_was_written_is_judged_by_what_it_holds() {
     let link = there.text("z.sh");
     there.files("ln", &["-s", "y.sh", &link]).ok();
     there.runs(&format!("sh {link}")).fails(77, "approval.required");
-    // What the server has itself follows the policy, as before.
-    there.has("own.sh", "echo own\n");
-    there.runs(&format!("sh {}", there.text("own.sh"))).ok().prints("own\n");
 }
 
 #[test]
@@ -87,6 +89,7 @@ fn whatever_brings_something_to_where_it_runs_by_itself_is_asked_about() {
         let said = outcome.stderr();
         let known = said.contains("approval.required") || said.contains("guard.blocked");
         assert!(outcome.code() == 77 && known, "{what}: {outcome:?}");
+        there.lifted();
     };
     for path in SENSITIVE {
         let path = path.replace("HERE", there.directory().to_str().unwrap());
@@ -99,9 +102,8 @@ fn whatever_brings_something_to_where_it_runs_by_itself_is_asked_about() {
         stopped(there.files("ln", &[no, "-s", mine, path]), path);
         // A link to it is a way to write it.
         stopped(there.files("ln", &[no, "-s", path, &there.text("way")]), path);
-        let there_too = format!("{}:{path}", there.session);
-        let from = format!("{}:{mine}", there.session);
-        stopped(there.sgw.agent(["cp", no, &from, &there_too]), path);
+        let to = format!("{}:{path}", there.session);
+        stopped(there.sgw.agent(["cp", no, local, &to]), path);
     }
     let hook = there.at(".git/hooks/pre-commit");
     fs::write(&hook, "exit 0\n").unwrap();

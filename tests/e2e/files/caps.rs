@@ -36,14 +36,19 @@ fn what_is_more_than_a_rule_lets_is_refused_by_its_size() {
     there.files("read", &["--offset", "5", "--limit", "5", large]).ok().prints("56789");
     let local = there.sgw.user_home().join("got");
     there.files("get", &[large, local.to_str().unwrap()]).fails(77, "guard.blocked");
+    there.lifted();
     there.fed("write", &[text], b"0123456789").ok();
     there.fed("write", &[text], b"0123456789a").fails(77, "guard.blocked");
+    there.lifted();
     there.fed("write", &["--append", text], b"a").fails(77, "guard.blocked");
+    there.lifted();
     let put = there.sgw.write_private("put", b"0123456789a");
     there.files("put", &[put.to_str().unwrap(), text]).fails(77, "guard.blocked");
+    there.lifted();
     // Nor by another name.
     let other = there.has("other", "0123456789a");
     there.files("mv", &["-f", other.to_str().unwrap(), text]).fails(77, "guard.blocked");
+    there.lifted();
     assert_eq!(fs::read(&path).unwrap(), b"0123456789");
     there.files("ls", &[&there.text("")]).ok();
 }

@@ -105,7 +105,7 @@ fn an_edit_that_is_asked_about_shows_its_change_in_the_question() {
 
 #[test]
 fn a_put_takes_the_place_of_what_was_there_when_it_was_asked_about() {
-    let there = There::with(&["--mode", "each"]);
+    let there = There::with(&["--mode", "read"]);
     let path = there.has("file", "old\n");
     let local = there.sgw.write_private("local", b"new\n");
     let words = [local.to_str().unwrap(), path.to_str().unwrap()];

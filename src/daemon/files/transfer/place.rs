@@ -2,10 +2,7 @@
 
 use super::Run;
 use crate::{
-    daemon::files::{
-        fault::Fault,
-        write::{beside, changed, unlike},
-    },
+    daemon::files::{fault::Fault, write::beside},
     domain::sftp::Attrs,
 };
 
@@ -22,9 +19,7 @@ impl Run<'_> {
             self.check_replaced(index, before).await?;
             let _alone = self.alone().await?;
             self.stays(at).await?;
-            if unlike(&self.sftp.lstat_if(at).await?, before) {
-                return Err(changed(at, None).into());
-            }
+            self.check_unchanged(index, before, None).await?;
             return self.place_now(from, at, before.is_some()).await;
         }
         let _still = self.still_at(at).await?;
