@@ -54,6 +54,23 @@ impl History {
     }
 }
 
+impl FilesRun {
+    /// In the shape of a command, for a line that shows what runs or ran last.
+    pub fn into_run(self) -> Run {
+        Run {
+            id: "files".to_owned(),
+            kind: self.kind,
+            command: self.command,
+            exit_code: (!self.running).then_some(i32::from(self.outcome.is_some())),
+            signal: None,
+            running: self.running,
+            started_at: self.started_at,
+            duration_ms: self.duration_ms,
+            request: self.request,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

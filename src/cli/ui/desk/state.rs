@@ -14,7 +14,7 @@ use crate::{
     cli::approval::Row,
     protocol::{
         operator::Event,
-        view::{FilesRun, Kind, Request, RequestStatus, Run, Session, SessionStatus},
+        view::{Kind, Request, RequestStatus, Run, Session, SessionStatus},
     },
 };
 
@@ -288,7 +288,7 @@ impl Desk {
                 if !files.running {
                     self.runs.retain(|_, (of, run)| *of != session || run.running);
                 }
-                self.runs.insert(format!("files {session}"), (session, as_run(files)));
+                self.runs.insert(format!("files {session}"), (session, files.into_run()));
                 Vec::new()
             }
             _ => Vec::new(),
@@ -586,21 +586,6 @@ pub const TYPE_IT: &str = "type it";
 /// Whether these rows are about something to be typed into a session's terminal.
 pub fn is_input(rows: &[Row]) -> bool {
     rows.iter().any(|row| row.name == "types")
-}
-
-/// What is done with files as a line of what runs.
-fn as_run(files: FilesRun) -> Run {
-    Run {
-        id: "files".to_owned(),
-        kind: files.kind,
-        command: files.command,
-        exit_code: (!files.running).then_some(i32::from(files.outcome.is_some())),
-        signal: None,
-        running: files.running,
-        started_at: files.started_at,
-        duration_ms: files.duration_ms,
-        request: files.request,
-    }
 }
 
 #[cfg(test)]
