@@ -9,6 +9,7 @@ mod list;
 mod read;
 mod relay;
 mod resolve;
+mod shell;
 mod transfer;
 mod write;
 
@@ -31,7 +32,7 @@ use super::{
 use crate::{
     domain::{
         bytes, escape,
-        files::{Look, Operation},
+        files::{Look, Operation, Way},
         guard::files::Canonical,
         id::Id,
         record::{Kind, Record},
@@ -122,12 +123,19 @@ impl Files {
         session: &Arc<Session>,
         permit: Permit<Look>,
         operation: &Operation,
+        way: Way,
     ) -> Result<Resolved, Failure> {
         let _look = permit.spend();
         let paths = operation.paths().into_iter().map(|(path, _)| bytes::Bytes(path.to_vec()));
         let mut record = record(Kind::FilesLook, session);
-        record.action = fields([("paths", serde_json::to_value(paths.collect::<Vec<_>>()))]);
+        record.action = fields([
+            ("paths", serde_json::to_value(paths.collect::<Vec<_>>())),
+            ("way", serde_json::to_value(way)),
+        ]);
         write(&self.evidence, record).await?;
+        if way != Way::Sftp {
+            return shell::resolve(session, way, operation).await;
+        }
         let sftp = self.sftp(session).await?;
         leads(&sftp, operation).await
     }
@@ -191,6 +199,9 @@ impl Files {
         files: &crate::domain::files::Files,
         (out, stdin): (mpsc::Sender<Bytes>, Option<Arc<Stdin>>),
     ) -> Result<Done, Failure> {
+        if files.way != Way::Sftp {
+            return shell::Run { session, files, out }.operate(stdin).await;
+        }
         let sftp = self.sftp(session).await?;
         let run = Run { sftp, session, files, out, left: Mutex::default() };
         let done = run.operate(stdin).await;
@@ -252,17 +263,23 @@ impl Run<'_> {
 
     /// Counts bytes that came, before anybody gets them.
     fn count(&self, bytes: usize) -> Result<(), Fault> {
-        let Some(under) = self.session.under() else { return Ok(()) };
-        match under.take_bytes(bytes) {
-            all if all == bytes => Ok(()),
-            _ => Err(Failure::from(crate::domain::authorize::Denied::StandingExhausted)
-                .sent(true)
-                .into()),
-        }
+        count(self.session, bytes)
     }
 
     fn left_behind(&self, path: &[u8]) {
         *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.to_vec());
+    }
+}
+
+/// Counts bytes of content against what a standing grant gives.
+fn count(session: &Session, bytes: usize) -> Result<(), Fault> {
+    let Some(under) = session.under() else { return Ok(()) };
+    match under.take_bytes(bytes) {
+        all if all == bytes => Ok(()),
+        _ => {
+            let over = crate::domain::authorize::Denied::StandingExhausted;
+            Err(Failure::from(over).sent(true).into())
+        }
     }
 }
 
@@ -271,6 +288,7 @@ fn described(files: &crate::domain::files::Files) -> serde_json::Map<String, ser
     let at: Vec<_> = files.at.iter().map(|path| bytes::Bytes(path.clone())).collect();
     fields([
         ("operation", serde_json::to_value(&files.operation)),
+        ("way", serde_json::to_value(files.way)),
         ("at", serde_json::to_value(at)),
         ("bytes", serde_json::to_value(files.content.as_ref().map(Bytes::len))),
         ("sha256", serde_json::to_value(files.sum())),

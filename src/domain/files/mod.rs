@@ -3,6 +3,7 @@
 pub mod acts;
 pub mod edit;
 pub mod transfer;
+pub mod way;
 
 use ::bytes::Bytes as Content;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ use super::{
     shell,
 };
 use transfer::{Part, Put};
+pub use way::Way;
 
 /// The most of a path that a description holds, in columns.
 const SHOWN: usize = 1000;
@@ -297,6 +299,7 @@ pub struct Look {
 pub struct Files {
     pub session: Id,
     pub operation: Operation,
+    pub way: Way,
     /// Its paths as the server resolved them, in their order.
     pub at: Vec<Vec<u8>>,
     /// What is written: all of it.
@@ -309,7 +312,7 @@ pub struct Files {
 
 impl Files {
     pub fn command(&self) -> Vec<u8> {
-        self.operation.command(&self.at)
+        self.way.command(&self.operation, &self.at)
     }
 
     /// SHA-256 of what is written.
@@ -320,6 +323,9 @@ impl Files {
     /// What a person decides on: the operation, where it leads, and what would be written.
     pub fn in_full(&self) -> Bytes {
         let mut line = format!("files {}", self.operation.verb());
+        if self.way == Way::Sudo {
+            line.push_str(" as root, by sudo:");
+        }
         if let Operation::Put(put) = &self.operation {
             for (item, path) in put.items.iter().zip(&self.at) {
                 line.push_str(&format!("\n{} {}", escape::exact(path, SHOWN), item.what));
@@ -373,7 +379,7 @@ impl Files {
     ) -> Digest {
         let head = self.judged.bind(Digester::new("files request"));
         let head = head.text("id", request).text("until", until).text("place", place);
-        self.fields(head.text("channel", "sftp"), identity).finish()
+        self.fields(head.text("channel", self.way), identity).finish()
     }
 
     fn fields(&self, digester: Digester, identity: &Identity) -> Digester {
@@ -382,6 +388,7 @@ impl Files {
         let head = digester
             .text("identity", identity)
             .text("session", &self.session)
+            .text("way", self.way)
             .field("operation", &operation)
             .optional("content", self.sum());
         self.at.iter().fold(head, |head, path| head.field("path", path))

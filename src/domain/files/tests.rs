@@ -56,6 +56,7 @@ fn every_part_of_an_operation_is_bound() {
     let files = |operation: Operation| Files {
         session: Id::from_number(Kind::Session, 1),
         operation,
+        way: Way::Sftp,
         at: vec![b"/x".to_vec()],
         content: Some(Content::from_static(b"new")),
         judged: Judgement::for_test(b"cat > /x"),
@@ -64,7 +65,8 @@ fn every_part_of_an_operation_is_bound() {
     let (me, id) = (Identity { uid: 1, token: None }, Id::from_number(Kind::Request, 1));
     let digest = |files: &Files| files.digest(&me, &id, jiff::Timestamp::UNIX_EPOCH, "web1");
     let whole = files(write(b"x"));
-    let changes: [fn(&mut Files); 5] = [
+    let changes: [fn(&mut Files); 6] = [
+        |f| f.way = Way::Sudo,
         |f| f.at[0].push(b'y'),
         |f| f.content = Some(Content::from_static(b"other")),
         |f| f.operation = write(b"y"),

@@ -7,6 +7,7 @@ mod ends;
 mod looking;
 mod odd;
 mod reading;
+mod via;
 mod writing;
 
 use std::{
@@ -32,7 +33,11 @@ impl There {
 
     /// With further flags of `request`.
     fn with(more: &[&str]) -> Self {
-        let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+        Self::on(Sshd::start(), more)
+    }
+
+    fn on(sshd: Sshd, more: &[&str]) -> Self {
+        let sgw = Sgw::unlocked();
         let session = sgw.session_with(&sshd, more);
         let there = Self { sgw, sshd, session };
         fs::create_dir(there.directory()).unwrap();

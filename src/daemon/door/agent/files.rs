@@ -34,7 +34,7 @@ use crate::{
     domain::{
         capability::Capability,
         files::{
-            Files, Operation, REDACTED,
+            Files, Operation, REDACTED, Way,
             transfer::{Item, MOST_ITEMS, What},
         },
         grant::Mode,
@@ -78,10 +78,10 @@ impl Caller {
         asked: files::Files,
         control: &Arc<Control>,
     ) -> Result<Sent, Failure> {
-        let files::Files { session, operation, wait_ms, no_ask } = asked;
+        let files::Files { session, operation, way, wait_ms, no_ask } = asked;
         check_operation(&operation)?;
         let needs = operation.needs();
-        let session = self.session(&session, needs).await?;
+        let session = self.session(&session, way.needs().unwrap_or(needs)).await?;
         session.collected();
         self.check_stopped(&session)?;
         self.tell_news(number, &session).await;
@@ -102,7 +102,7 @@ impl Caller {
         let over = wait.map(|wait| Instant::now() + wait);
         self.logged_in(number, &session, needs, no_ask, over).await?;
         self.check_paused(&session)?;
-        let files = self.read_files(&session, operation, content).await?;
+        let files = self.read_files(&session, operation, way, content).await?;
         let (grant, place) = (session.grant(), session.place());
         let ground =
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
@@ -204,23 +204,28 @@ impl Caller {
         &self,
         session: &Arc<Session>,
         mut operation: Operation,
+        way: Way,
         content: Option<Bytes>,
     ) -> Result<Files, Failure> {
         let needs: Capability = operation.needs();
         let (grant, place) = (session.grant(), session.place());
         let ground =
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
-        let look = self.parts.desk.may_look(self.identity(), &ground, &session.id, needs)?;
-        let at = self.parts.files.resolve(session, look, &operation).await;
+        let desk = &self.parts.desk;
+        let mut look = desk.may_look(self.identity(), &ground, &session.id, needs)?;
+        if let Some(needs) = way.needs() {
+            look = desk.may_look(self.identity(), &ground, &session.id, needs)?;
+        }
+        let at = self.parts.files.resolve(session, look, &operation, way).await;
         let Resolved { at, home } = at.map_err(|failure| failure.about(&session.id))?;
-        let (judged, refused) = self.judge_files(session, &operation, &at, &home).await?;
+        let (judged, refused) = self.judge_files_by(way, session, &operation, &at, &home).await?;
         operation.refuse(&refused);
         let asks = judged.decision == guard::Decision::Approve || grant.mode != Mode::Guarded;
         if asks && matches!(&operation, Operation::Put(put) if !put.has_sums()) {
             return Err(unsummed());
         }
         let session = session.id.clone();
-        Ok(Files { session, operation, at, content, judged, passed_by: Vec::new() })
+        Ok(Files { session, operation, way, at, content, judged, passed_by: Vec::new() })
     }
 
     pub(super) async fn judge_files(
@@ -230,11 +235,22 @@ impl Caller {
         at: &[Vec<u8>],
         home: &Canonical,
     ) -> Result<(Judgement, Vec<(usize, String)>), Failure> {
+        self.judge_files_by(Way::Sftp, session, operation, at, home).await
+    }
+
+    async fn judge_files_by(
+        &self,
+        way: Way,
+        session: &Session,
+        operation: &Operation,
+        at: &[Vec<u8>],
+        home: &Canonical,
+    ) -> Result<(Judgement, Vec<(usize, String)>), Failure> {
         // sgw's own quoting, whatever shell the account has.
         let shell = guard::Shell::Posix;
         let (target, identity) = (session.target(), self.identity());
         let manner = Manner { shell, ..Manner::of(&session.grant()) };
-        let bytes = operation.command(at);
+        let bytes = way.command(operation, at);
         let files = self.parts.sessions.scripts.of(&session.account());
         let (target, stdin) = (target.as_str(), None);
         let line = Line { bytes, own: None, target, identity, manner, cwd: None, stdin, files };

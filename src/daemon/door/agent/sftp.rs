@@ -18,7 +18,7 @@ use crate::{
     domain::{
         bytes::Bytes,
         capability::Capability,
-        files::{Files, How, Operation, Write},
+        files::{Files, How, Operation, Way, Write},
         id::Id,
         sftp::{Attrs, Call, Extended, OpenFlags, Pairs, Reply},
     },
@@ -158,8 +158,9 @@ impl Mediator {
         let Resolved { at, home } = self.relay.resolve(look, &operation).await?;
         let (judged, _none_of_many) = caller.judge_files(session, &operation, &at, &home).await?;
         let (id, leads) = (session.id.clone(), at.clone());
+        let (way, content) = (Way::Sftp, None);
         let files =
-            Files { session: id, operation, at, content: None, judged, passed_by: Vec::new() };
+            Files { session: id, operation, way, at, content, judged, passed_by: Vec::new() };
         let id = match desk.judge_files(&caller.asker, &ground, files, false) {
             Ok(Verdict::Permit(permit)) => return Ok((permit, None, leads)),
             Ok(Verdict::Asked { id, new }) => {

@@ -9,6 +9,11 @@ use ::bytes::Bytes;
 
 pub use resolve::resolve;
 
+pub(super) use self::{
+    get::not_its_size,
+    put::{other_content, theirs},
+};
+
 use super::{Run, fault::Fault, read::kind, resolve::resolved};
 use crate::{
     domain::{escape, files::transfer::Piece},
@@ -51,7 +56,7 @@ impl Run<'_> {
     }
 }
 
-fn blocked(path: &[u8], rule: &str) -> Failure {
+pub(super) fn blocked(path: &[u8], rule: &str) -> Failure {
     let shown = escape::exact(path, 300);
     let message = format!("{shown} is blocked by the policy (rule {rule})");
     let hint = "it stays so: leave it out, change the plan or ask your user";

@@ -161,7 +161,7 @@ pub fn run(
                 if going.size() >= WORTH && unchanged(&going).await {
                     continue;
                 }
-                if !manner.restart && going.size() >= WORTH {
+                if !manner.restart && there.by.leaves_parts() && going.size() >= WORTH {
                     going.go_on(context, there).await;
                 }
                 wanted.push(going);
