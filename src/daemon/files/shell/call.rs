@@ -85,9 +85,8 @@ impl Call {
         word(verb.as_bytes(), &mut lines);
         words.iter().for_each(|given| word(given, &mut lines));
         // One that is not read has an end that says why.
-        match call.send(lines.into()).await {
-            Err(Fault::Told(failure)) => return Err(failure.into()),
-            Err(_) | Ok(()) => {}
+        if let Err(Fault::Told(failure)) = call.send(lines.into()).await {
+            return Err(failure.into());
         }
         let greeted = timeout(GREETING, call.greeted(&nonce)).await;
         greeted.map_err(|_| Fault::Silent)??;

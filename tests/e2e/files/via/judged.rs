@@ -1,12 +1,8 @@
 //! One policy for both ways.
 
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::{fs, os::unix::fs::symlink};
 
-use super::{There, no_sftp};
+use super::{Over, There, no_sftp};
 use crate::support::Sshd;
 
 #[test]
@@ -54,16 +50,17 @@ fn a_directory_that_flips_never_lets_a_write_out() {
     fs::create_dir(&inside).unwrap();
     fs::create_dir(&outside).unwrap();
     fs::create_dir(there.at("links")).unwrap();
-    let (over, next) = (AtomicBool::new(false), there.at("links/next"));
+    let (over, next) = (Over::default(), there.at("links/next"));
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !over.load(Ordering::Acquire) {
+            while !over.is() {
                 for to in [&outside, &inside] {
                     symlink(to, &next).unwrap();
                     fs::rename(&next, &flips).unwrap();
                 }
             }
         });
+        let _ends = over.at_the_end();
         for _ in 0..12 {
             let told = there.fed_via("write", &["--json", &there.text("flips/file")], b"x");
             if told.code() == 0 {
@@ -75,6 +72,5 @@ fn a_directory_that_flips_never_lets_a_write_out() {
             let held = |directory| fs::read_dir(directory).unwrap().count();
             assert_eq!((held(&inside), held(&outside)), (0, 0), "nothing but what was told");
         }
-        over.store(true, Ordering::Release);
     });
 }

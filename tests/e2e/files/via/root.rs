@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::json;
 
-use super::{There, mode, set_mode};
+use super::{Over, There, mode, set_mode};
 use crate::support::{Person, Sshd, is_root};
 
 /// An ordinary account whose `sudo` says what a script says. Needs root.
@@ -69,7 +69,9 @@ fn what_is_roots_alone_is_read_and_written_as_root() {
 
 #[test]
 fn without_the_capability_nothing_is_asked_of_sudo() {
-    let Some(Account { there, home, .. }) = account("touch \"$HOME/asked\"; exit 1", &[]) else {
+    let Some(Account { there, home, person: _person }) =
+        account("touch \"$HOME/asked\"; exit 1", &[])
+    else {
         return;
     };
     let path = there.has("file", "x");
@@ -80,7 +82,7 @@ fn without_the_capability_nothing_is_asked_of_sudo() {
 
 #[test]
 fn the_policy_reads_where_it_leads_in_roots_eyes() {
-    let Some(Account { there, home, .. }) = account(LETS, ALL) else { return };
+    let Some(Account { there, home, person: _person }) = account(LETS, ALL) else { return };
     // The account itself can't see where this leads.
     let closed = there.at("closed");
     fs::create_dir(&closed).unwrap();
@@ -114,7 +116,7 @@ fn a_sudo_that_wants_a_password_a_terminal_or_nothing_to_do_with_us_is_told_apar
         ("shift 2; exec \"$@\"", "does not let"),
         ("exit 127", "has no sudo"),
     ] {
-        let Some(Account { there, .. }) = account(stub, ALL) else { return };
+        let Some(Account { there, person: _person, .. }) = account(stub, ALL) else { return };
         let path = there.has("file", "x");
         let refused = there.files("read", &["--sudo".as_ref(), path.as_os_str()]);
         let refused = refused.fails(77, "sudo.refused");
@@ -134,10 +136,10 @@ fn root_writes_through_no_link_of_the_accounts() {
     chown(&open, Some(person.uid), Some(person.gid)).unwrap();
     symlink(&victim, open.join("file")).unwrap();
     let text = open.join("file").display().to_string();
-    let over = std::sync::atomic::AtomicBool::new(false);
+    let over = Over::default();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !over.load(std::sync::atomic::Ordering::Acquire) {
+            while !over.is() {
                 for name in fs::read_dir(&open).unwrap().flatten() {
                     // Every temporary file becomes a link, as soon as it is seen.
                     let path = name.path();
@@ -150,13 +152,13 @@ fn root_writes_through_no_link_of_the_accounts() {
                 let _there = fs::write(open.join("file"), "mine");
             }
         });
+        let _ends = over.at_the_end();
         for _ in 0..8 {
-            there.fed("write", &["--sudo", "--mode", "666", &text], b"x");
+            there.fed("write", &["--sudo", "--mode", "640", &text], b"x");
             let told = there.fed("write", &["--sudo", &text], b"x");
             assert!(told.code() == 0 || told.code() == 1, "{}", told.stderr());
             assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
             assert_eq!(fs::metadata(&victim).unwrap().permissions().mode() & 0o7777, 0o600);
         }
-        over.store(true, std::sync::atomic::Ordering::Release);
     });
 }
