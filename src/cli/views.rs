@@ -148,18 +148,26 @@ pub fn kind(kind: view::Kind) -> &'static str {
         view::Kind::Secret => "secret",
         view::Kind::Transfer => "transfer",
         view::Kind::Forward => "forward",
+        view::Kind::Files => "files",
         view::Kind::Setting => "setting",
         view::Kind::Token => "token",
         view::Kind::Grant => "grant",
     }
 }
 
-pub fn history(runs: &[view::Run]) -> String {
-    if runs.is_empty() {
+pub fn history(all: &[view::Happened]) -> String {
+    if all.is_empty() {
         return "nothing was run".to_owned();
     }
     let mut table = Table::new(&["EXEC", "STARTED", "TOOK", "END", "APPROVED", "COMMAND"]);
-    for run in runs {
+    for one in all {
+        let run = match one {
+            view::Happened::Exec(run) => run,
+            view::Happened::Files(run) => {
+                table.row(files_row(run));
+                continue;
+            }
+        };
         let end = match (&run.signal, run.exit_code) {
             _ if run.running => "runs".to_owned(),
             (Some(signal), _) => exact(signal.as_bytes(), 20),
@@ -176,6 +184,22 @@ pub fn history(runs: &[view::Run]) -> String {
         ]);
     }
     table.text()
+}
+
+fn files_row(run: &view::FilesRun) -> Vec<String> {
+    let end = match &run.outcome {
+        _ if run.running => "runs".to_owned(),
+        Some(code) => exact(code.as_bytes(), 40),
+        None => run.bytes.map_or("done".to_owned(), |bytes| format!("{bytes} bytes")),
+    };
+    vec![
+        "-".to_owned(),
+        times::local(run.started_at),
+        run.duration_ms.map(took).unwrap_or_default(),
+        end,
+        run.request.as_deref().map(plain).unwrap_or_default(),
+        exact(run.command.as_slice(), WIDE),
+    ]
 }
 
 fn took(ms: u64) -> String {

@@ -209,6 +209,7 @@ impl Opened {
         let guard = Guard::start(policies.clone(), now).map_err(|error| failed(&error))?;
         let operator_key = noise::session_key(data_key);
         memory::keep(&operator_key);
+        let sessions = Arc::new(Sessions::new(home.path().to_owned(), evidence.clone(), now));
         let parts = Parts {
             desk: Arc::new(Desk::new(
                 move || for_desk.next(IdKind::Request),
@@ -216,8 +217,8 @@ impl Opened {
                 guard,
                 now,
             )),
-            sessions: Arc::new(Sessions::new(home.path().to_owned(), evidence.clone(), now)),
-            files: Arc::new(Files::new(evidence.clone())),
+            files: Arc::new(Files::new(evidence.clone(), sessions.scripts.clone())),
+            sessions,
             left_running: LeftRunning::new(&found.unfinished),
             operator_key: RwLock::new(Arc::new(operator_key)),
             in_use: InUse::new(),

@@ -53,6 +53,16 @@ pub struct Entry {
     pub target: Option<Bytes>,
 }
 
+impl Done {
+    /// Content that went to or fro.
+    pub fn bytes(&self) -> Option<u64> {
+        match self {
+            Self::Content { bytes, .. } | Self::Transferred { bytes, .. } => Some(*bytes),
+            _ => None,
+        }
+    }
+}
+
 /// How an operation ended. Paths are those that the server resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

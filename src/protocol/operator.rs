@@ -328,6 +328,11 @@ pub enum Event {
         session: String,
         exec: super::view::Run,
     },
+    /// Something with files has begun or ended.
+    Files {
+        session: String,
+        files: super::view::FilesRun,
+    },
     /// What a command printed, shown to a watcher. `missed` bytes before it were too many to show.
     Printed {
         exec: String,

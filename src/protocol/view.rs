@@ -1,5 +1,9 @@
 //! The objects that `--json` prints: what a caller is shown of sessions, requests and results.
 
+mod history;
+
+pub use history::{FilesRun, Happened, History};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +12,7 @@ use crate::domain::{
     bytes::Bytes,
     capability::Capabilities,
     digest::Digest,
+    files::replaced::Change,
     grant::{Grant, Mode, Terms},
     guard::Decision as Verdict,
     identity::Seen,
@@ -29,6 +34,7 @@ pub enum Kind {
     Secret,
     Transfer,
     Forward,
+    Files,
     Setting,
     Token,
     Grant,
@@ -219,6 +225,10 @@ pub struct Question {
     /// What comes on standard input, all of it, where that was read before the question.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Input>,
+    /// What files that are written hold now, and would hold; for an operator with proof, since nobody else need
+    /// be let read them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<Replaced>,
     /// The command is typed into the session's terminal: whatever runs there gets it.
     #[serde(default)]
     pub terminal: bool,
@@ -239,6 +249,16 @@ pub struct Question {
     /// Why a yes can be for this once only; absent where it can hold for longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only_once: Option<String>,
+}
+
+/// A file that would be written, as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    pub path: Bytes,
+    /// Of what is there, where something is and was read.
+    pub bytes: Option<u64>,
+    pub sha256: Option<String>,
+    pub change: Change,
 }
 
 /// The very bytes that a command will read.
@@ -404,11 +424,6 @@ pub struct Attached {
 pub enum OutputStatus {
     Running,
     Ended,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct History {
-    pub history: Vec<Run>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! One approval, from what is shown to what is sent: bound to the digest of what was shown, to the
 //! route that it leads over, and to the credentials chosen for each machine on it.
 
+mod change;
 mod credentials;
 pub mod key_file;
 pub mod named;

@@ -3,7 +3,7 @@
 
 use unicode_width::UnicodeWidthChar;
 
-use super::{Answers, Approval, Way, plan};
+use super::{Answers, Approval, Way, change, plan};
 use crate::{
     cli::{times, ui::Ui, values::spoken, views},
     domain::{
@@ -38,7 +38,7 @@ pub enum Extent {
 }
 
 impl Extent {
-    fn cap(self, usual: usize) -> usize {
+    pub fn cap(self, usual: usize) -> usize {
         match self {
             Self::Usual => usual,
             Self::Whole => usize::MAX / 8,
@@ -92,6 +92,7 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
             Some(input) => input_rows(input, extent, &mut add),
             None => add(to.0, to.1.to_owned(), false),
         }
+        change::rows(&question.replaced, extent, &mut add);
     }
     let is_plan = request.kind == view::Kind::Plan;
     if is_plan {

@@ -383,7 +383,7 @@ impl Attached<'_> {
                 let history: view::History = serde_json::from_value(value)?;
                 if let Some(Question::Commands(commands)) = &mut self.question {
                     commands.awaited = commands.awaited.saturating_sub(1);
-                    commands.add(history.history);
+                    commands.add(history.commands());
                 }
             }
             Asked::Close => {

@@ -348,7 +348,7 @@ fn the_agents_commands_are_listed_and_ended() {
             duration_ms: None,
             request: None,
         };
-        daemon.answers(number, &view::History { history: vec![run] }).await;
+        daemon.answers(number, &view::History { history: vec![view::Happened::Exec(run)] }).await;
         person.sees("1  x-7k3  tail -f log").await;
         person.types("1");
         person.sees("End x-7k3?").await;

@@ -312,6 +312,7 @@ fn lines_of(lines: &mut Lines, event: &Event) -> Vec<String> {
             lines.printed(exec, *stream, bytes.as_slice(), *missed)
         }
         Event::Exec { exec, .. } => lines.ran(exec),
+        Event::Files { files, .. } => vec![strip::files(files)],
         Event::Control { session, control, private, message } => {
             let who = match (control, private) {
                 (view::Control::Agent, _) => "the agent has the keyboard",

@@ -92,6 +92,19 @@ impl Lines {
     }
 }
 
+/// Something with files, in a line: what, and how it ended where it has.
+pub fn files(run: &view::FilesRun) -> String {
+    let does = exact(run.command.as_slice(), LINE);
+    let bytes = run.bytes.map(|bytes| format!(", {bytes} bytes")).unwrap_or_default();
+    let by = run.request.as_deref().map(|id| format!(", approved by {}", visible(id, 20)));
+    let by = by.unwrap_or_default();
+    match (run.running, &run.outcome) {
+        (true, _) => format!("$ {does}"),
+        (false, None) => format!("= {does}: done{bytes}{by}"),
+        (false, Some(code)) => format!("= {does}: {}{by}", visible(code, 40)),
+    }
+}
+
 /// Behind the first line's end.
 fn end(bytes: &[u8]) -> Option<usize> {
     let found = bytes.iter().take(LINE).position(|byte| *byte == b'\n');

@@ -1,5 +1,7 @@
 //! Operations on files: judged, asked about, and their yes used up, as commands are.
 
+use std::sync::Arc;
+
 use super::{Asker, Desk, Ground, NotAsked, Permit, Verdict, not_spent};
 use crate::{
     domain::{
@@ -12,8 +14,25 @@ use crate::{
         kept::Kept,
         request::WAITS,
     },
-    protocol::error::Failure,
+    protocol::{error::Failure, files::Done},
 };
+
+/// How far an approved operation is.
+pub enum Carried {
+    Running,
+    Ended(Arc<Ended>),
+}
+
+/// How one ended, for whoever waits for it again.
+#[derive(Debug)]
+pub struct Ended {
+    /// What it read; `None` where that was too much to be kept.
+    pub output: Option<Vec<u8>>,
+    pub done: Result<Done, Failure>,
+}
+
+/// What is kept of all that ended, in bytes; what ended first is let go.
+const KEPT: usize = 8 * 1024 * 1024;
 
 impl Desk {
     /// Leave to find out where paths lead, for an operation that needs `needed`.
@@ -57,6 +76,35 @@ impl Desk {
                 self.ask(asker, action, Some(rule), WAITS, sameness, digest)
             },
         )
+    }
+
+    /// Uses up the yes to an operation, as [`Desk::permit_approved_files`], and keeps how it ends for whoever comes
+    /// again: [`Desk::files_ended`] tells.
+    pub fn begin_approved_files(
+        &self,
+        id: &Id,
+        identity: &Identity,
+        ground: &Ground<'_>,
+    ) -> Result<Permit<Files>, Failure> {
+        let (now, leave) = ((self.now)(), ground.leave());
+        let policy = self.guard.revision();
+        self.entry(id, Some(identity), |entry| {
+            let permit =
+                authorize::authorize_approved_files(&mut entry.request, leave, &policy, now)
+                    .map(Permit::issue)
+                    .map_err(|why| not_spent(id, why))?;
+            entry.files = Some(Carried::Running);
+            Ok(permit)
+        })?
+    }
+
+    /// It has ended.
+    pub fn files_ended(&self, id: &Id, ended: Ended) {
+        let _forgotten = self.entry(id, None, |entry| {
+            entry.files = Some(Carried::Ended(Arc::new(ended)));
+        });
+        self.queue().let_go(KEPT);
+        self.tell(id);
     }
 
     /// Uses up the yes to an operation, as [`Desk::permit_approved`].

@@ -40,6 +40,17 @@ pub struct Line<'a> {
     pub files: Arc<Files>,
 }
 
+/// What is said of an operation on files.
+pub struct JudgedFiles {
+    pub judged: Judgement,
+    /// Those of many files that are refused while the others go on, each with its rule.
+    pub refused: Vec<(usize, String)>,
+    /// For each of the paths: beyond so many bytes it is to be judged anew.
+    pub caps: Vec<Option<u64>>,
+    /// No size that is not known yet can change it.
+    pub sized: bool,
+}
+
 /// The policy that holds, and its digest: what an approval binds.
 pub(super) struct Current {
     pub policy: Arc<Policy>,
@@ -125,7 +136,7 @@ impl Guard {
     }
 
     /// Judges an operation on files where it leads: by the rules for paths, and where one command would do the
-    /// same also as that command. With it those of many files that are refused while the others go on.
+    /// same also as that command. `sizes`: what is read or will be there, as far as it is known.
     ///
     /// # Errors
     /// The operator's policy can't be read: nothing passes.
@@ -133,9 +144,9 @@ impl Guard {
         &self,
         line: Line<'_>,
         operation: &Operation,
-        at: &[Vec<u8>],
+        (at, sizes): (&[Vec<u8>], &[Option<u64>]),
         home: &Canonical,
-    ) -> Result<(Judgement, Vec<(usize, String)>), Failure> {
+    ) -> Result<JudgedFiles, Failure> {
         let Current { policy, revision } = self.current()?;
         let token = line.identity.token.as_ref().map(|token| token.name.to_string());
         let context = guard::Context {
@@ -146,18 +157,21 @@ impl Guard {
         };
         // The session's mode is the desk's own to keep.
         let place = Place { context, mode: grant::Mode::Guarded, home };
-        let acts::Judged { mut verdict, refused } = acts::judge(operation, at, &place, &policy);
+        let paths = acts::judge(operation, at, sizes, &place, &policy);
+        let sized = !paths.asks_for_sizes(sizes);
+        let acts::Judged { mut verdict, refused, caps } = paths;
         if !matches!(operation, Operation::Get { .. } | Operation::Put(_)) {
             let question = self.question(&line, &policy, line.bytes.clone());
             match self.ask(question).await {
                 Ok(command) => verdict = both(command, verdict),
                 Err(why) => {
                     let judged = Judgement::unjudged(&line.bytes, line.manner, &why, revision);
-                    return Ok((judged, refused));
+                    return Ok(JudgedFiles { judged, refused, caps, sized });
                 }
             }
         }
-        Ok((Judgement::new(&line.bytes, line.manner, verdict, revision), refused))
+        let judged = Judgement::new(&line.bytes, line.manner, verdict, revision);
+        Ok(JudgedFiles { judged, refused, caps, sized })
     }
 
     pub(super) async fn ask(&self, question: Question) -> Result<Verdict, String> {

@@ -27,7 +27,8 @@ use tokio::sync::{Notify, watch};
 use self::pause::Pauses;
 use self::queue::{Entry, Queue, Same, WAITING_ALL, WAITING_EACH};
 pub use self::{
-    guard::{Guard, Line},
+    files::Ended,
+    guard::{Guard, JudgedFiles, Line},
     permit::Permit,
     plan::{Next, Planned, blocked_whole, lines_shown},
     show::SessionShown,
@@ -59,6 +60,8 @@ pub enum Outcome {
     Approved,
     /// A command was approved and ran as this exec.
     Ran(Id),
+    /// An operation on files was approved and done: how it ended.
+    Done(Arc<Ended>),
     /// The operator gave the keyboard back.
     Returned(Box<Returned>),
 }
@@ -261,6 +264,13 @@ impl Desk {
             if entry.progress.is_some() {
                 // What of it passes yet is another question.
                 return Ok(Some(Outcome::Approved));
+            }
+            match &entry.files {
+                Some(files::Carried::Running) => return Ok(None),
+                Some(files::Carried::Ended(ended)) => {
+                    return Ok(Some(Outcome::Done(ended.clone())));
+                }
+                None => {}
             }
             match (entry.request.state(now).clone(), session, exec) {
                 (State::Pending, ..) => Ok(None),

@@ -1,6 +1,11 @@
 //! A permit: what the desk hands out and an effect uses up. No effect on a target without one.
 
-use crate::domain::{action::Exec, authorize::Allowed, id::Id};
+use crate::domain::{
+    action::Exec,
+    authorize::Allowed,
+    files::{Files, Operation},
+    id::Id,
+};
 
 /// Leave to perform `A`, once. Only the desk issues it.
 #[must_use = "a permit that nobody spends was issued for nothing"]
@@ -15,6 +20,13 @@ impl<A> Permit<A> {
     /// Uses the permit up.
     pub fn spend(self) -> A {
         self.0
+    }
+}
+
+impl Permit<Files> {
+    /// It ends when its caller goes, and not by itself.
+    pub fn follows(&self) -> bool {
+        matches!(self.0.operation, Operation::Tail { follow: true, .. })
     }
 }
 

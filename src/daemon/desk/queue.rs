@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
+use super::files::{Carried, Ended};
+
 use crate::{
     domain::{
         action::Action,
@@ -34,6 +36,8 @@ pub struct Entry {
     pub session: Option<Id>,
     /// What came of an approved command.
     pub exec: Option<Id>,
+    /// How far an approved operation on files is.
+    pub files: Option<super::files::Carried>,
     /// What of an approved plan passes, and what has.
     pub progress: Option<Progress>,
     /// How the keyboard came back after a handoff.
@@ -87,6 +91,21 @@ impl Queue {
         None
     }
 
+    /// Lets go of what operations on files read, the oldest first, until no more than so many bytes are kept.
+    pub fn let_go(&mut self, most: usize) {
+        let mut kept = 0;
+        for id in self.order.iter().rev() {
+            let Some(entry) = self.entries.get_mut(id) else { continue };
+            let Some(Carried::Ended(ended)) = &entry.files else { continue };
+            let size = ended.output.as_ref().map_or(0, Vec::len);
+            kept += size;
+            if size > 0 && kept > most {
+                let ended = Ended { output: None, done: ended.done.clone() };
+                entry.files = Some(Carried::Ended(Arc::new(ended)));
+            }
+        }
+    }
+
     pub fn waiting(&mut self, identity: Option<&Identity>, now: Timestamp) -> usize {
         self.all(now, |entry| identity.is_none_or(|one| entry.request.identity == *one))
             .iter()
@@ -114,6 +133,7 @@ impl Queue {
             rule,
             session: None,
             exec: None,
+            files: None,
             progress: None,
             returned: None,
             claimed: None,

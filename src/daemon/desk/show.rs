@@ -7,6 +7,10 @@ use crate::{
     domain::{
         action::{Action, Exec, Stdin},
         bytes::Bytes,
+        files::{
+            Files,
+            replaced::{self, Before},
+        },
         grant::Mode,
         id::Id,
         identity::Identity,
@@ -17,7 +21,7 @@ use crate::{
     },
     protocol::{
         error::{Code, Failure},
-        view::{Finding, Input, Kind, Past, Place, Question, Request, RequestStatus},
+        view::{Finding, Input, Kind, Past, Place, Question, Replaced, Request, RequestStatus},
     },
 };
 
@@ -126,6 +130,10 @@ impl Desk {
                     Action::Exec(exec) => input_shown(exec, input),
                     _ => None,
                 },
+                replaced: match action {
+                    Action::Files(files) => replaced(files),
+                    _ => Vec::new(),
+                },
                 terminal: matches!(action, Action::Input(_)),
                 seen,
                 uid: Some(entry.request.identity.uid),
@@ -185,6 +193,19 @@ fn input_shown(exec: &Exec, head: impl Fn(&Exec) -> Option<Bytes>) -> Option<Inp
         head: head(exec).unwrap_or_default(),
         span: exec.judged.span.and_then(inside),
     })
+}
+
+fn replaced(files: &Files) -> Vec<Replaced> {
+    let one = |one: &replaced::Replaced| {
+        let (bytes, sha256) = match &one.before {
+            Before::Nothing => (None, None),
+            Before::Content { size, sum } => (Some(*size), Some(sum.clone())),
+            Before::Unread { size, .. } => (*size, None),
+        };
+        let path = files.at.get(one.index).cloned().map(Bytes).unwrap_or_default();
+        Replaced { path, bytes, sha256, change: one.change.clone() }
+    };
+    files.replaced.iter().map(one).collect()
 }
 
 /// Why the guard asks for a person, where it does.

@@ -464,7 +464,7 @@ impl Caller {
                 session.collected();
                 Ok(self.parts.shown(&session))
             }
-            Outcome::Approved | Outcome::Ran(_) | Outcome::Returned(_) => {
+            Outcome::Approved | Outcome::Ran(_) | Outcome::Done(_) | Outcome::Returned(_) => {
                 Err(desk::unknown(id.as_str()))
             }
         }

@@ -308,6 +308,10 @@ impl Operator {
                 .desk
                 .question(&id, |id| parts.session_shown(id), |exec| parts.input_shown(exec))
                 .and_then(|question| self.with_its_way(question))
+                .map(|question| match self.proven {
+                    true => question,
+                    false => view::Question { replaced: Vec::new(), ..question },
+                })
                 .and_then(|question| value(&question)),
             Request::Sessions {} => value(&parts.sessions_shown(None)),
             Request::Show { id } => parts.thing(&id, None).and_then(|thing| value(&thing)),
@@ -422,9 +426,7 @@ impl Operator {
     }
 
     fn history(&self, word: &str) -> Result<serde_json::Value, Failure> {
-        let session = self.parts.sessions.to_see(word, None)?;
-        let history = session.execs().iter().map(|exec| exec.shown()).collect();
-        value(&view::History { history })
+        value(&self.parts.sessions.to_see(word, None)?.history())
     }
 
     /// A service that has its key already.

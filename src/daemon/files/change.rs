@@ -40,6 +40,7 @@ impl Run<'_> {
         if parents && let Some((above, _)) = split(at) {
             self.make_directories(above).await?;
         }
+        let _still = self.still().await?;
         self.stays(at).await?;
         let failed = |fault: Fault| fault.at("making", at);
         match self.sftp.lstat_if(at).await.map_err(failed)? {
@@ -63,6 +64,7 @@ impl Run<'_> {
 
     /// It and those above it, where they are missing.
     pub(super) async fn make_directories(&self, at: &[u8]) -> Result<(), Failure> {
+        let _still = self.still().await?;
         let mut missing = Vec::new();
         let mut above = at;
         loop {
@@ -75,6 +77,12 @@ impl Run<'_> {
             let Some((directory, _)) = split(above) else { break };
             above = directory;
         }
+        if !missing.is_empty() {
+            let failed = |fault: Fault| fault.at("making", above);
+            if resolved(&self.sftp, above).await.map_err(failed)? != above {
+                return Err(super::leads_elsewhere(above));
+            }
+        }
         for path in missing.into_iter().rev() {
             let call = Call::Mkdir { path: path.to_vec(), attrs: Attrs::default() };
             self.sftp.done(call).await.map_err(|fault| fault.at("making", path))?;
@@ -84,7 +92,7 @@ impl Run<'_> {
 
     pub(super) async fn rename(&self, replace: bool) -> Result<Done, Failure> {
         let (from, to) = (self.at(0), self.at(1));
-        self.stays(from).await?;
+        let _turning = self.turning(from).await?;
         self.stays(to).await?;
         let failed = |fault: Fault| fault.at("moving", from);
         let old = self.sftp.lstat(from).await.map_err(failed)?;
@@ -107,11 +115,16 @@ impl Run<'_> {
 
     pub(super) async fn remove(&self, recursive: bool) -> Result<Done, Failure> {
         let at = self.at(0);
+        let still = self.still().await?;
         self.stays(at).await?;
         let failed = |fault: Fault| fault.at("removing", at);
         let there = self.sftp.lstat(at).await.map_err(failed)?;
         let removing = match there.file_type() {
-            Some(FileType::Directory) if recursive => self.remove_tree(at).await,
+            Some(FileType::Directory) if recursive => {
+                // Looked at again directory by directory: others need not wait for all of it.
+                drop(still);
+                self.remove_tree(at).await
+            }
             Some(FileType::Directory) => {
                 return Err(kind(at, "is a directory: -r removes it", "sgw files ls"));
             }
@@ -127,6 +140,8 @@ impl Run<'_> {
         let mut path = vec![(top.to_vec(), false)];
         while let Some((directory, empty)) = path.pop() {
             if empty {
+                let _still = self.still().await?;
+                self.leads_to_itself(&directory).await?;
                 self.sftp.done(Call::Rmdir { path: directory }).await?;
                 continue;
             }
@@ -144,12 +159,11 @@ impl Run<'_> {
     async fn remove_files(&self, directory: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
         let handle = self.sftp.open_directory(directory).await?;
         let removed = async {
-            // What it was when its parent was read, it may not be any more.
-            if resolved(&self.sftp, directory).await? != directory {
-                return Err(Fault::Told(super::leads_elsewhere(directory)));
-            }
             let mut below = Vec::new();
             while let Some(names) = self.sftp.read_directory(&handle).await? {
+                // What it was when its parent was read, or a moment ago, it may not be any more.
+                let _still = self.still().await?;
+                self.leads_to_itself(directory).await?;
                 let mut flying = FuturesUnordered::new();
                 for name in &names {
                     flying.push(self.remove_one(directory, name));
@@ -163,6 +177,14 @@ impl Run<'_> {
         let removed = removed.await;
         let _closed = self.sftp.close(handle).await;
         removed
+    }
+
+    /// A path without links still is one.
+    pub(super) async fn leads_to_itself(&self, at: &[u8]) -> Result<(), Fault> {
+        match resolved(&self.sftp, at).await? == at {
+            true => Ok(()),
+            false => Err(Fault::Told(super::leads_elsewhere(at))),
+        }
     }
 
     async fn remove_one(&self, directory: &[u8], name: &Name) -> Result<Option<Vec<u8>>, Fault> {
@@ -184,7 +206,8 @@ impl Run<'_> {
     pub(super) async fn set_mode(&self, mode: u32) -> Result<Done, Failure> {
         let at = self.at(0);
         let failed = |fault: Fault| fault.at("changing the rights of", at);
-        self.stays(at).await?;
+        let _still = self.still().await?;
+        self.leads_to_itself(at).await.map_err(failed)?;
         let there = self.sftp.lstat(at).await.map_err(failed)?;
         if there.file_type() == Some(FileType::Link) {
             return Err(super::leads_elsewhere(at));
@@ -200,7 +223,7 @@ impl Run<'_> {
 
     pub(super) async fn link(&self, target: &[u8]) -> Result<Done, Failure> {
         let at = self.at(0);
-        self.stays(at).await?;
+        let _turning = self.turning(at).await?;
         let failed = |fault: Fault| fault.at("linking", at);
         if let Some(there) = self.sftp.lstat_if(at).await.map_err(failed)? {
             let is_link = there.file_type() == Some(FileType::Link);
@@ -216,7 +239,10 @@ impl Run<'_> {
 
     pub(super) async fn space(&self) -> Result<Done, Failure> {
         let at = self.at(0);
-        let state = self.sftp.file_system(at).await.map_err(|fault| fault.at("looking at", at))?;
+        let failed = |fault: Fault| fault.at("looking at", at);
+        let _still = self.still().await?;
+        self.leads_to_itself(at).await.map_err(failed)?;
+        let state = self.sftp.file_system(at).await.map_err(failed)?;
         let bytes = |blocks: u64| blocks.saturating_mul(state.fragment_size);
         Ok(Done::Space {
             path: Bytes(at.to_vec()),

@@ -10,7 +10,7 @@ use crate::{
         sftp::{Attrs, FileType, Name},
     },
     protocol::{
-        error::Failure,
+        error::{Code, Failure},
         files::{Done, Entry, Type},
     },
 };
@@ -31,15 +31,25 @@ struct Pending {
 impl Run<'_> {
     pub(super) async fn stat(&self, follow: bool) -> Result<Done, Failure> {
         let at = self.at(0);
-        let attrs = if follow { self.sftp.stat(at).await } else { self.sftp.lstat(at).await };
-        let attrs = attrs.map_err(|fault| fault.at("looking at", at))?;
+        let failed = |fault: Fault| fault.at("looking at", at);
+        let _still = self.still().await?;
+        // What was followed is no link: one that is there now was not looked at before.
+        match follow {
+            true => self.leads_to_itself(at).await.map_err(failed)?,
+            false => self.stays(at).await?,
+        }
+        let attrs = self.sftp.lstat(at).await.map_err(failed)?;
         Ok(Done::File(entry(&self.sftp, at, at.to_vec(), &attrs).await))
     }
 
     pub(super) async fn list(&self, depth: u32) -> Result<Done, Failure> {
         let at = self.at(0);
         let failed = |fault: Fault| fault.at("listing", at);
-        let attrs = self.sftp.stat(at).await.map_err(failed)?;
+        let attrs = {
+            let _still = self.still().await?;
+            self.leads_to_itself(at).await.map_err(failed)?;
+            self.sftp.lstat(at).await.map_err(failed)?
+        };
         let path = Bytes(at.to_vec());
         if !matches!(attrs.file_type(), Some(FileType::Directory) | None) {
             let one = entry(&self.sftp, at, at.to_vec(), &attrs).await;
@@ -54,6 +64,10 @@ impl Run<'_> {
                 Ok(()) => {}
                 // One that may not be read is no reason to say nothing of the others.
                 Err(Fault::Status(_)) if !is_top => truncated = true,
+                // … or that is another by now.
+                Err(Fault::Told(why)) if !is_top && why.code == Code::FilesChanged => {
+                    truncated = true;
+                }
                 Err(fault) => return Err(failed(fault)),
             }
             if entries >= ENTRIES || self.out.is_closed() {
@@ -70,14 +84,31 @@ impl Run<'_> {
         pending: &mut Vec<Pending>,
         entries: &mut u64,
     ) -> Result<(), Fault> {
+        let still = self.still().await?;
         let handle = self.sftp.open_directory(&directory.at).await?;
+        let looked = self.leads_to_itself(&directory.at).await;
+        drop(still);
         let listed = async {
+            looked?;
             while let Some(names) = self.sftp.read_directory(&handle).await? {
+                let is_link = |name: &Name| name.attrs.file_type() == Some(FileType::Link);
+                // What a link holds is asked for by its name.
+                let still = match names.iter().any(is_link) {
+                    true => {
+                        let still = self.still().await?;
+                        self.leads_to_itself(&directory.at).await?;
+                        Some(still)
+                    }
+                    false => None,
+                };
                 let mut found = Vec::with_capacity(names.len());
                 for name in &names {
                     found.push(self.named(directory, name));
                 }
-                for entry in join_all(found).await.into_iter().flatten() {
+                let found = join_all(found).await;
+                // A slow caller holds nobody else up.
+                drop(still);
+                for entry in found.into_iter().flatten() {
                     if *entries >= ENTRIES {
                         return Ok(());
                     }

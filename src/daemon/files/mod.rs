@@ -1,11 +1,14 @@
 //! Files on targets, over SFTP: a session's SFTP connection is kept warm until the session ends. No effect
 //! without a permit; what is about to be done is on record before.
 
+mod brought;
 mod calls;
 mod change;
 mod client;
+mod compare;
 mod fault;
 mod list;
+mod names;
 mod read;
 mod relay;
 mod resolve;
@@ -17,17 +20,26 @@ pub use self::relay::Relay;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use ::bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use self::{client::Sftp, fault::Fault};
+use self::{
+    brought::Brought,
+    client::Sftp,
+    fault::Fault,
+    names::{Alone, Names, Still},
+};
 use super::{
     desk::Permit,
     evidence::Evidence,
-    session::{Session, evidence_failed, fields, stdin::Stdin},
+    session::{Session, evidence_failed, fields, scripts::Scripts, stdin::Stdin},
 };
 use crate::{
     domain::{
@@ -40,6 +52,7 @@ use crate::{
     protocol::{
         error::{Code, Failure},
         files::Done,
+        view::{self, FilesRun},
     },
 };
 
@@ -49,6 +62,8 @@ const PIECES: usize = 8;
 /// The SFTP connections of all sessions.
 pub struct Files {
     warm: Arc<Mutex<BTreeMap<Id, Arc<Slot>>>>,
+    names: Arc<names::All>,
+    scripts: Arc<Scripts>,
     evidence: Arc<Evidence>,
 }
 
@@ -74,14 +89,18 @@ struct Run<'r> {
     sftp: Arc<Sftp>,
     session: &'r Session,
     files: &'r crate::domain::files::Files,
+    names: Arc<Names>,
+    brought: Brought,
+    /// How often names had been turned when its directories were looked at.
+    looked: AtomicU64,
     out: mpsc::Sender<Bytes>,
     /// A temporary file that could not be removed.
     left: Mutex<Option<Vec<u8>>>,
 }
 
 impl Files {
-    pub fn new(evidence: Arc<Evidence>) -> Self {
-        Self { warm: Arc::default(), evidence }
+    pub fn new(evidence: Arc<Evidence>, scripts: Arc<Scripts>) -> Self {
+        Self { warm: Arc::default(), names: Arc::default(), scripts, evidence }
     }
 
     /// The session's SFTP connection: the warm one, or a new one.
@@ -134,7 +153,11 @@ impl Files {
         ]);
         write(&self.evidence, record).await?;
         if way != Way::Sftp {
-            return shell::resolve(session, way, operation).await;
+            let resolved = shell::resolve(session, way, operation).await?;
+            if operation.changes() {
+                self.scripts.home(&session.account(), &resolved.home.text());
+            }
+            return Ok(resolved);
         }
         let sftp = self.sftp(session).await?;
         leads(&sftp, operation).await
@@ -178,7 +201,13 @@ impl Files {
         ]));
         let (request, action) = (intent.request.clone(), intent.action.clone());
         write(&self.evidence, intent).await?;
+        let number = session.files_begin(begun(&files, request.as_ref()));
         let done = self.done(session, &files, streams).await;
+        let (bytes, outcome) = match &done {
+            Ok(done) => (done.bytes(), None),
+            Err(failure) => (None, Some(failure.code.as_str().to_owned())),
+        };
+        session.files_end(number, bytes, outcome, Timestamp::now());
         let mut result = record(Kind::FilesResult, session);
         (result.request, result.action) = (request, action);
         result.outcome = done.as_ref().err().map(|failure| failure.code.as_str().to_owned());
@@ -199,12 +228,25 @@ impl Files {
         files: &crate::domain::files::Files,
         (out, stdin): (mpsc::Sender<Bytes>, Option<Arc<Stdin>>),
     ) -> Result<Done, Failure> {
+        let names = self.names.of(&session.account());
         if files.way != Way::Sftp {
-            return shell::Run { session, files, out }.operate(stdin).await;
+            let brought = Brought { scripts: self.scripts.clone(), account: session.account() };
+            let before = brought.begins(files);
+            let done = shell::Run { session, files, names, out }.operate(stdin).await;
+            brought.ended(files, before, done.as_ref().err());
+            return done;
         }
         let sftp = self.sftp(session).await?;
-        let run = Run { sftp, session, files, out, left: Mutex::default() };
+        let looked = AtomicU64::new(names.turns());
+        if let Some(home) = sftp.home.get().filter(|_| files.operation.changes()) {
+            self.scripts.home(&session.account(), &String::from_utf8_lossy(home));
+        }
+        let brought = Brought { scripts: self.scripts.clone(), account: session.account() };
+        let left = Mutex::default();
+        let run = Run { sftp, session, files, names, brought, looked, out, left };
+        let before = run.brought.begins(files);
         let done = run.operate(stdin).await;
+        run.brought.ended(files, before, done.as_ref().err());
         let left = run.left.into_inner().unwrap_or_else(PoisonError::into_inner);
         match (done, left) {
             (Err(failure), Some(left)) => {
@@ -261,9 +303,51 @@ impl Run<'_> {
         self.files.at.get(number).map_or(b"/", Vec::as_slice)
     }
 
+    async fn still(&self) -> Result<Still, Failure> {
+        self.names.still().await
+    }
+
+    async fn alone(&self) -> Result<Alone, Failure> {
+        self.names.alone().await
+    }
+
+    /// What makes a name lead elsewhere, at this path and no other; last thing before it is done.
+    async fn turning(&self, at: &[u8]) -> Result<Alone, Failure> {
+        let turning = self.names.turning().await?;
+        self.stays(at).await?;
+        Ok(turning)
+    }
+
+    /// For one of many files, whose directories were looked at together: again only where names were turned
+    /// since.
+    async fn still_at(&self, at: &[u8]) -> Result<Still, Failure> {
+        let still = self.names.still().await?;
+        if self.names.turns() != self.looked.load(Ordering::Acquire) {
+            self.stays(at).await?;
+        }
+        Ok(still)
+    }
+
     /// Counts bytes that came, before anybody gets them.
     fn count(&self, bytes: usize) -> Result<(), Fault> {
         count(self.session, bytes)
+    }
+
+    /// How much is asked for where the policy has a cap: one byte more, which tells that there is more. With it
+    /// what may be given yet.
+    fn capped(&self, index: usize, limit: Option<u64>, earlier: u64) -> (Option<u64>, u64) {
+        let Some(cap) = self.files.cap(index) else { return (limit, u64::MAX) };
+        let room = cap.saturating_sub(earlier);
+        let more = room.saturating_add(1);
+        (Some(limit.map_or(more, |limit| limit.min(more))), room)
+    }
+
+    /// No more is read or written there than what was judged.
+    fn check_cap(&self, index: usize, bytes: u64) -> Result<(), Failure> {
+        match self.files.cap(index) {
+            Some(cap) if bytes > cap => Err(over_cap(self.at(index), cap)),
+            _ => Ok(()),
+        }
     }
 
     fn left_behind(&self, path: &[u8]) {
@@ -280,6 +364,27 @@ fn count(session: &Session, bytes: usize) -> Result<(), Fault> {
             let over = crate::domain::authorize::Denied::StandingExhausted;
             Err(Failure::from(over).sent(true).into())
         }
+    }
+}
+
+/// Paths of one operation that its session remembers.
+const PATHS: usize = 20;
+
+/// For whoever looks at what the session did.
+fn begun(files: &crate::domain::files::Files, request: Option<&Id>) -> FilesRun {
+    FilesRun {
+        id: None,
+        kind: view::Kind::Files,
+        verb: files.operation.verb().to_owned(),
+        paths: files.at.iter().take(PATHS).map(|path| bytes::Bytes(path.clone())).collect(),
+        path_count: files.at.len() as u64,
+        command: files.in_short(),
+        bytes: files.content.as_ref().map(|content| content.len() as u64),
+        running: true,
+        outcome: None,
+        started_at: Timestamp::now(),
+        duration_ms: None,
+        request: request.map(Id::to_string),
     }
 }
 
@@ -305,6 +410,17 @@ fn record(kind: Kind, session: &Session) -> Record {
 /// Writes a record; without it, what it announces must not happen.
 async fn write(evidence: &Evidence, record: Record) -> Result<(), Failure> {
     evidence.append(record).await.map(|_| ()).map_err(|error| evidence_failed(&error))
+}
+
+/// The policy judges sizes there, and this is more than it was when it was judged.
+fn over_cap(at: &[u8], cap: u64) -> Failure {
+    let shown = escape::exact(at, 300);
+    let message = format!(
+        "{shown} has more than when it was judged: the policy judges anew what is beyond {cap} bytes, and \
+         stopped there"
+    );
+    let hint = "run it again: it is judged by the size that it has then";
+    Failure::new(Code::FilesChanged, message, hint).sent(true)
 }
 
 /// What was judged and what is there are not the same any more.

@@ -11,6 +11,7 @@ use super::{Run, calls::Handle, client::Sftp, fault::Fault};
 use crate::{
     domain::{
         bytes,
+        files::Operation,
         sftp::{Attrs, FileType, OpenFlags},
     },
     protocol::{
@@ -35,7 +36,7 @@ pub(super) struct Open {
 }
 
 /// Opens what is read at this very path, and sees that it still leads to itself.
-async fn open(sftp: &Sftp, at: &[u8]) -> Result<Open, Failure> {
+pub(super) async fn open(sftp: &Sftp, at: &[u8]) -> Result<Open, Failure> {
     let failed = |fault: Fault| fault.at("opening", at);
     let before = sftp.stat(at).await.map_err(failed)?;
     let is_file = |attrs: &Attrs| matches!(attrs.file_type(), Some(FileType::File) | None);
@@ -134,11 +135,16 @@ async fn whole_piece(
 }
 
 impl Run<'_> {
+    async fn open(&self, at: &[u8]) -> Result<Open, Failure> {
+        let _still = self.still().await?;
+        open(&self.sftp, at).await
+    }
+
     pub(super) async fn read(&self, offset: u64, limit: Option<u64>) -> Result<Done, Failure> {
         let at = self.at(0);
-        let open = open(&self.sftp, at).await?;
+        let open = self.open(at).await?;
         let mut hash = Sha256::new();
-        let sent = self.send_all(&open, offset, limit, &mut hash).await;
+        let sent = self.send_all(&open, offset, limit, (&mut hash, 0)).await;
         let _closed = self.sftp.close(open.handle).await;
         let sent = sent.map_err(|fault| fault.at("reading", at))?;
         let size = open.attrs.size;
@@ -152,21 +158,31 @@ impl Run<'_> {
         })
     }
 
-    /// How many bytes were sent; a caller that is gone needs no more.
+    /// How many bytes were sent; a caller that is gone needs no more. `earlier` were before.
     async fn send_all(
         &self,
         open: &Open,
         from: u64,
         limit: Option<u64>,
-        hash: &mut Sha256,
+        (hash, earlier): (&mut Sha256, u64),
     ) -> Result<u64, Fault> {
+        let (limit, cap) = self.capped(0, limit, earlier);
         let (mut pieces, mut sent) = (Pieces::new(&self.sftp, open, from, limit), 0);
-        while let Some(piece) = pieces.next().await? {
+        while let Some(mut piece) = pieces.next().await? {
+            let room = cap.saturating_sub(sent);
+            let over = piece.len() as u64 > room;
+            if over {
+                // Less than the piece is long.
+                piece.truncate(room as usize);
+            }
             self.count(piece.len())?;
             hash.update(&piece);
             sent += piece.len() as u64;
             if self.out.send(piece).await.is_err() {
                 break;
+            }
+            if over {
+                self.check_cap(0, u64::MAX)?;
             }
         }
         Ok(sent)
@@ -180,7 +196,7 @@ impl Run<'_> {
 
     pub(super) async fn tail(&self, lines: u64, follow: bool) -> Result<Done, Failure> {
         let at = self.at(0);
-        let open = open(&self.sftp, at).await?;
+        let open = self.open(at).await?;
         let tailed = self.tail_of(&open, lines, follow).await;
         let _closed = self.sftp.close(open.handle.clone()).await;
         let (offset, sent) = tailed.map_err(|fault| fault.at("reading", at))?;
@@ -192,7 +208,7 @@ impl Run<'_> {
         let end = open.attrs.size.unwrap_or(0);
         let start = last_lines(&self.sftp, open, end, lines).await?;
         let mut hash = Sha256::new();
-        let mut sent = self.send_all(open, start, None, &mut hash).await?;
+        let mut sent = self.send_all(open, start, None, (&mut hash, 0)).await?;
         let mut at = start + sent;
         while follow && !self.out.is_closed() {
             tokio::select! {
@@ -205,7 +221,7 @@ impl Run<'_> {
                 at = 0;
             }
             let open = Open { handle: open.handle.clone(), attrs };
-            let more = self.send_all(&open, at, None, &mut hash).await?;
+            let more = self.send_all(&open, at, None, (&mut hash, sent)).await?;
             (at, sent) = (at + more, sent + more);
         }
         Ok((start, sent))
@@ -214,19 +230,25 @@ impl Run<'_> {
 
 /// Size and SHA-256 of a file.
 pub(super) async fn sum(run: &Run<'_>, at: &[u8]) -> Result<(u64, String), Failure> {
-    let open = open(&run.sftp, at).await?;
+    let open = run.open(at).await?;
     let hashed = hash_all(run, &open).await;
     let _closed = run.sftp.close(open.handle).await;
     hashed.map_err(|fault| fault.at("reading", at))
 }
 
 async fn hash_all(run: &Run<'_>, open: &Open) -> Result<(u64, String), Fault> {
-    let (mut pieces, mut hash) = (Pieces::new(&run.sftp, open, 0, None), Sha256::new());
+    // What a write is compared with is no reading of the caller's.
+    let reads = matches!(run.files.operation, Operation::Sum { .. });
+    let limit = if reads { run.capped(0, None, 0).0 } else { None };
+    let (mut pieces, mut hash) = (Pieces::new(&run.sftp, open, 0, limit), Sha256::new());
     let mut size = 0;
     while let Some(piece) = pieces.next().await? {
         run.count(piece.len())?;
         hash.update(&piece);
         size += piece.len() as u64;
+        if reads {
+            run.check_cap(0, size)?;
+        }
     }
     Ok((size, hex::encode(hash.finalize())))
 }

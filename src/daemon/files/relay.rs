@@ -1,9 +1,24 @@
 //! A server's SFTP for a client of the SSH door: on a channel of its own, each call judged before it comes
 //! here. What the server answers is the client's, word for word.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use super::{Files, Resolved, client::Sftp, described, fault::Fault, leads, record, write};
+use jiff::Timestamp;
+
+use super::{
+    Files, Resolved, begun,
+    calls::unsupported,
+    client::Sftp,
+    compare::{Eyes, sizes},
+    described,
+    fault::Fault,
+    leads, names, over_cap, record,
+    resolve::{resolved, split},
+    write,
+};
 use crate::{
     daemon::{
         desk::Permit,
@@ -16,7 +31,7 @@ use crate::{
         files::{self, Look, Operation},
         id::Id,
         record::Kind,
-        sftp::{Call, Pairs, Reply, Status},
+        sftp::{Call, Extended, Pairs, Reply, Status},
     },
     protocol::error::Failure,
 };
@@ -25,7 +40,18 @@ use crate::{
 pub struct Relay {
     sftp: Sftp,
     session: Arc<Session>,
+    names: Arc<names::All>,
+    /// Handles of files where the policy has a cap.
+    capped: Mutex<HashMap<Vec<u8>, Capped>>,
     evidence: Arc<Evidence>,
+}
+
+/// A file that is read or written up to a size.
+struct Capped {
+    at: Vec<u8>,
+    cap: u64,
+    /// Bytes that were read of it.
+    read: u64,
 }
 
 impl Files {
@@ -38,7 +64,9 @@ impl Files {
             return Err(why.about(&session.id).sent(false));
         }
         let sftp = Sftp::open(session).await.map_err(|fault| fault.at("opening", b"SFTP"))?;
-        Ok(Relay { sftp, session: session.clone(), evidence: self.evidence.clone() })
+        let (names, evidence) = (self.names.clone(), self.evidence.clone());
+        let (session, capped) = (session.clone(), Mutex::default());
+        Ok(Relay { sftp, session, names, capped, evidence })
     }
 }
 
@@ -62,6 +90,17 @@ impl Relay {
         leads(&self.sftp, operation).await
     }
 
+    /// As [`Files::sizes`].
+    pub async fn sizes(
+        &self,
+        permit: Permit<Look>,
+        operation: &Operation,
+        at: &[Vec<u8>],
+    ) -> Result<Vec<Option<u64>>, Failure> {
+        let _look = permit.spend();
+        sizes(&Eyes::Sftp(&self.sftp), operation, at, None).await
+    }
+
     /// What is permitted: counted, on record, then sent.
     pub async fn perform(
         &self,
@@ -74,7 +113,7 @@ impl Relay {
             files.operation
         {
             // That it was looked at is on record.
-            return self.send(call).await;
+            return self.send_judged(call).await;
         }
         self.session.count_operation(0)?;
         let mut intent = record(Kind::FilesIntent, &self.session);
@@ -87,7 +126,14 @@ impl Relay {
         ]));
         let (request, action) = (intent.request.clone(), intent.action.clone());
         write(&self.evidence, intent).await?;
-        let reply = self.send(call).await;
+        let number = self.session.files_begin(begun(&files, request.as_ref()));
+        let opens = matches!(call, Call::Open { .. });
+        let reply = self.send_judged(call).await;
+        if let (true, Some(cap), Ok(Reply::Handle(handle))) = (opens, files.cap(0), &reply) {
+            let at = files.at.first().cloned().unwrap_or_default();
+            // At most as many as the client may have open.
+            self.capped().insert(handle.clone(), Capped { at, cap, read: 0 });
+        }
         let mut result = record(Kind::FilesResult, &self.session);
         (result.request, result.action) = (request, action);
         result.outcome = match &reply {
@@ -97,10 +143,47 @@ impl Relay {
             }
             Ok(_) => None,
         };
+        self.session.files_end(number, None, result.outcome.clone(), Timestamp::now());
         if let Err(failure) = write(&self.evidence, result).await {
             tracing::error!(session = %self.session.id, code = %failure.code, "a result was not recorded");
         }
         reply
+    }
+
+    /// A call by names that were judged: they lead where they led, and what is opened by one is what has it.
+    async fn send_judged(&self, call: Call) -> Result<Reply, Failure> {
+        let names = self.names.of(&self.session.account());
+        let by_name = named(&call);
+        let (_alone, _still) = match turns(&call) {
+            true => (Some(names.turning().await?), None),
+            false => (None, Some(names.still().await?)),
+        };
+        for (path, followed) in &by_name {
+            self.leads_to_itself(path, *followed).await?;
+        }
+        let opened = matches!(call, Call::Open { .. } | Call::Opendir { .. });
+        let reply = self.send(call).await?;
+        if let (true, Reply::Handle(handle), Some((path, _))) = (opened, &reply, by_name.first())
+            && let Err(elsewhere) = self.leads_to_itself(path, true).await
+        {
+            let _closed = self.sftp.close(handle.clone()).await;
+            return Err(elsewhere);
+        }
+        Ok(reply)
+    }
+
+    /// `followed`: itself; else its directory. One that is not there yet leads nowhere else.
+    async fn leads_to_itself(&self, path: &[u8], followed: bool) -> Result<(), Failure> {
+        let at = match followed {
+            true => path,
+            false => split(path).map_or(path, |(directory, _)| directory),
+        };
+        match resolved(&self.sftp, at).await {
+            Ok(leads) if leads == at => Ok(()),
+            Err(fault) if followed && fault.is_not_found() => Ok(()),
+            Ok(_) => Err(super::leads_elsewhere(path)),
+            Err(fault) => Err(told(fault)),
+        }
     }
 
     /// A call that names no path, or what a permitted one has opened. Waits while the operator has the
@@ -109,12 +192,50 @@ impl Relay {
         if let Call::Write { data, .. } = &call {
             self.count(data.len())?;
         }
+        self.check_caps(&call)?;
+        let reads = match &call {
+            Call::Read { handle, .. } => Some(handle.clone()),
+            _ => None,
+        };
         self.session.keyboard.agents().await;
         let reply = self.sftp.call(call).await.map_err(told)?;
         if let Reply::Data(data) = &reply {
             self.count(data.len())?;
+            if let Some(file) =
+                reads.and_then(|handle| self.capped().get_mut(&handle).map(take(data.len())))
+            {
+                file?;
+            }
         }
         Ok(reply)
+    }
+
+    fn capped(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Capped>> {
+        self.capped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing makes a file longer than the policy lets it be.
+    fn check_caps(&self, call: &Call) -> Result<(), Failure> {
+        let mut capped = self.capped();
+        let (handle, end) = match call {
+            Call::Write { handle, offset, data } => {
+                (handle, offset.saturating_add(data.len() as u64))
+            }
+            Call::Fsetstat { handle, attrs } => (handle, attrs.size.unwrap_or(0)),
+            // How much it would be is not known here.
+            Call::Extended(Extended::CopyData { .. }) if !capped.is_empty() => {
+                return Err(told(unsupported()));
+            }
+            Call::Close { handle } => {
+                capped.remove(handle);
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        match capped.get(handle) {
+            Some(file) if end > file.cap => Err(over_cap(&file.at, file.cap)),
+            _ => Ok(()),
+        }
     }
 
     /// Counts bytes of content.
@@ -125,6 +246,47 @@ impl Relay {
             _ => Err(Failure::from(Denied::StandingExhausted).sent(true)),
         }
     }
+}
+
+fn take(bytes: usize) -> impl FnOnce(&mut Capped) -> Result<(), Failure> {
+    move |file| {
+        file.read = file.read.saturating_add(bytes as u64);
+        match file.read > file.cap {
+            true => Err(over_cap(&file.at, file.cap)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The paths that a call goes by, and whether a link there would be followed.
+fn named(call: &Call) -> Vec<(Vec<u8>, bool)> {
+    match call {
+        Call::Open { path, .. }
+        | Call::Opendir { path }
+        | Call::Stat { path }
+        | Call::Setstat { path, .. }
+        | Call::Extended(Extended::Statvfs { path }) => vec![(path.clone(), true)],
+        Call::Lstat { path }
+        | Call::Readlink { path }
+        | Call::Remove { path }
+        | Call::Rmdir { path }
+        | Call::Mkdir { path, .. }
+        | Call::Symlink { link: path, .. } => vec![(path.clone(), false)],
+        Call::Rename { from, to } | Call::Extended(Extended::PosixRename { from, to }) => {
+            vec![(from.clone(), false), (to.clone(), false)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether it may make a name lead elsewhere.
+fn turns(call: &Call) -> bool {
+    matches!(
+        call,
+        Call::Rename { .. }
+            | Call::Symlink { .. }
+            | Call::Extended(Extended::PosixRename { .. } | Extended::Hardlink { .. })
+    )
 }
 
 fn told(fault: Fault) -> Failure {

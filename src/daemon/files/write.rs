@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{
         bytes, escape,
-        files::{self, How, Write},
+        files::{self, How, Write, replaced::Before},
         sftp::{Attrs, Call, FileType, OpenFlags, StatusCode},
     },
     home::random,
@@ -47,12 +47,16 @@ impl Run<'_> {
             let directory = split(at).map_or(&b"/"[..], |(directory, _)| directory);
             self.make_directories(directory).await?;
         }
-        self.stays(at).await?;
-        let before = self.sftp.lstat_if(at).await.map_err(failed)?;
+        let before = {
+            let _still = self.still().await?;
+            self.stays(at).await?;
+            self.sftp.lstat_if(at).await.map_err(failed)?
+        };
         check_before(at, before.as_ref(), write)?;
         if let Some(expected) = &write.if_sum {
             self.check_sum(at, before.as_ref(), expected).await?;
         }
+        self.check_replaced(0, before.as_ref()).await?;
         let size = content.len() as u64;
         let outcome = match write.how {
             How::Append => self.append(at, before.as_ref(), write, content.clone()).await,
@@ -95,6 +99,32 @@ impl Run<'_> {
         }
     }
 
+    /// What a person said yes to is a change of what was there: it is there still.
+    pub(super) async fn check_replaced(
+        &self,
+        index: usize,
+        before: Option<&Attrs>,
+    ) -> Result<(), Failure> {
+        let at = self.at(index);
+        let same = match (self.replaced(index), before) {
+            (None, _) | (Some(Before::Nothing), None) => true,
+            (Some(Before::Nothing), Some(_)) | (Some(_), None) => false,
+            (Some(Before::Content { size, sum }), Some(now)) => {
+                now.size == Some(*size) && read::sum(self, at).await?.1 == *sum
+            }
+            (Some(Before::Unread { size, modified }), Some(now)) => {
+                now.size == *size && now.times.map(|times| times.1) == *modified
+            }
+        };
+        // What it holds is not said: whoever writes it may not be let read it.
+        if same { Ok(()) } else { Err(changed(at, None)) }
+    }
+
+    pub(super) fn replaced(&self, index: usize) -> Option<&Before> {
+        let mut all = self.files.replaced.iter();
+        all.find(|one| one.index == index).map(|one| &one.before)
+    }
+
     /// The whole content under a temporary name beside it, then the name.
     async fn replace(
         &self,
@@ -110,11 +140,14 @@ impl Run<'_> {
             (None, None) => Attrs::default(),
             _ => Attrs::with_permissions(0o600),
         };
-        let handle = self.sftp.open_file(&temporary, flags, first).await?;
         let (directory, _) = split(at).unwrap_or((b"/", b""));
+        let still = self.still().await?;
+        let handle = self.sftp.open_file(&temporary, flags, first).await?;
+        let looked = resolved(&self.sftp, directory).await;
+        drop(still);
         let written = async {
             let filled = async {
-                match resolved(&self.sftp, directory).await? == directory {
+                match looked? == directory {
                     true => self.fill(&handle, before, write, content).await,
                     false => Err(super::leads_elsewhere(at).into()),
                 }
@@ -123,11 +156,18 @@ impl Run<'_> {
             let closed = self.sftp.close(handle.clone()).await;
             let outcome = outcome?;
             closed?;
-            if write.if_sum.is_some() && unlike(&self.sftp.lstat_if(at).await?, before) {
+            // Of two that write at once the later one finds what the other wrote.
+            let _alone = self.alone().await?;
+            self.stays(at).await?;
+            let bound = write.if_sum.is_some() || self.replaced(0).is_some();
+            if bound && unlike(&self.sftp.lstat_if(at).await?, before) {
                 return Err(changed(at, None).into());
             }
             let atomic = match write.how {
                 How::Create => self.sftp.rename(&temporary, at).await.map(|()| true),
+                _ if bound && before.is_none() => {
+                    self.sftp.rename(&temporary, at).await.map(|()| true)
+                }
                 _ => self.sftp.replace(&temporary, at, &beside(at, "old")?).await,
             };
             Ok(Outcome { atomic: atomic?, ..outcome })
@@ -196,14 +236,18 @@ impl Run<'_> {
             (None, None) => (flags | new, Attrs::default()),
             (None, Some(mode)) => (flags | new, Attrs::with_permissions(mode)),
         };
+        let still = self.still().await?;
         let handle = self.sftp.open_file(at, flags, first).await?;
+        let (leads, attrs) = tokio::join!(resolved(&self.sftp, at), self.sftp.fstat(&handle));
+        drop(still);
         let appended = async {
-            let (leads, attrs) = tokio::join!(resolved(&self.sftp, at), self.sftp.fstat(&handle));
             let attrs = attrs?;
             if leads? != at || before.is_some_and(|before| before.owner != attrs.owner) {
                 return Err(Fault::from(super::leads_elsewhere(at)));
             }
-            write_all(&self.sftp, &handle, attrs.size.unwrap_or(0), content).await?;
+            let size = attrs.size.unwrap_or(0);
+            self.check_cap(0, size.saturating_add(content.len() as u64))?;
+            write_all(&self.sftp, &handle, size, content).await?;
             if let Some(mode) = write.mode {
                 let attrs = Attrs::with_permissions(mode);
                 self.sftp.done(Call::Fsetstat { handle: handle.clone(), attrs }).await?;
@@ -267,7 +311,7 @@ pub(super) fn changed(at: &[u8], found: Option<&str>) -> Failure {
 }
 
 /// Whether something else is there than was.
-fn unlike(now: &Option<Attrs>, before: Option<&Attrs>) -> bool {
+pub(super) fn unlike(now: &Option<Attrs>, before: Option<&Attrs>) -> bool {
     let seen = |attrs: &Attrs| (attrs.size, attrs.times.map(|times| times.1), attrs.owner);
     now.as_ref().map(seen) != before.map(seen)
 }

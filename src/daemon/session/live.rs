@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 
 use super::{exec::Exec, output::Stream};
-use crate::domain::id::Id;
+use crate::{domain::id::Id, protocol::view::FilesRun};
 
 /// What a slow watcher may be behind; further behind, it loses the oldest.
 const BEHIND: usize = 128;
@@ -23,6 +23,8 @@ pub enum Happened {
         bytes: Arc<[u8]>,
     },
     Ended(Arc<Exec>),
+    /// Something with files has begun or ended.
+    Files(Arc<FilesRun>),
     /// A terminal was opened.
     Terminal,
 }
@@ -55,6 +57,10 @@ impl Live {
 
     pub fn ended(&self, exec: &Arc<Exec>) {
         self.tell(|| Happened::Ended(exec.clone()));
+    }
+
+    pub fn files(&self, run: &FilesRun) {
+        self.tell(|| Happened::Files(Arc::new(run.clone())));
     }
 
     pub fn terminal(&self) {

@@ -2,6 +2,7 @@
 //! the commands that ran in it.
 
 pub mod control;
+mod did;
 pub mod exec;
 pub mod feed;
 mod find;
@@ -106,6 +107,8 @@ pub struct Session {
     /// What was asked to be typed there.
     pub asked_inputs: pty::Asked,
     pub live: Live,
+    /// What was done with files.
+    pub did: did::Did,
     spool: Spool,
     /// Input that waits with commands that are asked about.
     waiting: held::Waiting,
@@ -147,7 +150,7 @@ pub struct Sessions {
     spool_directory: PathBuf,
     recent: Allowance,
     pub inputs: held::Store,
-    pub scripts: scripts::Scripts,
+    pub scripts: Arc<scripts::Scripts>,
     evidence: Arc<Evidence>,
     now: fn() -> Timestamp,
     rooms: Rooms,
@@ -254,7 +257,7 @@ impl Sessions {
             spool_directory,
             recent,
             inputs: held::Store::default(),
-            scripts: scripts::Scripts::default(),
+            scripts: Arc::default(),
             evidence,
             now,
             rooms: Rooms::default(),
@@ -319,6 +322,7 @@ impl Sessions {
             terminal: pty::Slot::default(),
             asked_inputs: pty::Asked::default(),
             live: Live::default(),
+            did: did::Did::default(),
             spool: Spool::new(&self.spool_directory, SESSION_BUDGET, self.recent.clone()),
             waiting: held::Waiting::default(),
             state: Mutex::new(state),

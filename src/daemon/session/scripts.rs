@@ -9,7 +9,6 @@ use std::{
 use crate::domain::guard::{Content, Files};
 
 /// The longest script that is judged, in bytes.
-#[allow(dead_code, reason = "for whatever writes files for agents")]
 const LONGEST: usize = 64 * 1024;
 /// What all texts take, in bytes; beyond, those that were longest untouched count as not known.
 const TEXTS: usize = 16 * 1024 * 1024;
@@ -82,7 +81,6 @@ impl Scripts {
     }
 }
 
-#[allow(dead_code, reason = "for whatever writes files for agents")]
 impl Scripts {
     /// An agent wrote these bytes there: all that the file then holds.
     pub fn remember(&self, account: &str, path: &str, bytes: &[u8]) {
@@ -116,6 +114,9 @@ impl Scripts {
 
     /// Where an account is at home.
     pub fn home(&self, account: &str, home: &str) {
+        if self.of(account).home.as_deref() == Some(home.trim_end_matches('/')) {
+            return;
+        }
         self.change(
             account,
             |_| 0,

@@ -51,6 +51,19 @@ impl Session {
         }
     }
 
+    /// What was run and done in it, as it began.
+    pub fn history(&self) -> view::History {
+        let execs = self.execs();
+        let execs = execs.iter().map(|exec| view::Happened::Exec(exec.shown()));
+        let files = self.did.all().into_iter().map(view::Happened::Files);
+        let mut history: Vec<_> = execs.chain(files).collect();
+        history.sort_by_key(|one| match one {
+            view::Happened::Exec(run) => run.started_at,
+            view::Happened::Files(run) => run.started_at,
+        });
+        view::History { history }
+    }
+
     /// Commands and bytes that are left, where they are limited, here or under its standing grant.
     fn left(&self, grant: &Grant) -> (Option<u64>, Option<u64>) {
         let (own, under) = (grant.commands_left(), self.under.as_deref().map(Under::left));

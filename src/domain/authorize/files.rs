@@ -125,8 +125,17 @@ mod tests {
         let mut judged = Judgement::for_test(&operation.command(&at));
         judged.manner = Manner::of(grant);
         let session = Id::from_number(Kind::Session, 1);
-        let (way, content) = (Way::Sftp, None);
-        Files { session, operation, way, at, content, judged, passed_by: Vec::new() }
+        Files {
+            session,
+            operation,
+            way: Way::Sftp,
+            at,
+            content: None,
+            replaced: Vec::new(),
+            caps: Vec::new(),
+            judged,
+            passed_by: Vec::new(),
+        }
     }
 
     fn decides(grant: &Grant, files: Files) -> Decision<Files> {

@@ -14,10 +14,28 @@ pub struct Judged {
     pub verdict: Verdict,
     /// Places among the paths, each with the rule that blocks it: of many files at once alone.
     pub refused: Vec<(usize, String)>,
+    /// For each of the paths: beyond so many bytes read or written another verdict may hold.
+    pub caps: Vec<Option<u64>>,
+}
+
+impl Judged {
+    /// Whether what is not known of sizes matters.
+    pub fn asks_for_sizes(&self, sizes: &[Option<u64>]) -> bool {
+        let unknown = |index: usize| sizes.get(index).copied().flatten().is_none();
+        self.caps.iter().enumerate().any(|(index, cap)| cap.is_some() && unknown(index))
+    }
 }
 
 /// Judges an operation by the paths that it leads to. An empty one leads nowhere, and nothing is done to it.
-pub fn judge(operation: &Operation, at: &[Vec<u8>], place: &Place<'_>, policy: &Policy) -> Judged {
+/// `sizes`: how many bytes are read there, or will be there, as far as that is known.
+pub fn judge(
+    operation: &Operation,
+    at: &[Vec<u8>],
+    sizes: &[Option<u64>],
+    place: &Place<'_>,
+    policy: &Policy,
+) -> Judged {
+    let mut caps = vec![None; at.len()];
     let mut found = Vec::new();
     let mut refused = Vec::new();
     let paths: Vec<Option<Canonical>> = at.iter().map(|path| Canonical::new(path)).collect();
@@ -30,10 +48,12 @@ pub fn judge(operation: &Operation, at: &[Vec<u8>], place: &Place<'_>, policy: &
             continue;
         };
         let other = paths.get(index + 1).and_then(Option::as_ref);
-        let verdicts = acts_on(operation, index, path, other)
+        let size = sizes.get(index).copied().flatten();
+        let verdicts = acts_on(operation, index, (path, other), size)
             .into_iter()
             .map(|act| judge_one(&act, place, policy))
             .collect::<Vec<_>>();
+        caps[index] = verdicts.iter().filter_map(|verdict| verdict.up_to).min();
         let block = verdicts.iter().find(|verdict| verdict.decision == Decision::Block);
         match (operation, block) {
             (Operation::Get { .. } | Operation::Put(_), Some(block)) => {
@@ -50,7 +70,7 @@ pub fn judge(operation: &Operation, at: &[Vec<u8>], place: &Place<'_>, policy: &
     } else {
         refused.clear();
     }
-    Judged { verdict: whole(operation, found), refused }
+    Judged { verdict: whole(operation, found), refused, caps }
 }
 
 fn judge_one(act: &Link<'_>, place: &Place<'_>, policy: &Policy) -> files::Verdict {
@@ -72,8 +92,8 @@ enum Link<'a> {
 fn acts_on<'a>(
     operation: &'a Operation,
     index: usize,
-    path: &'a Canonical,
-    other: Option<&'a Canonical>,
+    (path, other): (&'a Canonical, Option<&'a Canonical>),
+    size: Option<u64>,
 ) -> Vec<Link<'a>> {
     let act = match operation {
         Operation::List { .. } => Act::List { path },
@@ -81,11 +101,17 @@ fn acts_on<'a>(
         Operation::Read { .. }
         | Operation::Tail { .. }
         | Operation::Sum { .. }
-        | Operation::Get { .. } => Act::Read { path, size: None },
-        Operation::Write(write) => Act::Write { path, size: None, mode: write.mode },
+        | Operation::Get { .. } => Act::Read { path, size },
+        Operation::Write(write) => Act::Write { path, size, mode: write.mode },
         Operation::MakeDirectory { mode, .. } => Act::MakeDirectory { path, mode: *mode },
         Operation::Move { .. } => match (index, other) {
-            (0, Some(to)) => Act::Rename { from: path, to, directory: None },
+            (0, Some(to)) => {
+                let moved = Act::Rename { from: path, to, directory: None };
+                // What is moved is read and written at another name, as much as it is.
+                let read = size.map(|_| Act::Read { path, size });
+                let write = size.map(|_| Act::Write { path: to, size, mode: None });
+                return [Some(moved), read, write].into_iter().flatten().map(Link::Act).collect();
+            }
             _ => return Vec::new(),
         },
         Operation::Remove { recursive: true, .. } => Act::RemoveTree { path },
@@ -181,7 +207,7 @@ mod tests {
         let home = Canonical::new(b"/home/me").unwrap();
         let place = Place { context: Context::default(), mode: grant::Mode::Guarded, home: &home };
         let at: Vec<Vec<u8>> = at.iter().map(|path| path.as_bytes().to_vec()).collect();
-        judge(operation, &at, &place, &Policy::built_in())
+        judge(operation, &at, &[], &place, &Policy::built_in())
     }
 
     fn part(path: &str) -> Part {
@@ -211,7 +237,7 @@ mod tests {
                 modified: None,
                 refused: None,
             };
-            let put = Operation::Put(Put { items: vec![item], fsync: false });
+            let put = Operation::Put(Put { items: vec![item], fsync: false, texts: Vec::new() });
             judged(&put, &["/srv/x/l"]).verdict.decision
         };
         assert_eq!(link("y"), Decision::Allow);

@@ -2,6 +2,7 @@
 
 pub mod acts;
 pub mod edit;
+pub mod replaced;
 pub mod transfer;
 pub mod way;
 
@@ -18,11 +19,16 @@ use super::{
     judgement::Judgement,
     shell,
 };
+use replaced::Replaced;
 use transfer::{Part, Put};
 pub use way::Way;
 
 /// The most of a path that a description holds, in columns.
 const SHOWN: usize = 1000;
+/// So many paths stand in a line.
+const FEW: usize = 3;
+/// … and of what is written, in bytes.
+const TEXT: usize = 64 * 1024;
 
 /// One operation. Paths are bytes; a relative one hangs on the account's home, and so does `~/…`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -218,6 +224,14 @@ impl Operation {
         }
     }
 
+    /// What is there for the question alone: no part of what is done, or on record.
+    pub fn take_texts(&mut self) -> Vec<(usize, Bytes)> {
+        match self {
+            Self::Put(put) => std::mem::take(&mut put.texts),
+            _ => Vec::new(),
+        }
+    }
+
     /// Marks those of many files that are not touched.
     pub fn refuse(&mut self, refused: &[(usize, String)]) {
         for (index, rule) in refused {
@@ -304,6 +318,10 @@ pub struct Files {
     pub at: Vec<Vec<u8>>,
     /// What is written: all of it.
     pub content: Option<Content>,
+    /// What the contents take the place of, where a person is asked.
+    pub replaced: Vec<Replaced>,
+    /// How many bytes may be read or written at each of the paths, where the policy says so.
+    pub caps: Vec<Option<u64>>,
     /// What the guard said of [`Files::command`].
     pub judged: Judgement,
     /// Requests whose yes was kept for the session, and let it pass.
@@ -318,6 +336,22 @@ impl Files {
     /// SHA-256 of what is written.
     pub fn sum(&self) -> Option<String> {
         self.content.as_deref().map(sum)
+    }
+
+    /// In a line: the operation, and where it leads.
+    pub fn in_short(&self) -> Bytes {
+        let mut line = format!("files {}", self.operation.verb());
+        for path in self.at.iter().take(FEW) {
+            line.push(' ');
+            line.push_str(&escape::exact(path, SHOWN));
+        }
+        if self.at.len() > FEW {
+            line.push_str(&format!(" … {} paths in all", self.at.len()));
+        }
+        if let Operation::Link { target, .. } = &self.operation {
+            line.push_str(&format!(" -> {}", escape::exact(target.as_slice(), SHOWN)));
+        }
+        Bytes(line.into_bytes())
     }
 
     /// What a person decides on: the operation, where it leads, and what would be written.
@@ -357,12 +391,28 @@ impl Files {
         if let Some(content) = &self.content {
             let (size, sum) = (content.len(), sum(content));
             line.push_str(&format!("\n{size} bytes, sha256 {sum}"));
-            if let Ok(text) = std::str::from_utf8(content) {
+            if self.shows_no_diff()
+                && let Ok(text) = std::str::from_utf8(content)
+            {
+                let shown = &text[..text.floor_char_boundary(TEXT)];
                 line.push_str(":\n");
-                line.push_str(text);
+                line.push_str(shown);
+                if shown.len() < size {
+                    line.push_str(&format!("\n… and {} bytes more", size - shown.len()));
+                }
             }
         }
         Bytes(line.into_bytes())
+    }
+
+    /// Where a change is shown, what would be there stands in it.
+    fn shows_no_diff(&self) -> bool {
+        !self.replaced.iter().any(|one| matches!(one.change, replaced::Change::Diff { .. }))
+    }
+
+    /// The most that may be read or written at one of the paths.
+    pub fn cap(&self, index: usize) -> Option<u64> {
+        self.caps.get(index).copied().flatten()
     }
 
     pub fn sameness(&self, identity: &Identity) -> Digest {
@@ -391,7 +441,8 @@ impl Files {
             .text("way", self.way)
             .field("operation", &operation)
             .optional("content", self.sum());
-        self.at.iter().fold(head, |head, path| head.field("path", path))
+        let head = self.at.iter().fold(head, |head, path| head.field("path", path));
+        self.replaced.iter().fold(head, |head, one| one.before.bind(head.text("index", one.index)))
     }
 }
 

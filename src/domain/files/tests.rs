@@ -1,6 +1,9 @@
 //! Operations, and the commands that stand for them.
 
-use super::*;
+use super::{
+    replaced::{Before, Change},
+    *,
+};
 
 fn write(path: &[u8]) -> Operation {
     Operation::Write(Write {
@@ -59,19 +62,28 @@ fn every_part_of_an_operation_is_bound() {
         way: Way::Sftp,
         at: vec![b"/x".to_vec()],
         content: Some(Content::from_static(b"new")),
+        replaced: vec![Replaced {
+            index: 0,
+            before: Before::content(b"old"),
+            change: Change::Large,
+        }],
+        caps: Vec::new(),
         judged: Judgement::for_test(b"cat > /x"),
         passed_by: Vec::new(),
     };
     let (me, id) = (Identity { uid: 1, token: None }, Id::from_number(Kind::Request, 1));
     let digest = |files: &Files| files.digest(&me, &id, jiff::Timestamp::UNIX_EPOCH, "web1");
     let whole = files(write(b"x"));
-    let changes: [fn(&mut Files); 6] = [
+    let changes: [fn(&mut Files); 9] = [
         |f| f.way = Way::Sudo,
         |f| f.at[0].push(b'y'),
         |f| f.content = Some(Content::from_static(b"other")),
         |f| f.operation = write(b"y"),
         |f| f.session = Id::from_number(Kind::Session, 2),
         |f| f.content = None,
+        |f| f.replaced[0].before = Before::content(b"older"),
+        |f| f.replaced[0].before = Before::Nothing,
+        |f| f.replaced.clear(),
     ];
     for change in changes {
         let mut other = whole.clone();
@@ -93,4 +105,30 @@ fn operations_come_back_from_json() {
     }
     let unknown = r#"{"do":"read","path":"/x","offset":0,"limit":null,"sudo":true}"#;
     assert!(serde_json::from_str::<Operation>(unknown).is_err());
+}
+
+#[test]
+fn a_question_shows_a_change_in_place_of_the_text_and_never_what_is_there_to_who_asks() {
+    let mut files = Files {
+        session: Id::from_number(crate::domain::id::Kind::Session, 1),
+        operation: write(b"x"),
+        way: Way::Sftp,
+        at: vec![b"/x".to_vec()],
+        content: Some(Content::from_static(b"new text")),
+        replaced: Vec::new(),
+        caps: Vec::new(),
+        judged: Judgement::for_test(b"cat > /x"),
+        passed_by: Vec::new(),
+    };
+    let shown = |files: &Files| files.in_full().to_text_lossy();
+    assert!(shown(&files).contains("new text"));
+    let before = Before::content(b"secret");
+    let change = Change::between(b"secret", b"new text");
+    files.replaced = vec![Replaced { index: 0, before, change }];
+    let told = shown(&files);
+    assert!(!told.contains("new text") && !told.contains("secret"), "{told}");
+    assert!(!told.contains(&sum(b"secret")), "{told}");
+    files.replaced.clear();
+    files.content = Some(Content::from(vec![b'x'; TEXT + 5]));
+    assert!(shown(&files).ends_with("\n… and 5 bytes more"));
 }

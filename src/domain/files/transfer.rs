@@ -31,7 +31,14 @@ pub struct Put {
     /// On the server's disk before it counts as done.
     #[serde(default)]
     pub fsync: bool,
+    /// Short texts among them by their place, for the question that a person is asked; what is put is by its sum
+    /// what was shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub texts: Vec<(usize, Bytes)>,
 }
+
+/// What all texts of one question have at most, in bytes.
+pub const MOST_TEXTS: usize = 64 * 1024;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
@@ -236,7 +243,7 @@ mod tests {
             modified: None,
             refused: None,
         };
-        let put = Put { items: vec![item], fsync: false };
+        let put = Put { items: vec![item], fsync: false, texts: Vec::new() };
         let text = serde_json::to_string(&put).unwrap();
         assert_eq!(serde_json::from_str::<Put>(&text).unwrap(), put);
         assert_eq!((put.bytes(), put.has_sums()), (5, false));

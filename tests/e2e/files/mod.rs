@@ -1,11 +1,15 @@
 //! Files on a real server with its internal-sftp: looking, reading, writing, changing, and who is asked.
 
 mod asked;
+mod brought;
+mod caps;
 mod changing;
 mod editing;
 mod ends;
 mod looking;
+mod names;
 mod odd;
+mod questions;
 mod reading;
 mod via;
 mod writing;

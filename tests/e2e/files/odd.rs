@@ -13,14 +13,14 @@ use crate::support::{
     },
 };
 
-struct Odd {
-    sgw: Sgw,
-    server: ScriptedSftp,
+pub(super) struct Odd {
+    pub(super) sgw: Sgw,
+    pub(super) server: ScriptedSftp,
     session: String,
 }
 
 impl Odd {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::of(ScriptedSftp::start())
     }
 
@@ -36,25 +36,25 @@ impl Odd {
     }
 
     #[track_caller]
-    fn files(&self, verb: &str, more: &[&str]) -> Outcome {
+    pub(super) fn files(&self, verb: &str, more: &[&str]) -> Outcome {
         self.sgw.agent(self.words(verb, more))
     }
 
     #[track_caller]
-    fn writes(&self, more: &[&str], content: &[u8]) -> Outcome {
+    pub(super) fn writes(&self, more: &[&str], content: &[u8]) -> Outcome {
         let mut running = self.sgw.start(self.words("write", more));
         running.try_write(content);
         running.close_stdin();
         running.ends()
     }
 
-    fn content(&self, path: &str) -> Option<Vec<u8>> {
+    pub(super) fn content(&self, path: &str) -> Option<Vec<u8>> {
         self.server.tree(|tree| tree.content(path).map(<[u8]>::to_vec))
     }
 
     /// Honest again, and nothing is left open there.
     #[track_caller]
-    fn serves_on(&self) {
+    pub(super) fn serves_on(&self) {
         self.server.follows(|_, _| Turn::Honest);
         self.server.tree(|tree| _ = tree.file("/srv/still", "here"));
         self.files("read", &["/srv/still"]).ok().prints("here");

@@ -14,7 +14,7 @@ use crate::{
     cli::approval::Row,
     protocol::{
         operator::Event,
-        view::{Kind, Request, RequestStatus, Run, Session, SessionStatus},
+        view::{FilesRun, Kind, Request, RequestStatus, Run, Session, SessionStatus},
     },
 };
 
@@ -282,6 +282,13 @@ impl Desk {
                     self.runs.retain(|_, (of, run)| *of != session || run.running);
                 }
                 self.runs.insert(exec.id.clone(), (session, exec));
+                Vec::new()
+            }
+            Event::Files { session, files } => {
+                if !files.running {
+                    self.runs.retain(|_, (of, run)| *of != session || run.running);
+                }
+                self.runs.insert(format!("files {session}"), (session, as_run(files)));
                 Vec::new()
             }
             _ => Vec::new(),
@@ -579,6 +586,21 @@ pub const TYPE_IT: &str = "type it";
 /// Whether these rows are about something to be typed into a session's terminal.
 pub fn is_input(rows: &[Row]) -> bool {
     rows.iter().any(|row| row.name == "types")
+}
+
+/// What is done with files as a line of what runs.
+fn as_run(files: FilesRun) -> Run {
+    Run {
+        id: "files".to_owned(),
+        kind: files.kind,
+        command: files.command,
+        exit_code: (!files.running).then_some(i32::from(files.outcome.is_some())),
+        signal: None,
+        running: files.running,
+        started_at: files.started_at,
+        duration_ms: files.duration_ms,
+        request: files.request,
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Files on a target: what is to be written is taken in whole first, so that what a person, or the policy,
 //! says yes to is what is written.
 
+mod kept;
+
 use std::{
     sync::{Arc, LazyLock},
     time::Duration,
@@ -20,7 +22,7 @@ use super::{
 use crate::{
     daemon::{
         audit,
-        desk::{Ground, Line, NotAsked, Permit, Verdict},
+        desk::{Ground, JudgedFiles, Line, NotAsked, Outcome, Permit, Verdict},
         door::{
             follow::Control,
             link::{Gone, to_its_end},
@@ -32,15 +34,14 @@ use crate::{
         },
     },
     domain::{
-        capability::Capability,
         files::{
-            Files, Operation, REDACTED, Way,
+            Files, How, Look, Operation, REDACTED, Way,
             transfer::{Item, MOST_ITEMS, What},
         },
         grant::Mode,
         guard::{self, files::Canonical},
         id::Id,
-        judgement::{Judgement, Manner},
+        judgement::Manner,
     },
     protocol::{
         agent::Message,
@@ -118,7 +119,9 @@ impl Caller {
                 }
                 self.say_waiting(number, &id, view::Kind::Command).await;
                 let waiting = self.parts.desk.wait(self.identity(), &id, wait);
-                Self::unless_taken(&session, &id, waiting).await?;
+                if let Outcome::Done(ended) = Self::unless_taken(&session, &id, waiting).await? {
+                    return self.again(number, &id, &ended, control).await;
+                }
                 // The yes is kept: `sgw wait` comes back for it.
                 let stopped = self.check_stopped(&session);
                 stopped.map_err(|stopped| stopped_until(stopped, &id))?;
@@ -142,10 +145,16 @@ impl Caller {
         let left = over.map(|over| over.saturating_duration_since(Instant::now()));
         let waiting = self.parts.desk.wait(self.identity(), id, left);
         let session = self.parts.sessions.to_use(files.session.as_str(), self.identity());
-        match &session {
+        let outcome = match &session {
             Ok(session) => Self::unless_taken(session, id, waiting).await?,
             Err(_over) => waiting.await?,
         };
+        let ends_with_its_call = matches!(files.operation, Operation::Get { .. });
+        if let Outcome::Done(ended) = outcome
+            && !ends_with_its_call
+        {
+            return self.again(number, id, &ended, control).await;
+        }
         let session = session?;
         let held = |failure| still_held(failure, id);
         self.goes_on(&session, over).await.map_err(held)?;
@@ -153,7 +162,7 @@ impl Caller {
         let logged_in = self.logged_in(number, &session, needs, false, over);
         logged_in.await.map_err(held)?;
         if matches!(files.operation, Operation::Get { .. } | Operation::Put(_)) {
-            return Err(held(again()));
+            return Err(held(runs_again()));
         }
         let permit = self.permit_files(id, &session)?;
         Ok(self.carry_files(number, &session, permit, Some(id.clone()), None, control).await)
@@ -163,7 +172,7 @@ impl Caller {
         let (grant, place) = (session.grant(), session.place());
         let ground =
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
-        self.parts.desk.permit_approved_files(id, self.identity(), &ground)
+        self.parts.desk.begin_approved_files(id, self.identity(), &ground)
     }
 
     /// What the caller sends, to its end.
@@ -207,35 +216,67 @@ impl Caller {
         way: Way,
         content: Option<Bytes>,
     ) -> Result<Files, Failure> {
-        let needs: Capability = operation.needs();
+        let texts = operation.take_texts();
+        let looks = || self.may_look_at(session, &operation, way);
+        let about = |failure: Failure| failure.about(&session.id);
+        let files = &self.parts.files;
+        let resolved = files.resolve(session, looks()?, &operation, way).await;
+        let Resolved { at, home } = resolved.map_err(about)?;
+        let mut sizes = known_sizes(&operation, content.as_ref());
+        let mut said = self.judge_files_by(way, session, &operation, (&at, &sizes), &home).await?;
+        if !said.sized {
+            let found =
+                files.sizes((session, way), looks()?, (&operation, &at), content.as_ref()).await;
+            sizes = found.map_err(about)?;
+            said = self.judge_files_by(way, session, &operation, (&at, &sizes), &home).await?;
+        }
+        let JudgedFiles { judged, refused, caps, .. } = said;
+        let mode = session.grant().mode;
+        let asks = match judged.decision {
+            guard::Decision::Allow => mode != Mode::Guarded,
+            guard::Decision::Approve => true,
+            guard::Decision::Block => false,
+        };
+        if asks && matches!(&operation, Operation::Put(put) if !put.has_sums()) {
+            return Err(unsummed());
+        }
+        let mut replaced = Vec::new();
+        if asks {
+            let looked =
+                files.compare((session, way), looks()?, (&operation, &at), content.as_ref(), texts);
+            replaced = looked.await.map_err(about)?;
+        }
+        operation.refuse(&refused);
+        let (session, passed_by) = (session.id.clone(), Vec::new());
+        Ok(Files { session, operation, way, at, content, replaced, caps, judged, passed_by })
+    }
+
+    fn may_look_at(
+        &self,
+        session: &Session,
+        operation: &Operation,
+        way: Way,
+    ) -> Result<Permit<Look>, Failure> {
         let (grant, place) = (session.grant(), session.place());
         let ground =
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
         let desk = &self.parts.desk;
-        let mut look = desk.may_look(self.identity(), &ground, &session.id, needs)?;
-        if let Some(needs) = way.needs() {
-            look = desk.may_look(self.identity(), &ground, &session.id, needs)?;
+        let look = desk.may_look(self.identity(), &ground, &session.id, operation.needs())?;
+        match way.needs() {
+            Some(needs) => desk.may_look(self.identity(), &ground, &session.id, needs),
+            None => Ok(look),
         }
-        let at = self.parts.files.resolve(session, look, &operation, way).await;
-        let Resolved { at, home } = at.map_err(|failure| failure.about(&session.id))?;
-        let (judged, refused) = self.judge_files_by(way, session, &operation, &at, &home).await?;
-        operation.refuse(&refused);
-        let asks = judged.decision == guard::Decision::Approve || grant.mode != Mode::Guarded;
-        if asks && matches!(&operation, Operation::Put(put) if !put.has_sums()) {
-            return Err(unsummed());
-        }
-        let session = session.id.clone();
-        Ok(Files { session, operation, way, at, content, judged, passed_by: Vec::new() })
     }
 
+    /// `sizes`: as [`crate::daemon::desk::Guard::judge_files`] has them.
     pub(super) async fn judge_files(
         &self,
         session: &Session,
         operation: &Operation,
-        at: &[Vec<u8>],
+        (at, sizes): (&[Vec<u8>], &[Option<u64>]),
         home: &Canonical,
-    ) -> Result<(Judgement, Vec<(usize, String)>), Failure> {
-        self.judge_files_by(Way::Sftp, session, operation, at, home).await
+    ) -> Result<JudgedFiles, Failure> {
+        self.judge_files_by(Way::Sftp, session, operation, (at, sizes), home).await
     }
 
     async fn judge_files_by(
@@ -243,9 +284,9 @@ impl Caller {
         way: Way,
         session: &Session,
         operation: &Operation,
-        at: &[Vec<u8>],
+        (at, sizes): (&[Vec<u8>], &[Option<u64>]),
         home: &Canonical,
-    ) -> Result<(Judgement, Vec<(usize, String)>), Failure> {
+    ) -> Result<JudgedFiles, Failure> {
         // sgw's own quoting, whatever shell the account has.
         let shell = guard::Shell::Posix;
         let (target, identity) = (session.target(), self.identity());
@@ -254,7 +295,7 @@ impl Caller {
         let files = self.parts.sessions.scripts.of(&session.account());
         let (target, stdin) = (target.as_str(), None);
         let line = Line { bytes, own: None, target, identity, manner, cwd: None, stdin, files };
-        self.parts.desk.guard.judge_files(line, operation, at, home).await
+        self.parts.desk.guard.judge_files(line, operation, (at, sizes), home).await
     }
 
     /// What the policy blocks is put on record; what was refused is counted.
@@ -296,8 +337,12 @@ impl Caller {
     ) -> Sent {
         let _using = self.parts.in_use.begin();
         let _fed = Fed(stdin.clone());
-        let run = self.parts.files.run(session, permit, request, stdin.clone());
-        let Running { mut pieces, end } = run;
+        let follows = permit.follows();
+        let run = self.parts.files.run(session, permit, request.clone(), stdin.clone());
+        let Running { mut pieces, end } = match request {
+            Some(id) => kept::keeping(self.parts.desk.clone(), id, run, follows),
+            None => run,
+        };
         if stdin.is_some() {
             self.credit(number, CREDIT).await?;
         }
@@ -323,10 +368,7 @@ impl Caller {
         // Nobody reads on: what only reads ends. Nobody sends on: what is half put ends.
         drop(pieces);
         drop(_fed);
-        let done = end.await.unwrap_or_else(|error| {
-            let message = format!("the operation failed: {error}");
-            Err(Failure::new(Code::DaemonFailed, message, "this is a bug in sgw"))
-        });
+        let done = end.await.unwrap_or_else(|error| Err(kept::failed(&error)));
         self.outbox.answer(number, done.and_then(|done| value(&done))).await
     }
 }
@@ -426,6 +468,24 @@ fn check_operation(operation: &Operation) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What will be at the paths, as far as nobody need look.
+fn known_sizes(operation: &Operation, content: Option<&Bytes>) -> Vec<Option<u64>> {
+    match (operation, content) {
+        (Operation::Write(write), Some(content)) if write.how != How::Append => {
+            vec![Some(content.len() as u64)]
+        }
+        (Operation::Put(put), _) => {
+            let of = |item: &Item| match item.what {
+                What::File { size, .. } => Some(size),
+                // They hold nothing that could be counted.
+                _ => Some(0),
+            };
+            put.items.iter().map(of).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
@@ -447,7 +507,7 @@ fn unsummed() -> Failure {
 }
 
 /// What is got or put goes through the call that asked.
-fn again() -> Failure {
+fn runs_again() -> Failure {
     let message =
         "this was decided, and what goes to and fro goes through the call that asked for it";
     Failure::new(Code::UsageArguments, message, "run the same sgw files get, put or cp again")

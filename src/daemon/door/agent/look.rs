@@ -103,9 +103,7 @@ impl Caller {
     }
 
     pub(super) fn history(&self, word: &str) -> Result<serde_json::Value, Failure> {
-        let session = self.parts.sessions.to_see(word, Some(self.identity()))?;
-        let history = session.execs().iter().map(|exec| exec.shown()).collect();
-        value(&view::History { history })
+        value(&self.parts.sessions.to_see(word, Some(self.identity()))?.history())
     }
 
     pub(super) fn show(&self, word: &str) -> Result<serde_json::Value, Failure> {

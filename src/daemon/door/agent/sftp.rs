@@ -156,11 +156,25 @@ impl Mediator {
         let needs = operation.needs();
         let look = desk.may_look(caller.identity(), &ground, &session.id, needs)?;
         let Resolved { at, home } = self.relay.resolve(look, &operation).await?;
-        let (judged, _none_of_many) = caller.judge_files(session, &operation, &at, &home).await?;
+        let mut said = caller.judge_files(session, &operation, (&at, &[]), &home).await?;
+        if !said.sized && matches!(operation, Operation::Read { .. } | Operation::Move { .. }) {
+            let look = desk.may_look(caller.identity(), &ground, &session.id, needs)?;
+            let sizes = self.relay.sizes(look, &operation, &at).await?;
+            said = caller.judge_files(session, &operation, (&at, &sizes), &home).await?;
+        }
+        let (judged, caps) = (said.judged, said.caps);
         let (id, leads) = (session.id.clone(), at.clone());
-        let (way, content) = (Way::Sftp, None);
-        let files =
-            Files { session: id, operation, way, at, content, judged, passed_by: Vec::new() };
+        let files = Files {
+            session: id,
+            operation,
+            way: Way::Sftp,
+            at,
+            content: None,
+            replaced: Vec::new(),
+            caps,
+            judged,
+            passed_by: Vec::new(),
+        };
         let id = match desk.judge_files(&caller.asker, &ground, files, false) {
             Ok(Verdict::Permit(permit)) => return Ok((permit, None, leads)),
             Ok(Verdict::Asked { id, new }) => {

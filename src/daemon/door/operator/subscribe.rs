@@ -12,7 +12,7 @@ use crate::{
     protocol::{
         error::Failure,
         operator::Event,
-        view::{Request, RequestStatus, Run, Session, SessionStatus},
+        view::{FilesRun, Request, RequestStatus, Run, Session, SessionStatus},
     },
 };
 
@@ -85,17 +85,20 @@ struct Picture {
     sessions: Vec<Session>,
     /// Of each session what runs, and what ran last.
     execs: BTreeMap<String, (String, Run)>,
+    /// What was done last with files, by session.
+    files: BTreeMap<String, FilesRun>,
 }
 
 impl Picture {
     fn of(parts: &Parts) -> Self {
         let requests = parts.desk.pending(None, |id| parts.session_shown(id));
         let sessions = parts.sessions_shown(None).sessions;
-        let mut execs = BTreeMap::new();
+        let (mut execs, mut files) = (BTreeMap::new(), BTreeMap::new());
         for session in parts.sessions.everyone() {
             if session.over().is_some() {
                 continue;
             }
+            files.extend(session.did.last().map(|last| (session.id.to_string(), last)));
             let all = session.execs();
             let last = all.last().cloned();
             for exec in all.into_iter().filter(|exec| exec.is_running()).chain(last) {
@@ -103,7 +106,7 @@ impl Picture {
                 execs.insert(run.id.clone(), (session.id.to_string(), run));
             }
         }
-        Self { requests, sessions, execs }
+        Self { requests, sessions, execs, files }
     }
 
     /// What leads from here to `now`. `ended` tells what became of a request that waits no longer.
@@ -140,6 +143,12 @@ impl Picture {
                 // It ended, and another ran after it: how, its history tells.
                 let exec = Run { running: false, ..exec.clone() };
                 events.push(Event::Exec { session: session.clone(), exec });
+            }
+        }
+        for (session, files) in &now.files {
+            if self.files.get(session) != Some(files) {
+                let (session, files) = (session.clone(), files.clone());
+                events.push(Event::Files { session, files });
             }
         }
         let requests = now.requests.iter().filter(|one| !self.requests.contains(one));
@@ -189,6 +198,7 @@ mod tests {
                 .iter()
                 .map(|(id, running)| ((*id).to_owned(), ("s-1".to_owned(), run(id, *running))))
                 .collect(),
+            files: BTreeMap::new(),
         }
     }
 

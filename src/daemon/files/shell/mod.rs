@@ -16,7 +16,10 @@ mod run;
 mod transfer;
 mod write;
 
-pub use self::{resolve::resolve, run::Run};
+pub use self::{
+    resolve::resolve,
+    run::{Run, content, lstat_if},
+};
 
 use crate::{
     daemon::session::Session,

@@ -302,17 +302,23 @@ write() {
     file; before=$a
     [ "$how" != create ] || die exists
   fi
-  if [ "$sum" ]; then
-    [ "$before" ] || die changed
-    s=$(hash 3<"$n") && [ "$s" ] || die hash
-    [ "$s" = "$sum" ] || die "changed $s"
-  fi
+  case $sum in
+    '') ;;
+    none) [ -z "$before" ] || die changed ;;
+    seen:*) set -- $before; [ "$sum" = "seen:$2:$5" ] || die changed ;;
+    *) hashed_so ;;
+  esac
   [ -z "$before$mode" ] || umask 077
   trap '[ -z "$made" ] || rm -f "$new"' EXIT
   trap 'exit 1' HUP INT TERM PIPE
   # Not over anything, and through no link.
   set -C
   fill 3>"$new" || exit 1
+}
+hashed_so() {
+  [ "$before" ] || die changed
+  s=$(hash 3<"$n") && [ "$s" ] || die hash
+  [ "$s" = "$sum" ] || die "changed $s"
 }
 fill() {
   made=1; set +C
@@ -342,7 +348,7 @@ fill() {
   synced
   if [ "$sum" ]; then [ "$(look "$n" 2>/dev/null)" = "$before" ] || die changed; fi
   own=$(look "$new") && [ ! -L "$new" ] && [ "${own##* }" = "$id" ] || die elsewhere
-  if [ -z "$before" ] && [ "$how" = create ]; then
+  if [ -z "$before" ] && { [ "$how" = create ] || [ "$sum" = none ]; }; then
     ! is_there "$n" || die exists
     ln "$new" "$n" 2>/dev/null || { ! is_there "$n" || die exists; mv -n "$new" "$n" </dev/null; } || exit 1
     rm -f "$new"

@@ -16,6 +16,8 @@ use crate::{
             fault::Fault,
             leads_elsewhere,
             list::{DEPTH, ENTRIES, entry_of},
+            names::{Names, Still},
+            over_cap,
             read::kind,
             resolve::join,
             write::exists,
@@ -24,7 +26,7 @@ use crate::{
     },
     domain::{
         bytes, escape,
-        files::{Files, Operation},
+        files::{Files, Operation, Way},
         sftp::{Attrs, FileType},
     },
     protocol::{
@@ -42,6 +44,7 @@ const TOGETHER: usize = 100;
 pub struct Run<'r> {
     pub session: &'r Arc<Session>,
     pub files: &'r Files,
+    pub names: Arc<Names>,
     pub out: mpsc::Sender<Bytes>,
 }
 
@@ -108,6 +111,14 @@ impl Run<'_> {
         Call::begin(self.session, self.files.way, verb, words, streams).await
     }
 
+    /// No more is read or written there than what was judged. The piece that is too much goes to nobody.
+    pub(super) fn check_cap(&self, index: usize, bytes: u64) -> Result<(), Failure> {
+        match self.files.cap(index) {
+            Some(cap) if bytes > cap => Err(over_cap(self.at(index), cap)),
+            _ => Ok(()),
+        }
+    }
+
     /// An answer that is a yes.
     pub(super) async fn yes(&self, call: &mut Call, doing: &str, at: &[u8]) -> Result<(), Failure> {
         match call.answer().await {
@@ -126,6 +137,10 @@ impl Run<'_> {
         at: &[u8],
     ) -> Result<Done, Failure> {
         let failed = |fault: Fault| told(&fault, doing, at);
+        let (_turning, _still) = match verb {
+            "move" | "link" => (Some(self.names.turning().await?), None),
+            _ => (None, Some(self.names.still().await?)),
+        };
         let mut call = self.begin(verb, words, false).await.map_err(failed)?;
         self.yes(&mut call, doing, at).await?;
         let already = !call.field().await.map_err(failed)?.is_empty();
@@ -134,6 +149,7 @@ impl Run<'_> {
     }
 
     async fn look(&self) -> Result<(Attrs, Option<Vec<u8>>), Failure> {
+        let _still = self.names.still().await?;
         let (at, failed) = (self.at(0), |fault: Fault| told(&fault, "looking at", self.at(0)));
         let mut call = self.begin("stat", &[at], false).await.map_err(failed)?;
         self.yes(&mut call, "looking at", at).await?;
@@ -270,13 +286,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What is known of a file whose content follows.
+    /// What is known of a file whose content follows. It is held from here on, whatever gets its name.
     pub(super) async fn open(
         &self,
         verb: &str,
         words: &[&[u8]],
         at: &[u8],
     ) -> Result<(Call, Attrs), Failure> {
+        let _still = self.names.still().await?;
         let failed = |fault: Fault| told(&fault, "opening", at);
         let mut call = self.begin(verb, words, true).await.map_err(failed)?;
         self.yes(&mut call, "opening", at).await?;
@@ -291,12 +308,13 @@ impl Run<'_> {
         let (from, most) = (offset.to_string(), limit.map(|most| most.to_string()));
         let words = [at, from.as_bytes(), most.as_deref().unwrap_or_default().as_bytes()];
         let (mut call, attrs) = self.open("read", &words, at).await?;
-        let (mut hash, mut sent) = (Sha256::new(), 0);
+        let (mut hash, mut sent) = (Sha256::new(), 0u64);
         let failed = |fault: Fault| told(&fault, "reading", at);
         while let Some(piece) = call.piece().await.map_err(failed)? {
             count(self.session, piece.len()).map_err(failed)?;
             hash.update(&piece);
             sent += piece.len() as u64;
+            self.check_cap(0, sent)?;
             if self.out.send(piece).await.is_err() {
                 break;
             }
@@ -323,6 +341,7 @@ impl Run<'_> {
             let Some(piece) = piece else { break };
             count(self.session, piece.len()).map_err(failed)?;
             sent += piece.len() as u64;
+            self.check_cap(0, sent)?;
             if self.out.send(piece).await.is_err() {
                 break;
             }
@@ -335,6 +354,7 @@ impl Run<'_> {
 
     async fn sum(&self) -> Result<Done, Failure> {
         let at = self.at(0);
+        let _still = self.names.still().await?;
         let failed = |fault: Fault| told(&fault, "reading", at);
         let mut call = self.begin("sum", &[at], false).await.map_err(failed)?;
         self.yes(&mut call, "reading", at).await?;
@@ -344,6 +364,7 @@ impl Run<'_> {
         let is_sum = sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
         match attrs.and_then(|attrs| attrs.size) {
             Some(size) if is_sum => {
+                self.check_cap(0, size)?;
                 let (path, sha256) = (bytes::Bytes(at.to_vec()), sum.to_ascii_lowercase());
                 Ok(Done::Sum { path, size, sha256 })
             }
@@ -372,6 +393,48 @@ impl Run<'_> {
             read_only: false,
         })
     }
+}
+
+/// What has a name; `None` where nothing has.
+pub async fn lstat_if(
+    (session, way): (&Arc<Session>, Way),
+    at: &[u8],
+) -> Result<Option<Attrs>, Fault> {
+    let mut call = Call::begin(session, way, "stat", &[at], false).await?;
+    match call.answer().await {
+        Ok(Answer::Yes) => {
+            let line = call.field().await?;
+            call.close().await;
+            attrs(&line).map(Some).ok_or(Fault::Odd(ODD))
+        }
+        Ok(Answer::No(word)) => Err(no(&word, at, session).into()),
+        Err(fault) if fault.is_not_found() => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// A file's content, `most` bytes of it. Names are held still until it is open.
+pub async fn content(
+    (session, way): (&Arc<Session>, Way),
+    at: &[u8],
+    most: u64,
+    still: Still,
+) -> Result<Vec<u8>, Failure> {
+    let failed = |fault: Fault| told(&fault, "reading", at);
+    let most = most.to_string();
+    let words = [at, b"0", most.as_bytes()];
+    let mut call = Call::begin(session, way, "read", &words, false).await.map_err(failed)?;
+    match call.answer().await.map_err(failed)? {
+        Answer::Yes => _ = call.field().await.map_err(failed)?,
+        Answer::No(word) => return Err(no(&word, at, session)),
+    }
+    drop(still);
+    let mut all = Vec::new();
+    while let Some(piece) = call.piece().await.map_err(failed)? {
+        all.extend_from_slice(&piece);
+    }
+    call.close().await;
+    Ok(all)
 }
 
 /// The three numbers before the share that df(1) prints of one file system, whatever stands around them.

@@ -22,6 +22,7 @@ use crate::{
     },
     domain::files::{
         How,
+        replaced::Before,
         transfer::{Head, Item, Part, Piece, Put, Unpacker, What},
     },
     protocol::{
@@ -91,6 +92,7 @@ impl Run<'_> {
         while let Some(piece) = call.piece().await.map_err(failed)? {
             self.count(piece.len()).map_err(failed)?;
             sent += piece.len() as u64;
+            self.check_cap(index, sent)?;
             self.pack(Piece::Data(piece)).await;
             if self.out.is_closed() {
                 break;
@@ -132,7 +134,10 @@ impl Run<'_> {
             let at = self.at(index);
             let begun = match check(item.refused.as_deref(), at, item.path.as_slice()) {
                 Ok(()) if *offset > 0 => Err(no_part(at)),
-                Ok(()) => self.begin_write(&new(item, at, *size, put.fsync)).await,
+                Ok(()) => {
+                    let replaced = self.replaced(index);
+                    self.begin_write(&new(item, at, replaced, *size, put.fsync)).await
+                }
                 Err(failure) => Err(failure),
             };
             let written = match begun {
@@ -269,13 +274,20 @@ impl Input {
     }
 }
 
-fn new<'n>(item: &Item, at: &'n [u8], size: u64, sync: bool) -> New<'n> {
+fn new<'n>(
+    item: &Item,
+    at: &'n [u8],
+    replaced: Option<&'n Before>,
+    size: u64,
+    sync: bool,
+) -> New<'n> {
     New {
         at,
         how: How::Replace,
         mode: item.mode,
         parents: false,
         if_sum: None,
+        replaced,
         size,
         sync,
         modified: item.modified,

@@ -9,12 +9,19 @@ use super::{
     run::{Run, flag, octal, told},
 };
 use crate::{
-    daemon::files::{count, fault::Fault, write::beside},
+    daemon::files::{
+        count,
+        fault::Fault,
+        write::{beside, changed},
+    },
     domain::{
         bytes,
-        files::{self, How, Write},
+        files::{self, How, Write, replaced::Before},
     },
-    protocol::{error::Failure, files::Done},
+    protocol::{
+        error::{Code, Failure},
+        files::Done,
+    },
 };
 
 /// A file that is to be there.
@@ -24,9 +31,31 @@ pub(super) struct New<'n> {
     pub mode: Option<u32>,
     pub parents: bool,
     pub if_sum: Option<String>,
+    /// What a person's yes is to take the place of.
+    pub replaced: Option<&'n Before>,
     pub size: u64,
     pub sync: bool,
     pub modified: Option<u32>,
+}
+
+impl New<'_> {
+    /// What has to be there, as the program takes it.
+    fn expected(&self) -> Result<String, Failure> {
+        let number = |number: Option<u64>| number.map(|number| number.to_string());
+        Ok(match (self.replaced, &self.if_sum) {
+            (None, sum) => sum.clone().unwrap_or_default(),
+            (Some(Before::Content { sum, .. }), Some(wanted)) if sum != wanted => {
+                return Err(changed(self.at, None));
+            }
+            (Some(Before::Content { sum, .. }), _) => sum.clone(),
+            (Some(_), Some(sum)) => sum.clone(),
+            (Some(Before::Nothing), None) => "none".to_owned(),
+            (Some(Before::Unread { size, modified }), None) => {
+                let (size, time) = (number(*size), number(modified.map(u64::from)));
+                format!("seen:{}:{}", size.unwrap_or_default(), time.unwrap_or_default())
+            }
+        })
+    }
 }
 
 impl Run<'_> {
@@ -41,7 +70,7 @@ impl Run<'_> {
             How::Append => b"append",
         };
         let (mode, size, time) = (octal(new.mode), new.size.to_string(), stamp(new.modified));
-        let sum = new.if_sum.as_deref().unwrap_or_default();
+        let sum = new.expected()?;
         let words: [&[u8]; 9] = [
             new.at,
             how,
@@ -53,14 +82,22 @@ impl Run<'_> {
             flag(new.sync),
             time.as_bytes(),
         ];
+        let _still = self.names.still().await?;
         let mut call = self.begin("write", &words, false).await.map_err(failed)?;
-        self.yes(&mut call, "writing", new.at).await?;
-        Ok(call)
+        match self.yes(&mut call, "writing", new.at).await {
+            // What it holds is not said: whoever writes it may not be let read it.
+            Err(why) if new.replaced.is_some() && why.code == Code::FilesChanged => {
+                Err(changed(new.at, None))
+            }
+            yes => yes.map(|()| call),
+        }
     }
 
     /// All of it was sent.
     pub(super) async fn end_write(&self, mut call: Call, at: &[u8]) -> Result<Done, Failure> {
         let failed = |fault: Fault| told(&fault, "writing", at);
+        // Of two that write at once the later one finds what the other wrote.
+        let _alone = self.names.alone().await?;
         call.end().await;
         self.yes(&mut call, "writing", at).await?;
         let attrs = attrs(&call.field().await.map_err(failed)?);
@@ -89,6 +126,7 @@ impl Run<'_> {
             mode: write.mode,
             parents: write.parents,
             if_sum: write.if_sum.as_ref().map(|sum| sum.to_ascii_lowercase()),
+            replaced: self.replaced(0),
             size: content.len() as u64,
             sync: true,
             modified: None,
@@ -114,6 +152,11 @@ impl Run<'_> {
             },
             fault => told(&fault, "writing", at),
         }
+    }
+
+    pub(super) fn replaced(&self, index: usize) -> Option<&Before> {
+        let mut all = self.files.replaced.iter();
+        all.find(|one| one.index == index).map(|one| &one.before)
     }
 
     /// Counts bytes that are put.

@@ -71,6 +71,7 @@ impl Run<'_> {
             return Err(self.why_nowhere(part.path.as_slice()).await);
         }
         let failed = |fault| Trouble::of(fault, "opening", at);
+        let _still = self.still().await.map_err(Trouble::One)?;
         let before = self.sftp.lstat(at).await.map_err(failed)?;
         match before.file_type() {
             Some(FileType::File) | None => {}
@@ -119,7 +120,7 @@ impl Run<'_> {
             offset: part.offset,
         };
         self.pack(Piece::json(Piece::Head, &head)).await;
-        let sent = self.send_content(&open, part.offset, first).await;
+        let sent = self.send_content(index, &open, part.offset, first).await;
         let size = attrs.size;
         let closing = self.sftp.close(open.handle);
         let sent = sent.map_err(|fault| Trouble::of(fault, "reading", at));
@@ -139,6 +140,7 @@ impl Run<'_> {
 
     async fn send_content(
         &self,
+        index: usize,
         open: &Open,
         from: u64,
         first: Bytes,
@@ -148,14 +150,17 @@ impl Run<'_> {
             return Ok(0);
         }
         self.count(first.len())?;
+        self.check_cap(index, sent)?;
         self.pack(Piece::Data(first)).await;
         if open.attrs.size == Some(from + sent) {
             return Ok(sent);
         }
-        let mut pieces = Pieces::new(&self.sftp, open, from + sent, None);
+        let (limit, _) = self.capped(index, None, sent);
+        let mut pieces = Pieces::new(&self.sftp, open, from + sent, limit);
         while let Some(piece) = pieces.next().await? {
             self.count(piece.len())?;
             sent += piece.len() as u64;
+            self.check_cap(index, sent)?;
             self.pack(Piece::Data(piece)).await;
             if self.out.is_closed() {
                 break;

@@ -2,6 +2,7 @@
 //! done to one file is told of it and stops no other.
 
 mod get;
+mod place;
 mod put;
 mod resolve;
 

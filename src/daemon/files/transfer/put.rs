@@ -16,6 +16,7 @@ use super::{AHEAD, Run, Trouble, blocked};
 use crate::{
     daemon::{
         files::{
+            brought::Brought,
             calls::Handle,
             fault::Fault,
             leads_elsewhere,
@@ -147,6 +148,7 @@ impl Run<'_> {
 
     /// The directories that are there are still where they were resolved to.
     async fn all_stay(&self, put: &Put) -> Result<(), Failure> {
+        let _still = self.still().await?;
         let mut above: Vec<&[u8]> =
             (0..put.items.len()).filter_map(|index| Some(split(self.at(index))?.0)).collect();
         above.sort_unstable();
@@ -191,6 +193,7 @@ impl Run<'_> {
         }
         let at = self.at(index);
         let failed = |fault: Fault| Trouble::of(fault, "making", at);
+        let _still = self.still_at(at).await.map_err(Trouble::One)?;
         match self.sftp.lstat_if(at).await.map_err(failed)?.map(|attrs| attrs.file_type()) {
             Some(Some(FileType::Directory) | None) => {}
             Some(_) => {
@@ -221,6 +224,7 @@ impl Run<'_> {
         let What::Link { target } = &item.what else { return Ok(()) };
         let at = self.at(index);
         let failed = |fault: Fault| Trouble::of(fault, "linking", at);
+        let _turning = self.turning(at).await.map_err(Trouble::One)?;
         match self.sftp.lstat_if(at).await.map_err(failed)?.map(|attrs| attrs.file_type()) {
             Some(Some(FileType::Link)) => {
                 if self.sftp.readlink(at).await.map_err(failed)? == target.as_slice() {
@@ -300,11 +304,14 @@ impl Run<'_> {
         let at = self.at(index);
         let failed = |fault: Fault| Trouble::of(fault, "writing", at);
         let size = content.len() as u64;
+        let script = Brought::kept(&content);
         let before = self.before(at).await?;
         let temporary = beside(at, "new").map_err(failed)?;
         let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
         let attrs = first_rights(item, before.as_ref());
+        let still = self.still_at(at).await.map_err(Trouble::One)?;
         let handle = self.sftp.open_file(&temporary, flags, attrs).await.map_err(failed)?;
+        drop(still);
         let written = async {
             self.count(content.len())?;
             let mut rest = content;
@@ -320,7 +327,7 @@ impl Run<'_> {
         let written = written.await;
         let closed = self.sftp.close(handle).await;
         let placed = match written.and(closed) {
-            Ok(()) => self.place(&temporary, at, before.is_some()).await,
+            Ok(()) => self.place(index, &temporary, before.as_ref()).await,
             Err(fault) => Err(fault),
         };
         if let Err(fault) = placed {
@@ -329,6 +336,9 @@ impl Run<'_> {
                 self.left_behind(&temporary);
             }
             return Err(self.full_or(failed(fault), at).await);
+        }
+        if let Some(script) = script {
+            self.brought.holds(self.files, index, &script);
         }
         Ok(size)
     }
@@ -348,7 +358,9 @@ impl Run<'_> {
             let before = self.before(at).await?;
             let (directory, name) = split(at).unwrap_or((b"/", b"x"));
             let part = join(directory, &part_name(name));
+            let still = self.still_at(at).await.map_err(Trouble::One)?;
             let handle = self.open_part(&part, *offset, item, before.as_ref()).await?;
+            drop(still);
             Ok((before, part, handle))
         };
         let (before, part, handle) = match begun.await {
@@ -379,7 +391,7 @@ impl Run<'_> {
         let closed = self.sftp.close(handle).await.map_err(failed);
         match checked.and(closed) {
             Ok(()) => {
-                self.place(&part, at, before.is_some()).await.map_err(failed)?;
+                self.place(index, &part, before.as_ref()).await.map_err(failed)?;
                 Ok(size - offset)
             }
             Err(Trouble::One(failure)) => {
@@ -518,14 +530,6 @@ impl Run<'_> {
         }
         Ok(())
     }
-
-    async fn place(&self, from: &[u8], at: &[u8], replaces: bool) -> Result<(), Fault> {
-        match replaces {
-            true => self.sftp.replace(from, at, &beside(at, "old")?).await.map(|_at_once| ()),
-            false => self.sftp.rename(from, at).await,
-        }
-    }
-
     /// The server says only that it failed: looks whether its disk is full.
     async fn full_or(&self, trouble: Trouble, at: &[u8]) -> Trouble {
         let Trouble::One(failure) = trouble else { return trouble };

@@ -21,10 +21,10 @@
 //!    directory; in place, truncate by the handle (`fsetstat`), not by the name.
 //! 7. Beyond [`Verdict::up_to`] judge anew: sizes that a server tells may be lies.
 //!
-//! Who can change names only through sgw must not do it between 1 and 5: `rename`, `symlink`, `link`, `rmdir` and
-//! `remove` of an account wait for what is between these steps on it, and the other way round. Against others who work on
-//! the server the order narrows the gap, and step 5 tells most of what slipped through; SFTP 3 has no handle on
-//! a directory that would close it.
+//! Who can change names only through sgw does not do it between 4 and 6: what makes a name lead elsewhere (`rename`,
+//! `symlink`) waits on its account for what acts by names, and the other way round, and each looks again once it has
+//! its turn. Against others who work on the server the order narrows the gap, and step 5 tells most of what slipped
+//! through; SFTP 3 has no handle on a directory that would close it.
 //!
 //! What only one name of the file is judged by would be lost by giving it another: what is renamed or linked is judged at both
 //! its names, and a directory with what the rules name below it.

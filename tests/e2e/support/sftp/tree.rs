@@ -72,6 +72,20 @@ impl Tree {
         self
     }
 
+    /// The name is gone, and what is below it is not there by it.
+    pub fn unlink(&mut self, path: impl AsRef<[u8]>) -> &mut Self {
+        self.names.remove(&absolute(path.as_ref()));
+        self
+    }
+
+    /// A file's rights.
+    pub fn mode(&self, path: impl AsRef<[u8]>) -> Option<u32> {
+        match self.nodes.get(self.names.get(&absolute(path.as_ref()))?)? {
+            Node::File { mode, .. } => Some(*mode),
+            _ => None,
+        }
+    }
+
     /// A file's content, as it is now.
     pub fn content(&self, path: impl AsRef<[u8]>) -> Option<&[u8]> {
         match self.nodes.get(self.names.get(&absolute(path.as_ref()))?)? {

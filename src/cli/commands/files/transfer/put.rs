@@ -24,7 +24,7 @@ use crate::{
         escape,
         files::{
             Operation,
-            transfer::{Item, Piece, Put as Puts, What, part_name},
+            transfer::{Item, MOST_TEXTS, Piece, Put as Puts, What, part_name},
         },
     },
     protocol::{
@@ -315,7 +315,7 @@ async fn send(
     fsync: bool,
     report: &Arc<Report>,
 ) -> Result<(), Stop> {
-    match send_once(context, there, &batch, fsync, report).await {
+    match send_once(context, there, (&batch, Vec::new()), fsync, report).await {
         // A person decides on content, so it is said by its sum.
         Err(Stop::Failure(failure)) if failure.code == Code::FilesSums => {
             let mut summed = batch;
@@ -327,16 +327,36 @@ async fn send(
                     (*size, *offset, *sum) = (length, 0, Some(own));
                 }
             }
-            send_once(context, there, &summed, fsync, report).await
+            let texts = texts(&summed);
+            send_once(context, there, (&summed, texts), fsync, report).await
         }
         other => other,
     }
 }
 
+/// The short texts among them: a person is shown how they change what is there.
+fn texts(batch: &[Going]) -> Vec<(usize, Bytes)> {
+    let mut left = MOST_TEXTS;
+    let mut texts = Vec::new();
+    for (index, going) in batch.iter().enumerate() {
+        let What::File { size, .. } = going.item.what else { continue };
+        // One that changes while it is read is not the one of its sum, and is not shown.
+        if size <= left as u64
+            && let Ok(bytes) = std::fs::read(&going.local)
+            && bytes.len() <= left
+            && std::str::from_utf8(&bytes).is_ok()
+        {
+            left -= bytes.len();
+            texts.push((index, Bytes(bytes)));
+        }
+    }
+    texts
+}
+
 async fn send_once(
     context: &Context,
     there: &There,
-    batch: &[Going],
+    (batch, texts): (&[Going], Vec<(usize, Bytes)>),
     fsync: bool,
     report: &Arc<Report>,
 ) -> Result<(), Stop> {
@@ -354,7 +374,7 @@ async fn send_once(
         let _gone = packing.flush();
     });
     let results = Results { names, report: report.clone(), line: Vec::new() };
-    let operation = Operation::Put(Puts { items, fsync });
+    let operation = Operation::Put(Puts { items, fsync, texts });
     let told = call(context, there, operation, Box::new(results), Feed::Made(chunks)).await?;
     match told.done {
         Done::Transferred { .. } => Ok(()),

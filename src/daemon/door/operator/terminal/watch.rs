@@ -133,6 +133,13 @@ impl Watcher<'_> {
                         self.tell_printed(exec, stream, at, &bytes).await?;
                     }
                 }
+                Ok(Happened::Files(files)) => {
+                    if self.only.is_none() {
+                        let session = self.session.id.to_string();
+                        let event = Event::Files { session, files: (*files).clone() };
+                        self.operator.outbox.json(self.number, &event).await?;
+                    }
+                }
                 Ok(Happened::Terminal) => {}
                 Err(RecvError::Lagged(_)) => {
                     if self.catch_up().await? {
