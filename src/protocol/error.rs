@@ -171,6 +171,8 @@ codes! {
     FilesSums = "files.sums" is Failed,
     /// It holds a mark that stands for a secret.
     FilesRedacted = "files.redacted" is Failed,
+    /// The server does not let the account be root without a password.
+    SudoRefused = "sudo.refused" is No,
     /// A full disk, a directory that is not empty: the server says only that it failed.
     FilesFailed = "files.failed" is Failed,
     /// What is to be written, or to be shown at once, has more bytes than that is for.

@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{bytes::Bytes, files::Operation};
+use crate::domain::{
+    bytes::Bytes,
+    files::{Operation, Way},
+};
 
 /// One operation. Where it writes, stdin frames follow with the content, on credit; what it reads comes in
 /// stdout frames before the answer, and so do the entries of a directory: a line of JSON each, an [`Entry`].
@@ -13,6 +16,8 @@ pub struct Files {
     /// A session's id, its name, or its target.
     pub session: String,
     pub operation: Operation,
+    #[serde(default, skip_serializing_if = "Way::is_usual")]
+    pub way: Way,
     /// How long this call waits for a person.
     pub wait_ms: Option<u64>,
     pub no_ask: bool,

@@ -15,7 +15,7 @@ use super::{
     fault::Fault,
     names::Names,
     read::{Pieces, open},
-    record, write,
+    record, shell, write,
 };
 use crate::{
     daemon::{
@@ -25,7 +25,7 @@ use crate::{
     domain::{
         bytes,
         files::{
-            How, Look, Operation,
+            How, Look, Operation, Way,
             replaced::{Before, Change, Replaced},
             sum,
             transfer::{Item, What},
@@ -57,7 +57,7 @@ impl Files {
     /// The record could not be written, or the server does not answer.
     pub async fn compare(
         &self,
-        session: &Arc<Session>,
+        (session, way): (&Arc<Session>, Way),
         permit: Permit<Look>,
         (operation, at): (&Operation, &[Vec<u8>]),
         content: Option<&Bytes>,
@@ -73,11 +73,12 @@ impl Files {
         let mut looked = record(Kind::FilesLook, session);
         looked.action = fields([("compared", serde_json::to_value(paths))]);
         write(&self.evidence, looked).await?;
-        let sftp = self.sftp(session).await?;
+        let sftp = self.sftp_of(session, way).await?;
+        let eyes = Eyes::of(sftp.as_deref(), session, way);
         let names = self.names.of(&session.account());
         let mut each: Vec<BoxFuture<'_, Result<Replaced, Failure>>> = Vec::new();
         for (index, after) in wanted {
-            let compared = compare((&sftp, &names), &at[index], after);
+            let compared = compare((&eyes, &names), &at[index], after);
             let replaced = move |(before, change)| Replaced { index, before, change };
             each.push(compared.map(move |found| found.map(replaced)).boxed());
         }
@@ -94,18 +95,69 @@ impl Files {
     /// The server does not answer.
     pub async fn sizes(
         &self,
-        session: &Arc<Session>,
+        (session, way): (&Arc<Session>, Way),
         permit: Permit<Look>,
         (operation, at): (&Operation, &[Vec<u8>]),
         content: Option<&Bytes>,
     ) -> Result<Vec<Option<u64>>, Failure> {
         let _look = permit.spend();
-        sizes(&*self.sftp(session).await?, operation, at, content).await
+        let sftp = self.sftp_of(session, way).await?;
+        sizes(&Eyes::of(sftp.as_deref(), session, way), operation, at, content).await
+    }
+
+    async fn sftp_of(
+        &self,
+        session: &Arc<Session>,
+        way: Way,
+    ) -> Result<Option<Arc<Sftp>>, Failure> {
+        match way {
+            Way::Sftp => self.sftp(session).await.map(Some),
+            Way::Exec | Way::Sudo => Ok(None),
+        }
+    }
+}
+
+/// Through what files are looked at.
+pub(super) enum Eyes<'e> {
+    Sftp(&'e Sftp),
+    Shell(&'e Arc<Session>, Way),
+}
+
+impl<'e> Eyes<'e> {
+    fn of(sftp: Option<&'e Sftp>, session: &'e Arc<Session>, way: Way) -> Self {
+        sftp.map_or(Self::Shell(session, way), Self::Sftp)
+    }
+
+    async fn lstat_if(&self, at: &[u8]) -> Result<Option<Attrs>, Fault> {
+        match self {
+            Self::Sftp(sftp) => sftp.lstat_if(at).await,
+            Self::Shell(session, way) => shell::lstat_if((session, *way), at).await,
+        }
+    }
+
+    /// All of a file; `None` where it is more than is read.
+    async fn read(&self, names: &Names, at: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        match self {
+            Self::Sftp(sftp) => read(sftp, names, at).await,
+            Self::Shell(session, way) => {
+                let still = names.still().await?;
+                let all = shell::content((session, *way), at, MOST + 1, still).await?;
+                Ok((all.len() as u64 <= MOST).then_some(all))
+            }
+        }
+    }
+
+    /// How many are looked at at a time: each is a command of its own without SFTP.
+    fn at_once(&self) -> usize {
+        match self {
+            Self::Sftp(_) => FILES,
+            Self::Shell(..) => AT_ONCE,
+        }
     }
 }
 
 pub(super) async fn sizes(
-    sftp: &Sftp,
+    eyes: &Eyes<'_>,
     operation: &Operation,
     at: &[Vec<u8>],
     content: Option<&Bytes>,
@@ -113,7 +165,7 @@ pub(super) async fn sizes(
     let mut each: Vec<BoxFuture<'_, Result<Option<u64>, Failure>>> = Vec::new();
     for (index, at) in at.iter().enumerate() {
         let size = move |there: Option<Attrs>| size(operation, index, there.as_ref(), content);
-        let looked = sftp.lstat_if(at).map(move |there| match there {
+        let looked = eyes.lstat_if(at).map(move |there| match there {
             Ok(there) => Ok(size(there)),
             // It is counted then.
             Err(Fault::Status(_)) => Ok(None),
@@ -121,7 +173,8 @@ pub(super) async fn sizes(
         });
         each.push(if at.is_empty() { ready(Ok(None)).boxed() } else { looked.boxed() });
     }
-    let sizes: Vec<Result<_, Failure>> = stream::iter(each).buffered(FILES).collect().await;
+    let sizes: Vec<Result<_, Failure>> =
+        stream::iter(each).buffered(eyes.at_once()).collect().await;
     sizes.into_iter().collect()
 }
 
@@ -189,12 +242,12 @@ fn wanted(
 }
 
 async fn compare(
-    (sftp, names): (&Sftp, &Names),
+    (eyes, names): (&Eyes<'_>, &Names),
     at: &[u8],
     after: After,
 ) -> Result<(Before, Change), Failure> {
     let failed = |fault: Fault| fault.at("looking at", at);
-    let there = match sftp.lstat_if(at).await {
+    let there = match eyes.lstat_if(at).await {
         Ok(Some(there)) => there,
         Ok(None) => {
             let change = match after {
@@ -212,7 +265,7 @@ async fn compare(
     if !ordinary || there.size.is_none_or(|size| size > MOST) {
         return Ok((unread(&there), Change::Unread));
     }
-    let before = match read(sftp, names, at).await {
+    let before = match eyes.read(names, at).await {
         Ok(Some(before)) => before,
         Ok(None) => return Ok((unread(&there), Change::Unread)),
         // Which the operation itself may hear of: a yes to it is for what has this size and time.

@@ -63,7 +63,7 @@ impl Fault {
             Self::NoSubsystem => Failure::new(
                 Code::FilesUnsupported,
                 "this server offers no SFTP",
-                "use commands for it: sgw exec SESSION -- cat FILE",
+                "the same without it: sgw files … --via exec",
             )
             .sent(false),
             Self::Odd(what) => odd(what),

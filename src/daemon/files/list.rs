@@ -18,14 +18,14 @@ use crate::{
 };
 
 /// The most entries of one listing.
-const ENTRIES: u64 = 100_000;
+pub(super) const ENTRIES: u64 = 100_000;
 /// How deep a listing goes at most, whatever was asked for.
-const DEPTH: u32 = 64;
+pub(super) const DEPTH: u32 = 64;
 
 /// Directories that are read at once.
 const AT_ONCE: usize = 16;
 /// Directories that may not be read are named, so many of them.
-const UNREAD: usize = 100;
+pub const UNREAD: usize = 100;
 
 /// A directory that is still to be listed.
 struct Pending {
@@ -162,6 +162,15 @@ impl Run<'_> {
 }
 
 async fn entry(sftp: &Sftp, at: &[u8], path: Vec<u8>, attrs: &Attrs) -> Entry {
+    let target = match attrs.file_type() {
+        Some(FileType::Link) => sftp.readlink(at).await.ok(),
+        _ => None,
+    };
+    entry_of(path, attrs, target)
+}
+
+/// What is known of a file, with what it holds where it is a link.
+pub(super) fn entry_of(path: Vec<u8>, attrs: &Attrs, target: Option<Vec<u8>>) -> Entry {
     let r#type = match attrs.file_type() {
         Some(FileType::File) => Type::File,
         Some(FileType::Directory) => Type::Directory,
@@ -172,10 +181,6 @@ async fn entry(sftp: &Sftp, at: &[u8], path: Vec<u8>, attrs: &Attrs) -> Entry {
         Some(FileType::Character) => Type::Character,
         None => Type::Unknown,
     };
-    let target = match r#type {
-        Type::Link => sftp.readlink(at).await.ok().map(Bytes),
-        _ => None,
-    };
     Entry {
         path: Bytes(path),
         r#type,
@@ -184,6 +189,6 @@ async fn entry(sftp: &Sftp, at: &[u8], path: Vec<u8>, attrs: &Attrs) -> Entry {
         uid: attrs.owner.map(|owner| owner.0),
         gid: attrs.owner.map(|owner| owner.1),
         modified_at: attrs.times.and_then(|times| Timestamp::from_second(times.1.into()).ok()),
-        target,
+        target: target.map(Bytes),
     }
 }

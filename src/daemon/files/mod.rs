@@ -12,6 +12,7 @@ mod names;
 mod read;
 mod relay;
 mod resolve;
+mod shell;
 mod transfer;
 mod write;
 
@@ -43,7 +44,7 @@ use super::{
 use crate::{
     domain::{
         bytes, escape,
-        files::{Look, Operation},
+        files::{Look, Operation, Way},
         guard::files::Canonical,
         id::Id,
         record::{Kind, Record},
@@ -144,12 +145,23 @@ impl Files {
         session: &Arc<Session>,
         permit: Permit<Look>,
         operation: &Operation,
+        way: Way,
     ) -> Result<Resolved, Failure> {
         let _look = permit.spend();
         let paths = operation.paths().into_iter().map(|(path, _)| bytes::Bytes(path.to_vec()));
         let mut record = record(Kind::FilesLook, session);
-        record.action = fields([("paths", serde_json::to_value(paths.collect::<Vec<_>>()))]);
+        record.action = fields([
+            ("paths", serde_json::to_value(paths.collect::<Vec<_>>())),
+            ("way", serde_json::to_value(way)),
+        ]);
         write(&self.evidence, record).await?;
+        if way != Way::Sftp {
+            let resolved = shell::resolve(session, way, operation).await?;
+            if operation.changes() {
+                self.scripts.home(&session.account(), &resolved.home.text());
+            }
+            return Ok(resolved);
+        }
         let sftp = self.sftp(session).await?;
         leads(&sftp, operation).await
     }
@@ -223,8 +235,15 @@ impl Files {
         files: &crate::domain::files::Files,
         (out, stdin): (mpsc::Sender<Bytes>, Option<Arc<Stdin>>),
     ) -> Result<Done, Failure> {
-        let sftp = self.sftp(session).await?;
         let names = self.names.of(&session.account());
+        if files.way != Way::Sftp {
+            let brought = Brought { scripts: self.scripts.clone(), account: session.account() };
+            let before = brought.begins(files);
+            let done = shell::Run { session, files, names, out }.operate(stdin).await;
+            brought.ended(files, before, done.as_ref().err());
+            return done;
+        }
+        let sftp = self.sftp(session).await?;
         let looked = AtomicU64::new(names.turns());
         if let Some(home) = sftp.home.get().filter(|_| files.operation.changes()) {
             self.scripts.home(&session.account(), &String::from_utf8_lossy(home));
@@ -326,13 +345,7 @@ impl Run<'_> {
 
     /// Counts bytes that came, before anybody gets them.
     fn count(&self, bytes: usize) -> Result<(), Fault> {
-        let Some(under) = self.session.under() else { return Ok(()) };
-        match under.take_bytes(bytes) {
-            all if all == bytes => Ok(()),
-            _ => Err(Failure::from(crate::domain::authorize::Denied::StandingExhausted)
-                .sent(true)
-                .into()),
-        }
+        count(self.session, bytes)
     }
 
     /// How much is asked for where the policy has a cap: one byte more, which tells that there is more. With it
@@ -354,6 +367,18 @@ impl Run<'_> {
 
     fn left_behind(&self, path: &[u8]) {
         *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.to_vec());
+    }
+}
+
+/// Counts bytes of content against what a standing grant gives.
+fn count(session: &Session, bytes: usize) -> Result<(), Fault> {
+    let Some(under) = session.under() else { return Ok(()) };
+    match under.take_bytes(bytes) {
+        all if all == bytes => Ok(()),
+        _ => {
+            let over = crate::domain::authorize::Denied::StandingExhausted;
+            Err(Failure::from(over).sent(true).into())
+        }
     }
 }
 
@@ -383,6 +408,7 @@ fn described(files: &crate::domain::files::Files) -> serde_json::Map<String, ser
     let at: Vec<_> = files.at.iter().map(|path| bytes::Bytes(path.clone())).collect();
     fields([
         ("operation", serde_json::to_value(&files.operation)),
+        ("way", serde_json::to_value(files.way)),
         ("at", serde_json::to_value(at)),
         ("bytes", serde_json::to_value(files.content.as_ref().map(Bytes::len))),
         ("sha256", serde_json::to_value(files.sum())),

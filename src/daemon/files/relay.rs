@@ -12,7 +12,7 @@ use super::{
     Files, Resolved, begun,
     calls::unsupported,
     client::Sftp,
-    compare::sizes,
+    compare::{Eyes, sizes},
     described,
     fault::Fault,
     leads, names, over_cap, record,
@@ -98,7 +98,7 @@ impl Relay {
         at: &[Vec<u8>],
     ) -> Result<Vec<Option<u64>>, Failure> {
         let _look = permit.spend();
-        sizes(&self.sftp, operation, at, None).await
+        sizes(&Eyes::Sftp(&self.sftp), operation, at, None).await
     }
 
     /// What is permitted: counted, on record, then sent.

@@ -128,7 +128,7 @@ pub fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
     }
 }
 
-fn no_name() -> Fault {
+pub(super) fn no_name() -> Fault {
     let message = "this path has no last name that could be made, moved or removed";
     let hint = "name the file or directory itself, not `/`, `.` or `..`";
     Failure::new(Code::UsageArguments, message, hint).sent(false).into()

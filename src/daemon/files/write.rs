@@ -329,7 +329,7 @@ pub(super) fn exists(at: &[u8]) -> Failure {
     Failure::new(Code::FilesExists, message, "sgw files stat SESSION PATH shows it").sent(true)
 }
 
-fn changed(at: &[u8], found: Option<&str>) -> Failure {
+pub fn changed(at: &[u8], found: Option<&str>) -> Failure {
     let shown = escape::exact(at, 300);
     let now = found.map(|sum| format!(": its SHA-256 is {sum} now")).unwrap_or_default();
     let message = format!("{shown} is not what it was{now}");

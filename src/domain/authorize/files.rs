@@ -7,7 +7,7 @@ use crate::domain::{
     action::Action,
     capability::Capability,
     digest::Digest,
-    files::{Files, Look},
+    files::{Files, Look, Way},
     grant::Mode,
     guard,
     identity::Identity,
@@ -28,6 +28,11 @@ pub fn authorize_look(
     may(needed, identity, leave, now).map(|()| Allowed(look))
 }
 
+/// Whether the session was given what a way needs.
+fn may_go(way: Way, identity: &Identity, leave: Leave<'_>, now: Timestamp) -> Result<(), Denied> {
+    way.needs().map_or(Ok(()), |needed| may(needed, identity, leave, now))
+}
+
 /// As [`super::authorize_exec`]: what changes something asks in the mode `read`, whatever the policy says.
 pub fn authorize_files(
     identity: &Identity,
@@ -37,7 +42,8 @@ pub fn authorize_files(
     denied: &DeniedRules,
     now: Timestamp,
 ) -> Decision<Files> {
-    if let Err(denied) = may(files.operation.needs(), identity, leave, now) {
+    let given = may(files.operation.needs(), identity, leave, now);
+    if let Err(denied) = given.and_then(|()| may_go(files.way, identity, leave, now)) {
         return Decision::Denied(denied);
     }
     let asks = |action, rule: &str| Decision::Ask { action, rule: rule.to_owned() };
@@ -82,7 +88,9 @@ pub fn authorize_approved_files(
     let Action::Files(files) = request.action.clone() else {
         return Err(NotApproved::OtherKind);
     };
-    may(files.operation.needs(), &request.identity, leave, now).map_err(NotApproved::Denied)?;
+    may(files.operation.needs(), &request.identity, leave, now)
+        .and_then(|()| may_go(files.way, &request.identity, leave, now))
+        .map_err(NotApproved::Denied)?;
     if files.judged.policy != *policy {
         return Err(NotApproved::Policy);
     }
@@ -120,6 +128,7 @@ mod tests {
         Files {
             session,
             operation,
+            way: Way::Sftp,
             at,
             content: None,
             replaced: Vec::new(),
@@ -134,6 +143,24 @@ mod tests {
         let leave = Leave { owner: &owner, grant, under: None };
         let (kept, denied) = (&mut Kept::default(), &DeniedRules::default());
         authorize_files(&owner, leave, files, kept, denied, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn as_root_needs_the_capability_too() {
+        for (capabilities, allowed) in [
+            (&[Capability::FilesRead][..], false),
+            (&[Capability::Sudo], false),
+            (&[Capability::FilesRead, Capability::Sudo], true),
+        ] {
+            let grant = grant(Mode::Guarded, capabilities);
+            let mut files = files(read(), "/srv/x", &grant);
+            files.way = Way::Sudo;
+            files.judged = Judgement::for_test(&files.command());
+            files.judged.manner = Manner::of(&grant);
+            let decided = decides(&grant, files);
+            assert_eq!(matches!(decided, Decision::Allowed(_)), allowed, "{capabilities:?}");
+            assert_eq!(matches!(decided, Decision::Denied(_)), !allowed, "{capabilities:?}");
+        }
     }
 
     fn read() -> Operation {

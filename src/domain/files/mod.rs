@@ -4,6 +4,7 @@ pub mod acts;
 pub mod edit;
 pub mod replaced;
 pub mod transfer;
+pub mod way;
 
 use ::bytes::Bytes as Content;
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,8 @@ use super::{
     shell,
 };
 use replaced::Replaced;
-use transfer::{Part, Put};
+use transfer::{Item, Part, Put, What};
+pub use way::Way;
 
 /// The most of a path that a description holds, in columns.
 const SHOWN: usize = 1000;
@@ -175,7 +177,11 @@ impl Operation {
                 files.iter().map(|part| (part.path.as_slice(), Followed)).collect()
             }
             Self::Put(put) => {
-                put.items.iter().map(|item| (item.path.as_slice(), Ending::New)).collect()
+                let ending = |item: &Item| match item.what {
+                    What::Gone { .. } => Itself,
+                    _ => Ending::New,
+                };
+                put.items.iter().map(|item| (item.path.as_slice(), ending(item))).collect()
             }
         }
     }
@@ -341,6 +347,7 @@ pub struct Look {
 pub struct Files {
     pub session: Id,
     pub operation: Operation,
+    pub way: Way,
     /// Its paths as the server resolved them, in their order.
     pub at: Vec<Vec<u8>>,
     /// What is written: all of it.
@@ -357,7 +364,7 @@ pub struct Files {
 
 impl Files {
     pub fn command(&self) -> Vec<u8> {
-        self.operation.command(&self.at)
+        self.way.command(&self.operation, &self.at)
     }
 
     /// SHA-256 of what is written.
@@ -384,6 +391,9 @@ impl Files {
     /// What a person decides on: the operation, where it leads, and what would be written.
     pub fn in_full(&self) -> Bytes {
         let mut line = format!("files {}", self.operation.verb());
+        if self.way == Way::Sudo {
+            line.push_str(" as root, by sudo:");
+        }
         if let Operation::Put(put) = &self.operation {
             for (item, path) in put.items.iter().zip(&self.at) {
                 line.push_str(&format!("\n{} {}", escape::exact(path, SHOWN), item.what));
@@ -453,7 +463,7 @@ impl Files {
     ) -> Digest {
         let head = self.judged.bind(Digester::new("files request"));
         let head = head.text("id", request).text("until", until).text("place", place);
-        self.fields(head.text("channel", "sftp"), identity).finish()
+        self.fields(head.text("channel", self.way), identity).finish()
     }
 
     fn fields(&self, digester: Digester, identity: &Identity) -> Digester {
@@ -462,6 +472,7 @@ impl Files {
         let head = digester
             .text("identity", identity)
             .text("session", &self.session)
+            .text("way", self.way)
             .field("operation", &operation)
             .optional("content", self.sum());
         let head = self.at.iter().fold(head, |head, path| head.field("path", path));

@@ -59,6 +59,7 @@ fn every_part_of_an_operation_is_bound() {
     let files = |operation: Operation| Files {
         session: Id::from_number(Kind::Session, 1),
         operation,
+        way: Way::Sftp,
         at: vec![b"/x".to_vec()],
         content: Some(Content::from_static(b"new")),
         replaced: vec![Replaced {
@@ -73,7 +74,8 @@ fn every_part_of_an_operation_is_bound() {
     let (me, id) = (Identity { uid: 1, token: None }, Id::from_number(Kind::Request, 1));
     let digest = |files: &Files| files.digest(&me, &id, jiff::Timestamp::UNIX_EPOCH, "web1");
     let whole = files(write(b"x"));
-    let changes: [fn(&mut Files); 8] = [
+    let changes: [fn(&mut Files); 9] = [
+        |f| f.way = Way::Sudo,
         |f| f.at[0].push(b'y'),
         |f| f.content = Some(Content::from_static(b"other")),
         |f| f.operation = write(b"y"),
@@ -110,6 +112,7 @@ fn a_question_shows_a_change_in_place_of_the_text_and_never_what_is_there_to_who
     let mut files = Files {
         session: Id::from_number(crate::domain::id::Kind::Session, 1),
         operation: write(b"x"),
+        way: Way::Sftp,
         at: vec![b"/x".to_vec()],
         content: Some(Content::from_static(b"new text")),
         replaced: Vec::new(),

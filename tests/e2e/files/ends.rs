@@ -69,7 +69,7 @@ fn one_connection_serves_all_operations_of_a_session() {
 fn a_server_without_sftp_says_so() {
     let (sgw, sshd) = (Sgw::unlocked(), Sshd::with().line("Subsystem sftp /bin/false").start());
     let s = sgw.session(&sshd);
-    sgw.agent(["files", "ls", &s]).fails(1, "files.unsupported").says("sgw exec");
+    sgw.agent(["files", "ls", &s]).fails(1, "files.unsupported").says("--via exec");
     let none = Sshd::with().no_sftp().start();
     let s = sgw.session(&none);
     sgw.agent(["files", "read", &s, "/etc/hosts"]).fails(1, "files.unsupported");

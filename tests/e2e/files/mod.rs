@@ -11,6 +11,7 @@ mod names;
 mod odd;
 mod questions;
 mod reading;
+mod via;
 mod writing;
 
 use std::{
@@ -36,7 +37,11 @@ impl There {
 
     /// With further flags of `request`.
     fn with(more: &[&str]) -> Self {
-        let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+        Self::on(Sshd::start(), more)
+    }
+
+    fn on(sshd: Sshd, more: &[&str]) -> Self {
+        let sgw = Sgw::unlocked();
         let session = sgw.session_with(&sshd, more);
         let there = Self { sgw, sshd, session };
         fs::create_dir(there.directory()).unwrap();

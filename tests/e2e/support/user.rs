@@ -71,6 +71,13 @@ impl Person {
         self.made.as_ref().map(TempDir::path)
     }
 
+    /// With another login shell; of a user that was made here.
+    pub fn logs_in_with(&self, shell: &str) {
+        assert!(self.made.is_some(), "another's account is not a test's to change");
+        let mut change = Command::new("usermod");
+        tool(&mut one_at_a_time(change.args(["-s", shell, &self.name])));
+    }
+
     /// The command runs as this person.
     pub fn runs<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         if is_root() { command.uid(self.uid).gid(self.gid) } else { command }

@@ -26,7 +26,7 @@ use crate::{
     },
     domain::{
         escape,
-        files::{Operation, REDACTED},
+        files::{Operation, REDACTED, Way},
     },
     protocol::{
         agent,
@@ -38,7 +38,8 @@ use crate::{
 /// Look at and change files on a server
 ///
 /// Over SFTP, in a session that was given files:read or files:write. A relative PATH hangs on the account's
-/// home. What the policy asks about, the operator is asked about, with the content; `sgw wait r-…` finishes it.
+/// home. With --via exec it goes through the account's shell where a server has no SFTP: by words of sgw's own, judged
+/// as over SFTP; with --sudo as root. What the policy asks about, the operator is asked about, with the content; `sgw wait r-…` finishes it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -102,19 +103,51 @@ struct There {
     patience: Patience,
     #[command(flatten)]
     asking: Asking,
-    /// As root, by the sudo capability (not built yet)
-    #[arg(long, hide = true)]
-    sudo: bool,
+    #[command(flatten)]
+    by: By,
 }
 
 impl There {
-    fn of(session: String, patience: Patience, asking: Asking) -> Self {
-        Self { session, patience, asking, sudo: false }
+    fn of(session: String, patience: Patience, asking: Asking, by: By) -> Self {
+        Self { session, patience, asking, by }
     }
 
     /// The same, where no person is to be asked.
     fn without_asking(&self) -> Self {
         Self { asking: Asking { no_ask: true }, ..self.clone() }
+    }
+}
+
+// By what means, and as whom.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct By {
+    /// How the server is reached: exec where it offers no SFTP
+    #[arg(long, value_name = "WAY", value_enum, default_value_t = Via::Sftp)]
+    via: Via,
+    /// As root, where the session has sudo and sudo there wants no password
+    #[arg(long)]
+    sudo: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Via {
+    Sftp,
+    /// A program of sgw's own, read by the account's sh: slower, and a put that was cut off begins anew
+    Exec,
+}
+
+impl By {
+    fn way(self) -> Way {
+        match (self.sudo, self.via) {
+            (true, _) => Way::Sudo,
+            (false, Via::Exec) => Way::Exec,
+            (false, Via::Sftp) => Way::Sftp,
+        }
+    }
+
+    /// Whether what is cut off can go on later.
+    fn leaves_parts(self) -> bool {
+        self.way() == Way::Sftp
     }
 }
 
@@ -133,14 +166,10 @@ async fn call(
     out: Sink,
     feed: Feed,
 ) -> Result<Told, Stop> {
-    if there.sudo {
-        let message = "files as root are not built yet";
-        let hint = "ask your user to do it: sgw handoff SESSION MESSAGE";
-        return Err(Failure::new(Code::FilesUnsupported, message, hint).sent(false).into());
-    }
     let request = agent::Request::Files(files::Files {
         session: there.session.clone(),
         operation,
+        way: there.by.way(),
         wait_ms: there.patience.holds()?.map(millis),
         no_ask: there.asking.never(),
     });

@@ -35,7 +35,7 @@ use crate::{
     },
     domain::{
         files::{
-            Files, How, Look, Operation, REDACTED,
+            Files, How, Look, Operation, REDACTED, Way,
             transfer::{Item, MOST_ITEMS, What},
         },
         grant::Mode,
@@ -79,10 +79,10 @@ impl Caller {
         asked: files::Files,
         control: &Arc<Control>,
     ) -> Result<Sent, Failure> {
-        let files::Files { session, operation, wait_ms, no_ask } = asked;
+        let files::Files { session, operation, way, wait_ms, no_ask } = asked;
         check_operation(&operation)?;
         let needs = operation.needs();
-        let session = self.session(&session, needs).await?;
+        let session = self.session(&session, way.needs().unwrap_or(needs)).await?;
         session.collected();
         self.check_stopped(&session)?;
         self.tell_news(number, &session).await;
@@ -103,7 +103,7 @@ impl Caller {
         let over = wait.map(|wait| Instant::now() + wait);
         self.logged_in(number, &session, needs, no_ask, over).await?;
         self.check_paused(&session)?;
-        let files = self.read_files(&session, operation, content).await?;
+        let files = self.read_files(&session, operation, way, content).await?;
         let (grant, place) = (session.grant(), session.place());
         let ground =
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
@@ -213,20 +213,22 @@ impl Caller {
         &self,
         session: &Arc<Session>,
         mut operation: Operation,
+        way: Way,
         content: Option<Bytes>,
     ) -> Result<Files, Failure> {
         let texts = operation.take_texts();
-        let looks = || self.may_look_at(session, &operation);
+        let looks = || self.may_look_at(session, &operation, way);
         let about = |failure: Failure| failure.about(&session.id);
         let files = &self.parts.files;
-        let resolved = files.resolve(session, looks()?, &operation).await;
+        let resolved = files.resolve(session, looks()?, &operation, way).await;
         let Resolved { at, home, seen } = resolved.map_err(about)?;
         let mut sizes = known_sizes(&operation, content.as_ref());
-        let mut said = self.judge_files(session, &operation, (&at, &sizes), &home).await?;
+        let mut said = self.judge_files_by(way, session, &operation, (&at, &sizes), &home).await?;
         if !said.sized {
-            let found = files.sizes(session, looks()?, (&operation, &at), content.as_ref()).await;
+            let found =
+                files.sizes((session, way), looks()?, (&operation, &at), content.as_ref()).await;
             sizes = found.map_err(about)?;
-            said = self.judge_files(session, &operation, (&at, &sizes), &home).await?;
+            said = self.judge_files_by(way, session, &operation, (&at, &sizes), &home).await?;
         }
         let JudgedFiles { judged, refused, caps, .. } = said;
         let mode = session.grant().mode;
@@ -241,24 +243,30 @@ impl Caller {
         let mut replaced = Vec::new();
         if asks {
             let looked =
-                files.compare(session, looks()?, (&operation, &at), content.as_ref(), texts);
+                files.compare((session, way), looks()?, (&operation, &at), content.as_ref(), texts);
             replaced = looked.await.map_err(about)?;
         }
         operation.refuse(&refused);
         operation.saw(seen);
         let (session, passed_by) = (session.id.clone(), Vec::new());
-        Ok(Files { session, operation, at, content, replaced, caps, judged, passed_by })
+        Ok(Files { session, operation, way, at, content, replaced, caps, judged, passed_by })
     }
 
     fn may_look_at(
         &self,
         session: &Session,
         operation: &Operation,
+        way: Way,
     ) -> Result<Permit<Look>, Failure> {
         let (grant, place) = (session.grant(), session.place());
         let ground =
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
-        self.parts.desk.may_look(self.identity(), &ground, &session.id, operation.needs())
+        let desk = &self.parts.desk;
+        let look = desk.may_look(self.identity(), &ground, &session.id, operation.needs())?;
+        match way.needs() {
+            Some(needs) => desk.may_look(self.identity(), &ground, &session.id, needs),
+            None => Ok(look),
+        }
     }
 
     /// `sizes`: as [`crate::daemon::desk::Guard::judge_files`] has them.
@@ -269,11 +277,22 @@ impl Caller {
         (at, sizes): (&[Vec<u8>], &[Option<u64>]),
         home: &Canonical,
     ) -> Result<JudgedFiles, Failure> {
+        self.judge_files_by(Way::Sftp, session, operation, (at, sizes), home).await
+    }
+
+    async fn judge_files_by(
+        &self,
+        way: Way,
+        session: &Session,
+        operation: &Operation,
+        (at, sizes): (&[Vec<u8>], &[Option<u64>]),
+        home: &Canonical,
+    ) -> Result<JudgedFiles, Failure> {
         // sgw's own quoting, whatever shell the account has.
         let shell = guard::Shell::Posix;
         let (target, identity) = (session.target(), self.identity());
         let manner = Manner { shell, ..Manner::of(&session.grant()) };
-        let bytes = operation.command(at);
+        let bytes = way.command(operation, at);
         let files = self.parts.sessions.scripts.of(&session.account());
         let (target, stdin) = (target.as_str(), None);
         let line = Line { bytes, own: None, target, identity, manner, cwd: None, stdin, files };

@@ -18,7 +18,7 @@ use crate::{
     domain::{
         bytes::Bytes,
         capability::Capability,
-        files::{Files, How, Operation, Write},
+        files::{Files, How, Operation, Way, Write},
         id::Id,
         sftp::{Attrs, Call, Extended, OpenFlags, Pairs, Reply},
     },
@@ -167,6 +167,7 @@ impl Mediator {
         let files = Files {
             session: id,
             operation,
+            way: Way::Sftp,
             at,
             content: None,
             replaced: Vec::new(),

@@ -237,7 +237,7 @@ impl Run<'_> {
     }
 }
 
-fn not_its_size(at: &[u8], found: u64, size: Option<u64>) -> Failure {
+pub fn not_its_size(at: &[u8], found: u64, size: Option<u64>) -> Failure {
     let shown = escape::exact(at, 300);
     let size = size.unwrap_or_default();
     let message = format!("{shown} has {found} bytes, and not the {size} that the server said");

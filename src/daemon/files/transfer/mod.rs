@@ -11,6 +11,11 @@ use tokio::sync::mpsc;
 
 pub use resolve::resolve;
 
+pub(super) use self::{
+    get::not_its_size,
+    put::{other_content, theirs},
+};
+
 use super::{Run, fault::Fault, read::kind, resolve::resolved};
 use crate::{
     domain::{escape, files::transfer::Piece},
@@ -89,7 +94,7 @@ impl Run<'_> {
     }
 }
 
-fn blocked(path: &[u8], rule: &str) -> Failure {
+pub(super) fn blocked(path: &[u8], rule: &str) -> Failure {
     let shown = escape::exact(path, 300);
     let message = format!("{shown} is blocked by the policy (rule {rule})");
     let hint = "it stays so: leave it out, change the plan or ask your user";

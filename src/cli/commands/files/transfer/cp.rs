@@ -6,7 +6,7 @@ use super::{Manner, get, path, put};
 use crate::{
     cli::{
         Context, Outcome, Run,
-        commands::files::There,
+        commands::files::{By, There},
         context::{Asking, Patience},
     },
     protocol::error::{Code, Failure},
@@ -35,6 +35,8 @@ pub struct Cp {
     patience: Patience,
     #[command(flatten)]
     asking: Asking,
+    #[command(flatten)]
+    by: By,
 }
 
 /// Here, or in a session.
@@ -46,10 +48,10 @@ enum Place {
 
 impl Run for Cp {
     fn run(self, context: &Context) -> Outcome {
-        let Self { paths, manner, fsync, patience, asking } = self;
+        let Self { paths, manner, fsync, patience, asking, by } = self;
         let mut places: Vec<Place> =
             paths.into_iter().map(|given| Place::of(path(given).0)).collect();
-        let there = |session| There::of(session, patience, asking);
+        let there = |session| There::of(session, patience, asking, by);
         let wrong = |message: &str| {
             let hint = "sgw cp SESSION:PATH LOCAL, or: sgw cp LOCAL SESSION:PATH";
             Err(Failure::new(Code::UsageArguments, message, hint).sent(false).into())

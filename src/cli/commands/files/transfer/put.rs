@@ -204,7 +204,8 @@ async fn carry_out(
     let made = putting.directories(opened, Counts::Copied).await?;
     for going in &mut files {
         going.item.fresh = made.contains(going.above());
-        if !manner.restart && !going.item.fresh && going.size() >= WORTH {
+        let may_go_on = !manner.restart && there.by.leaves_parts() && !going.item.fresh;
+        if may_go_on && going.size() >= WORTH {
             going.go_on(context, there).await;
         }
     }

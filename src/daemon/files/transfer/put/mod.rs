@@ -387,7 +387,7 @@ fn size_of(put: &Put, index: usize) -> u64 {
     }
 }
 
-fn other_content(at: &[u8]) -> Failure {
+pub fn other_content(at: &[u8]) -> Failure {
     let shown = escape::exact(at, 300);
     let message =
         format!("what came for {shown} is not what was said before; nothing is in its place");
@@ -396,7 +396,7 @@ fn other_content(at: &[u8]) -> Failure {
 }
 
 /// Why the caller could not send it, in its words.
-fn theirs(why: &[u8]) -> Failure {
+pub fn theirs(why: &[u8]) -> Failure {
     serde_json::from_slice(why).unwrap_or_else(|_| {
         let message = "the local file could not be read to its end";
         Failure::new(Code::FilesFailed, message, "look at the local file")

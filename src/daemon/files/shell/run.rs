@@ -1,0 +1,558 @@
+//! Operations, each by one run of the program or a few.
+
+use std::sync::Arc;
+
+use ::bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::{
+    ODD, attrs,
+    call::{Answer, Call},
+};
+use crate::{
+    daemon::{
+        files::{
+            count,
+            fault::Fault,
+            leads_elsewhere,
+            list::{DEPTH, ENTRIES, UNREAD, entry_of},
+            names::{Names, Still},
+            over_cap,
+            read::kind,
+            resolve::join,
+            write::exists,
+        },
+        session::{Session, stdin::Stdin},
+    },
+    domain::{
+        bytes, escape,
+        files::{Files, Operation, Way},
+        sftp::{Attrs, FileType},
+    },
+    protocol::{
+        error::{Code, Failure},
+        files::{Done, Type},
+    },
+};
+
+/// Directories that are listed by one run of the program.
+const AT_ONCE: usize = 200;
+/// Entries that the program tells together.
+const TOGETHER: usize = 100;
+
+/// What an operation works with.
+pub struct Run<'r> {
+    pub session: &'r Arc<Session>,
+    pub files: &'r Files,
+    pub names: Arc<Names>,
+    pub out: mpsc::Sender<Bytes>,
+}
+
+/// Directories of one depth that are still to be listed: where, and what their entries' paths begin with.
+type Pending = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// What a listing has told so far.
+#[derive(Default)]
+struct Listed {
+    entries: u64,
+    truncated: bool,
+    /// Directories that could not be read.
+    unread: Vec<bytes::Bytes>,
+}
+
+impl Run<'_> {
+    pub async fn operate(&self, stdin: Option<Arc<Stdin>>) -> Result<Done, Failure> {
+        match &self.files.operation {
+            Operation::List { depth, .. } => self.list(*depth).await,
+            Operation::Stat { .. } => self.stat().await,
+            Operation::Read { offset, limit, .. } => self.read(*offset, *limit).await,
+            Operation::Tail { lines, follow, .. } => self.tail(*lines, *follow).await,
+            Operation::Sum { .. } => self.sum().await,
+            Operation::Space { .. } => self.space().await,
+            Operation::Write(write) => {
+                self.write(write, self.files.content.clone().unwrap_or_default()).await
+            }
+            Operation::MakeDirectory { parents, mode, .. } => {
+                let mode = octal(*mode);
+                let words = [self.at(0), flag(*parents), mode.as_bytes(), b"", b""];
+                self.change("make", "making", &words, self.at(0)).await
+            }
+            Operation::Move { replace, .. } => {
+                let words = [self.at(0), self.at(1), flag(*replace)];
+                self.change("move", "moving", &words, self.at(1)).await
+            }
+            Operation::Remove { recursive, .. } => {
+                let words = [self.at(0), flag(*recursive)];
+                self.change("remove", "removing", &words, self.at(0)).await
+            }
+            Operation::SetMode { mode, .. } => {
+                let mode = octal(Some(*mode));
+                let words = [self.at(0), mode.as_bytes()];
+                self.change("rights", "changing the rights of", &words, self.at(0)).await
+            }
+            Operation::Link { target, .. } => {
+                let words = [self.at(0), target.as_slice(), b""];
+                self.change("link", "linking", &words, self.at(0)).await
+            }
+            Operation::Get { files } => self.get(files).await,
+            Operation::Put(put) => self.put(put, stdin.unwrap_or_default()).await,
+        }
+    }
+
+    /// One of its paths, resolved.
+    pub(super) fn at(&self, number: usize) -> &[u8] {
+        self.files.at.get(number).map_or(b"/", Vec::as_slice)
+    }
+
+    pub(super) async fn begin(
+        &self,
+        verb: &str,
+        words: &[&[u8]],
+        streams: bool,
+    ) -> Result<Call, Fault> {
+        Call::begin(self.session, self.files.way, verb, words, streams).await
+    }
+
+    /// No more is read or written there than what was judged. The piece that is too much goes to nobody.
+    pub(super) fn check_cap(&self, index: usize, bytes: u64) -> Result<(), Failure> {
+        match self.files.cap(index) {
+            Some(cap) if bytes > cap => Err(over_cap(self.at(index), cap)),
+            _ => Ok(()),
+        }
+    }
+
+    /// An answer that is a yes.
+    pub(super) async fn yes(&self, call: &mut Call, doing: &str, at: &[u8]) -> Result<(), Failure> {
+        match call.answer().await {
+            Ok(Answer::Yes) => Ok(()),
+            Ok(Answer::No(word)) => Err(no(&word, at, self.session)),
+            Err(fault) => Err(told(&fault, doing, at)),
+        }
+    }
+
+    /// A change that tells nothing but whether it was so already.
+    pub(super) async fn change(
+        &self,
+        verb: &str,
+        doing: &str,
+        words: &[&[u8]],
+        at: &[u8],
+    ) -> Result<Done, Failure> {
+        let failed = |fault: Fault| told(&fault, doing, at);
+        let (_turning, _still) = match verb {
+            "move" | "link" => (Some(self.names.turning().await?), None),
+            _ => (None, Some(self.names.still().await?)),
+        };
+        let mut call = self.begin(verb, words, false).await.map_err(failed)?;
+        self.yes(&mut call, doing, at).await?;
+        let already = !call.field().await.map_err(failed)?.is_empty();
+        call.close().await;
+        Ok(Done::Changed { path: bytes::Bytes(at.to_vec()), already })
+    }
+
+    async fn look(&self) -> Result<(Attrs, Option<Vec<u8>>), Failure> {
+        let _still = self.names.still().await?;
+        let (at, failed) = (self.at(0), |fault: Fault| told(&fault, "looking at", self.at(0)));
+        let mut call = self.begin("stat", &[at], false).await.map_err(failed)?;
+        self.yes(&mut call, "looking at", at).await?;
+        let line = call.field().await.map_err(failed)?;
+        let target = call.field().await.map_err(failed)?;
+        call.close().await;
+        let attrs = attrs(&line).ok_or_else(|| failed(Fault::Odd(ODD)))?;
+        let is_link = attrs.file_type() == Some(FileType::Link);
+        Ok((attrs, is_link.then_some(target)))
+    }
+
+    async fn stat(&self) -> Result<Done, Failure> {
+        let (attrs, target) = self.look().await?;
+        Ok(Done::File(entry_of(self.at(0).to_vec(), &attrs, target)))
+    }
+
+    async fn list(&self, depth: u32) -> Result<Done, Failure> {
+        let (at, path) = (self.at(0), bytes::Bytes(self.at(0).to_vec()));
+        let (attrs, target) = self.look().await?;
+        let mut listed = Listed::default();
+        if attrs.file_type() != Some(FileType::Directory) {
+            let one = entry_of(at.to_vec(), &attrs, target);
+            self.tell(&one).await.map_err(|fault| told(&fault, "listing", at))?;
+            return Ok(Done::Listing { path, entries: 1, truncated: false, unread: Vec::new() });
+        }
+        let mut level: Pending = vec![(at.to_vec(), Vec::new())];
+        for depth in (0..depth.clamp(1, DEPTH)).rev() {
+            let mut below = Vec::new();
+            for some in level.chunks(AT_ONCE) {
+                let listing = self.list_some(some, depth > 0, &mut below, &mut listed).await;
+                listing.map_err(|fault| told(&fault, "listing", at))?;
+            }
+            level = below;
+            if level.is_empty() || listed.entries >= ENTRIES || self.out.is_closed() {
+                break;
+            }
+        }
+        let truncated = listed.truncated || listed.entries >= ENTRIES;
+        Ok(Done::Listing { path, entries: listed.entries, truncated, unread: listed.unread })
+    }
+
+    async fn list_some(
+        &self,
+        some: &[(Vec<u8>, Vec<u8>)],
+        deeper: bool,
+        below: &mut Pending,
+        listed: &mut Listed,
+    ) -> Result<(), Fault> {
+        let count = some.len().to_string();
+        let paths = some.iter().map(|(at, _)| at.as_slice());
+        let words: Vec<&[u8]> = std::iter::once(count.as_bytes()).chain(paths).collect();
+        let mut call = self.begin("list", &words, true).await?;
+        for directory in some {
+            let mut wrong = None;
+            loop {
+                let field = call.field().await?;
+                match field.as_slice() {
+                    b"." => break,
+                    b"!" if directory.1.is_empty() => {
+                        return Err(no_listing(wrong.as_deref(), &directory.0, self.session).into());
+                    }
+                    // One that may not be read is no reason to say nothing of the others.
+                    b"!" => {
+                        listed.truncated = true;
+                        if listed.unread.len() < UNREAD {
+                            listed.unread.push(bytes::Bytes(directory.1.clone()));
+                        }
+                        break;
+                    }
+                    [b'!', word @ ..] => wrong = Some(String::from_utf8_lossy(word).into_owned()),
+                    number => {
+                        let number = std::str::from_utf8(number).ok();
+                        let number = number.and_then(|number| number.parse().ok());
+                        let number = number.filter(|number| (1..=TOGETHER).contains(number));
+                        let number = number.ok_or(Fault::Odd(ODD))?;
+                        let more = self.entries(&mut call, number, directory, listed).await?;
+                        below.extend(more.into_iter().filter(|_| deeper));
+                    }
+                }
+                if listed.entries >= ENTRIES || self.out.is_closed() {
+                    call.close().await;
+                    return Ok(());
+                }
+            }
+        }
+        call.close().await;
+        Ok(())
+    }
+
+    /// Entries that are told together; those of them that are directories.
+    async fn entries(
+        &self,
+        call: &mut Call,
+        number: usize,
+        (at, within): &(Vec<u8>, Vec<u8>),
+        listed: &mut Listed,
+    ) -> Result<Pending, Fault> {
+        let mut names = Vec::with_capacity(number);
+        for _ in 0..number {
+            let name = call.field().await?;
+            names.push(name.strip_prefix(b"./").ok_or(Fault::Odd(ODD))?.to_vec());
+        }
+        let lines = call.field().await?;
+        let lines: Vec<&[u8]> = lines.split(|byte| *byte == b'\n').collect();
+        if lines.len() != number {
+            return Err(Fault::Odd(ODD));
+        }
+        let mut below = Pending::new();
+        for (name, line) in names.into_iter().zip(lines) {
+            let target = call.field().await?;
+            if name.is_empty() || name.contains(&b'/') || matches!(name.as_slice(), b"." | b"..") {
+                return Err(Fault::Odd(ODD));
+            }
+            // It was there a moment ago.
+            let Some(attrs) = attrs(line) else { continue };
+            let path = if within.is_empty() { name.clone() } else { join(within, &name) };
+            let is_link = attrs.file_type() == Some(FileType::Link);
+            let entry = entry_of(path.clone(), &attrs, is_link.then_some(target));
+            if listed.entries >= ENTRIES {
+                break;
+            }
+            listed.entries += 1;
+            self.tell(&entry).await?;
+            if entry.r#type == Type::Directory {
+                below.push((join(at, &name), path));
+            }
+        }
+        Ok(below)
+    }
+
+    async fn tell(&self, entry: &crate::protocol::files::Entry) -> Result<(), Fault> {
+        let mut line = serde_json::to_vec(entry).unwrap_or_default();
+        line.push(b'\n');
+        count(self.session, line.len())?;
+        // A caller that is gone needs none.
+        let _gone = self.out.send(line.into()).await;
+        Ok(())
+    }
+
+    /// What is known of a file whose content follows. It is held from here on, whatever gets its name.
+    pub(super) async fn open(
+        &self,
+        verb: &str,
+        words: &[&[u8]],
+        at: &[u8],
+    ) -> Result<(Call, Attrs), Failure> {
+        let _still = self.names.still().await?;
+        let failed = |fault: Fault| told(&fault, "opening", at);
+        let mut call = self.begin(verb, words, true).await.map_err(failed)?;
+        self.yes(&mut call, "opening", at).await?;
+        let line = call.field().await.map_err(failed)?;
+        let attrs = attrs(&line).ok_or_else(|| failed(Fault::Odd(ODD)))?;
+        Ok((call, attrs))
+    }
+
+    async fn read(&self, offset: u64, limit: Option<u64>) -> Result<Done, Failure> {
+        use sha2::{Digest, Sha256};
+        let at = self.at(0);
+        let (from, most) = (offset.to_string(), limit.map(|most| most.to_string()));
+        let words = [at, from.as_bytes(), most.as_deref().unwrap_or_default().as_bytes()];
+        let (mut call, attrs) = self.open("read", &words, at).await?;
+        let (mut hash, mut sent) = (Sha256::new(), 0u64);
+        let failed = |fault: Fault| told(&fault, "reading", at);
+        while let Some(piece) = call.piece().await.map_err(failed)? {
+            count(self.session, piece.len()).map_err(failed)?;
+            hash.update(&piece);
+            sent += piece.len() as u64;
+            self.check_cap(0, sent)?;
+            if self.out.send(piece).await.is_err() {
+                break;
+            }
+        }
+        call.close().await;
+        let size = attrs.size;
+        let whole = offset == 0 && limit.is_none_or(|limit| sent < limit || size == Some(sent));
+        let sha256 = (whole && !self.out.is_closed()).then(|| hex::encode(hash.finalize()));
+        Ok(Done::Content { path: bytes::Bytes(at.to_vec()), size, offset, bytes: sent, sha256 })
+    }
+
+    async fn tail(&self, lines: u64, follow: bool) -> Result<Done, Failure> {
+        let (at, lines) = (self.at(0), lines.to_string());
+        let words = [at, lines.as_bytes(), flag(follow)];
+        let (mut call, attrs) = self.open("tail", &words, at).await?;
+        let failed = |fault: Fault| told(&fault, "reading", at);
+        let mut sent = 0;
+        loop {
+            let piece = tokio::select! {
+                biased;
+                () = self.out.closed() => break,
+                piece = call.piece() => piece.map_err(failed)?,
+            };
+            let Some(piece) = piece else { break };
+            count(self.session, piece.len()).map_err(failed)?;
+            sent += piece.len() as u64;
+            self.check_cap(0, sent)?;
+            if self.out.send(piece).await.is_err() {
+                break;
+            }
+        }
+        call.close().await;
+        let (path, offset) = (at.to_vec(), attrs.size.unwrap_or(0).saturating_sub(sent));
+        let path = bytes::Bytes(path);
+        Ok(Done::Content { path, size: attrs.size, offset, bytes: sent, sha256: None })
+    }
+
+    async fn sum(&self) -> Result<Done, Failure> {
+        let at = self.at(0);
+        let _still = self.names.still().await?;
+        let failed = |fault: Fault| told(&fault, "reading", at);
+        let mut call = self.begin("sum", &[at], false).await.map_err(failed)?;
+        self.yes(&mut call, "reading", at).await?;
+        let attrs = attrs(&call.field().await.map_err(failed)?);
+        let sum = String::from_utf8(call.field().await.map_err(failed)?).unwrap_or_default();
+        call.close().await;
+        let is_sum = sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match attrs.and_then(|attrs| attrs.size) {
+            Some(size) if is_sum => {
+                self.check_cap(0, size)?;
+                let (path, sha256) = (bytes::Bytes(at.to_vec()), sum.to_ascii_lowercase());
+                Ok(Done::Sum { path, size, sha256 })
+            }
+            _ => Err(failed(Fault::Odd(ODD))),
+        }
+    }
+
+    async fn space(&self) -> Result<Done, Failure> {
+        let at = self.at(0);
+        let failed = |fault: Fault| told(&fault, "looking at", at);
+        let mut call = self.begin("space", &[at], false).await.map_err(failed)?;
+        self.yes(&mut call, "looking at", at).await?;
+        let blocks = row(&call.field().await.map_err(failed)?);
+        let files = row(&call.field().await.map_err(failed)?).unwrap_or_default();
+        call.close().await;
+        let [size, used, available] = blocks.ok_or_else(|| failed(Fault::Odd(ODD)))?;
+        let bytes = |blocks: u64| blocks.saturating_mul(1024);
+        Ok(Done::Space {
+            path: bytes::Bytes(at.to_vec()),
+            size: bytes(size),
+            used: bytes(used),
+            available: bytes(available),
+            files: files[0],
+            files_available: files[2],
+            // df(1) does not say it.
+            read_only: false,
+        })
+    }
+}
+
+/// What has a name; `None` where nothing has.
+pub async fn lstat_if(
+    (session, way): (&Arc<Session>, Way),
+    at: &[u8],
+) -> Result<Option<Attrs>, Fault> {
+    let mut call = Call::begin(session, way, "stat", &[at], false).await?;
+    match call.answer().await {
+        Ok(Answer::Yes) => {
+            let line = call.field().await?;
+            call.close().await;
+            attrs(&line).map(Some).ok_or(Fault::Odd(ODD))
+        }
+        Ok(Answer::No(word)) => Err(no(&word, at, session).into()),
+        Err(fault) if fault.is_not_found() => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// A file's content, `most` bytes of it. Names are held still until it is open.
+pub async fn content(
+    (session, way): (&Arc<Session>, Way),
+    at: &[u8],
+    most: u64,
+    still: Still,
+) -> Result<Vec<u8>, Failure> {
+    let failed = |fault: Fault| told(&fault, "reading", at);
+    let most = most.to_string();
+    let words = [at, b"0", most.as_bytes()];
+    let mut call = Call::begin(session, way, "read", &words, false).await.map_err(failed)?;
+    match call.answer().await.map_err(failed)? {
+        Answer::Yes => _ = call.field().await.map_err(failed)?,
+        Answer::No(word) => return Err(no(&word, at, session)),
+    }
+    drop(still);
+    let mut all = Vec::new();
+    while let Some(piece) = call.piece().await.map_err(failed)? {
+        all.extend_from_slice(&piece);
+    }
+    call.close().await;
+    Ok(all)
+}
+
+/// The three numbers before the share that df(1) prints of one file system, whatever stands around them.
+fn row(table: &[u8]) -> Option<[u64; 3]> {
+    let text = String::from_utf8_lossy(table);
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let number = |word: &&str| word.parse::<u64>().ok();
+    words.windows(4).rev().find_map(|words| match words {
+        [a, b, c, share] if share.ends_with('%') || *share == "-" => {
+            Some([number(a)?, number(b)?, number(c)?])
+        }
+        _ => None,
+    })
+}
+
+pub(super) fn flag(on: bool) -> &'static [u8] {
+    if on { b"1" } else { b"" }
+}
+
+/// As printf(1) and chmod(1) both take it.
+pub(super) fn octal(mode: Option<u32>) -> String {
+    mode.map(|mode| format!("0{mode:o}")).unwrap_or_default()
+}
+
+/// What failed there; a full disk has its own words.
+pub(super) fn told(fault: &Fault, doing: &str, at: &[u8]) -> Failure {
+    let failure = fault.at(doing, at);
+    let full = |words: &[u8]| {
+        let text = String::from_utf8_lossy(words).to_lowercase();
+        text.contains("no space left") || text.contains("quota exceeded")
+    };
+    match fault {
+        Fault::Status(status) if full(status.message()) => {
+            let message = format!("{}: the disk there is full", failure.message);
+            let hint = "sgw files df SESSION PATH shows its room".to_owned();
+            Failure { message, hint, ..failure }
+        }
+        _ => failure,
+    }
+}
+
+fn no_listing(word: Option<&str>, at: &[u8], session: &Session) -> Failure {
+    match word {
+        Some("elsewhere") => leads_elsewhere(at),
+        _ => no("denied", at, session),
+    }
+}
+
+/// The program's own word for what is wrong.
+pub(super) fn no(word: &str, at: &[u8], session: &Session) -> Failure {
+    let shown = escape::exact(at, 300);
+    let unsupported = |message: &str| {
+        let hint = "use a command for it: sgw exec SESSION -- …";
+        Failure::new(Code::FilesUnsupported, message, hint).sent(true)
+    };
+    match word.split(' ').next().unwrap_or_default() {
+        "elsewhere" => leads_elsewhere(at),
+        "exists" => exists(at),
+        "directory" => kind(at, "is a directory", "sgw files ls"),
+        "tree" => kind(at, "is a directory: -r removes it", "sgw files ls"),
+        "no-directory" => kind(at, "is no directory", "sgw files stat"),
+        "other" => kind(at, "is no ordinary file", "sgw files stat"),
+        "nowhere" => kind(at, "is a link that leads nowhere", "sgw files stat"),
+        "changed" => {
+            let sum =
+                word.split(' ').nth(1).filter(|sum| sum.bytes().all(|b| b.is_ascii_hexdigit()));
+            crate::daemon::files::write::changed(at, sum)
+        }
+        "denied" => Failure::new(
+            Code::FilesDenied,
+            format!("reading {shown} is not permitted"),
+            "sgw files stat SESSION PATH shows whose it is; repeating won't help",
+        )
+        .sent(true),
+        "device" => Failure::new(
+            Code::FilesFailed,
+            format!("{shown} lies on another file system: it would not be moved at once"),
+            "get and put it, or use a command for it: sgw exec SESSION -- mv …",
+        )
+        .sent(true),
+        "cut" => Failure::new(
+            Code::FilesChanged,
+            format!("what came for {shown} ended before its end; nothing is in its place"),
+            "run it again",
+        )
+        .sent(true),
+        "root" => super::no_root(session, b"", None),
+        "stat" => unsupported("this server has no stat(1), which sgw needs where SFTP is not"),
+        "hash" => unsupported("this server has nothing that reckons SHA-256"),
+        _ => Fault::Odd(ODD).at("working on", at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_df_says_is_found_among_odd_names() {
+        let table = b"Filesystem 1024-blocks Used Available Capacity Mounted on\n\
+                      //host/my share 100 40 60 40% /mnt/a 5% b\n";
+        assert_eq!(row(table), Some([100, 40, 60]));
+        assert_eq!(
+            row(b"Filesystem Inodes IUsed IFree IUse% Mounted on\nx 0 0 0 - /\n"),
+            Some([0; 3])
+        );
+        assert_eq!(row(b"nothing"), None);
+    }
+
+    #[test]
+    fn a_mode_is_octal_for_every_program() {
+        assert_eq!(octal(Some(0o4755)), "04755");
+        assert_eq!(octal(Some(0)), "00");
+        assert_eq!(octal(None), "");
+    }
+}
