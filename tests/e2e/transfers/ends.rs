@@ -48,11 +48,9 @@ fn goes_on(there: &Scripted) {
 #[test]
 fn a_put_that_a_person_breaks_off_says_what_it_left_and_goes_on() {
     let there = Scripted::new();
-    let mut put = putting(&there);
+    let put = putting(&there);
     put.signal(Signal::INT);
-    put.says("0 of 1 files done");
-    put.says(".large.sgw-part");
-    assert_eq!(put.ends().code(), 130);
+    put.ends().exits(130).says("0 of 1 files done").says(".large.sgw-part");
     is_let_go(&there);
     goes_on(&there);
 }
@@ -112,10 +110,9 @@ fn gets_on(there: &Scripted) -> u64 {
 #[test]
 fn a_get_that_a_person_breaks_off_says_what_it_left_and_goes_on() {
     let there = Scripted::new();
-    let mut get = getting(&there);
+    let get = getting(&there);
     get.signal(Signal::INT);
-    get.says("its part is kept");
-    assert_eq!(get.ends().code(), 130);
+    get.ends().exits(130).says("its part is kept");
     assert!(gets_on(&there) > 4 * 1024 * 1024);
 }
 

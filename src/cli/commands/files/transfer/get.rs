@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    io::{self, IsTerminal},
+    io,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError},
@@ -442,7 +442,7 @@ async fn land(
 /// A person's word before anything here is deleted.
 async fn confirm(context: &Context, gone: &[Below]) -> Result<(), Stop> {
     let count = gone.len();
-    if context.ui.json || !io::stdin().is_terminal() || !ui::stderr_is_terminal() {
+    if context.ui.json || !ui::can_prompt() {
         let message = format!("{count} things here would be deleted, and nobody can be asked");
         let hint = "--dry-run shows them; the same call with --yes deletes them";
         return Err(Failure::new(Code::UsageArguments, message, hint).into());

@@ -355,8 +355,9 @@ mod tests {
 
     #[test]
     fn small_files_share_a_call_and_a_large_one_has_its_own() {
-        let sizes =
-            |all: Vec<u64>| batches(all, |size| *size).iter().map(Vec::len).collect::<Vec<_>>();
+        let sizes = |all: Vec<u64>| {
+            batches(all, |size| *size, |_| b"x").iter().map(Vec::len).collect::<Vec<_>>()
+        };
         assert_eq!(sizes(vec![1; FILES + 1]), [FILES, 1]);
         assert_eq!(sizes(vec![1, BYTES, 1, 1]), [1, 1, 2]);
         assert_eq!(sizes(vec![]), [0; 0]);
