@@ -208,17 +208,21 @@ impl Files {
 
 /// Where the paths of an operation lead.
 async fn leads(sftp: &Sftp, operation: &Operation) -> Result<Resolved, Failure> {
-    let home = sftp.home.get_or_try_init(|| resolve::resolved(sftp, b"."));
     let many = matches!(operation, Operation::Get { .. } | Operation::Put(_));
-    let (home, at) = tokio::join!(home, async {
+    let (home, at) = tokio::join!(home(sftp), async {
         match many {
             true => transfer::resolve(sftp, operation).await,
             false => resolve::resolve(sftp, operation).await,
         }
     });
+    Ok(Resolved { at: at?, home: home? })
+}
+
+/// The directory in which the session began.
+async fn home(sftp: &Sftp) -> Result<Canonical, Failure> {
+    let home = sftp.home.get_or_try_init(|| resolve::resolved(sftp, b".")).await;
     let home = home.map_err(|fault| fault.at("resolving", b"~"))?;
-    let home = Canonical::new(home).ok_or_else(|| leads_elsewhere(home))?;
-    Ok(Resolved { at: at?, home })
+    Canonical::new(home).ok_or_else(|| leads_elsewhere(home))
 }
 
 impl Run<'_> {
@@ -242,6 +246,10 @@ impl Run<'_> {
             Operation::Link { target, .. } => self.link(target.as_slice()).await,
             Operation::Get { files } => self.get(files).await,
             Operation::Put(put) => self.put(put, stdin.unwrap_or_default()).await,
+            // An SFTP client's own call does it.
+            Operation::Attributes(_) | Operation::HardLink { .. } => {
+                Err(calls::unsupported().at("changing", self.at(0)))
+            }
         }
     }
 

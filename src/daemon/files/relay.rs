@@ -1,6 +1,8 @@
 //! A server's SFTP for a client of the SSH door: on a channel of its own, each call judged before it comes
 //! here. What the server answers is the client's, word for word.
 
+mod open;
+
 use std::sync::Arc;
 
 use super::{Files, Resolved, client::Sftp, described, fault::Fault, leads, record, write};
@@ -87,7 +89,10 @@ impl Relay {
         ]));
         let (request, action) = (intent.request.clone(), intent.action.clone());
         write(&self.evidence, intent).await?;
-        let reply = self.send(call).await;
+        let reply = match call {
+            Call::Open { path, flags, attrs } => self.open(path, flags, attrs).await,
+            call => self.send(call).await,
+        };
         let mut result = record(Kind::FilesResult, &self.session);
         (result.request, result.action) = (request, action);
         result.outcome = match &reply {

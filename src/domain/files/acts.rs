@@ -97,6 +97,16 @@ fn acts_on<'a>(
             let target = led_to(path, target.as_slice());
             return vec![Link::To { link: path, target }];
         }
+        Operation::Attributes(set) => {
+            let owner = set.owner.is_some();
+            let attributes = Link::Act(Act::Attributes { path, mode: set.mode, owner });
+            let write = |size| Link::Act(Act::Write { path, size: Some(size), mode: None });
+            return [attributes].into_iter().chain(set.size.map(write)).collect();
+        }
+        Operation::HardLink { .. } => match (index, other) {
+            (0, Some(link)) => Act::Hardlink { file: path, link },
+            _ => return Vec::new(),
+        },
         Operation::Put(put) => match put.items.get(index) {
             Some(Item { what: What::File { size, .. }, mode, .. }) => {
                 Act::Write { path, size: Some(*size), mode: *mode }

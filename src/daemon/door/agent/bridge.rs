@@ -92,9 +92,12 @@ impl Caller {
         let named = Destination { user: None, ..there.clone() };
         if let Some(account) = self.parts.account_of(&named) {
             check_user(&there, &account)?;
-            match self.session(&named.host, Capability::Exec).await {
-                Err(none) if is_none(none.code) => {}
-                opened => return opened,
+            // A standing grant of whatever goes through a bridge opens it.
+            for needed in [Capability::Exec, Capability::FilesRead, Capability::FilesWrite] {
+                match self.session(&named.host, needed).await {
+                    Err(none) if is_none(none.code) => {}
+                    opened => return opened,
+                }
             }
             return self.asks(number, named, asked).await;
         }
