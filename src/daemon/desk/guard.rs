@@ -152,7 +152,13 @@ impl Guard {
                 }
             }
         }
-        Ok((Judgement::new(&line.bytes, line.manner, verdict, revision), refused))
+        let said = verdict.clone();
+        let judged = Judgement::new(&line.bytes, line.manner, verdict, revision);
+        Ok(match operation {
+            // What it reads or writes, and where, is all that it was judged by.
+            Operation::Served { .. } => (judged.with_part_judged(&said), refused),
+            _ => (judged, refused),
+        })
     }
 
     /// What the rules for paths say of one thing that is done to a file which is open already: how far it may go

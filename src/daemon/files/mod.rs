@@ -1,6 +1,7 @@
 //! Files on targets, over SFTP: a session's SFTP connection is kept warm until the session ends. No effect
 //! without a permit; what is about to be done is on record before.
 
+mod beneath;
 mod calls;
 mod change;
 mod client;
@@ -246,8 +247,8 @@ impl Run<'_> {
             Operation::Link { target, .. } => self.link(target.as_slice()).await,
             Operation::Get { files } => self.get(files).await,
             Operation::Put(put) => self.put(put, stdin.unwrap_or_default()).await,
-            // An SFTP client's own call does it.
-            Operation::Attributes(_) | Operation::HardLink { .. } => {
+            // A client's own call does it, or a command.
+            Operation::Attributes(_) | Operation::HardLink { .. } | Operation::Served { .. } => {
                 Err(calls::unsupported().at("changing", self.at(0)))
             }
         }

@@ -15,6 +15,7 @@ use super::{
     id::Id,
     identity::Identity,
     judgement::Judgement,
+    served::Served,
     shell,
 };
 use transfer::{Part, Put};
@@ -95,6 +96,13 @@ pub enum Operation {
         file: Bytes,
         link: Bytes,
     },
+    /// A program of the server's for a client of the bridge, which runs as a command. `configures`: whoever it is
+    /// for may write files there, and so what the program reads as its settings.
+    #[serde(skip_deserializing)]
+    Served {
+        served: Served,
+        configures: bool,
+    },
 }
 
 /// Each may be absent.
@@ -163,6 +171,7 @@ impl Operation {
             | Self::Put(_)
             | Self::Attributes(_)
             | Self::HardLink { .. } => true,
+            Self::Served { served, .. } => served.needs() == Capability::FilesWrite,
         }
     }
 
@@ -202,6 +211,10 @@ impl Operation {
             // Some systems give the name to what a link leads to.
             Self::HardLink { file, link } => {
                 vec![(file.as_slice(), Followed), (link.as_slice(), Itself)]
+            }
+            Self::Served { served, .. } => {
+                let paths = served.paths().iter();
+                paths.map(|named| (named.path.as_slice(), named.kind.ending())).collect()
             }
         }
     }
@@ -248,6 +261,7 @@ impl Operation {
             Self::Put(_) => words(&["put", "--"], at.to_vec()),
             Self::Attributes(attributes) => attributes.command(&path(0)),
             Self::HardLink { .. } => words(&["ln", "-T", "--"], vec![path(0), path(1)]),
+            Self::Served { served, .. } => served.line(at).unwrap_or_default(),
         }
     }
 
@@ -284,6 +298,7 @@ impl Operation {
             Self::Put(_) => "put",
             Self::Attributes(_) => "attributes",
             Self::HardLink { .. } => "hardlink",
+            Self::Served { served, .. } => served.verb(),
         }
     }
 }

@@ -6,6 +6,7 @@ mod exact;
 mod raw;
 mod refused;
 mod same;
+mod served;
 mod sftp;
 mod tools;
 
