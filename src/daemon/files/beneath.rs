@@ -18,7 +18,7 @@ use crate::{
         escape,
         files::{Look, Operation},
         served::{Kind, Program, Served},
-        sftp::{FileType, StatusCode},
+        sftp::{FileType, Status, StatusCode},
     },
     protocol::error::{Code, Failure},
 };
@@ -46,12 +46,15 @@ impl Files {
                 *at = repository(&sftp, at).await.map_err(|fault| fault.at("finding", at))?;
             }
         }
-        if served.program() != Program::Rsync || !served.reads() {
-            return Ok(Resolved { at, home });
-        }
+        let looks = match served.program() {
+            Program::Rsync => served.reads(),
+            Program::Scp => true,
+            Program::Fetch | Program::Push => false,
+        };
         let mut found = Vec::new();
-        for top in &at {
-            let looking = timeout(LOOKING, beneath(&sftp, top, NAMES - found.len())).await;
+        for top in at.iter().filter(|_| looks) {
+            let search = Search { sftp: &sftp, served, most: NAMES - found.len() };
+            let looking = timeout(LOOKING, search.beneath(top)).await;
             let files = looking.map_err(|_| too_much(top))?;
             found.extend(files.map_err(|fault| fault.at("looking beneath", top))?);
         }
@@ -73,48 +76,94 @@ async fn repository(sftp: &Sftp, at: &[u8]) -> Result<Vec<u8>, Fault> {
     }
 }
 
-/// All that is no directory, as a program finds it that follows no links.
-async fn beneath(sftp: &Sftp, top: &[u8], most: usize) -> Result<Vec<Vec<u8>>, Fault> {
-    if sftp.lstat(top).await?.file_type() != Some(FileType::Directory) {
-        return Ok(Vec::new());
-    }
-    let (mut files, mut names) = (Vec::new(), 0);
-    let (mut waiting, mut listing) = (vec![top.to_vec()], FuturesUnordered::new());
-    loop {
-        while listing.len() < AT_ONCE
-            && let Some(directory) = waiting.pop()
-        {
-            listing.push(entries(sftp, directory));
+/// What a program comes across.
+struct Search<'s> {
+    sftp: &'s Sftp,
+    served: &'s Served,
+    /// So many names.
+    most: usize,
+}
+
+impl Search<'_> {
+    /// All that is no directory, and what links lead to where those are followed.
+    async fn beneath(&self, top: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
+        let (mut files, mut names) = (Vec::new(), 0);
+        match self.sftp.lstat_if(top).await? {
+            None if self.served.changes() => return Ok(files),
+            None => return Err(Fault::Status(Status { code: StatusCode::NoSuchFile, said: None })),
+            Some(attrs) if attrs.file_type() == Some(FileType::Directory) => {}
+            Some(attrs) => {
+                self.found(top.to_vec(), attrs.file_type(), &mut files).await?;
+                return Ok(files);
+            }
         }
-        let Some(found) = listing.next().await else { return Ok(files) };
-        let found = match found {
-            Ok(found) => found,
-            // The program may not list it either.
-            Err(fault)
-                if matches!(
-                    fault.code(),
-                    Some(StatusCode::PermissionDenied | StatusCode::NoSuchFile)
-                ) =>
+        let (mut waiting, mut listing) = (vec![top.to_vec()], FuturesUnordered::new());
+        loop {
+            while listing.len() < AT_ONCE
+                && let Some(directory) = waiting.pop()
             {
-                continue;
+                listing.push(entries(self.sftp, directory));
             }
-            Err(fault) => return Err(fault),
-        };
-        names += found.len();
-        if names > most {
-            return Err(too_much(top).into());
+            let Some(found) = listing.next().await else { return Ok(files) };
+            let found = match found {
+                Ok(found) => found,
+                // The program may not list it either.
+                Err(fault)
+                    if matches!(
+                        fault.code(),
+                        Some(StatusCode::PermissionDenied | StatusCode::NoSuchFile)
+                    ) =>
+                {
+                    continue;
+                }
+                Err(fault) => return Err(fault),
+            };
+            names += found.len();
+            if names > self.most {
+                return Err(too_much(top).into());
+            }
+            for (path, kind) in found {
+                match kind {
+                    Some(FileType::Directory) if self.served.goes_deep() => waiting.push(path),
+                    Some(FileType::Directory) => {}
+                    kind => self.found(path, kind, &mut files).await?,
+                }
+            }
         }
-        for (path, is_directory) in found {
-            match is_directory {
-                true => waiting.push(path),
-                false => files.push(path),
+    }
+
+    async fn found(
+        &self,
+        path: Vec<u8>,
+        kind: Option<FileType>,
+        files: &mut Vec<Vec<u8>>,
+    ) -> Result<(), Fault> {
+        if kind != Some(FileType::Link) || !self.served.follows_links() {
+            files.push(path);
+            return Ok(());
+        }
+        match self.sftp.stat(&path).await {
+            Ok(there) if there.file_type() == Some(FileType::Directory) => {
+                Err(leads_away(&path).into())
             }
+            Ok(_) => {
+                files.push(resolve::resolved(self.sftp, &path).await?);
+                Ok(())
+            }
+            // What would be written through it would be made elsewhere.
+            Err(fault) if fault.is_not_found() && self.served.changes() => {
+                Err(leads_away(&path).into())
+            }
+            Err(fault) if fault.code().is_some() => Ok(()),
+            Err(fault) => Err(fault),
         }
     }
 }
 
-/// Paths of what is in a directory, with whether each is one itself.
-async fn entries(sftp: &Sftp, directory: Vec<u8>) -> Result<Vec<(Vec<u8>, bool)>, Fault> {
+type Entry = (Vec<u8>, Option<FileType>);
+
+/// Paths of what is in a directory, and what each is.
+async fn entries(sftp: &Sftp, directory: Vec<u8>) -> Result<Vec<Entry>, Fault> {
     let handle = sftp.open_directory(&directory).await?;
     let mut found = Vec::new();
     let listed = async {
@@ -126,7 +175,7 @@ async fn entries(sftp: &Sftp, directory: Vec<u8>) -> Result<Vec<(Vec<u8>, bool)>
                     Some(kind) => Some(kind),
                     None => sftp.lstat(&path).await?.file_type(),
                 };
-                found.push((path, kind == Some(FileType::Directory)));
+                found.push((path, kind));
             }
             if found.len() > NAMES {
                 return Err(too_much(&directory).into());
@@ -137,6 +186,14 @@ async fn entries(sftp: &Sftp, directory: Vec<u8>) -> Result<Vec<(Vec<u8>, bool)>
     let listed: Result<(), Fault> = listed.await;
     let _closed = sftp.close(handle).await;
     listed.map(|()| found)
+}
+
+/// A link beneath it, through which the program would go out of its path.
+fn leads_away(path: &[u8]) -> Failure {
+    let shown = escape::exact(path, 300);
+    let message = format!("{shown} is a link that the program would follow out of its path");
+    let hint = "use scp without -O, or rsync, which don't follow it";
+    Failure::new(Code::FilesKind, message, hint).sent(false)
 }
 
 fn too_much(top: &[u8]) -> Failure {

@@ -9,7 +9,7 @@ use crate::domain::{
         Decision, Finding, Policy, Span, Verdict,
         files::{self, Act, Canonical, Place},
     },
-    served::{Program, Served},
+    served::Served,
 };
 
 /// The verdict on an operation, and which of its parts are refused while others go on.
@@ -111,15 +111,16 @@ fn acts_on<'a>(
             _ => return Vec::new(),
         },
         Operation::Served { served, configures } if index < served.paths().len() => {
-            let served = Act::Served { path, program: served.program() };
-            let asks =
-                *configures || !matches!(served, Act::Served { program: Program::Fetch, .. });
+            let program = Act::Served { path, program: served.program() };
             return served_acts(operation, path)
-                .chain(asks.then_some(served))
+                .chain((!served.is_exact(*configures)).then_some(program))
                 .map(Link::Act)
                 .collect();
         }
         // What lies beneath.
+        Operation::Served { served, .. } if served.changes() => {
+            Act::Write { path, size: None, mode: None }
+        }
         Operation::Served { .. } => Act::Read { path, size: None },
         Operation::Put(put) => match put.items.get(index) {
             Some(Item { what: What::File { size, .. }, mode, .. }) => {

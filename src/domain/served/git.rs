@@ -25,7 +25,8 @@ pub fn read(name: &[u8], rest: &[Word]) -> Option<Served> {
         name => vec![Bytes(name.to_vec())],
     };
     let paths = vec![Named { path: Bytes(bytes), kind: Kind::Repository }];
-    Some(Served { program, argv, paths, changes: program == Program::Push, removes: false })
+    let changes = program == Program::Push;
+    Some(Served { program, argv, paths, changes, removes: false, tree: true })
 }
 
 /// git itself reads a `~/`, and the names of others' homes.

@@ -1,4 +1,4 @@
-//! Programs of a server that a client at the other end speaks to: rsync, git. Their command lines, in the very
+//! Programs of a server that a client at the other end speaks to: rsync, scp, git. Their command lines, in the very
 //! forms that those clients write, read as what they do to which paths. Whatever else a line says makes it a
 //! command like any other.
 //!
@@ -7,6 +7,7 @@
 
 mod git;
 mod rsync;
+mod scp;
 mod words;
 
 use serde::Serialize;
@@ -27,12 +28,15 @@ pub struct Served {
     changes: bool,
     /// What the client has not is removed, or what was sent.
     removes: bool,
+    /// Directories with all that is in them.
+    tree: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Program {
     Rsync,
+    Scp,
     /// `git fetch`, `clone`, `ls-remote`, `archive`.
     Fetch,
     /// `git push`, which runs the repository's hooks.
@@ -67,6 +71,7 @@ pub fn recognise(line: &[u8]) -> Option<Served> {
     let (program, rest) = words.split_first()?;
     match program.plain()? {
         b"rsync" => rsync::read(rest),
+        b"scp" => scp::read(rest),
         b"git-upload-pack" | b"git-upload-archive" | b"git-receive-pack" | b"git" => {
             git::read(program.plain()?, rest)
         }
@@ -104,6 +109,8 @@ impl Served {
             (Program::Rsync, false, false) => "rsync-read",
             (Program::Rsync, true, false) => "rsync-write",
             (Program::Rsync, _, true) => "rsync-remove",
+            (Program::Scp, false, _) => "scp-read",
+            (Program::Scp, true, _) => "scp-write",
             (Program::Fetch, ..) => "fetch",
             (Program::Push, ..) => "push",
         }
@@ -112,6 +119,26 @@ impl Served {
     /// What is there is read by the client: of what is put there it learns no more than sums.
     pub fn reads(&self) -> bool {
         !self.changes || self.program == Program::Push
+    }
+
+    /// Whether it goes into the directories below its own.
+    pub fn goes_deep(&self) -> bool {
+        self.tree
+    }
+
+    /// Whether it does what a link leads to, where it comes across one.
+    pub fn follows_links(&self) -> bool {
+        self.program == Program::Scp
+    }
+
+    /// Whether it opens just what its path names: then no more is to be said than the rules for paths say.
+    /// `configures`: whoever it is for may write what the program reads as its settings.
+    pub fn is_exact(&self, configures: bool) -> bool {
+        match self.program {
+            Program::Rsync | Program::Push => false,
+            Program::Scp => !self.changes && !self.tree,
+            Program::Fetch => !configures,
+        }
     }
 
     /// The line with the paths as the server resolved them. None where one can't be sent.
@@ -146,6 +173,7 @@ impl Program {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rsync => "rsync",
+            Self::Scp => "scp",
             Self::Fetch => "fetch",
             Self::Push => "push",
         }

@@ -123,7 +123,7 @@ pub fn read(rest: &[Word]) -> Option<Served> {
     if paths.is_empty() || !sender && paths.len() != 1 {
         return None;
     }
-    Some(Served { program: Program::Rsync, argv, paths, changes: !sender, removes })
+    Some(Served { program: Program::Rsync, argv, paths, changes: !sender, removes, tree: true })
 }
 
 /// `-vlogDtprze.iLsfxCIvu`: letters, and what the client can do behind `e.`, which runs nothing on a server.

@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     process::Output,
 };
@@ -53,14 +54,18 @@ fn git(both: &Both, words: &[&str]) -> Output {
     ran(&mut command, b"")
 }
 
-/// Says yes to all that waits, for as long as the sessions last.
 fn yes_for_the_session(both: &Both) {
+    yes(both, "session");
+}
+
+/// Says yes to all that waits.
+fn yes(both: &Both, remember: &str) {
     let waits = both.sgw.operator(["requests", "--json"]).ok().json();
     let waits = waits["requests"].as_array().unwrap().clone();
     assert!(!waits.is_empty());
     for one in waits {
         let id = one["id"].as_str().unwrap();
-        both.sgw.operator(["approve", id, "--remember", "session", "--yes", "--json"]).ok();
+        both.sgw.operator(["approve", id, "--remember", remember, "--yes", "--json"]).ok();
     }
 }
 
@@ -86,18 +91,23 @@ fn rsync_is_asked_about_and_a_yes_for_the_session_is_for_the_direction_and_the_p
     fine(&rsync(&both, &["-rltpz", "--partial", "--checksum", "--inplace", &local, &remote]));
     assert_eq!(tree(&path), tree(&here));
     // It was not for removing, nor for another directory, nor for reading.
-    refused(&rsync(&both, &["-a", "--delete", &local, &remote]), "approval.pending");
     let (_, other) = there(&both, "other");
     refused(&rsync(&both, &["-a", &local, &other]), "approval.pending");
     let back = both.directory("back");
     let back = format!("{}/", back.display());
     refused(&rsync(&both, &["-a", &remote, &back]), "approval.pending");
-    fs::write(path.join("more"), "more").unwrap();
     yes_for_the_session(&both);
-    fine(&rsync(&both, &["-a", "--delete", &local, &remote]));
-    assert_eq!(tree(&path), tree(&here));
     fine(&rsync(&both, &["-a", &remote, &back]));
     assert_eq!(tree(Path::new(&back)), tree(&here));
+    // What removes is asked about each time, as rm is.
+    fs::write(path.join("more"), "more").unwrap();
+    let delete = || rsync(&both, &["-a", "--delete", &local, &remote]);
+    refused(&delete(), "approval.pending");
+    assert!(path.join("more").exists());
+    yes(&both, "once");
+    fine(&delete());
+    assert_eq!(tree(&path), tree(&here));
+    refused(&delete(), "approval.pending");
     let history = both.sgw.by(&both.token, ["history", "web1", "--json"]).ok().json();
     let ran = history["history"].to_string();
     assert!(ran.contains("rsync --server"), "{ran}");
@@ -152,7 +162,7 @@ fn what_a_rule_blocks_beneath_a_path_is_not_read_on_the_way() {
     let remote = |path: &str| format!("web1:{}/{path}", here.display());
     let to = both.directory("back");
     let to = to.to_str().unwrap();
-    for path in ["", "deep", "deep/", "deep/keys", "deep/keys/id_rsa", "deep/../deep"] {
+    for path in ["", "deep/../deep", "deep/keys/id_rsa"] {
         let output = rsync(&both, &["-a", &remote(path), to]);
         refused(&output, "guard.blocked");
     }
@@ -259,4 +269,61 @@ fn who_may_write_files_is_asked_about_git_for_what_a_repository_runs() {
     let here = git(&both, &["-C", to, "rev-parse", "HEAD"]);
     let there = git(&both, &["-C", bare.to_str().unwrap(), "rev-parse", "main"]);
     assert_eq!(here.stdout, there.stdout);
+}
+
+fn old_scp(both: &Both, words: &[&str]) -> Output {
+    let mut all = vec!["-O", "-F", both.through.to_str().unwrap()];
+    all.extend(words);
+    ran(&mut both.program("scp", &all), b"")
+}
+
+#[test]
+fn the_old_scp_reads_a_file_unasked_and_is_asked_about_for_more() {
+    let both = Both::granted(WRITES);
+    let here = both.directory("here");
+    fill(&here);
+    fs::create_dir(here.join("linked")).unwrap();
+    std::os::unix::fs::symlink("/etc/shadow", here.join("linked/x")).unwrap();
+    let odd = std::ffi::OsStr::from_bytes(b"n\xff\nn");
+    fs::write(here.join(odd), "bytes").unwrap();
+    let back = both.directory("back");
+    let to = back.to_str().unwrap();
+    let remote = |path: &str| format!("web1:{}/{path}", here.display());
+    fine(&old_scp(&both, &["-p", &remote("deep/noise"), to]));
+    assert_eq!(fs::read(back.join("noise")).unwrap(), noise(300_000));
+    fine(&old_scp(&both, &[&remote("deep/er/na\\ me\\ \\'quoted\\'\\ \u{e4}"), to]));
+    // A link is judged by what it leads to, whatever it is called.
+    refused(&old_scp(&both, &[&remote("linked/x"), to]), "guard.blocked");
+    refused(&old_scp(&both, &["-r", &remote("linked"), to]), "guard.blocked");
+    refused(&old_scp(&both, &["-r", &remote("deep"), to]), "approval.pending");
+    yes_for_the_session(&both);
+    fine(&old_scp(&both, &["-r", "-p", &remote("deep"), to]));
+    assert_eq!(tree(&back.join("deep")), tree(&here.join("deep")));
+    let (path, into) = there(&both, "there");
+    let from = here.join("deep");
+    let up = || old_scp(&both, &["-r", "-p", from.to_str().unwrap(), &into]);
+    refused(&up(), "approval.pending");
+    yes_for_the_session(&both);
+    fine(&up());
+    assert_eq!(tree(&path.join("deep")), tree(&from));
+    // Not through a link that is there already.
+    std::os::unix::fs::symlink("/etc", path.join("etc")).unwrap();
+    refused(&up(), "files.kind");
+    fs::remove_file(path.join("etc")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", path.join("p")).unwrap();
+    refused(&up(), "guard.blocked");
+}
+
+#[test]
+fn with_a_grant_to_read_the_old_scp_does_not_write() {
+    let both = Both::granted(READS);
+    let here = both.directory("here");
+    fill(&here);
+    let (path, remote) = there(&both, "there");
+    let file = here.join("text");
+    let output = old_scp(&both, &[file.to_str().unwrap(), &remote]);
+    refused(&output, "grant.missing");
+    assert!(stderr(&output).contains("files:write"), "{}", stderr(&output));
+    assert_eq!(tree(&path).len(), 0);
+    fine(&old_scp(&both, &[&format!("web1:{}", file.display()), path.to_str().unwrap()]));
 }

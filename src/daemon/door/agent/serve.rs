@@ -71,7 +71,7 @@ impl Caller {
         let operation = Operation::Served { served: served.clone(), configures };
         let files = &self.parts.files;
         let resolved = files.resolve_served(session, look, &operation, &served).await;
-        let Resolved { at, home } = resolved.map_err(|failure| failure.about(&session.id))?;
+        let Resolved { mut at, home } = resolved.map_err(|failure| failure.about(&session.id))?;
         let line = operation.command(&at);
         let (id, marker) = self.marked()?;
         let wire = session.surroundings.wire(&marker, Vec::new(), None, &line);
@@ -85,6 +85,8 @@ impl Caller {
         let judging = Line { bytes, own, target, identity, manner, cwd: None, stdin: None, files };
         let (judged, _none_of_many) =
             self.parts.desk.guard.judge_files(judging, &operation, &at, &home).await?;
+        // Those beneath were looked at for the verdict alone.
+        at.truncate(served.paths().len());
         tracing::debug!(paths = at.len(), blocked = judged.decision == Decision::Block, "served");
         Ok(action::Exec {
             id,

@@ -303,7 +303,7 @@ impl Verdict {
 
 impl<'a> Act<'a> {
     /// The operations' names, as examples and `[[allow]]` have them.
-    pub const WORDS: [&'static str; 18] = [
+    pub const WORDS: [&'static str; 19] = [
         "look",
         "list",
         "read",
@@ -320,6 +320,7 @@ impl<'a> Act<'a> {
         "read-tree",
         "write-tree",
         "rsync",
+        "scp",
         "fetch",
         "push",
     ];
@@ -344,6 +345,7 @@ impl<'a> Act<'a> {
             ("read-tree", None) => Act::ReadTree { path },
             ("write-tree", None) => Act::WriteTree { path },
             ("rsync", None) => Act::Served { path, program: Program::Rsync },
+            ("scp", None) => Act::Served { path, program: Program::Scp },
             ("fetch", None) => Act::Served { path, program: Program::Fetch },
             ("push", None) => Act::Served { path, program: Program::Push },
             _ => return None,
@@ -468,6 +470,7 @@ impl How {
             Direction::Remove => matches!(self, How::Remove | How::RemoveTree),
             Direction::Tree => matches!(self, How::RemoveTree | How::MoveTree),
             Direction::Rsync => self == How::Served(Program::Rsync),
+            Direction::Scp => self == How::Served(Program::Scp),
             Direction::Fetch => self == How::Served(Program::Fetch),
             Direction::Push => self == How::Served(Program::Push),
         }

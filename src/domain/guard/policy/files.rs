@@ -65,6 +65,8 @@ pub enum Direction {
     Tree,
     /// rsync's server side reads or writes there.
     Rsync,
+    /// scp's does, of more than one file.
+    Scp,
     /// git's server side hands out what is in the repository.
     Fetch,
     /// git's server side takes commits, and runs the repository's hooks.
