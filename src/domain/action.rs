@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     bytes::Bytes,
-    capability::Capabilities,
+    capability::{Capabilities, Capability},
     digest::{Digest, Digester},
     files::Files,
     grant::{Mode, Opaque, Terms},
@@ -14,6 +14,7 @@ use super::{
     identity::Identity,
     judgement::Judgement,
     plan::Plan,
+    served::Served,
     shell,
     target::Destination,
     typed::Line,
@@ -95,6 +96,16 @@ pub struct Exec {
     pub judged: Judgement,
     /// Requests whose yes was kept for the session, and let it run.
     pub passed_by: Vec<Id>,
+    /// It is a program of the server's that reads or writes files for a client, judged by where it does.
+    pub served: Option<Box<At>>,
+}
+
+/// Where a program does what it does.
+#[derive(Clone, Debug)]
+pub struct At {
+    pub served: Served,
+    /// Its paths as the server resolved them.
+    pub at: Vec<Vec<u8>>,
 }
 
 /// Typing into a session's terminal.
@@ -182,6 +193,18 @@ impl Access {
 }
 
 impl Exec {
+    /// What a session has to be given for it: files, where the line is just what such a program has.
+    pub fn needs(&self) -> Capability {
+        self.is_served().map_or(Capability::Exec, Served::needs)
+    }
+
+    /// The program that it is, where that is all that it is.
+    pub fn is_served(&self) -> Option<&Served> {
+        let At { served, at } = self.served.as_deref()?;
+        let line = served.line(at)?;
+        (self.line.as_slice() == line && self.wire.ends_with(&line)).then_some(served)
+    }
+
     pub fn sameness(&self, identity: &Identity) -> Digest {
         Digester::new("exec")
             .text("identity", identity)
@@ -303,7 +326,7 @@ fn without_marker(wire: &[u8], marker: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{capability::Capability, id::Kind};
+    use crate::domain::id::Kind;
 
     fn access() -> Access {
         Access {
@@ -333,6 +356,7 @@ mod tests {
             reason: None,
             judged: Judgement::for_test(b"ls"),
             passed_by: Vec::new(),
+            served: None,
         }
     }
 

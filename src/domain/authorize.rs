@@ -93,7 +93,7 @@ pub fn authorize_exec(
     denied: &DeniedRules,
     now: Timestamp,
 ) -> Decision<Exec> {
-    if let Err(denied) = may(Capability::Exec, identity, leave, now) {
+    if let Err(denied) = may(exec.needs(), identity, leave, now) {
         return Decision::Denied(denied);
     }
     let asks = |action, rule: &str| Decision::Ask { action, rule: rule.to_owned() };
@@ -125,6 +125,12 @@ pub fn authorize_exec(
         };
     }
     match leave.grant.mode {
+        // It was judged by its paths, which say nothing of modes.
+        Mode::Read
+            if exec.is_served().is_some_and(|served| served.needs() == Capability::FilesWrite) =>
+        {
+            asks(exec, "mode.read")
+        }
         // Where only reading passes the guard has judged by that.
         Mode::Guarded | Mode::Read => Decision::Allowed(Allowed(exec)),
         Mode::Each => asks(exec, "mode.each"),
@@ -191,7 +197,7 @@ pub fn authorize_approved_exec(
     let Action::Exec(exec) = request.action.clone() else {
         return Err(NotApproved::OtherKind);
     };
-    may(Capability::Exec, &request.identity, leave, now).map_err(NotApproved::Denied)?;
+    may(exec.needs(), &request.identity, leave, now).map_err(NotApproved::Denied)?;
     if exec.judged.policy != *policy {
         return Err(NotApproved::Policy);
     }
@@ -371,6 +377,7 @@ mod tests {
             reason: None,
             judged: Judgement::for_test(b"ls"),
             passed_by: Vec::new(),
+            served: None,
         }
     }
 

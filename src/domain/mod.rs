@@ -31,6 +31,7 @@ pub mod record;
 pub mod request;
 pub mod seal;
 pub mod secret;
+pub mod served;
 pub mod sftp;
 pub mod shell;
 pub mod target;

@@ -14,7 +14,7 @@ use crate::{
         grant,
         guard::{
             self, Decision, Files, Finding, Policy, Span, Verdict,
-            files::{Canonical, Place},
+            files::{Act, Canonical, Place},
         },
         identity::Identity,
         judgement::{Judgement, Manner},
@@ -148,13 +148,8 @@ impl Guard {
         home: &Canonical,
     ) -> Result<JudgedFiles, Failure> {
         let Current { policy, revision } = self.current()?;
-        let token = line.identity.token.as_ref().map(|token| token.name.to_string());
-        let context = guard::Context {
-            target: Some(line.target),
-            token: token.as_deref(),
-            today: Some(self.today()),
-            ..guard::Context::default()
-        };
+        let token = token_of(line.identity);
+        let context = self.context(line.target, token.as_deref());
         // The session's mode is the desk's own to keep.
         let place = Place { context, mode: grant::Mode::Guarded, home };
         let paths = acts::judge(operation, at, sizes, &place, &policy);
@@ -170,8 +165,37 @@ impl Guard {
                 }
             }
         }
+        let said = verdict.clone();
         let judged = Judgement::new(&line.bytes, line.manner, verdict, revision);
+        let judged = match operation {
+            // What it reads or writes, and where, is all that it was judged by.
+            Operation::Served { .. } => judged.with_part_judged(&said),
+            _ => judged,
+        };
         Ok(JudgedFiles { judged, refused, caps, sized })
+    }
+
+    /// What the rules for paths say of one thing that is done to a file which is open already: how far it may go
+    /// is known only now.
+    ///
+    /// # Errors
+    /// The operator's policy can't be read: nothing passes.
+    pub fn judge_act(
+        &self,
+        target: &str,
+        identity: &Identity,
+        home: &Canonical,
+        act: &Act<'_>,
+    ) -> Result<guard::files::Verdict, Failure> {
+        let Current { policy, .. } = self.current()?;
+        let token = token_of(identity);
+        let context = self.context(target, token.as_deref());
+        Ok(guard::files::judge(act, &Place { context, mode: grant::Mode::Guarded, home }, &policy))
+    }
+
+    fn context<'a>(&self, target: &'a str, token: Option<&'a str>) -> guard::Context<'a> {
+        let today = Some(self.today());
+        guard::Context { target: Some(target), token, today, ..guard::Context::default() }
     }
 
     pub(super) async fn ask(&self, question: Question) -> Result<Verdict, String> {
@@ -186,6 +210,10 @@ impl Guard {
     fn today(&self) -> Date {
         (self.now)().to_zoned(TimeZone::system()).date()
     }
+}
+
+fn token_of(identity: &Identity) -> Option<String> {
+    identity.token.as_ref().map(|token| token.name.to_string())
 }
 
 /// What is said of a command, and of its paths: the strictest of both. That no rule allows the command is no

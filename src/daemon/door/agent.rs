@@ -9,6 +9,7 @@ mod input;
 mod login;
 mod look;
 mod plan;
+mod serve;
 mod sftp;
 mod standing;
 

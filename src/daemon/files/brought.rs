@@ -49,6 +49,12 @@ impl Brought {
                 }
             }
             Operation::Link { target, .. } => self.link(files, 0, target.as_slice()),
+            // Whatever is written by one name is there by the other, too.
+            Operation::HardLink { .. } => {
+                self.unknown(files, 0);
+                self.unknown(files, 1);
+            }
+            Operation::Attributes(set) if set.size.is_some() => self.unknown(files, 0),
             Operation::Move { .. } if known.is_some() || self.known(files, 1).is_some() => {
                 self.unknown(files, 1);
             }

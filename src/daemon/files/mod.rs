@@ -1,6 +1,7 @@
 //! Files on targets, over SFTP: a session's SFTP connection is kept warm until the session ends. No effect
 //! without a permit; what is about to be done is on record before.
 
+mod beneath;
 mod brought;
 mod calls;
 mod change;
@@ -268,18 +269,22 @@ impl Files {
 
 /// Where the paths of an operation lead.
 async fn leads(sftp: &Sftp, operation: &Operation) -> Result<Resolved, Failure> {
-    let home = sftp.home.get_or_try_init(|| resolve::resolved(sftp, b"."));
     let many = matches!(operation, Operation::Get { .. } | Operation::Put(_));
-    let (home, at) = tokio::join!(home, async {
+    let (home, at) = tokio::join!(home(sftp), async {
         match many {
             true => transfer::resolve(sftp, operation).await,
             false => resolve::resolve(sftp, operation).await.map(|at| (at, Vec::new())),
         }
     });
-    let home = home.map_err(|fault| fault.at("resolving", b"~"))?;
-    let home = Canonical::new(home).ok_or_else(|| leads_elsewhere(home))?;
     let (at, seen) = at?;
-    Ok(Resolved { at, seen, home })
+    Ok(Resolved { at, seen, home: home? })
+}
+
+/// The directory in which the session began.
+async fn home(sftp: &Sftp) -> Result<Canonical, Failure> {
+    let home = sftp.home.get_or_try_init(|| resolve::resolved(sftp, b".")).await;
+    let home = home.map_err(|fault| fault.at("resolving", b"~"))?;
+    Canonical::new(home).ok_or_else(|| leads_elsewhere(home))
 }
 
 impl Run<'_> {
@@ -303,6 +308,10 @@ impl Run<'_> {
             Operation::Link { target, .. } => self.link(target.as_slice()).await,
             Operation::Get { files } => self.get(files).await,
             Operation::Put(put) => self.put(put, stdin.unwrap_or_default()).await,
+            // A client's own call does it, or a command.
+            Operation::Attributes(_) | Operation::HardLink { .. } | Operation::Served { .. } => {
+                Err(calls::unsupported().at("changing", self.at(0)))
+            }
         }
     }
 

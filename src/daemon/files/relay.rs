@@ -1,21 +1,20 @@
 //! A server's SFTP for a client of the SSH door: on a channel of its own, each call judged before it comes
 //! here. What the server answers is the client's, word for word.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+mod open;
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::{
     Files, Resolved, begun,
-    calls::unsupported,
+    brought::Brought,
     client::Sftp,
     compare::{Eyes, sizes},
     described,
     fault::Fault,
-    leads, names, over_cap, record,
+    leads, names, record,
     resolve::{resolved, split},
     write,
 };
@@ -41,17 +40,8 @@ pub struct Relay {
     sftp: Sftp,
     session: Arc<Session>,
     names: Arc<names::All>,
-    /// Handles of files where the policy has a cap.
-    capped: Mutex<HashMap<Vec<u8>, Capped>>,
+    brought: Brought,
     evidence: Arc<Evidence>,
-}
-
-/// A file that is read or written up to a size.
-struct Capped {
-    at: Vec<u8>,
-    cap: u64,
-    /// Bytes that were read of it.
-    read: u64,
 }
 
 impl Files {
@@ -65,8 +55,8 @@ impl Files {
         }
         let sftp = Sftp::open(session).await.map_err(|fault| fault.at("opening", b"SFTP"))?;
         let (names, evidence) = (self.names.clone(), self.evidence.clone());
-        let (session, capped) = (session.clone(), Mutex::default());
-        Ok(Relay { sftp, session, names, capped, evidence })
+        let brought = Brought { scripts: self.scripts.clone(), account: session.account() };
+        Ok(Relay { sftp, session: session.clone(), names, brought, evidence })
     }
 }
 
@@ -127,13 +117,9 @@ impl Relay {
         let (request, action) = (intent.request.clone(), intent.action.clone());
         write(&self.evidence, intent).await?;
         let number = self.session.files_begin(begun(&files, request.as_ref()));
-        let opens = matches!(call, Call::Open { .. });
+        // What comes is not looked into: the guard knows that it does not know.
+        let before = self.brought.begins(&files);
         let reply = self.send_judged(call).await;
-        if let (true, Some(cap), Ok(Reply::Handle(handle))) = (opens, files.cap(0), &reply) {
-            let at = files.at.first().cloned().unwrap_or_default();
-            // At most as many as the client may have open.
-            self.capped().insert(handle.clone(), Capped { at, cap, read: 0 });
-        }
         let mut result = record(Kind::FilesResult, &self.session);
         (result.request, result.action) = (request, action);
         result.outcome = match &reply {
@@ -143,6 +129,11 @@ impl Relay {
             }
             Ok(_) => None,
         };
+        if result.outcome.is_none()
+            && matches!(files.operation, Operation::Move { .. } | Operation::Remove { .. })
+        {
+            self.brought.ended(&files, before, None);
+        }
         self.session.files_end(number, None, result.outcome.clone(), Timestamp::now());
         if let Err(failure) = write(&self.evidence, result).await {
             tracing::error!(session = %self.session.id, code = %failure.code, "a result was not recorded");
@@ -152,16 +143,21 @@ impl Relay {
 
     /// A call by names that were judged: they lead where they led, and what is opened by one is what has it.
     async fn send_judged(&self, call: Call) -> Result<Reply, Failure> {
+        // Names are not held while the operator has the keyboard.
+        self.session.keyboard.agents().await;
         let names = self.names.of(&self.session.account());
         let by_name = named(&call);
         let (_alone, _still) = match turns(&call) {
             true => (Some(names.turning().await?), None),
             false => (None, Some(names.still().await?)),
         };
+        if let Call::Open { path, flags, attrs } = call {
+            return self.open(path, flags, attrs).await;
+        }
         for (path, followed) in &by_name {
             self.leads_to_itself(path, *followed).await?;
         }
-        let opened = matches!(call, Call::Open { .. } | Call::Opendir { .. });
+        let opened = matches!(call, Call::Opendir { .. });
         let reply = self.send(call).await?;
         if let (true, Reply::Handle(handle), Some((path, _))) = (opened, &reply, by_name.first())
             && let Err(elsewhere) = self.leads_to_itself(path, true).await
@@ -192,50 +188,12 @@ impl Relay {
         if let Call::Write { data, .. } = &call {
             self.count(data.len())?;
         }
-        self.check_caps(&call)?;
-        let reads = match &call {
-            Call::Read { handle, .. } => Some(handle.clone()),
-            _ => None,
-        };
         self.session.keyboard.agents().await;
         let reply = self.sftp.call(call).await.map_err(told)?;
         if let Reply::Data(data) = &reply {
             self.count(data.len())?;
-            if let Some(file) =
-                reads.and_then(|handle| self.capped().get_mut(&handle).map(take(data.len())))
-            {
-                file?;
-            }
         }
         Ok(reply)
-    }
-
-    fn capped(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Capped>> {
-        self.capped.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Nothing makes a file longer than the policy lets it be.
-    fn check_caps(&self, call: &Call) -> Result<(), Failure> {
-        let mut capped = self.capped();
-        let (handle, end) = match call {
-            Call::Write { handle, offset, data } => {
-                (handle, offset.saturating_add(data.len() as u64))
-            }
-            Call::Fsetstat { handle, attrs } => (handle, attrs.size.unwrap_or(0)),
-            // How much it would be is not known here.
-            Call::Extended(Extended::CopyData { .. }) if !capped.is_empty() => {
-                return Err(told(unsupported()));
-            }
-            Call::Close { handle } => {
-                capped.remove(handle);
-                return Ok(());
-            }
-            _ => return Ok(()),
-        };
-        match capped.get(handle) {
-            Some(file) if end > file.cap => Err(over_cap(&file.at, file.cap)),
-            _ => Ok(()),
-        }
     }
 
     /// Counts bytes of content.
@@ -248,21 +206,10 @@ impl Relay {
     }
 }
 
-fn take(bytes: usize) -> impl FnOnce(&mut Capped) -> Result<(), Failure> {
-    move |file| {
-        file.read = file.read.saturating_add(bytes as u64);
-        match file.read > file.cap {
-            true => Err(over_cap(&file.at, file.cap)),
-            false => Ok(()),
-        }
-    }
-}
-
 /// The paths that a call goes by, and whether a link there would be followed.
 fn named(call: &Call) -> Vec<(Vec<u8>, bool)> {
     match call {
-        Call::Open { path, .. }
-        | Call::Opendir { path }
+        Call::Opendir { path }
         | Call::Stat { path }
         | Call::Setstat { path, .. }
         | Call::Extended(Extended::Statvfs { path }) => vec![(path.clone(), true)],
@@ -271,7 +218,11 @@ fn named(call: &Call) -> Vec<(Vec<u8>, bool)> {
         | Call::Remove { path }
         | Call::Rmdir { path }
         | Call::Mkdir { path, .. }
-        | Call::Symlink { link: path, .. } => vec![(path.clone(), false)],
+        | Call::Symlink { link: path, .. }
+        | Call::Extended(Extended::Lsetstat { path, .. }) => vec![(path.clone(), false)],
+        Call::Extended(Extended::Hardlink { from, to }) => {
+            vec![(from.clone(), true), (to.clone(), false)]
+        }
         Call::Rename { from, to } | Call::Extended(Extended::PosixRename { from, to }) => {
             vec![(from.clone(), false), (to.clone(), false)]
         }

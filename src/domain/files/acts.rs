@@ -4,9 +4,12 @@ use super::{
     Operation,
     transfer::{Item, What},
 };
-use crate::domain::guard::{
-    Decision, Finding, Policy, Span, Verdict,
-    files::{self, Act, Canonical, Place},
+use crate::domain::{
+    guard::{
+        Decision, Finding, Policy, Span, Verdict,
+        files::{self, Act, Canonical, Place},
+    },
+    served::Served,
 };
 
 /// The verdict on an operation, and which of its parts are refused while others go on.
@@ -123,6 +126,28 @@ fn acts_on<'a>(
             let target = led_to(path, target.as_slice());
             return vec![Link::To { link: path, target }];
         }
+        Operation::Attributes(set) => {
+            let owner = set.owner.is_some();
+            let attributes = Link::Act(Act::Attributes { path, mode: set.mode, owner });
+            let write = |size| Link::Act(Act::Write { path, size: Some(size), mode: None });
+            return [attributes].into_iter().chain(set.size.map(write)).collect();
+        }
+        Operation::HardLink { .. } => match (index, other) {
+            (0, Some(link)) => Act::Hardlink { file: path, link },
+            _ => return Vec::new(),
+        },
+        Operation::Served { served, configures } if index < served.paths().len() => {
+            let program = Act::Served { path, program: served.program() };
+            return served_acts(operation, path)
+                .chain((!served.is_exact(*configures)).then_some(program))
+                .map(Link::Act)
+                .collect();
+        }
+        // What lies beneath.
+        Operation::Served { served, .. } if served.changes() => {
+            Act::Write { path, size: None, mode: None }
+        }
+        Operation::Served { .. } => Act::Read { path, size: None },
         Operation::Put(put) => match put.items.get(index) {
             Some(Item { what: What::File { size, .. }, mode, .. }) => {
                 Act::Write { path, size: Some(*size), mode: *mode }
@@ -140,6 +165,20 @@ fn acts_on<'a>(
         },
     };
     vec![Link::Act(act)]
+}
+
+fn served_acts<'a>(
+    operation: &Operation,
+    path: &'a Canonical,
+) -> impl Iterator<Item = Act<'a>> + use<'a> {
+    let of = |is: fn(&Served) -> bool| match operation {
+        Operation::Served { served, .. } => is(served),
+        _ => false,
+    };
+    let reads = of(Served::reads).then_some(Act::ReadTree { path });
+    let writes = of(Served::changes).then_some(Act::WriteTree { path });
+    let removes = of(Served::removes).then_some(Act::RemoveTree { path });
+    [reads, writes, removes].into_iter().flatten()
 }
 
 /// Where a link will lead, as far as its words say.

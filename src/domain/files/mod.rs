@@ -17,6 +17,7 @@ use super::{
     id::Id,
     identity::Identity,
     judgement::Judgement,
+    served::Served,
     sftp::Attrs,
     shell,
 };
@@ -95,6 +96,36 @@ pub enum Operation {
         files: Vec<Part>,
     },
     Put(Put),
+    /// What an SFTP client sets at once. Nobody asks for it by name.
+    #[serde(skip_deserializing)]
+    Attributes(Attributes),
+    /// A second name for a file; of SFTP clients alone.
+    #[serde(skip_deserializing)]
+    HardLink {
+        file: Bytes,
+        link: Bytes,
+    },
+    /// A program of the server's for a client of the bridge, which runs as a command. `configures`: whoever it is
+    /// for may write files there, and so what the program reads as its settings.
+    #[serde(skip_deserializing)]
+    Served {
+        served: Served,
+        configures: bool,
+    },
+}
+
+/// Each may be absent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Attributes {
+    pub path: Bytes,
+    /// Of what a link leads to, rather than of the link itself.
+    pub follow: bool,
+    pub mode: Option<u32>,
+    /// uid and gid.
+    pub owner: Option<(u32, u32)>,
+    /// Cut off there, or filled up with zeros; in bytes.
+    pub size: Option<u64>,
+    pub times: bool,
 }
 
 /// Content comes beside it.
@@ -146,7 +177,10 @@ impl Operation {
             | Self::Remove { .. }
             | Self::SetMode { .. }
             | Self::Link { .. }
-            | Self::Put(_) => true,
+            | Self::Put(_)
+            | Self::Attributes(_)
+            | Self::HardLink { .. } => true,
+            Self::Served { served, .. } => served.needs() == Capability::FilesWrite,
         }
     }
 
@@ -182,6 +216,18 @@ impl Operation {
                     _ => Ending::New,
                 };
                 put.items.iter().map(|item| (item.path.as_slice(), ending(item))).collect()
+            }
+            Self::Attributes(Attributes { path, follow: true, .. }) => {
+                vec![(path.as_slice(), Followed)]
+            }
+            Self::Attributes(Attributes { path, .. }) => vec![(path.as_slice(), Itself)],
+            // Some systems give the name to what a link leads to.
+            Self::HardLink { file, link } => {
+                vec![(file.as_slice(), Followed), (link.as_slice(), Itself)]
+            }
+            Self::Served { served, .. } => {
+                let paths = served.paths().iter();
+                paths.map(|named| (named.path.as_slice(), named.kind.ending())).collect()
             }
         }
     }
@@ -227,6 +273,9 @@ impl Operation {
             // These are judged by their paths alone; the words bind what was judged.
             Self::Get { .. } => words(&["cat", "--"], at.to_vec()),
             Self::Put(_) => words(&["put", "--"], at.to_vec()),
+            Self::Attributes(attributes) => attributes.command(&path(0)),
+            Self::HardLink { .. } => words(&["ln", "-T", "--"], vec![path(0), path(1)]),
+            Self::Served { served, .. } => served.line(at).unwrap_or_default(),
         }
     }
 
@@ -292,7 +341,44 @@ impl Operation {
             Self::Link { .. } => "ln",
             Self::Get { .. } => "get",
             Self::Put(_) => "put",
+            Self::Attributes(_) => "attributes",
+            Self::HardLink { .. } => "hardlink",
+            Self::Served { served, .. } => served.verb(),
         }
+    }
+}
+
+impl Attributes {
+    fn command(&self, path: &[u8]) -> Vec<u8> {
+        let line = |words: &[&str]| {
+            let words = words.iter().map(|word| word.as_bytes().to_vec());
+            let words: Vec<_> = words.chain([path.to_vec()]).collect();
+            shell::quote_argv(&words).unwrap_or_default()
+        };
+        let owner = self.owner.map(|(user, group)| {
+            let owner = format!("{user}:{group}");
+            match self.follow {
+                true => line(&["chown", "--", &owner]),
+                false => line(&["chown", "-h", "--", &owner]),
+            }
+        });
+        let mode = self.mode.map(|mode| chmod(mode, path.to_vec()));
+        // As much as opening it to write it anew.
+        let size = self.size.map(|_| [&b"cat > "[..], &line(&[])].concat());
+        let all = [owner, mode, size].into_iter().flatten().collect::<Vec<_>>();
+        match all.is_empty() {
+            true => line(&["touch", "-c", "--"]),
+            false => all.join(&b"; "[..]),
+        }
+    }
+
+    /// What is set, for people.
+    fn told(&self) -> String {
+        let mode = self.mode.map(|mode| format!(" mode {mode:04o}"));
+        let owner = self.owner.map(|(user, group)| format!(" owner {user}:{group}"));
+        let size = self.size.map(|size| format!(" size {size}"));
+        let times = self.times.then(|| " times".to_owned());
+        [mode, owner, size, times].into_iter().flatten().collect()
     }
 }
 
@@ -416,6 +502,7 @@ impl Files {
                 }
             }
             Operation::SetMode { mode, .. } => line.push_str(&format!(" mode {mode:04o}")),
+            Operation::Attributes(attributes) => line.push_str(&attributes.told()),
             Operation::Remove { recursive: true, .. } => line.push_str(" with all that is in it"),
             Operation::Link { target, .. } => {
                 line.push_str(&format!(" -> {}", escape::exact(target.as_slice(), SHOWN)));

@@ -115,6 +115,18 @@ impl OpenFlags {
         self.0 & other.0 == other.0
     }
 
+    /// The same without an effect before it is known what was opened: what is there is not emptied, and what is
+    /// not there is made only where still nothing is.
+    pub fn careful(self, there: bool) -> Self {
+        let without = |flags: Self, flag: Self| Self(flags.0 & !flag.0);
+        let careful = without(self, Self::TRUNCATE);
+        match there {
+            true if !self.has(Self::EXCLUSIVE) => without(careful, Self::CREATE),
+            false if self.has(Self::CREATE) => careful | Self::EXCLUSIVE,
+            _ => careful,
+        }
+    }
+
     /// Whether anything but reading may come of it.
     pub fn changes(self) -> bool {
         self.0 & !Self::READ.0 != 0

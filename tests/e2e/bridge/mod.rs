@@ -2,8 +2,11 @@
 
 mod config;
 mod ends;
+mod exact;
+mod raw;
 mod refused;
 mod same;
+mod served;
 mod sftp;
 mod tools;
 
@@ -35,12 +38,7 @@ impl Both {
 
     pub fn granted(more: &[&str]) -> Self {
         let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
-        sgw.target("web1", &sshd);
-        let token = sgw.token("ci", &[]);
-        let grant = ["--token", "ci", "--target", "web1"];
-        sgw.grant(&grant.iter().chain(more).copied().collect::<Vec<_>>());
-        let told = sgw.by(&token, ["ssh-config", "--json"]).ok().json();
-        let through = PathBuf::from(told["config"].as_str().unwrap());
+        let (token, through) = way(&sgw, &sshd, more);
         let known = sgw.path("known_hosts");
         let line = format!("[127.0.0.1]:{} {}\n", sshd.port(), sshd.host_key_line());
         fs::write(&known, line).unwrap();
@@ -59,14 +57,7 @@ impl Both {
 
     /// A program of the machine's, as the agent runs it.
     pub fn program(&self, name: &str, words: &[&str]) -> Command {
-        let mut command = self.sgw.command([""; 0]);
-        let mut program = Command::new(name);
-        program.args(words).env_clear().env("SGW_TOKEN", &self.token.text);
-        for (name, value) in command.env_remove("SGW_TOKEN").get_envs() {
-            program.envs(value.map(|value| (name, value)));
-        }
-        program.current_dir(self.sgw.user_home());
-        program
+        program(&self.sgw, &self.token, name, words)
     }
 
     /// `ssh web1 COMMAND`, by one of the two configurations.
@@ -91,6 +82,28 @@ impl Both {
         fs::create_dir_all(&path).unwrap();
         path
     }
+}
+
+/// A standing grant for `web1`, and the configuration that leads there.
+pub fn way(sgw: &Sgw, sshd: &Sshd, more: &[&str]) -> (Token, PathBuf) {
+    sgw.target("web1", sshd);
+    let token = sgw.token("ci", &[]);
+    let grant = ["--token", "ci", "--target", "web1"];
+    sgw.grant(&grant.iter().chain(more).copied().collect::<Vec<_>>());
+    let told = sgw.by(&token, ["ssh-config", "--json"]).ok().json();
+    (token, PathBuf::from(told["config"].as_str().unwrap()))
+}
+
+/// A program of the machine's, as an agent with this token runs it.
+pub fn program(sgw: &Sgw, token: &Token, name: &str, words: &[&str]) -> Command {
+    let mut command = sgw.command([""; 0]);
+    let mut program = Command::new(name);
+    program.args(words).env_clear().env("SGW_TOKEN", &token.text);
+    for (name, value) in command.env_remove("SGW_TOKEN").get_envs() {
+        program.envs(value.map(|value| (name, value)));
+    }
+    program.current_dir(sgw.user_home());
+    program
 }
 
 #[track_caller]

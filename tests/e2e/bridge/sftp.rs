@@ -173,3 +173,25 @@ fn what_is_no_sftp_is_told_and_ends() {
     assert_ne!(output.status.code(), Some(0));
     both.same(&["web1", "echo still here"], b"");
 }
+
+#[test]
+fn a_person_at_a_terminal_has_sftp_as_ever() {
+    let both = Both::granted(&["--only", "files:read,files:write"]);
+    let here = both.directory("here");
+    fill(&here);
+    let config = both.through.to_str().unwrap();
+    let mut sftp = crate::support::Pty::start(&both.program("sftp", &["-F", config, "web1"]));
+    sftp.wait_for("sftp> ");
+    sftp.send(&format!("cd {}\r", here.display()));
+    sftp.send("mkdir new\r");
+    sftp.send("put deep/none\r");
+    sftp.wait_for("none");
+    sftp.send(&format!("put {}/script new/sc\r", here.display()));
+    sftp.send("ls -1 new\r");
+    sftp.wait_for("(?m)^new/sc");
+    sftp.send("get /etc/shadow\r");
+    sftp.wait_for("guard.blocked");
+    sftp.send("bye\r");
+    assert_eq!(sftp.ends().0, 0);
+    assert_eq!(fs::read(here.join("new/sc")).unwrap(), b"#!/bin/sh\n");
+}

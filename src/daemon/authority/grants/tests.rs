@@ -151,6 +151,7 @@ fn judge(grants: &Grants, me: &Identity, target: &str) {
         reason: None,
         judged: crate::domain::judgement::Judgement::for_test(b""),
         passed_by: Vec::new(),
+        served: None,
     };
     let (mut kept, denied) = Default::default();
     let decision = authorize_exec(me, leave, exec, &mut kept, &denied, now);

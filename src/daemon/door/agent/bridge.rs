@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use russh::keys::PrivateKey;
 
-use super::{Asked, Caller, ending};
+use super::{Asked, Caller, ending, serve::serves};
 use crate::{
     daemon::{
         Parts,
@@ -92,9 +92,12 @@ impl Caller {
         let named = Destination { user: None, ..there.clone() };
         if let Some(account) = self.parts.account_of(&named) {
             check_user(&there, &account)?;
-            match self.session(&named.host, Capability::Exec).await {
-                Err(none) if is_none(none.code) => {}
-                opened => return opened,
+            // A standing grant of whatever goes through a bridge opens it.
+            for needed in [Capability::Exec, Capability::FilesRead, Capability::FilesWrite] {
+                match self.session(&named.host, needed).await {
+                    Err(none) if is_none(none.code) => {}
+                    opened => return opened,
+                }
             }
             return self.asks(number, named, asked).await;
         }
@@ -182,6 +185,7 @@ impl Bridge {
     /// A command with its standard input open, as `sgw exec` has it. What is said to such a caller goes to
     /// `outbox`, its end last.
     pub async fn exec(&self, line: Vec<u8>, control: &Arc<Control>, outbox: Outbox) {
+        let served = serves(&self.session, &line);
         let exec = agent::Exec {
             session: self.session.id.to_string(),
             command: agent::Command::Line(Bytes(line)),
@@ -196,7 +200,10 @@ impl Bridge {
         };
         let caller = self.caller(outbox);
         let ran = match caller.check_known() {
-            Ok(()) => caller.exec(NUMBER, exec, control).await,
+            Ok(()) => match served {
+                Some(served) => caller.serve(NUMBER, exec, served, control).await,
+                None => caller.exec(NUMBER, exec, control).await,
+            },
             Err(failure) => Err(failure),
         };
         if let Err(failure) = ran {

@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// What has been sent, or why nothing was.
-type Sent = Result<(), Gone>;
+pub(super) type Sent = Result<(), Gone>;
 
 /// How often one who waits for a paused session looks at it.
 const LOOK: Duration = Duration::from_secs(2);
@@ -49,6 +49,21 @@ const LOOK: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// How long a command that another call just started may take to be seen.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
+
+/// How a command is to be run.
+pub(super) struct Wishes {
+    orphan: Duration,
+    wait: Option<Duration>,
+    pub over: Option<Instant>,
+    pub no_ask: bool,
+}
+
+impl Wishes {
+    pub fn new(orphan_ms: Option<u64>, wait: Option<Duration>, no_ask: bool) -> Self {
+        let orphan = orphan_ms.map_or(ORPHAN, Duration::from_millis);
+        Self { orphan, wait, over: wait.map(|wait| Instant::now() + wait), no_ask }
+    }
+}
 
 impl Caller {
     /// Judges a command, waits for the operator where that is asked, runs it and follows it.
@@ -62,34 +77,46 @@ impl Caller {
         session.collected();
         self.check_stopped(&session)?;
         self.tell_news(number, &session).await;
-        let orphan = asked.orphan_ms.map_or(ORPHAN, Duration::from_millis);
-        let no_ask = asked.no_ask;
-        let wait = asked.wait_ms.map(Duration::from_millis);
-        let over = wait.map(|wait| Instant::now() + wait);
-        let (action, input) = self.read_exec(number, asked, &session, control).await?;
+        let wishes =
+            Wishes::new(asked.orphan_ms, asked.wait_ms.map(Duration::from_millis), asked.no_ask);
+        let read = self.read_exec(number, asked, &session, control).await?;
+        self.run_judged(number, &session, read, wishes, control).await
+    }
+
+    /// A command that was judged: waits for the operator where that is asked, runs it and follows it.
+    pub(super) async fn run_judged(
+        &self,
+        number: u32,
+        session: &Arc<Session>,
+        (action, input): (action::Exec, Input),
+        wishes: Wishes,
+        control: &Arc<Control>,
+    ) -> Result<Sent, Failure> {
+        let Wishes { orphan, wait, over, no_ask } = wishes;
+        let needs = action.needs();
         if let Input::Whole(held) = &input {
             session.hold(&action.id, held.clone());
         }
         // What is blocked is refused before a person is asked to log in for it.
         if action.judged.decision != guard::Decision::Block {
-            self.logged_in(number, &session, Capability::Exec, no_ask, over).await?;
+            self.logged_in(number, session, needs, no_ask, over).await?;
         }
-        self.check_paused(&session)?;
-        let action = match self.planned(&session, None, action) {
+        self.check_paused(session)?;
+        let action = match self.planned(session, None, action) {
             Planned::Not(action) => action,
             Planned::Passes(permit, id) => {
-                let exec = self.run_planned(&session, permit, &id, orphan).await?;
+                let exec = self.run_planned(session, permit, &id, orphan).await?;
                 let caller = follow::Caller::Starter { stdin: false };
                 return Ok(follow(&self.outbox, number, exec, control.clone(), caller).await);
             }
-            Planned::Refused(refused) => return Err(self.refused(&session, refused).await),
+            Planned::Refused(refused) => return Err(self.refused(session, refused).await),
         };
         let (grant, place) = (session.grant(), session.place());
         let ground =
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
         let verdict = match self.parts.desk.judge_exec(&self.asker, &ground, action, no_ask) {
             Ok(verdict) => verdict,
-            Err(refused) => return Err(self.refused(&session, refused).await),
+            Err(refused) => return Err(self.refused(session, refused).await),
         };
         let (permit, request) = match verdict {
             Verdict::Permit(permit) => (permit, None),
@@ -99,25 +126,24 @@ impl Caller {
                 }
                 self.say_waiting(number, &id, view::Kind::Command).await;
                 let waiting = self.parts.desk.wait(self.identity(), &id, wait);
-                match Self::unless_taken(&session, &id, waiting).await? {
+                match Self::unless_taken(session, &id, waiting).await? {
                     Outcome::Ran(exec) => {
                         return self.follow_later(number, &exec, wait, control).await;
                     }
                     _ => {
                         // The yes is kept: `sgw wait` comes back for it.
-                        let stopped = self.check_stopped(&session);
+                        let stopped = self.check_stopped(session);
                         stopped.map_err(|stopped| stopped_until(stopped, &id))?;
-                        let logged_in =
-                            self.logged_in(number, &session, Capability::Exec, no_ask, over);
+                        let logged_in = self.logged_in(number, session, needs, no_ask, over);
                         logged_in.await.map_err(|failure| still_held(failure, &id))?;
-                        (self.permit_approved(&id, &session)?, Some(id))
+                        (self.permit_approved(&id, session)?, Some(id))
                     }
                 }
             }
         };
         self.parts.in_use.touch();
         let stdin = input.as_action() == Stdin::Open;
-        let running = self.parts.sessions.run(&session, permit, request, orphan, input.feed());
+        let running = self.parts.sessions.run(session, permit, request, orphan, input.feed());
         let exec = running.await?;
         let caller = follow::Caller::Starter { stdin };
         Ok(follow(&self.outbox, number, exec, control.clone(), caller).await)
@@ -267,7 +293,7 @@ impl Caller {
                 let session = self.parts.sessions.to_use(exec.session.as_str(), self.identity())?;
                 let held = |failure| still_held(failure, &id);
                 self.goes_on(&session, over).await.map_err(held)?;
-                let logged_in = self.logged_in(number, &session, Capability::Exec, false, over);
+                let logged_in = self.logged_in(number, &session, exec.needs(), false, over);
                 logged_in.await.map_err(held)?;
                 // Before: with the permit it is let go.
                 let feed = fed(&session, &exec);
@@ -457,15 +483,7 @@ impl Caller {
                 "say it in one line",
             ));
         }
-        let id = self.parts.ids.next(Kind::Exec)?;
-        let secret: [u8; 8] = random().map_err(|error| {
-            Failure::new(
-                Code::DaemonFailed,
-                format!("no randomness from the kernel: {error}"),
-                "this machine is broken",
-            )
-        })?;
-        let marker = format!("{id}-{}", hex::encode(secret));
+        let (id, marker) = self.marked()?;
         let env: Vec<(String, Vec<u8>)> =
             asked.env.into_iter().map(|(name, value)| (name, value.0)).collect();
         let cwd = asked.cwd.map(|cwd| cwd.0);
@@ -488,8 +506,23 @@ impl Caller {
             reason: asked.reason,
             judged,
             passed_by: Vec::new(),
+            served: None,
         };
         Ok((exec, own))
+    }
+
+    /// A new command's id, and its marker.
+    pub(super) fn marked(&self) -> Result<(Id, String), Failure> {
+        let id = self.parts.ids.next(Kind::Exec)?;
+        let secret: [u8; 8] = random().map_err(|error| {
+            Failure::new(
+                Code::DaemonFailed,
+                format!("no randomness from the kernel: {error}"),
+                "this machine is broken",
+            )
+        })?;
+        let marker = format!("{id}-{}", hex::encode(secret));
+        Ok((id, marker))
     }
 
     /// What the guard says of what a shell on the target would read.
@@ -546,7 +579,7 @@ pub(super) fn still_held(failure: Failure, id: &Id) -> Failure {
     }
 }
 
-fn not_a_command(error: &shell::ShellError) -> Failure {
+pub(super) fn not_a_command(error: &shell::ShellError) -> Failure {
     match error {
         shell::ShellError::TooLong(_) => Failure::new(
             Code::LimitCommand,

@@ -1,12 +1,15 @@
 //! What an SFTP client of the bridge asks, call by call: mapped to the operations that `sgw files` has, and
 //! walked as those are.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+mod handles;
+mod walk;
 
+use std::{sync::Arc, time::Duration};
+
+use self::{
+    handles::{Handles, MOST, Open},
+    walk::{EXTENSIONS, Walk, changing, resolved},
+};
 use super::{Bridge, Caller, bridge::PATIENCE_MS};
 use crate::{
     daemon::{
@@ -16,36 +19,35 @@ use crate::{
         session::Session,
     },
     domain::{
-        bytes::Bytes,
         capability::Capability,
-        files::{Files, How, Operation, Way, Write},
+        escape,
+        files::{Files, Operation, Way},
+        guard::{
+            self,
+            files::{Act, Canonical},
+        },
         id::Id,
-        sftp::{Attrs, Call, Extended, OpenFlags, Pairs, Reply},
+        sftp::{Call, Extended, OpenFlags, Pairs, Reply},
     },
     protocol::error::{Code, Failure},
 };
-
-/// The most files that one client has open at once.
-const HANDLES: usize = 1024;
 
 /// One SFTP client's calls, on a session.
 pub struct Mediator {
     caller: Caller,
     session: Arc<Session>,
     relay: Relay,
-    /// The paths that handles were opened by, as they were given.
-    open: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
+    open: Handles,
 }
 
-/// How a call is walked.
-enum Walk {
-    /// As these operations, all of them; the last is what is recorded with the call.
-    As(Vec<Operation>),
-    /// It names no path but asks where one leads, or what the server is.
-    Look,
-    /// What a judged call has opened.
-    Opened,
-    Refused(&'static str),
+/// A yes for a call, and where it leads.
+struct Leave {
+    permit: Permit<Files>,
+    request: Option<Id>,
+    at: Vec<Vec<u8>>,
+    home: Canonical,
+    /// What was said holds for so many bytes.
+    up_to: Option<u64>,
 }
 
 impl Bridge {
@@ -62,7 +64,7 @@ impl Bridge {
         caller.may_look(session)?;
         let relay = caller.parts.files.relay(session).await?;
         caller.parts.in_use.touch();
-        Ok(Mediator { caller, session: session.clone(), relay, open: Mutex::default() })
+        Ok(Mediator { caller, session: session.clone(), relay, open: Handles::default() })
     }
 }
 
@@ -79,13 +81,10 @@ impl Caller {
 }
 
 impl Mediator {
-    pub fn extensions(&self) -> &Pairs {
-        self.relay.extensions()
-    }
-
-    /// Whether a call can go on beside others: it works on what is open.
-    pub fn is_opened(&self, call: &Call) -> bool {
-        matches!(self.walk(call), Walk::Opened)
+    /// What the server announced beside its version, as far as it is passed on.
+    pub fn extensions(&self) -> Pairs {
+        let known = |name: &Vec<u8>| EXTENSIONS.contains(&name.as_slice());
+        self.relay.extensions().iter().filter(|(name, _)| known(name)).cloned().collect()
     }
 
     /// Judges a call and sends it.
@@ -97,9 +96,9 @@ impl Mediator {
         if let Some(why) = self.session.over() {
             return Err(why.about(&self.session.id).sent(false));
         }
-        match self.walk(&call) {
+        match Walk::of(&call) {
             Walk::Refused(why) => Err(Failure::new(
-                Code::GrantMissing,
+                Code::FilesUnsupported,
                 format!("{why} does not go through sgw"),
                 "use a command for it: sgw exec SESSION -- …",
             )
@@ -108,46 +107,127 @@ impl Mediator {
                 self.caller.check_stopped(&self.session)?;
                 self.relay.send(call).await
             }
-            Walk::Opened => {
-                if let Call::Close { handle } = &call {
-                    self.handles().remove(handle);
-                }
-                self.relay.send(call).await
+            Walk::Opened(handles) => self.on_open(&handles, call).await,
+            Walk::Of(handle, attrs) => {
+                let open = self.open.get(&handle).ok_or_else(not_open)?;
+                let operation = changing(open.path.as_bytes(), &attrs, true);
+                self.walked(vec![operation], call, Some(&open)).await
             }
-            Walk::As(operations) => self.walked(operations, call).await,
+            Walk::As(operations) => self.walked(operations, call, None).await,
         }
     }
 
-    async fn walked(&self, operations: Vec<Operation>, call: Call) -> Result<Reply, Failure> {
+    /// On files that judged calls have opened, as far as those were judged for it.
+    async fn on_open(&self, handles: &[Vec<u8>], call: Call) -> Result<Reply, Failure> {
+        // One that is only being opened is nobody's yet.
+        if !handles.iter().all(|handle| self.open.has(handle)) {
+            return Err(not_open());
+        }
+        match &call {
+            Call::Write { handle, offset, data } => {
+                self.goes_on(handle, offset.saturating_add(data.len() as u64))?;
+            }
+            Call::Close { handle } => self.open.remove(handle),
+            Call::Extended(Extended::CopyData { from, at, length, to, to_at }) => {
+                let length = match length {
+                    0 => self.rest(from, *at).await?,
+                    length => *length,
+                };
+                self.goes_on(from, at.saturating_add(length))?;
+                self.goes_on(to, to_at.saturating_add(length))?;
+            }
+            _ => {}
+        }
+        let read = match &call {
+            Call::Read { handle, offset, .. } => Some((handle.clone(), *offset)),
+            _ => None,
+        };
+        let reply = self.relay.send(call).await?;
+        if let (Some((handle, offset)), Reply::Data(data)) = (read, &reply) {
+            self.goes_on(&handle, offset.saturating_add(data.len() as u64))?;
+        }
+        Ok(reply)
+    }
+
+    /// How much of an open file there is from an offset on.
+    async fn rest(&self, handle: &[u8], at: u64) -> Result<u64, Failure> {
+        match self.relay.send(Call::Fstat { handle: handle.to_vec() }).await? {
+            Reply::Attrs(attrs) => Ok(attrs.size.unwrap_or(u64::MAX).saturating_sub(at)),
+            _ => Ok(u64::MAX),
+        }
+    }
+
+    /// Where more of a file is read or written than its verdict was for, it is judged anew.
+    fn goes_on(&self, handle: &[u8], extent: u64) -> Result<(), Failure> {
+        let Some(open) = self.open.get(handle) else { return Ok(()) };
+        if open.up_to.is_none_or(|up_to| extent <= up_to) {
+            return Ok(());
+        }
+        let up_to = self.up_to(&open, extent)?;
+        self.open.goes_on(handle, up_to);
+        Ok(())
+    }
+
+    /// Up to what size it passes, as it passes with this one.
+    fn up_to(&self, open: &Open, size: u64) -> Result<Option<u64>, Failure> {
+        let Some(flags) = open.flags else { return Ok(None) };
+        let (path, size) = (&open.path, Some(size));
+        let guard = &self.caller.parts.desk.guard;
+        let read = Act::Read { path, size };
+        let write = Act::Write { path, size, mode: None };
+        let acts = [
+            (flags.has(OpenFlags::READ) || !flags.changes()).then_some(read),
+            flags.changes().then_some(write),
+        ];
+        let mut least: Option<u64> = None;
+        for act in acts.into_iter().flatten() {
+            let (target, identity) = (self.session.target(), self.caller.identity());
+            let said = guard.judge_act(target.as_str(), identity, &open.home, &act)?;
+            if said.decision != guard::Decision::Allow {
+                return Err(too_large(&open.path, &said));
+            }
+            least = [least, said.up_to].into_iter().flatten().min();
+        }
+        Ok(least)
+    }
+
+    /// `of` is the open file that it is about, which no name leads to.
+    async fn walked(
+        &self,
+        operations: Vec<Operation>,
+        call: Call,
+        of: Option<&Open>,
+    ) -> Result<Reply, Failure> {
         self.caller.check_paused(&self.session)?;
         self.session.keyboard.agents().await;
-        let mut permitted = None;
+        let (mut permitted, mut least) = (None, None);
         for operation in operations {
-            permitted = Some(self.permitted(operation).await?);
+            let leave = self.permitted(operation, of).await?;
+            least = [least, leave.up_to].into_iter().flatten().min();
+            permitted = Some(leave);
         }
-        let Some((permit, request, at)) = permitted else {
+        let Some(Leave { permit, request, at, home, .. }) = permitted else {
             return self.relay.send(call).await;
         };
         let opens = match &call {
-            Call::Open { path, .. } | Call::Opendir { path } => Some(path.clone()),
+            Call::Open { flags, .. } => Some(Some(*flags)),
+            Call::Opendir { .. } => Some(None),
             _ => None,
         };
-        if opens.is_some() && self.handles().len() >= HANDLES {
-            let message = format!("{HANDLES} files are open at once");
+        if opens.is_some() && self.open.is_full() {
+            let message = format!("{MOST} files are open at once");
             return Err(Failure::new(Code::LimitStreams, message, "close some").sent(false));
         }
+        let path = at.first().and_then(|path| Canonical::new(path));
         let reply = self.relay.perform(permit, request, resolved(call, &at)).await?;
-        if let (Some(path), Reply::Handle(handle)) = (opens, &reply) {
-            self.handles().insert(handle.clone(), path);
+        if let (Some(flags), Some(path), Reply::Handle(handle)) = (opens, path, &reply) {
+            self.open.insert(handle.clone(), Open { path, home, flags, up_to: least });
         }
         Ok(reply)
     }
 
     /// The walk of one operation: where it leads, what the policy says of it there, who is asked.
-    async fn permitted(
-        &self,
-        operation: Operation,
-    ) -> Result<(Permit<Files>, Option<Id>, Vec<Vec<u8>>), Failure> {
+    async fn permitted(&self, operation: Operation, of: Option<&Open>) -> Result<Leave, Failure> {
         let (caller, session) = (&self.caller, &self.session);
         let desk = &caller.parts.desk;
         let (grant, place) = (session.grant(), session.place());
@@ -155,7 +235,13 @@ impl Mediator {
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
         let needs = operation.needs();
         let look = desk.may_look(caller.identity(), &ground, &session.id, needs)?;
-        let Resolved { at, home, .. } = self.relay.resolve(look, &operation).await?;
+        let Resolved { at, home, .. } = match of {
+            Some(open) => {
+                let at = vec![open.path.as_bytes().to_vec()];
+                Resolved { at, seen: Vec::new(), home: open.home.clone() }
+            }
+            None => self.relay.resolve(look, &operation).await?,
+        };
         let mut said = caller.judge_files(session, &operation, (&at, &[]), &home).await?;
         if !said.sized && matches!(operation, Operation::Read { .. } | Operation::Move { .. }) {
             let look = desk.may_look(caller.identity(), &ground, &session.id, needs)?;
@@ -175,8 +261,11 @@ impl Mediator {
             judged,
             passed_by: Vec::new(),
         };
+        let up_to = files.cap(0);
         let id = match desk.judge_files(&caller.asker, &ground, files, false) {
-            Ok(Verdict::Permit(permit)) => return Ok((permit, None, leads)),
+            Ok(Verdict::Permit(permit)) => {
+                return Ok(Leave { permit, request: None, at: leads, home, up_to });
+            }
             Ok(Verdict::Asked { id, new }) => {
                 if new {
                     caller.announce(&id).await?;
@@ -189,7 +278,7 @@ impl Mediator {
         match desk.wait(caller.identity(), &id, patience).await? {
             Outcome::Approved => {
                 let permit = desk.permit_approved_files(&id, caller.identity(), &ground)?;
-                Ok((permit, Some(id), leads))
+                Ok(Leave { permit, request: Some(id), at: leads, home, up_to })
             }
             _ => Err(Failure::new(
                 Code::RequestClosed,
@@ -199,132 +288,21 @@ impl Mediator {
             .about(&id)),
         }
     }
-
-    fn walk(&self, call: &Call) -> Walk {
-        let one = |operation| Walk::As(vec![operation]);
-        match call {
-            Call::Open { path, flags, attrs } => opening(path, *flags, attrs),
-            Call::Opendir { path } => one(Operation::List { path: Bytes(path.clone()), depth: 1 }),
-            Call::Lstat { path } | Call::Readlink { path } => {
-                let follow = !has_a_name(path);
-                one(Operation::Stat { path: Bytes(path.clone()), follow })
-            }
-            Call::Stat { path } => one(Operation::Stat { path: Bytes(path.clone()), follow: true }),
-            Call::Setstat { path, attrs } => changing(path, attrs),
-            Call::Fsetstat { handle, attrs } => match self.handles().get(handle) {
-                Some(path) => changing(path, attrs),
-                None => Walk::Opened,
-            },
-            Call::Remove { path } | Call::Rmdir { path } => {
-                one(Operation::Remove { path: Bytes(path.clone()), recursive: false })
-            }
-            Call::Mkdir { path, attrs } => one(Operation::MakeDirectory {
-                path: Bytes(path.clone()),
-                parents: false,
-                mode: attrs.mode(),
-            }),
-            Call::Rename { from, to } => one(moving(from, to, false)),
-            Call::Symlink { holds, link } => {
-                one(Operation::Link { target: Bytes(holds.clone()), path: Bytes(link.clone()) })
-            }
-            Call::Realpath { .. } => Walk::Look,
-            Call::Close { .. }
-            | Call::Read { .. }
-            | Call::Write { .. }
-            | Call::Fstat { .. }
-            | Call::Readdir { .. } => Walk::Opened,
-            Call::Extended(extended) => match extended {
-                Extended::PosixRename { from, to } => one(moving(from, to, true)),
-                Extended::Statvfs { path } => one(Operation::Space { path: Bytes(path.clone()) }),
-                Extended::Limits
-                | Extended::ExpandPath { .. }
-                | Extended::HomeDirectory { .. }
-                | Extended::UsersGroupsById { .. } => Walk::Look,
-                Extended::Fstatvfs { .. } | Extended::Fsync { .. } | Extended::CopyData { .. } => {
-                    Walk::Opened
-                }
-                Extended::Lsetstat { path, attrs } => changing(path, attrs),
-                Extended::Hardlink { .. } => Walk::Refused("a hard link"),
-                Extended::Other { .. } => Walk::Refused("an extension that sgw does not know"),
-            },
-            Call::Other { .. } => Walk::Refused("a call that version 3 does not have"),
-        }
-    }
-
-    fn handles(&self) -> std::sync::MutexGuard<'_, HashMap<Vec<u8>, Vec<u8>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// Whether the last of it names an entry of a directory, which can be a link.
-fn has_a_name(path: &[u8]) -> bool {
-    let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    !matches!(last, b"" | b"." | b"..")
+fn not_open() -> Failure {
+    let message = "this handle is none of an open file";
+    Failure::new(Code::UsageArguments, message, "open the file first").sent(false)
 }
 
-fn opening(path: &[u8], flags: OpenFlags, attrs: &Attrs) -> Walk {
-    let path = Bytes(path.to_vec());
-    let mut operations = Vec::new();
-    if flags.has(OpenFlags::READ) || !flags.changes() {
-        operations.push(Operation::Read { path: path.clone(), offset: 0, limit: None });
-    }
-    if flags.changes() {
-        let how = match () {
-            () if flags.has(OpenFlags::EXCLUSIVE) => How::Create,
-            () if flags.has(OpenFlags::APPEND) => How::Append,
-            () => How::Replace,
-        };
-        let (mode, parents, if_sum) = (attrs.mode(), false, None);
-        operations.push(Operation::Write(Write { path, how, mode, parents, if_sum }));
-    }
-    Walk::As(operations)
-}
-
-/// Rights and size as what they are; times alone as a change of the file.
-fn changing(path: &[u8], attrs: &Attrs) -> Walk {
-    let path = Bytes(path.to_vec());
-    if attrs.owner.is_some() {
-        return Walk::Refused("another owner");
-    }
-    let mut operations = Vec::new();
-    if attrs.size.is_some() || attrs.mode().is_none() {
-        let (mode, parents, if_sum) = (None, false, None);
-        let path = path.clone();
-        operations.push(Operation::Write(Write { path, how: How::Replace, mode, parents, if_sum }));
-    }
-    if let Some(mode) = attrs.mode() {
-        operations.push(Operation::SetMode { path, mode });
-    }
-    Walk::As(operations)
-}
-
-fn moving(from: &[u8], to: &[u8], replace: bool) -> Operation {
-    Operation::Move { from: Bytes(from.to_vec()), to: Bytes(to.to_vec()), replace }
-}
-
-/// The call with the paths that were judged, in place of those that were given: a name can come to lead
-/// elsewhere.
-fn resolved(call: Call, at: &[Vec<u8>]) -> Call {
-    let path = |number: usize| at.get(number).cloned().unwrap_or_default();
-    match call {
-        Call::Open { flags, attrs, .. } => Call::Open { path: path(0), flags, attrs },
-        Call::Opendir { .. } => Call::Opendir { path: path(0) },
-        Call::Lstat { .. } => Call::Lstat { path: path(0) },
-        Call::Stat { .. } => Call::Stat { path: path(0) },
-        Call::Readlink { .. } => Call::Readlink { path: path(0) },
-        Call::Setstat { attrs, .. } => Call::Setstat { path: path(0), attrs },
-        Call::Remove { .. } => Call::Remove { path: path(0) },
-        Call::Rmdir { .. } => Call::Rmdir { path: path(0) },
-        Call::Mkdir { attrs, .. } => Call::Mkdir { path: path(0), attrs },
-        Call::Rename { .. } => Call::Rename { from: path(0), to: path(1) },
-        Call::Symlink { holds, .. } => Call::Symlink { holds, link: path(0) },
-        Call::Extended(Extended::PosixRename { .. }) => {
-            Call::Extended(Extended::PosixRename { from: path(0), to: path(1) })
-        }
-        Call::Extended(Extended::Statvfs { .. }) => {
-            Call::Extended(Extended::Statvfs { path: path(0) })
-        }
-        // Of a link itself, which is not followed: its own name.
-        other => other,
-    }
+fn too_large(path: &Canonical, said: &guard::files::Verdict) -> Failure {
+    let (rule, reason) = (said.rule.clone().unwrap_or_default(), said.reason.clone());
+    let shown = escape::exact(path.as_bytes(), 300);
+    let reason = reason.unwrap_or_default();
+    Failure::new(
+        Code::GuardBlocked,
+        format!("{shown} is larger than passes: {rule}, {reason}"),
+        "don't rephrase; change the plan or ask your user",
+    )
+    .by_rule(rule)
 }

@@ -1,24 +1,19 @@
-//! SFTP on a client's channel: whole packets in, each call judged; replies out in the order of the calls.
-//!
-//! Any order is allowed (draft, section 3). But OpenSSH's clients up to 9.2 cut a file off where its replies
-//! came out of order, and say nothing: no server that they were tried with does that.
+//! SFTP on a client's channel: whole packets in, each call judged, replies out.
 
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
+mod calls;
 
+use self::calls::Calls;
 use super::{
     command::{Channel, Gone},
     inbox::PIECE,
 };
 use crate::{
     daemon::door::agent::Mediator,
-    domain::sftp::{Call, Cutter, FromClient, FromServer, Malformed, Reply, StatusCode, VERSION},
+    domain::sftp::{Cutter, FromClient, FromServer, Malformed, Reply, StatusCode, VERSION},
     protocol::error::{Class, Code, Failure},
 };
 
-/// Calls on open files that have no reply yet: fewer than go to the server at once, so that they go out in
-/// the order in which they came.
-const FLYING: usize = 48;
-
+/// How a call went; the number is the client's.
 type Answer = (u32, Result<Reply, Failure>);
 
 impl Channel {
@@ -40,36 +35,28 @@ impl Channel {
 
     async fn mediate(&self, mediator: &Mediator) -> Result<(), Gone> {
         let mut cutter = Cutter::default();
-        let mut flying = FuturesOrdered::<BoxFuture<'_, Answer>>::new();
+        let mut calls = Calls::new(mediator);
         let mut ended = false;
         loop {
-            let packet = match flying.len() < FLYING {
+            let packet = match calls.have_room() {
                 true => next(&mut cutter),
                 false => Ok(None),
             };
             match packet {
                 Ok(Some(FromClient::Init { .. })) => {
-                    let extensions = mediator.extensions().clone();
+                    let extensions = mediator.extensions();
                     let version = FromServer::Version { version: VERSION, extensions };
                     self.to.data_bytes(version.to_wire()).await.map_err(|_| Gone)?;
                     continue;
                 }
-                Ok(Some(FromClient::Call { id, call })) if mediator.is_opened(&call) => {
-                    flying.push_back(answer(mediator, id, call).boxed());
-                    continue;
-                }
                 Ok(Some(FromClient::Call { id, call })) => {
-                    // What names a path goes alone: nothing beside it may change what it leads to.
-                    while let Some(answer) = flying.next().await {
-                        self.reply(answer).await?;
-                    }
-                    self.reply(answer(mediator, id, call).await).await?;
+                    calls.take(id, call);
                     continue;
                 }
                 Ok(None) => {}
                 Err(malformed) => return self.end_with(&odd(malformed)).await,
             }
-            if ended && flying.is_empty() {
+            if ended && calls.are_done() {
                 if !cutter.is_clear() {
                     return self.end_with(&odd(Malformed::Cut)).await;
                 }
@@ -78,8 +65,8 @@ impl Channel {
                 return self.close().await;
             }
             tokio::select! {
-                Some(answer) = flying.next() => self.reply(answer).await?,
-                piece = self.inbox.next(PIECE), if !ended && flying.len() < FLYING => match piece {
+                answer = calls.next(), if !calls.are_done() => self.reply(answer).await?,
+                piece = self.inbox.next(PIECE), if !ended && calls.have_room() => match piece {
                     Some(piece) => cutter.feed(&piece),
                     None => ended = true,
                 },
@@ -107,10 +94,6 @@ impl Channel {
 
 fn next(cutter: &mut Cutter) -> Result<Option<FromClient>, Malformed> {
     cutter.next_packet()?.map(|raw| FromClient::parse(&raw)).transpose()
-}
-
-async fn answer(mediator: &Mediator, id: u32, call: Call) -> Answer {
-    (id, mediator.call(call).await)
 }
 
 fn status(code: Code) -> StatusCode {

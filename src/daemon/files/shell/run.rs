@@ -12,6 +12,7 @@ use super::{
 use crate::{
     daemon::{
         files::{
+            calls::unsupported,
             count,
             fault::Fault,
             leads_elsewhere,
@@ -96,6 +97,9 @@ impl Run<'_> {
             }
             Operation::Get { files } => self.get(files).await,
             Operation::Put(put) => self.put(put, stdin.unwrap_or_default()).await,
+            Operation::Attributes(_) | Operation::HardLink { .. } | Operation::Served { .. } => {
+                Err(unsupported().at("changing", self.at(0)))
+            }
         }
     }
 

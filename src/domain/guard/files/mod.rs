@@ -45,7 +45,7 @@ use super::{
     Context, Decision, Mode, Policy,
     policy::{Direction, ModeClass},
 };
-use crate::domain::{bytes::Bytes, grant};
+use crate::domain::{bytes::Bytes, grant, served::Program};
 use pattern::{fold, split};
 
 /// What is asked in read mode: everything that changes something.
@@ -122,6 +122,19 @@ pub enum Act<'a> {
         to: &'a Canonical,
         size: Option<u64>,
     },
+    /// Whatever a program finds beneath it.
+    ReadTree {
+        path: &'a Canonical,
+    },
+    /// By names beneath it that nobody knows before.
+    WriteTree {
+        path: &'a Canonical,
+    },
+    /// By a program of the server's that its client tells what to do.
+    Served {
+        path: &'a Canonical,
+        program: Program,
+    },
 }
 
 /// Where, for whom, and in which mode.
@@ -164,10 +177,20 @@ struct Touch<'a> {
     path: &'a Canonical,
     how: How,
     /// What is below it is touched, too.
-    deep: bool,
+    deep: Deep,
     size: Option<u64>,
     mode: Option<u32>,
     owner: bool,
+}
+
+/// How far below its name something is touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deep {
+    Not,
+    /// What rules name there.
+    Named,
+    /// Any name may come to be there.
+    Any,
 }
 
 /// What a rule's direction is compared with.
@@ -180,6 +203,7 @@ enum How {
     Remove,
     RemoveTree,
     MoveTree,
+    Served(Program),
 }
 
 /// Judges an operation by the names that the server gave.
@@ -197,7 +221,8 @@ pub fn judge(act: &Act<'_>, place: &Place<'_>, policy: &Policy) -> Verdict {
         let text = touch.path.text();
         let folded = fold(&text);
         let names = [Names::new(&text, &homes[0]), Names::new(&folded, &homes[1])];
-        let mut known = false;
+        // What such a program reads and writes is judged, and to be allowed, beside it.
+        let mut known = matches!(touch.how, How::Served(_));
         for rule in policy.file_rules().filter(|rule| rule.is_for(&place.context, mode)) {
             let allows = rule.decision == Decision::Allow;
             if !touch.how.is(rule.direction)
@@ -278,7 +303,7 @@ impl Verdict {
 
 impl<'a> Act<'a> {
     /// The operations' names, as examples and `[[allow]]` have them.
-    pub const WORDS: [&'static str; 13] = [
+    pub const WORDS: [&'static str; 19] = [
         "look",
         "list",
         "read",
@@ -292,6 +317,12 @@ impl<'a> Act<'a> {
         "symlink",
         "hardlink",
         "copy",
+        "read-tree",
+        "write-tree",
+        "rsync",
+        "scp",
+        "fetch",
+        "push",
     ];
 
     /// From a name of [`Act::WORDS`] and one path or two.
@@ -311,6 +342,12 @@ impl<'a> Act<'a> {
             ("symlink", Some(target)) => Act::Symlink { link: path, target },
             ("hardlink", Some(link)) => Act::Hardlink { file: path, link },
             ("copy", Some(to)) => Act::Copy { from: path, to, size },
+            ("read-tree", None) => Act::ReadTree { path },
+            ("write-tree", None) => Act::WriteTree { path },
+            ("rsync", None) => Act::Served { path, program: Program::Rsync },
+            ("scp", None) => Act::Served { path, program: Program::Scp },
+            ("fetch", None) => Act::Served { path, program: Program::Fetch },
+            ("push", None) => Act::Served { path, program: Program::Push },
             _ => return None,
         })
     }
@@ -330,6 +367,9 @@ impl<'a> Act<'a> {
             Act::Symlink { .. } => "symlink",
             Act::Hardlink { .. } => "hardlink",
             Act::Copy { .. } => "copy",
+            Act::ReadTree { .. } => "read-tree",
+            Act::WriteTree { .. } => "write-tree",
+            Act::Served { program, .. } => program.as_str(),
         }
     }
 
@@ -344,7 +384,10 @@ impl<'a> Act<'a> {
             | Act::MakeDirectory { path, .. }
             | Act::Remove { path }
             | Act::RemoveDirectory { path }
-            | Act::RemoveTree { path } => (path, None),
+            | Act::RemoveTree { path }
+            | Act::ReadTree { path }
+            | Act::WriteTree { path }
+            | Act::Served { path, .. } => (path, None),
             Act::Rename { from, to, .. } | Act::Copy { from, to, .. } => (from, Some(to)),
             Act::Symlink { link, target } => (link, Some(target)),
             Act::Hardlink { file, link } => (file, Some(link)),
@@ -366,7 +409,8 @@ impl<'a> Act<'a> {
 
     fn touches(&self) -> Vec<Touch<'a>> {
         let one =
-            |path, how| Touch { path, how, deep: false, size: None, mode: None, owner: false };
+            |path, how| Touch { path, how, deep: Deep::Not, size: None, mode: None, owner: false };
+        let deep = |path, how| Touch { deep: Deep::Named, ..one(path, how) };
         match *self {
             Act::Look { path } | Act::List { path } => vec![one(path, How::Look)],
             Act::Read { path, size } => vec![Touch { size, ..one(path, How::Read) }],
@@ -378,13 +422,12 @@ impl<'a> Act<'a> {
             }
             Act::MakeDirectory { path, mode } => vec![Touch { mode, ..one(path, How::Write) }],
             Act::Remove { path } | Act::RemoveDirectory { path } => vec![one(path, How::Remove)],
-            Act::RemoveTree { path } => vec![Touch { deep: true, ..one(path, How::RemoveTree) }],
+            Act::RemoveTree { path } => vec![deep(path, How::RemoveTree)],
             Act::Rename { from, to, directory: Some(false) } => {
                 vec![one(from, How::Write), one(from, How::Read), one(to, How::Write)]
             }
             // What lies in it can be read and written at its other name, which no rule may name.
             Act::Rename { from, to, .. } => {
-                let deep = |path, how| Touch { deep: true, ..one(path, how) };
                 vec![deep(from, How::MoveTree), deep(from, How::Read), deep(to, How::Write)]
             }
             Act::Symlink { link, target } => {
@@ -397,6 +440,11 @@ impl<'a> Act<'a> {
                 let sized = |path, how| Touch { size, ..one(path, how) };
                 vec![sized(from, How::Read), sized(to, How::Write)]
             }
+            Act::ReadTree { path } => vec![deep(path, How::Read)],
+            Act::WriteTree { path } => {
+                vec![Touch { deep: Deep::Any, ..one(path, How::Write) }]
+            }
+            Act::Served { path, program } => vec![one(path, How::Served(program))],
         }
     }
 }
@@ -415,12 +463,16 @@ impl Touch<'_> {
 impl How {
     fn is(self, direction: Direction) -> bool {
         match direction {
-            Direction::Any => true,
+            Direction::Any => !matches!(self, How::Served(_)),
             Direction::Look => self == How::Look,
             Direction::Read => self == How::Read,
-            Direction::Write => !matches!(self, How::Look | How::Read),
+            Direction::Write => !matches!(self, How::Look | How::Read | How::Served(_)),
             Direction::Remove => matches!(self, How::Remove | How::RemoveTree),
             Direction::Tree => matches!(self, How::RemoveTree | How::MoveTree),
+            Direction::Rsync => self == How::Served(Program::Rsync),
+            Direction::Scp => self == How::Served(Program::Scp),
+            Direction::Fetch => self == How::Served(Program::Fetch),
+            Direction::Push => self == How::Served(Program::Push),
         }
     }
 }

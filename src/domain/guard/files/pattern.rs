@@ -68,6 +68,11 @@ impl Pattern {
         }
     }
 
+    /// Whether it names something that could come to be below this directory.
+    pub fn may_be_below(&self, directory: &Names<'_>) -> bool {
+        self.names.first() == Some(&Name::Deep) || self.below(directory)
+    }
+
     /// The names that its own are compared with.
     fn within<'a>(&self, path: &'a Names<'_>) -> Option<&'a [Cow<'a, str>]> {
         match self.home {

@@ -10,7 +10,7 @@ use crate::domain::{
     grant,
     guard::{
         Context, Decision,
-        files::{Act, Canonical, Names, Pattern, is_of},
+        files::{Act, Canonical, Deep, Names, Pattern, is_of},
         paths::glob,
     },
 };
@@ -50,7 +50,7 @@ pub struct FilePart {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
-    /// All of it.
+    /// All of it but what programs of the server do.
     #[default]
     Any,
     /// Names and attributes.
@@ -63,6 +63,14 @@ pub enum Direction {
     Remove,
     /// A directory is removed or moved away with all that is in it.
     Tree,
+    /// rsync's server side reads or writes there.
+    Rsync,
+    /// scp's does, of more than one file.
+    Scp,
+    /// git's server side hands out what is in the repository.
+    Fetch,
+    /// git's server side takes commits, and runs the repository's hooks.
+    Push,
 }
 
 /// Kinds of rights that are given.
@@ -249,24 +257,34 @@ impl FileRule {
 
     /// Whether it names the path, or what is below it. Only what it stops does it name in other letters, too: an
     /// exception and an allowing rule are for the very name.
-    pub fn names(&self, path: &Names<'_>, folded: &Names<'_>, deep: bool) -> bool {
+    pub fn names(&self, path: &Names<'_>, folded: &Names<'_>, deep: Deep) -> bool {
         if self.decision == Decision::Allow {
             let names = |pattern: &Pattern| match deep {
-                true => pattern.covers(path),
-                false => pattern.matches(path),
+                Deep::Not => pattern.matches(path),
+                Deep::Named | Deep::Any => pattern.covers(path),
             };
-            return self.exact.iter().any(names)
-                && !self.except.iter().any(|pattern| {
-                    pattern.folded().matches(folded) || deep && pattern.below(path)
-                });
+            let excepts = |pattern: &Pattern| {
+                pattern.folded().matches(folded)
+                    || match deep {
+                        Deep::Not => false,
+                        Deep::Named => pattern.below(path),
+                        Deep::Any => pattern.may_be_below(path),
+                    }
+            };
+            return self.exact.iter().any(names) && !self.except.iter().any(excepts);
         }
         let named = self.folded.iter().any(|pattern| pattern.matches(folded))
             && !self.except.iter().any(|pattern| pattern.matches(path));
-        let below = || {
-            self.folded.iter().any(|pattern| pattern.below(folded))
+        let below = |below: fn(&Pattern, &Names<'_>) -> bool| {
+            self.folded.iter().any(|pattern| below(pattern, folded))
                 && !self.except.iter().any(|pattern| pattern.covers(path))
         };
-        named || deep && below()
+        named
+            || match deep {
+                Deep::Not => false,
+                Deep::Named => below(Pattern::below),
+                Deep::Any => below(Pattern::may_be_below),
+            }
     }
 }
 

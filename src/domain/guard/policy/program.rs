@@ -125,6 +125,12 @@ enum Selector {
     Prefix(String),
     /// The last names of the addresses that are fetched; with a flag, if it is given.
     Fetched(Option<String>),
+    /// Only with a flag, or only without it.
+    When {
+        flag: String,
+        given: bool,
+        then: Box<Self>,
+    },
 }
 
 impl Selector {
@@ -141,6 +147,12 @@ impl Selector {
                 Self::Fetched(Some(text["fetched:".len()..].to_owned()))
             }
             flag if flag.starts_with('-') => Self::Flag(flag.to_owned()),
+            text if text.contains(":-") || text.contains(":!-") => {
+                let (then, flag) = text.split_once(':')?;
+                let given = !flag.starts_with('!');
+                let flag = flag.trim_start_matches('!').to_owned();
+                Self::When { flag, given, then: Box::new(Self::read(then)?) }
+            }
             prefix => Self::Prefix(prefix.to_owned()),
         })
     }
@@ -170,6 +182,10 @@ impl Selector {
                 });
                 into.extend(names);
             }
+            Self::When { flag, given, then } if arguments.has(flag) == *given => {
+                then.pick(argv, arguments, into);
+            }
+            Self::When { .. } => {}
             Self::Prefix(prefix) => {
                 let rest = argv.iter().filter_map(|field| {
                     let text = field.text.strip_prefix(prefix.as_str())?;

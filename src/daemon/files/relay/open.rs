@@ -1,0 +1,95 @@
+//! Opening for a client of the SSH door: never emptied before it is known that the name still leads to what
+//! was judged, and never made through a link.
+
+use crate::{
+    daemon::files::{fault::Fault, leads_elsewhere, resolve::resolved},
+    domain::sftp::{Attrs, Call, FileType, OpenFlags, Reply, Status, StatusCode},
+    protocol::error::Failure,
+};
+
+use super::Relay;
+
+/// How often it is begun where what is there changes meanwhile.
+const TRIES: usize = 3;
+
+impl Relay {
+    /// Opens the canonical path as the client asked, in the order of `domain::guard::files`. What the server says
+    /// against it is the client's.
+    pub(super) async fn open(
+        &self,
+        path: Vec<u8>,
+        flags: OpenFlags,
+        attrs: Attrs,
+    ) -> Result<Reply, Failure> {
+        for left in (0..TRIES).rev() {
+            let before = match self.send(Call::Lstat { path: path.clone() }).await? {
+                Reply::Attrs(attrs) => Some(attrs),
+                Reply::Status(Status { code: StatusCode::NoSuchFile, .. }) => None,
+                refused => return Ok(refused),
+            };
+            if before.as_ref().is_some_and(|attrs| attrs.file_type() == Some(FileType::Link)) {
+                return Err(leads_elsewhere(&path));
+            }
+            let careful = flags.careful(before.is_some());
+            let opening = Call::Open { path: path.clone(), flags: careful, attrs: attrs.clone() };
+            let handle = match self.send(opening).await? {
+                Reply::Handle(handle) => handle,
+                // It came to be there meanwhile.
+                Reply::Status(Status { code: StatusCode::Failure, .. })
+                    if careful.has(OpenFlags::EXCLUSIVE)
+                        && !flags.has(OpenFlags::EXCLUSIVE)
+                        && left > 0 =>
+                {
+                    continue;
+                }
+                refused => return Ok(refused),
+            };
+            let opened = match self.still_leads(&path, &handle, before.as_ref()).await {
+                Ok(()) if flags.has(OpenFlags::TRUNCATE) && before.is_some() => {
+                    self.emptied(&handle).await
+                }
+                Ok(()) => Ok(None),
+                Err(fault) => Err(fault.at("opening", &path)),
+            };
+            return match opened {
+                Ok(None) => Ok(Reply::Handle(handle)),
+                not => {
+                    let _closed = self.send(Call::Close { handle }).await;
+                    not.map(|refused| {
+                        refused.unwrap_or_else(|| Reply::status(StatusCode::Failure, ""))
+                    })
+                }
+            };
+        }
+        Err(leads_elsewhere(&path))
+    }
+
+    /// What was opened is what was judged, and is what was there.
+    async fn still_leads(
+        &self,
+        path: &[u8],
+        handle: &[u8],
+        before: Option<&Attrs>,
+    ) -> Result<(), Fault> {
+        let handle = handle.to_vec();
+        let (leads, now) = tokio::join!(resolved(&self.sftp, path), self.sftp.fstat(&handle));
+        let (leads, now) = (leads?, now?);
+        let same = match before {
+            Some(before) => before.file_type() == now.file_type() && before.owner == now.owner,
+            None => matches!(now.file_type(), Some(FileType::File) | None),
+        };
+        match leads == path && same {
+            true => Ok(()),
+            false => Err(leads_elsewhere(path).into()),
+        }
+    }
+
+    /// What the server says against it.
+    async fn emptied(&self, handle: &[u8]) -> Result<Option<Reply>, Failure> {
+        let attrs = Attrs { size: Some(0), ..Attrs::default() };
+        match self.send(Call::Fsetstat { handle: handle.to_vec(), attrs }).await? {
+            Reply::Status(Status { code: StatusCode::Ok, .. }) => Ok(None),
+            refused => Ok(Some(refused)),
+        }
+    }
+}
