@@ -20,7 +20,7 @@ use super::{
     slots::{Need, Refusal},
     supply::{Order, RETRY, Supply, Waiter},
 };
-use crate::domain::{target::Hop, terminal::Size};
+use crate::domain::{target::Hop, terminal::Wanted};
 
 /// How long an open waits for a place.
 const PLACE: Duration = Duration::from_secs(30);
@@ -101,11 +101,11 @@ impl Pool {
     /// spare one: what floods a terminal holds nobody up.
     pub async fn terminal(
         &self,
-        size: Size,
+        wanted: &Wanted,
         command: &[u8],
     ) -> Result<(Reader, Writer), OpenError> {
         for _ in 0..STALE {
-            if let Ok((reader, writer)) = self.open().await?.terminal(size, command).await {
+            if let Ok((reader, writer)) = self.open().await?.terminal(wanted, command).await {
                 reader.seclude();
                 return Ok((reader, writer));
             }

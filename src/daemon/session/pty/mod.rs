@@ -210,7 +210,7 @@ impl Pty {
             Failure::new(Code::UsageArguments, error.to_string(), hint)
         })?;
         self.model().resize(size);
-        self.writer.resize(size).await.map_err(|error| self.gone(&error))
+        self.writer.resize(size.into()).await.map_err(|error| self.gone(&error))
     }
 
     pub fn size(&self) -> Size {

@@ -17,7 +17,12 @@ use crate::{
         desk::Permit,
         session::{Session, Sessions, no_channel, record::Recorder},
     },
-    domain::{action, id::Id, shell, terminal::Size},
+    domain::{
+        action,
+        id::Id,
+        shell,
+        terminal::{Size, Wanted},
+    },
     home::random,
     protocol::error::{Code, Failure},
 };
@@ -159,7 +164,8 @@ impl Sessions {
         let recorder = Recorder::new(self.evidence.clone(), session);
         recorder.opened(session, &who, &marker, &wire).await?;
         let size = Size::USUAL;
-        let opening = session.pool.terminal(size, &wire);
+        let wanted = Wanted::ours(size);
+        let opening = session.pool.terminal(&wanted, &wire);
         let opened = match opener {
             Opener::Agent => session.keyboard.write(&session.id, opening).await,
             Opener::Operator | Opener::Fresh => Ok(opening.await),
