@@ -5,6 +5,7 @@ mod command;
 mod connection;
 mod inbox;
 mod sftp;
+mod terminal;
 
 use std::{borrow::Cow, io, net::Shutdown, sync::Arc, time::Duration};
 

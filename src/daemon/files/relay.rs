@@ -8,7 +8,7 @@ use crate::{
     daemon::{
         desk::Permit,
         evidence::Evidence,
-        session::{Session, fields},
+        session::{Lane, Session, fields},
     },
     domain::{
         authorize::Denied,
@@ -29,15 +29,16 @@ pub struct Relay {
 }
 
 impl Files {
-    /// Opens the server's SFTP for one client.
+    /// Opens the server's SFTP for one client, over connections of its own.
     ///
     /// # Errors
     /// The session is over, there is no channel, or the server has no SFTP.
-    pub async fn relay(&self, session: &Arc<Session>) -> Result<Relay, Failure> {
+    pub async fn relay(&self, session: &Arc<Session>, lane: &Lane) -> Result<Relay, Failure> {
         if let Some(why) = session.over() {
             return Err(why.about(&session.id).sent(false));
         }
-        let sftp = Sftp::open(session).await.map_err(|fault| fault.at("opening", b"SFTP"))?;
+        let sftp =
+            Sftp::open_by(session, lane).await.map_err(|fault| fault.at("opening", b"SFTP"))?;
         Ok(Relay { sftp, session: session.clone(), evidence: self.evidence.clone() })
     }
 }

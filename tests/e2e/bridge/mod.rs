@@ -1,10 +1,12 @@
 //! The stock tools, through sgw and directly: they end alike, print alike and leave the same files.
 
 mod config;
+mod control;
 mod ends;
 mod refused;
 mod same;
 mod sftp;
+mod shell;
 mod tools;
 
 use std::{

@@ -1,7 +1,7 @@
 //! Opening a session's terminal at its first use, and typing into it what was permitted.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Before, Lines, Pty, actor::Actor, model::Model};
+use super::{Before, Lines, Lookout, Pty, actor::Actor, model::Model};
 use crate::{
     daemon::{
         desk::Permit,
@@ -185,6 +185,7 @@ impl Sessions {
         };
         let (changes, drawn) =
             (watch::Sender::new(model.transcript.cursor()), watch::Sender::new(0));
+        let lookout = Lookout::new(session.pool.clone(), marker.clone());
         let pty = Arc::new(Pty {
             session: session.id.clone(),
             marker,
@@ -205,7 +206,7 @@ impl Sessions {
             start: Mutex::default(),
             typed: Mutex::default(),
             line: Mutex::default(),
-            blind: AtomicBool::new(false),
+            lookout,
             looking: Arc::default(),
         });
         let lease = session.lease.clone();
