@@ -5,7 +5,7 @@ use std::sync::Weak;
 use super::{OpenError, Pool, Reader, Writer};
 use crate::domain::terminal::Wanted;
 
-/// The first of its channels makes an idle connection its own, as long as some are left for everybody;
+/// The first of its channels makes an idle connection its own, as long as nobody else waits for one;
 /// further channels go there too. Where none can be spared it shares. Dropped, it gives them back.
 pub struct Lane {
     pool: Weak<Pool>,

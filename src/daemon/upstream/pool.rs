@@ -296,7 +296,7 @@ impl Pool {
         if connection.slots().is_secluded() {
             return true;
         }
-        if !supply.can_spare_one() {
+        if !supply.can_spare(connection) {
             return false;
         }
         supply.seclude(connection);

@@ -16,8 +16,8 @@ use crate::domain::target::Hop;
 const CONNECTIONS: usize = 16;
 /// Up to here channels get connections of their own before they share one.
 const SPREAD: usize = 4;
-/// So many connections stay everybody's.
-const COMMON: usize = 2;
+/// So many of them can be lanes' own.
+const OWN: usize = 8;
 /// Handshakes at once: sshd drops connections at random from 10 on (sshd_config(5): MaxStartups).
 const HANDSHAKES: usize = 3;
 /// Where a further connection failed, the next is not tried sooner.
@@ -179,13 +179,10 @@ impl Supply {
         }
     }
 
-    /// Whether one more connection may be a lane's own.
+    /// Whether one more connection may be a lane's own: not where others wait for any.
     fn can_give_one(&self) -> bool {
-        let own = self
-            .connections
-            .iter()
-            .filter(|one| one.slots().lane().is_some() || one.slots().is_secluded());
-        self.is_repeatable() && !self.turned_away && own.count() + COMMON < CONNECTIONS
+        let own = self.connections.iter().filter(|one| one.slots().lane().is_some());
+        self.is_repeatable() && !self.turned_away && own.count() < OWN && self.waiting.len() <= 1
     }
 
     /// What is to be done so that those who wait, and those who will come, are served.
@@ -249,11 +246,12 @@ impl Supply {
         over.then_some(OpenError::Lost)
     }
 
-    /// Whether one connection can be spared for a channel that is not read.
-    pub fn can_spare_one(&self) -> bool {
-        let secluded =
-            self.connections.iter().filter(|connection| connection.slots().is_secluded()).count();
-        self.is_repeatable() && !self.turned_away && secluded + 1 < CONNECTIONS
+    /// Whether this connection can be spared for a channel that is not read.
+    pub fn can_spare(&self, connection: &Connection) -> bool {
+        let is_spared =
+            |one: &&Arc<Connection>| one.slots().is_secluded() || one.slots().lane().is_some();
+        let room = self.connections.iter().filter(is_spared).count() + 1 < CONNECTIONS;
+        self.is_repeatable() && !self.turned_away && (room || connection.slots().lane().is_some())
     }
 
     /// A connection is one channel's own from now on.

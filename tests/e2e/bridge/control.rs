@@ -52,7 +52,8 @@ fn a_shell_ends_with_its_session_its_token_and_the_daemon() {
             "token" => _ = both.sgw.operator(["token", "revoke", "ci"]).ok(),
             _ => _ = both.sgw.lock(),
         }
-        assert_eq!(pty.waits_for_end(), 255, "{end}\n{}", pty.screen());
+        // What ends it may be told as the command's end or as the connection's.
+        assert!([77, 125, 255].contains(&pty.waits_for_end()), "{end}\n{}", pty.screen());
         let said = match end {
             "session" => "the session is over|was ended",
             "token" => "the token is not valid any more|was ended",
@@ -66,10 +67,10 @@ fn a_shell_ends_with_its_session_its_token_and_the_daemon() {
 fn what_is_typed_while_the_agent_is_paused_is_refused_and_the_shell_stays() {
     let both = Both::new();
     let mut pty = both.prompt();
-    both.sgw.operator(["pause", "web1"]).ok();
+    both.sgw.operator(["pause"]).ok();
     pty.send("x");
     pty.wait_for(r"sgw: error\[control.paused\]");
-    both.sgw.operator(["resume", "web1"]).ok();
+    both.sgw.operator(["resume"]).ok();
     pty.send("clear; echo go''es on\r");
     pty.wait_for("goes on\nready> $");
 }
@@ -81,7 +82,7 @@ fn what_was_typed_is_on_record_with_its_shell() {
     pty.send("true of-the-record\r");
     pty.send("exit\r");
     assert_eq!(pty.waits_for_end(), 0);
-    let records = both.sgw.operator(["audit", "--json"]).ok().stdout();
+    let records = both.sgw.operator(["audit", "list", "--json"]).ok().stdout();
     let typed = records.lines().find(|line| line.contains("true of-the-record"));
     let typed = typed.unwrap_or_else(|| panic!("{records}"));
     assert!(typed.contains("input.intent") && typed.contains("\"x-"), "{typed}");

@@ -193,6 +193,10 @@ impl Bridge {
     /// A command with its standard input open, as `sgw exec` has it, or on a terminal. What is said to such
     /// a caller goes to `outbox`, its end last.
     pub async fn exec(&self, line: Vec<u8>, seat: Seat, control: &Arc<Control>, outbox: Outbox) {
+        let caller = self.caller(outbox).by(seat.terminal);
+        if shell::is_mosh(&line) {
+            return caller.tell(Err(shell::no_mosh())).await;
+        }
         let env = self.variables(seat.env);
         let exec = agent::Exec {
             session: self.session.id.to_string(),
@@ -206,7 +210,6 @@ impl Bridge {
             no_ask: false,
             reason: None,
         };
-        let caller = self.caller(outbox).by(seat.terminal);
         let ran = match caller.check_known() {
             Ok(()) => caller.exec(NUMBER, exec, control).await,
             Err(failure) => Err(failure),

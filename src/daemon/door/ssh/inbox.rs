@@ -182,4 +182,19 @@ mod tests {
         (0..100_000).for_each(|_| assert!(inbox.push(b"x")));
         assert!(inbox.lock().chunks.len() <= 2);
     }
+
+    #[tokio::test]
+    async fn an_interrupt_takes_what_lies_before_it_along() {
+        let inbox = Inbox::default();
+        inbox.push(&vec![b'x'; PIECE]);
+        inbox.push(b"a\x03b\x03ls");
+        inbox.take_through(3).await;
+        assert_eq!(inbox.next(PIECE).await.unwrap(), b"ls");
+        inbox.push(b"y\x03");
+        inbox.take_through(3).await;
+        inbox.push(b"z");
+        inbox.clear();
+        inbox.end();
+        assert_eq!(inbox.next(PIECE).await, None);
+    }
 }

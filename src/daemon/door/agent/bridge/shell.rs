@@ -163,6 +163,21 @@ fn no_terminal(session: &Session) -> Failure {
     .sent(false)
 }
 
+/// What `mosh` runs on the target. Its server would wait there for datagrams that go past sgw.
+pub(super) fn is_mosh(line: &[u8]) -> bool {
+    let words: Vec<&[u8]> = line.split(|byte| !byte.is_ascii_graphic()).collect();
+    words.windows(2).any(|two| two[0].ends_with(b"mosh-server") && two[1] == b"new")
+}
+
+pub(super) fn no_mosh() -> Failure {
+    Failure::new(
+        Code::UsageCommand,
+        "mosh speaks to the target by itself, over UDP, and nothing goes past sgw",
+        "use ssh",
+    )
+    .sent(false)
+}
+
 fn each_key(session: &Session) -> Failure {
     let mode = session.grant().mode;
     Failure::new(
@@ -177,6 +192,13 @@ fn each_key(session: &Session) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mosh_is_known_by_what_it_runs() {
+        assert!(is_mosh(b"mosh-server new -c 256 -s -l LANG=C"));
+        assert!(is_mosh(b"exec /usr/bin/mosh-server\tnew -s"));
+        assert!(!is_mosh(b"which mosh-server") && !is_mosh(b"apt-get install mosh-server"));
+    }
 
     #[test]
     fn the_language_goes_along_and_nothing_else_does() {

@@ -59,14 +59,15 @@ impl Typist {
     pub async fn type_some(&mut self, keys: &[u8]) -> Result<usize, Failure> {
         self.session.keyboard.agents().await;
         self.caller.check_known()?;
-        self.caller.check_paused(&self.session)?;
+        self.caller.check_paused(&self.session).map_err(typed_again)?;
         let reads = self.reads(keys).await;
         let length = match reads.reader {
             Reader::Programs { .. } => keys.len(),
             Reader::Shell(_) | Reader::Unseen => typed::first_line(keys),
         };
         let part = &keys[..length];
-        if is_text(part) && self.tty.asks_for_secret() {
+        // Within a shell's line it is a word of that line.
+        if self.prompt.is_none() && is_text(part) && self.tty.asks_for_secret() {
             return Err(at_password(&self.session));
         }
         let shell = matches!(reads.reader, Reader::Shell(_));
@@ -109,6 +110,9 @@ fn typed_again(failure: Failure) -> Failure {
             hint: "press Enter, or type it, once more when they have said yes".to_owned(),
             ..failure
         },
+        Code::ControlPaused | Code::ControlOperator => {
+            Failure { hint: "type it again afterwards".to_owned(), ..failure }
+        }
         _ => failure,
     }
 }
