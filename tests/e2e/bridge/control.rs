@@ -50,7 +50,7 @@ fn a_shell_ends_with_its_session_its_token_and_the_daemon() {
         match end {
             "session" => _ = both.sgw.by(&both.token, ["close", "web1"]).ok(),
             "token" => _ = both.sgw.operator(["token", "revoke", "ci"]).ok(),
-            _ => _ = both.sgw.lock(),
+            _ => both.sgw.lock(),
         }
         // What ends it may be told as the command's end or as the connection's.
         assert!([77, 125, 255].contains(&pty.waits_for_end()), "{end}\n{}", pty.screen());
