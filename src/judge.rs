@@ -107,7 +107,8 @@ fn serve(queue: Receiver<Job>) {
 fn answer(question: &Question) -> Verdict {
     let Manner { mode, shell, interactive, opaque, stdin } = question.manner;
     let stdin = match (stdin, &question.stdin) {
-        (action::Stdin::Empty, _) => Stdin::Empty,
+        // What is typed is judged when it is.
+        (action::Stdin::Empty | action::Stdin::Typed, _) => Stdin::Empty,
         (action::Stdin::Whole(_), Some(bytes)) => Stdin::Whole(bytes),
         (action::Stdin::Open | action::Stdin::Whole(_), _) => Stdin::Open,
     };

@@ -47,7 +47,8 @@ pub struct Opening {
     pub reason: Option<String>,
 }
 
-/// What comes on a command's standard input; in the record `"empty"`, `"open"` or `{"whole":{…}}`.
+/// What comes on a command's standard input; in the record `"empty"`, `"open"`, `"typed"` or
+/// `{"whole":{…}}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stdin {
@@ -55,6 +56,8 @@ pub enum Stdin {
     Empty,
     /// Bytes that nobody knows before they are sent.
     Open,
+    /// Keys on a terminal of its own, which are judged as they come.
+    Typed,
     /// These, all of them and no others.
     Whole(Whole),
 }
@@ -73,6 +76,7 @@ impl std::fmt::Display for Stdin {
         match self {
             Self::Empty => f.write_str("empty"),
             Self::Open => f.write_str("open"),
+            Self::Typed => f.write_str("typed"),
             Self::Whole(Whole { bytes, sum }) => write!(f, "{bytes} bytes, sha256 {sum}"),
         }
     }

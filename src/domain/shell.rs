@@ -105,9 +105,19 @@ pub fn login(
     cwd: Option<&[u8]>,
 ) -> Result<Vec<u8>, ShellError> {
     let pagers = "export PAGER=cat GIT_PAGER=cat SYSTEMD_PAGER=cat MANPAGER=cat; ";
-    let shell = "exec /bin/sh -c 'exec \"${SHELL:-/bin/sh}\" -l'";
-    wrap(marker, env, cwd, [pagers, shell].concat().as_bytes())
+    wrap(marker, env, cwd, [pagers, LOGIN].concat().as_bytes())
 }
+
+/// The same for somebody who sits there and reads page by page.
+pub fn shell(
+    marker: &str,
+    env: &[(String, Vec<u8>)],
+    cwd: Option<&[u8]>,
+) -> Result<Vec<u8>, ShellError> {
+    wrap(marker, env, cwd, LOGIN.as_bytes())
+}
+
+const LOGIN: &str = "exec /bin/sh -c 'exec \"${SHELL:-/bin/sh}\" -l'";
 
 /// What opens a terminal of the operator's own: a shell that nothing in the account's environment or
 /// start-up files reaches.

@@ -343,6 +343,7 @@ pub enum Event {
     /// The terminal that the next pty frames draw on: they hold what a terminal of this size, cleared
     /// before, shows when it is fed with them. A further one starts anew.
     Screen {
+        /// The session's id; of a command's own terminal the command's.
         session: String,
         rows: u16,
         columns: u16,

@@ -39,7 +39,7 @@ const SETTINGS: &str = "    ProxyUseFdpass yes
     HostKeyAlgorithms ssh-ed25519
     KexAlgorithms curve25519-sha256
     Ciphers aes128-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-gcm@openssh.com
-    SendEnv LANG LC_*
+    SendEnv LANG LANGUAGE LC_* COLORTERM
 ";
 
 /// `None` where a path can't be said.

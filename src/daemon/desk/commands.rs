@@ -100,14 +100,27 @@ impl Desk {
         ground: &Ground<'_>,
         target: &str,
     ) -> Result<(), Failure> {
+        match self.may_type(asker, ground, target)? {
+            true => Ok(()),
+            false => Err(approval_required()),
+        }
+    }
+
+    /// Whether something may be typed on `target` at all; true where not each key would be asked about.
+    ///
+    /// # Errors
+    /// There are no terminals, or not for this identity.
+    pub fn may_type(
+        &self,
+        asker: &Asker,
+        ground: &Ground<'_>,
+        target: &str,
+    ) -> Result<bool, Failure> {
         if self.guard.terminal(target, &asker.identity)? == Terminal::Off {
             return Err(blocked(OFF, NO_TERMINAL));
         }
-        match authorize::authorize_signal(&asker.identity, ground.leave(), (self.now)()) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(approval_required()),
-            Err(denied) => Err(denied.into()),
-        }
+        let typing = authorize::authorize_signal(&asker.identity, ground.leave(), (self.now)());
+        typing.map_err(Failure::from)
     }
 
     pub(super) fn verdict<A>(

@@ -13,7 +13,7 @@ mod serve;
 mod sftp;
 mod standing;
 
-pub use bridge::Bridge;
+pub use bridge::{Bridge, Seat, Typist};
 pub use look::exec_shown;
 pub use sftp::Mediator;
 
@@ -37,6 +37,7 @@ use crate::{
         authority::{self, Known},
         desk::{self, Asker, Outcome},
         notify,
+        session::Way,
     },
     domain::{
         action::Access,
@@ -109,6 +110,8 @@ struct Caller {
     outbox: Outbox,
     /// Requests that have no answer yet.
     open: Mutex<HashSet<u32>>,
+    /// How its commands go to the target.
+    way: Way,
 }
 
 /// Serves one connection until it closes.
@@ -155,7 +158,7 @@ async fn converse(
         return Ok(None);
     }
     let (outbox, open) = (outbox.clone(), Mutex::default());
-    let caller = Arc::new(Caller { parts, asker, known, outbox, open });
+    let caller = Arc::new(Caller { parts, asker, known, outbox, open, way: Way::default() });
     match caller.listen(from).await? {
         Some((number, asked)) => caller.becomes_bridge(number, asked).await,
         None => Ok(None),

@@ -5,6 +5,7 @@ mod command;
 mod connection;
 mod inbox;
 mod sftp;
+mod terminal;
 
 use std::{borrow::Cow, io, net::Shutdown, sync::Arc, time::Duration};
 
@@ -73,13 +74,19 @@ async fn converse(bridge: Arc<Bridge>, stream: UnixStream) -> Result<(), russh::
             std::future::pending().await
         }
     };
+    tokio::pin!(running);
     let why = tokio::select! {
-        ended = running => return ended,
+        ended = &mut running => return ended,
         () = never_logs_in => "nobody logged in",
         why = bridge.over() => why,
     };
     let goodbye = handle.disconnect(Disconnect::ByApplication, why.to_owned(), "en".to_owned());
-    let _late = timeout(FAREWELL, goodbye).await;
+    // It is said when the client's connection has ended with it.
+    let said = async {
+        let _gone = goodbye.await;
+        let _ended = running.await;
+    };
+    let _late = timeout(FAREWELL, said).await;
     Ok(())
 }
 

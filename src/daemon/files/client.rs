@@ -16,7 +16,7 @@ use super::fault::{Fault, no_channel};
 use crate::{
     daemon::{
         session::{Session, keyboard},
-        upstream::{Event, Reader, Writer},
+        upstream::{Event, Lane, OpenError, Reader, Writer},
     },
     domain::{
         id::Id,
@@ -39,6 +39,8 @@ const MOST_HANDLES: usize = 768;
 const OTHERS: usize = 64;
 /// Requests that wait are sent together up to so many bytes: each write is a packet of SSH.
 const TOGETHER: usize = 32 * 1024;
+/// Every server's name for it (draft, section 2).
+const SFTP: &str = "sftp";
 /// What every server reads and writes at once (draft, sections 3 and 6.4).
 const EVERYWHERE: u32 = 32 * 1024;
 /// What is read and written at once where the server says that it can: as much as fits into a packet.
@@ -134,7 +136,18 @@ impl Drop for Sftp {
 impl Sftp {
     /// Starts the server's subsystem on a channel of its own, and greets it.
     pub async fn open(session: &Arc<Session>) -> Result<Self, Fault> {
-        let opening = session.pool.subsystem("sftp");
+        Self::begin(session, session.pool.subsystem(SFTP)).await
+    }
+
+    /// The same over connections of the caller's own.
+    pub async fn open_by(session: &Arc<Session>, lane: &Lane) -> Result<Self, Fault> {
+        Self::begin(session, lane.subsystem(SFTP)).await
+    }
+
+    async fn begin(
+        session: &Arc<Session>,
+        opening: impl Future<Output = Result<(Reader, Writer), OpenError>>,
+    ) -> Result<Self, Fault> {
         let opened = session.keyboard.write(&session.id, opening).await?;
         let (reader, writer) = opened.map_err(|error| no_channel(&error).about(&session.id))?;
         let (queue, packets) = mpsc::channel(IN_FLIGHT);

@@ -22,7 +22,7 @@ use crate::{
     daemon::{
         desk::Permit,
         evidence::Evidence,
-        session::{Session, fields},
+        session::{Lane, Session, fields},
     },
     domain::{
         authorize::Denied,
@@ -45,15 +45,16 @@ pub struct Relay {
 }
 
 impl Files {
-    /// Opens the server's SFTP for one client.
+    /// Opens the server's SFTP for one client, over connections of its own.
     ///
     /// # Errors
     /// The session is over, there is no channel, or the server has no SFTP.
-    pub async fn relay(&self, session: &Arc<Session>) -> Result<Relay, Failure> {
+    pub async fn relay(&self, session: &Arc<Session>, lane: &Lane) -> Result<Relay, Failure> {
         if let Some(why) = session.over() {
             return Err(why.about(&session.id).sent(false));
         }
-        let sftp = Sftp::open(session).await.map_err(|fault| fault.at("opening", b"SFTP"))?;
+        let sftp =
+            Sftp::open_by(session, lane).await.map_err(|fault| fault.at("opening", b"SFTP"))?;
         let (names, evidence) = (self.names.clone(), self.evidence.clone());
         let brought = Brought { scripts: self.scripts.clone(), account: session.account() };
         Ok(Relay { sftp, session: session.clone(), names, brought, evidence })

@@ -19,13 +19,14 @@ use super::{
     live::Live,
     output::{Output, Room, Stream},
     stdin::Stdin,
+    tty::Tty,
 };
 use crate::{
     daemon::{
         authority::Under,
         upstream::{Event, Pool, Reader, RemoteEnd, Writer},
     },
-    domain::{authorize::Denied, bytes::Bytes, id::Id},
+    domain::{authorize::Denied, bytes::Bytes, id::Id, terminal::Window},
     protocol::{
         error::{Class, Code, Failure},
         view::{ExecEnd, Kind, Remote, Run},
@@ -78,6 +79,8 @@ pub struct Exec {
     presence_changed: Notify,
     read_to: Mutex<u64>,
     writer: Mutex<Option<Writer>>,
+    /// Where it has one of its own.
+    pub tty: Option<Arc<Tty>>,
 }
 
 /// Whether somebody follows the command, and since when nobody does.
@@ -112,12 +115,13 @@ pub struct Parts {
     pub keyboard: Arc<Keyboard>,
     pub live: Live,
     pub under: Option<Arc<Under>>,
+    pub tty: Option<Arc<Tty>>,
 }
 
 impl Exec {
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { id, session, line, request, started_at, output, stdin, .. } = parts;
-        let Parts { orphan, keyboard, live, under, .. } = parts;
+        let Parts { orphan, keyboard, live, under, tty, .. } = parts;
         Arc::new(Self {
             id,
             session,
@@ -142,6 +146,7 @@ impl Exec {
             presence_changed: Notify::new(),
             read_to: Mutex::new(0),
             writer: Mutex::new(None),
+            tty,
         })
     }
 
@@ -198,6 +203,17 @@ impl Exec {
         match writer {
             Some(writer) if self.is_running() => writer.signal(name).await.is_ok(),
             _ => false,
+        }
+    }
+
+    /// Tells its terminal's new window.
+    pub async fn resize(&self, window: Window) {
+        let Some(tty) = &self.tty else { return };
+        tty.resize(window);
+        let writer = lock(&self.writer).clone();
+        if let Some(writer) = writer {
+            // One that has ended has no window.
+            let _gone = writer.resize(window).await;
         }
     }
 
@@ -294,6 +310,10 @@ impl Actor {
     /// Runs to the end and says how it ended. The caller records that, then publishes it.
     pub async fn run(mut self, mut reader: Reader, writer: Writer) -> ExecEnd {
         *lock(&self.exec.writer) = Some(writer.clone());
+        if let Some(window) = self.exec.tty.as_ref().and_then(|tty| tty.resized()) {
+            // It changed on the way. A channel that is gone shows itself below.
+            let _gone = writer.resize(window).await;
+        }
         let pump = tokio::spawn(feed::pump(self.exec.clone(), self.first.take(), writer.clone()));
         let mut ending = Ending::default();
         let mut remote = None;
@@ -419,7 +439,10 @@ impl Actor {
     /// Passes on what the budget has room for; false where that is not all of it.
     async fn keep(&self, stream: Stream, printed: &[u8]) -> bool {
         let bytes = self.exec.within_budget(printed);
-        if !self.exec.keyboard.control().is_private() {
+        let private = self.exec.keyboard.control().is_private();
+        if let Some(tty) = &self.exec.tty {
+            tty.draw(bytes, private).await;
+        } else if !private {
             let at = self.exec.output.printed(stream);
             self.exec.live.printed(&self.exec.id, stream, at, bytes);
         }

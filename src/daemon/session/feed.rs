@@ -38,7 +38,7 @@ impl Feed {
     pub(super) fn is(&self, permitted: action::Stdin) -> bool {
         match permitted {
             action::Stdin::Empty => self.first.is_none() && self.then.has_ended(),
-            action::Stdin::Open => true,
+            action::Stdin::Open | action::Stdin::Typed => true,
             action::Stdin::Whole(whole) => {
                 let first = self.first.as_ref().is_some_and(|held| held.whole() == whole);
                 first && self.then.has_ended()

@@ -17,7 +17,9 @@ mod room;
 pub mod scripts;
 mod shown;
 pub mod spool;
+mod start;
 pub mod stdin;
+pub mod tty;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -31,28 +33,27 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    exec::{Actor, Exec, Stop},
-    feed::Feed,
+    exec::{Exec, Stop},
     keyboard::Keyboard,
     live::Live,
-    output::Output,
     pty::Pty,
     room::Rooms,
     spool::{Allowance, SESSION_BUDGET, Spool},
 };
+pub use upstream::Lane;
+
 pub use self::{
     record::{evidence_failed, fields},
     room::Room,
+    start::{Shell, Way},
 };
 use crate::{
     daemon::{
         authority::Under,
-        desk::Permit,
         evidence::Evidence,
         upstream::{self, Machine, OpenError, Pool},
     },
     domain::{
-        action,
         capability::Capability,
         grant::{Grant, Mode, Terms},
         id::{Id, Name},
@@ -334,111 +335,6 @@ impl Sessions {
         session
     }
 
-    /// Runs a permitted command; returns as soon as it is on its way. A caller that goes away
-    /// meanwhile does not stop it half-way: it runs, and waits for somebody to come for it.
-    ///
-    /// # Errors
-    /// The intent could not be recorded, or no channel was to be had: nothing was sent.
-    pub async fn run(
-        self: &Arc<Self>,
-        session: &Arc<Session>,
-        permit: Permit<action::Exec>,
-        request: Option<Id>,
-        orphan: Duration,
-        feed: Feed,
-    ) -> Result<Arc<Exec>, Failure> {
-        let (all, session) = (self.clone(), session.clone());
-        let starting =
-            tokio::spawn(async move { all.start(&session, permit, request, orphan, feed).await });
-        starting.await.unwrap_or_else(|error| {
-            let message = format!("the command could not be started: {error}");
-            Err(Failure::new(Code::DaemonFailed, message, "this is a bug in sgw"))
-        })
-    }
-
-    async fn start(
-        &self,
-        session: &Arc<Session>,
-        permit: Permit<action::Exec>,
-        request: Option<Id>,
-        orphan: Duration,
-        feed: Feed,
-    ) -> Result<Arc<Exec>, Failure> {
-        let action = permit.spend();
-        session.let_go(&action.id);
-        if !feed.is(action.stdin) {
-            return Err(Failure::new(
-                Code::RequestChanged,
-                "what would be fed to it is not what was judged",
-                "run it again",
-            )
-            .sent(false));
-        }
-        if let Some(why) = session.over() {
-            return Err(why.sent(false));
-        }
-        session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
-        session.count_command()?;
-        let exec = Exec::new(exec::Parts {
-            id: action.id.clone(),
-            session: session.id.clone(),
-            line: action.line.clone(),
-            request: request.clone(),
-            started_at: (self.now)(),
-            output: Output::new(&session.spool),
-            stdin: feed.then,
-            orphan,
-            keyboard: session.keyboard.clone(),
-            live: session.live.clone(),
-            under: session.under.clone(),
-        });
-        record::intent(&self.evidence, session, &action, request.as_ref()).await?;
-        self.scripts.wrote(&session.account(), &action.judged.written);
-        remember(session, exec.clone());
-        session.live.started(&exec);
-        self.tell();
-        // The last gate: behind it the bytes are on their way.
-        let started = session.keyboard.write(&session.id, session.pool.exec(&action.wire)).await;
-        let started = match started {
-            Ok(started) => started.map_err(|error| no_channel(&error).about(&action.id)),
-            Err(taken) => {
-                // It was not run, so it is not counted.
-                session.uncount_command();
-                Err(taken)
-            }
-        };
-        let (reader, writer) = match started {
-            Ok(ends) => ends,
-            Err(failure) => {
-                let failure = failure.sent(false);
-                let end = exec.failed_to_start(failure.clone());
-                record::result(&self.evidence, session, &end).await;
-                exec.output.finish(end);
-                session.live.ended(&exec);
-                return Err(failure);
-            }
-        };
-        let actor = Actor {
-            exec: exec.clone(),
-            pool: session.pool.clone(),
-            marker: action.marker,
-            first: feed.first,
-            timeout: action.timeout_ms.map(Duration::from_millis),
-            lease: session.lease.clone(),
-            why_over: why_over(session),
-        };
-        let (evidence, changes) = (self.evidence.clone(), self.changes.clone());
-        let (session, running) = (session.clone(), exec.clone());
-        tokio::spawn(async move {
-            let end = actor.run(reader, writer).await;
-            record::result(&evidence, &session, &end).await;
-            running.output.finish(end);
-            session.live.ended(&running);
-            changes.send_modify(|count| *count += 1);
-        });
-        Ok(exec)
-    }
-
     /// Ends a session: its commands on the target, its connections, and what waits in it.
     pub async fn close(&self, session: &Arc<Session>, why: Failure, outcome: &str) {
         if !session.end((self.now)(), why) {
@@ -534,21 +430,6 @@ fn shared_keyboard<'s>(
         .collect();
     alike.sort_by_key(|keyboard| keyboard.control().is_agents());
     alike.first().map(|keyboard| Arc::clone(keyboard)).unwrap_or_default()
-}
-
-fn remember(session: &Session, exec: Arc<Exec>) {
-    let mut state = session.lock();
-    if state.execs.len() >= EXECS
-        && let Some(at) = state.execs.iter().position(|exec| !exec.is_running())
-    {
-        state.execs.remove(at);
-    }
-    state.execs.push_back(exec);
-}
-
-fn why_over(session: &Arc<Session>) -> Arc<dyn Fn() -> Failure + Send + Sync> {
-    let session = session.clone();
-    Arc::new(move || session.over().unwrap_or_else(|| closed(&session.id)))
 }
 
 /// Waits until a command that is being ended has ended; its actor bounds that.

@@ -10,6 +10,7 @@ use crate::{
         bytes::Bytes,
         id::Id,
         record::{Kind, Record},
+        terminal::Wanted,
     },
     protocol::{
         error::{Code, Failure},
@@ -24,6 +25,7 @@ pub async fn intent(
     session: &Session,
     action: &action::Exec,
     request: Option<&Id>,
+    terminal: Option<&Wanted>,
 ) -> Result<(), Failure> {
     let mut record = Record::new(Kind::ExecIntent, session.owner.to_string());
     record.target = Some(session.target());
@@ -40,6 +42,15 @@ pub async fn intent(
         ("timeout_ms", serde_json::to_value(action.timeout_ms)),
         ("reason", serde_json::to_value(&action.reason)),
     ]);
+    if let Some(Wanted { name, window, modes }) = terminal {
+        let told = fields([
+            ("name", serde_json::to_value(name)),
+            ("columns", serde_json::to_value(window.columns)),
+            ("rows", serde_json::to_value(window.rows)),
+            ("modes", serde_json::to_value(modes)),
+        ]);
+        record.action.insert("terminal".to_owned(), told.into());
+    }
     record.decision = Some(fields([
         ("guard", Ok(action.judged.recorded())),
         ("passed_by", serde_json::to_value(&action.passed_by)),
@@ -74,18 +85,25 @@ pub struct Recorder {
     owner: String,
     target: String,
     session: Id,
+    exec: Option<Id>,
 }
 
 impl Recorder {
     pub fn new(evidence: Arc<Evidence>, session: &Session) -> Self {
         let (owner, target) = (session.owner.to_string(), session.target());
-        Self { evidence, owner, target, session: session.id.clone() }
+        Self { evidence, owner, target, session: session.id.clone(), exec: None }
+    }
+
+    /// Of a command's own terminal.
+    pub fn of_exec(self, exec: &Id) -> Self {
+        Self { exec: Some(exec.clone()), ..self }
     }
 
     fn record(&self, kind: Kind, identity: &str) -> Record {
         let mut record = Record::new(kind, identity);
         record.target = Some(self.target.clone());
         record.session = Some(self.session.clone());
+        record.exec.clone_from(&self.exec);
         record
     }
 

@@ -4,6 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::sync::Notify;
@@ -12,6 +13,9 @@ use tokio::sync::Notify;
 pub const CREDIT: u64 = 256 * 1024;
 /// The same in chunks, so that tiny ones do not cost more than they hold.
 const CHUNKS: usize = 1024;
+
+/// How often somebody who waits for room looks for it.
+const AGAIN: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
 pub struct Stdin {
@@ -57,6 +61,16 @@ impl Stdin {
         drop(state);
         self.readable.notify_one();
         Ok(())
+    }
+
+    /// The same for somebody who asks for no credit: waits for room.
+    pub async fn push_all(&self, chunk: Vec<u8>) {
+        let piece = usize::try_from(CREDIT / 4).unwrap_or(usize::MAX);
+        for piece in chunk.chunks(piece) {
+            while self.push(piece.to_vec()).is_err() {
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
     }
 
     pub fn has_ended(&self) -> bool {

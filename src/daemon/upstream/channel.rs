@@ -12,14 +12,10 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{ChannelError, Connection};
-use crate::domain::terminal::Size;
+use crate::domain::terminal::{Wanted, Window};
 
 /// SSH_EXTENDED_DATA_STDERR (RFC 4254, 5.2).
 const STDERR: u32 = 1;
-/// What remote programs take our model of a terminal for.
-const TERM: &str = "xterm-256color";
-/// Characters are UTF-8, so that erasing one erases all its bytes (RFC 8160).
-const MODES: &[(Pty, u32)] = &[(Pty::IUTF8, 1)];
 /// A close is queued behind other channels' data this long at most before nobody waits for it.
 const CLOSING: Duration = Duration::from_secs(1);
 /// It may take this long until it is on its way, or the connection is no good.
@@ -94,18 +90,21 @@ impl Channel {
         }
     }
 
-    /// As [`Channel::exec`], on a terminal of this size (RFC 4254, 6.2): stdout is all that the
-    /// terminal shows, stdin what is typed. A server that gives none has [`Event::Refused`].
+    /// As [`Channel::exec`], on such a terminal (RFC 4254, 6.2): stdout is all that the terminal shows,
+    /// stdin what is typed. A server that gives none has [`Event::Refused`].
     pub async fn terminal(
         self,
-        size: Size,
+        wanted: &Wanted,
         command: &[u8],
     ) -> Result<(Reader, Writer), ChannelError> {
         let (reader, writer) = self.ends(2)?;
         let half = &writer.shared.half;
         let requests = async {
-            let (columns, rows) = (u32::from(size.columns.get()), u32::from(size.rows.get()));
-            half.request_pty(true, TERM, columns, rows, 0, 0, MODES).await?;
+            let Window { columns, rows, width, height } = wanted.window;
+            let modes = wanted.modes.iter();
+            let modes: Vec<_> =
+                modes.filter_map(|(mode, value)| Some((Pty::from_u8(*mode)?, *value))).collect();
+            half.request_pty(true, &wanted.name, columns, rows, width, height, &modes).await?;
             half.exec(true, command).await
         };
         match writer.unless_over(requests).await {
@@ -256,9 +255,9 @@ impl Writer {
     }
 
     /// Tells the terminal's new size (RFC 4254, 6.7).
-    pub async fn resize(&self, size: Size) -> Result<(), ChannelError> {
-        let (columns, rows) = (u32::from(size.columns.get()), u32::from(size.rows.get()));
-        self.unless_over(self.shared.half.window_change(columns, rows, 0, 0)).await
+    pub async fn resize(&self, window: Window) -> Result<(), ChannelError> {
+        let Window { columns, rows, width, height } = window;
+        self.unless_over(self.shared.half.window_change(columns, rows, width, height)).await
     }
 
     /// Closes the channel. The reader then comes to its end. No process is ended by this.

@@ -54,7 +54,7 @@ pub(super) async fn signal_foreground(pool: &Pool, marker: &str, signal: &str) -
 
 /// Runs a script on a channel of its own; what it prints, as far as it is looked at.
 pub(super) async fn run(pool: &Pool, script: String) -> Result<Vec<u8>, OpenError> {
-    let channel = pool.obtain(Need::Ending).await?;
+    let channel = pool.obtain(Need::Ending, None).await?;
     // Any login shell understands this; what follows is read by `sh` alone.
     let started = channel.exec(b"exec /bin/sh -s").await;
     let (mut reader, writer) = started.map_err(|_| OpenError::Lost)?;

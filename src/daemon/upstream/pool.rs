@@ -1,7 +1,10 @@
 //! The warm connections of one session: hands out channels, grows before it must, ends in order.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,14 +16,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Channel, ConnectError, ConnectFault, Connection, HostKeyJudge, Look, OpenError, Plan, Reader,
-    RemoteEnd, Step, Writer, connect,
+    Channel, ConnectError, ConnectFault, Connection, HostKeyJudge, Lane, Look, OpenError, Plan,
+    Reader, RemoteEnd, Step, Writer, connect,
     connection::NoChannel,
     end, look,
     slots::{Need, Refusal},
     supply::{Order, RETRY, Supply, Waiter},
 };
-use crate::domain::{target::Hop, terminal::Size};
+use crate::domain::{target::Hop, terminal::Wanted};
 
 /// How long an open waits for a place.
 const PLACE: Duration = Duration::from_secs(30);
@@ -82,15 +85,36 @@ impl Pool {
     }
 
     /// A session channel for one exec.
+    #[cfg(test)]
     pub async fn open(&self) -> Result<Channel, OpenError> {
-        self.obtain(Need::Work).await
+        self.obtain(Need::Work, None).await
+    }
+
+    /// Connections of somebody's own, from the warm ones.
+    pub fn lane(&self) -> Lane {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Lane::new(Weak::clone(&self.me), NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn leave(&self, lane: u64) {
+        let mut supply = self.lock();
+        supply.leave(lane);
+        self.carry_on(&mut supply);
     }
 
     /// Opens a channel and sends the request to run `command`, without waiting for the answer;
     /// takes another channel where one turns out to have died before. On an error nothing was sent.
     pub async fn exec(&self, command: &[u8]) -> Result<(Reader, Writer), OpenError> {
+        self.exec_by(None, command).await
+    }
+
+    pub(super) async fn exec_by(
+        &self,
+        lane: Option<u64>,
+        command: &[u8],
+    ) -> Result<(Reader, Writer), OpenError> {
         for _ in 0..STALE {
-            if let Ok(ends) = self.open().await?.exec(command).await {
+            if let Ok(ends) = self.obtain(Need::Work, lane).await?.exec(command).await {
                 return Ok(ends);
             }
         }
@@ -101,11 +125,21 @@ impl Pool {
     /// spare one: what floods a terminal holds nobody up.
     pub async fn terminal(
         &self,
-        size: Size,
+        wanted: &Wanted,
+        command: &[u8],
+    ) -> Result<(Reader, Writer), OpenError> {
+        self.terminal_by(None, wanted, command).await
+    }
+
+    pub(super) async fn terminal_by(
+        &self,
+        lane: Option<u64>,
+        wanted: &Wanted,
         command: &[u8],
     ) -> Result<(Reader, Writer), OpenError> {
         for _ in 0..STALE {
-            if let Ok((reader, writer)) = self.open().await?.terminal(size, command).await {
+            let channel = self.obtain(Need::Work, lane).await?;
+            if let Ok((reader, writer)) = channel.terminal(wanted, command).await {
                 reader.seclude();
                 return Ok((reader, writer));
             }
@@ -115,8 +149,17 @@ impl Pool {
 
     /// As [`Pool::terminal`], for a subsystem of the server's.
     pub async fn subsystem(&self, name: &str) -> Result<(Reader, Writer), OpenError> {
+        self.subsystem_by(None, name).await
+    }
+
+    pub(super) async fn subsystem_by(
+        &self,
+        lane: Option<u64>,
+        name: &str,
+    ) -> Result<(Reader, Writer), OpenError> {
         for _ in 0..STALE {
-            if let Ok((reader, writer)) = self.open().await?.subsystem(name).await {
+            let channel = self.obtain(Need::Work, lane).await?;
+            if let Ok((reader, writer)) = channel.subsystem(name).await {
                 reader.seclude();
                 return Ok((reader, writer));
             }
@@ -215,7 +258,7 @@ impl Pool {
         self.count.send_replace(0);
     }
 
-    pub(super) async fn obtain(&self, need: Need) -> Result<Channel, OpenError> {
+    pub(super) async fn obtain(&self, need: Need, lane: Option<u64>) -> Result<Channel, OpenError> {
         let waiting = {
             let mut supply = self.lock();
             if supply.plan.is_none() {
@@ -223,13 +266,13 @@ impl Pool {
             }
             supply.forget_lost();
             if (supply.waiting.is_empty() || need == Need::Ending)
-                && let Some(channel) = supply.take()
+                && let Some(channel) = supply.take(lane)
             {
                 self.carry_on(&mut supply);
                 return Ok(channel);
             }
             let (hand, waiting) = oneshot::channel();
-            let waiter = Waiter { need, hand };
+            let waiter = Waiter { need, lane, hand };
             match need {
                 Need::Work => supply.waiting.push_back(waiter),
                 Need::Ending => supply.waiting.push_front(waiter),
@@ -253,7 +296,7 @@ impl Pool {
         if connection.slots().is_secluded() {
             return true;
         }
-        if !supply.can_spare_one() {
+        if !supply.can_spare(connection) {
             return false;
         }
         supply.seclude(connection);

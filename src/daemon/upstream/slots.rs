@@ -51,6 +51,8 @@ struct State {
     rest_until: Instant,
     next_rest: Duration,
     secluded: bool,
+    /// Whose it is, where it is somebody's own.
+    lane: Option<u64>,
     idle_since: Instant,
 }
 
@@ -86,6 +88,7 @@ impl Slots {
                 rest_until: Instant::now(),
                 next_rest: REST,
                 secluded: false,
+                lane: None,
                 idle_since: Instant::now(),
             }),
             changed: Notify::new(),
@@ -258,6 +261,15 @@ impl Slots {
     /// Nothing new comes here until the last channel has ended.
     pub fn seclude(&self) {
         self.lock().secluded = true;
+    }
+
+    /// Whose own it is.
+    pub fn lane(&self) -> Option<u64> {
+        self.lock().lane
+    }
+
+    pub fn belongs_to(&self, lane: Option<u64>) {
+        self.lock().lane = lane;
     }
 
     pub fn is_secluded(&self) -> bool {

@@ -16,6 +16,8 @@ use crate::domain::target::Hop;
 const CONNECTIONS: usize = 16;
 /// Up to here channels get connections of their own before they share one.
 const SPREAD: usize = 4;
+/// So many of them can be lanes' own.
+const OWN: usize = 8;
 /// Handshakes at once: sshd drops connections at random from 10 on (sshd_config(5): MaxStartups).
 const HANDSHAKES: usize = 3;
 /// Where a further connection failed, the next is not tried sooner.
@@ -48,6 +50,8 @@ pub(super) struct Supply {
 
 pub(super) struct Waiter {
     pub need: Need,
+    /// Who has connections of their own.
+    pub lane: Option<u64>,
     pub hand: oneshot::Sender<Result<Channel, OpenError>>,
 }
 
@@ -131,13 +135,22 @@ impl Supply {
         }
     }
 
-    /// One that was opened ahead, on an idle connection if there is one, else the least loaded.
-    pub fn take(&mut self) -> Option<Channel> {
-        let best = usable(&self.connections)
+    /// One that was opened ahead, on an idle connection if there is one, else the least loaded. A lane takes
+    /// from its own first, and makes an idle one its own where one can be spared.
+    pub fn take(&mut self, lane: Option<u64>) -> Option<Channel> {
+        let best = usable_by(&self.connections, lane)
             .filter(|connection| connection.slots().ahead() > 0)
-            .min_by_key(|connection| connection.slots().active())?;
+            .min_by_key(|connection| {
+                let slots = connection.slots();
+                (slots.lane() != lane, slots.active())
+            })?;
         let connection = Arc::clone(best);
-        self.shared |= connection.slots().active() > 0;
+        let slots = connection.slots();
+        if lane.is_some() && slots.lane().is_none() && slots.active() == 0 && self.can_give_one() {
+            slots.belongs_to(lane);
+            self.taken = usable_by(&self.connections, None).next().is_none();
+        }
+        self.shared |= slots.active() > 0 && slots.lane().is_none();
         let raw = connection.slots().take()?;
         Some(Channel::new(raw, connection))
     }
@@ -146,27 +159,51 @@ impl Supply {
     pub fn serve(&mut self) {
         self.waiting.retain(|waiter| !waiter.hand.is_closed());
         while !self.waiting.is_empty() {
-            let Some(channel) = self.take() else { return };
-            if let Some(waiter) = self.waiting.pop_front() {
+            let waiting = self.waiting.iter().map(|waiter| waiter.lane).enumerate();
+            let waiting: Vec<_> = waiting.collect();
+            let found = waiting.into_iter().find_map(|(at, lane)| Some((at, self.take(lane)?)));
+            let Some((at, channel)) = found else { return };
+            if let Some(waiter) = self.waiting.remove(at) {
                 // Given up this very moment: the channel is closed again.
                 let _ = waiter.hand.send(Ok(channel));
             }
         }
     }
 
+    /// What was a lane's own is everybody's again.
+    pub fn leave(&mut self, lane: u64) {
+        for connection in &self.connections {
+            if connection.slots().lane() == Some(lane) {
+                connection.slots().belongs_to(None);
+            }
+        }
+    }
+
+    /// Whether one more connection may be a lane's own: not where others wait for any.
+    fn can_give_one(&self) -> bool {
+        let own = self.connections.iter().filter(|one| one.slots().lane().is_some());
+        self.is_repeatable() && !self.turned_away && own.count() < OWN && self.waiting.len() <= 1
+    }
+
     /// What is to be done so that those who wait, and those who will come, are served.
     pub fn orders(&mut self) -> Vec<Order> {
         let mut orders = Vec::new();
         let Some(plan) = self.plan.clone() else { return orders };
-        let mut coming: usize =
-            usable(&self.connections).map(|connection| connection.slots().opening()).sum();
-        while let Some(waiter) = self.waiting.get(coming) {
-            let Some(connection) = with_room(&self.connections, waiter.need) else { break };
-            connection.slots().begin();
-            orders.push(Order::Open(connection));
-            coming += 1;
+        let mut coming: Vec<_> = usable(&self.connections)
+            .map(|connection| (Arc::clone(connection), connection.slots().opening()))
+            .collect();
+        let mut missing = 0;
+        for Waiter { need, lane, .. } in &self.waiting {
+            let theirs = |one: &&mut (Arc<Connection>, usize)| one.1 > 0 && may_use(&one.0, *lane);
+            if let Some((_, left)) = coming.iter_mut().find(theirs) {
+                *left -= 1;
+            } else if let Some(connection) = with_room(&self.connections, *need, *lane) {
+                connection.slots().begin();
+                orders.push(Order::Open(connection));
+            } else {
+                missing += 1;
+            }
         }
-        let missing = self.waiting.len().saturating_sub(coming);
         let each = self.limit.saturating_sub(1).max(1);
         while self.may_connect() && self.wants_connection(missing, each) {
             self.connecting += 1;
@@ -187,7 +224,8 @@ impl Supply {
         if self.connecting > 0 {
             return self.connecting * each < missing;
         }
-        missing > 0 || self.taken || (self.shared && self.connections.len() < SPREAD)
+        let common = self.connections.iter().filter(|one| one.slots().lane().is_none());
+        missing > 0 || self.taken || (self.shared && common.count() < SPREAD)
     }
 
     fn may_connect(&self) -> bool {
@@ -208,17 +246,18 @@ impl Supply {
         over.then_some(OpenError::Lost)
     }
 
-    /// Whether one connection can be spared for a channel that is not read.
-    pub fn can_spare_one(&self) -> bool {
-        let secluded =
-            self.connections.iter().filter(|connection| connection.slots().is_secluded()).count();
-        self.is_repeatable() && !self.turned_away && secluded + 1 < CONNECTIONS
+    /// Whether this connection can be spared for a channel that is not read.
+    pub fn can_spare(&self, connection: &Connection) -> bool {
+        let is_spared =
+            |one: &&Arc<Connection>| one.slots().is_secluded() || one.slots().lane().is_some();
+        let room = self.connections.iter().filter(is_spared).count() + 1 < CONNECTIONS;
+        self.is_repeatable() && !self.turned_away && (room || connection.slots().lane().is_some())
     }
 
     /// A connection is one channel's own from now on.
     pub fn seclude(&mut self, connection: &Connection) {
         connection.slots().seclude();
-        self.taken = usable(&self.connections).next().is_none();
+        self.taken = usable_by(&self.connections, None).next().is_none();
     }
 
     /// Takes out the connections that nobody used for so long. One that can be used always stays.
@@ -228,7 +267,8 @@ impl Supply {
             let mut all = self.connections.iter().enumerate().rev();
             let idle = all.find(|(_, connection)| connection.slots().idle_for() > idle_for);
             let Some((place, connection)) = idle else { return surplus };
-            let rest = usable(&self.connections).filter(|one| !Arc::ptr_eq(one, connection));
+            let rest = usable_by(&self.connections, None);
+            let rest = rest.filter(|one| !Arc::ptr_eq(one, connection));
             if rest.count() == 0 {
                 return surplus;
             }
@@ -243,9 +283,29 @@ fn usable(connections: &[Arc<Connection>]) -> impl Iterator<Item = &Arc<Connecti
         .filter(|connection| !connection.is_lost() && !connection.slots().is_secluded())
 }
 
-fn with_room(connections: &[Arc<Connection>], need: Need) -> Option<Arc<Connection>> {
-    usable(connections)
+/// Those that are everybody's, and a lane's own.
+fn usable_by(
+    connections: &[Arc<Connection>],
+    lane: Option<u64>,
+) -> impl Iterator<Item = &Arc<Connection>> {
+    usable(connections).filter(move |connection| may_use(connection, lane))
+}
+
+fn may_use(connection: &Connection, lane: Option<u64>) -> bool {
+    let whose = connection.slots().lane();
+    whose.is_none() || whose == lane
+}
+
+fn with_room(
+    connections: &[Arc<Connection>],
+    need: Need,
+    lane: Option<u64>,
+) -> Option<Arc<Connection>> {
+    usable_by(connections, lane)
         .filter(|connection| connection.slots().has_room(need))
-        .min_by_key(|connection| connection.slots().active() + connection.slots().opening())
+        .min_by_key(|connection| {
+            let slots = connection.slots();
+            (slots.lane() != lane, slots.active() + slots.opening())
+        })
         .cloned()
 }

@@ -19,6 +19,32 @@ const MOST: usize = 64 * 1024;
 /// … and of what a program was told before.
 const TOLD: usize = 8 * 1024;
 
+/// How much of what came together is judged by itself where a shell reads: all up to the first Enter, and an
+/// interrupt alone.
+pub fn first_line(bytes: &[u8]) -> usize {
+    let mut all = keys::placed(bytes).map(|(at, key)| (at, key, key == Key::Enter));
+    match all.next() {
+        Some((_, Key::Interrupt | Key::Stop, _)) => 1,
+        Some((_, Key::Enter, _)) => 1,
+        _ => all.find(|(.., ends)| *ends).map_or(bytes.len(), |(at, ..)| at + 1),
+    }
+}
+
+/// Whether nothing of it is more than a character or a Backspace, which submit nothing to a shell.
+pub fn is_plain(bytes: &[u8]) -> bool {
+    keys::read(bytes).all(|key| matches!(key, Key::Text(_) | Key::Back))
+}
+
+/// Whether it is one key that the terminal itself takes, to interrupt or to stop.
+pub fn is_interrupt(bytes: &[u8]) -> bool {
+    matches!(bytes, [only] if matches!(keys::read(&[*only]).next(), Some(Key::Interrupt | Key::Stop)))
+}
+
+/// Whether it ends a line.
+pub fn has_enter(bytes: &[u8]) -> bool {
+    keys::read(bytes).any(|key| key == Key::Enter)
+}
+
 /// What reads a terminal's keys, as far as can be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reader {

@@ -288,3 +288,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_came_together_is_cut_behind_its_first_enter_and_around_an_interrupt() {
+    for (keys, first) in [
+        (&b"ls"[..], 2),
+        (b"ls\rpwd\r", 3),
+        (b"\rls\r", 1),
+        (b"\x03ls\r", 1),
+        (b"ls\x03\r", 4),
+        (b"\x1b[A\r", 4),
+        (b"a\nb", 2),
+        (b"", 0),
+    ] {
+        assert_eq!(first_line(keys), first, "{keys:?}");
+    }
+    assert!(is_plain("l\x7f\u{e9}".as_bytes()) && !is_plain(b"l\t") && !is_plain(b"l\r"));
+    assert!(is_interrupt(b"\x03") && is_interrupt(b"\x1a") && !is_interrupt(b"\x04"));
+    assert!(has_enter(b"a\nb") && !has_enter(b"\x03"));
+}
+
+#[test]
+fn keys_that_come_one_by_one_are_the_line_that_they_are_at_once() {
+    let typed = b"rm -rf  /tmp/x\x7f\x7fyz";
+    let mut line = Line::default();
+    for key in typed {
+        let step = line.take(&[*key], &BASH);
+        assert_eq!(step.what, What::Nothing);
+        line = step.after;
+    }
+    let What::Lines(one) = line.take(b"\r", &BASH).what else { panic!() };
+    assert_eq!(Some(String::from_utf8(one.text).unwrap()), lines(&[typed, &b"\r"[..]].concat()));
+}

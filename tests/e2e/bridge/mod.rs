@@ -1,6 +1,7 @@
 //! The stock tools, through sgw and directly: they end alike, print alike and leave the same files.
 
 mod config;
+mod control;
 mod ends;
 mod exact;
 mod raw;
@@ -8,6 +9,7 @@ mod refused;
 mod same;
 mod served;
 mod sftp;
+mod shell;
 mod tools;
 
 use std::{

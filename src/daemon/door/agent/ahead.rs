@@ -32,6 +32,8 @@ pub(super) enum Input {
     Empty,
     /// What the caller will send, unread.
     Open,
+    /// What will be typed, each part judged as it comes.
+    Typed,
     /// All of it.
     Whole(Arc<Held>),
     /// Its beginning, and what comes after; `why` it was not read to its end.
@@ -47,6 +49,7 @@ impl Input {
         match self {
             Self::Empty => action::Stdin::Empty,
             Self::Open | Self::Begun { .. } => action::Stdin::Open,
+            Self::Typed => action::Stdin::Typed,
             Self::Whole(held) => action::Stdin::Whole(held.whole()),
         }
     }
@@ -54,7 +57,7 @@ impl Input {
     pub fn feed(self) -> Feed {
         match self {
             Self::Empty => Feed::empty(),
-            Self::Open => Feed::open(),
+            Self::Open | Self::Typed => Feed::open(),
             Self::Whole(held) => Feed::whole(held),
             Self::Begun { first, then, .. } => Feed { first: Some(first), then },
         }
@@ -64,7 +67,7 @@ impl Input {
     pub fn known(&self) -> Option<Arc<[u8]>> {
         match self {
             Self::Whole(held) => held.all().map(Arc::from),
-            Self::Empty | Self::Open | Self::Begun { .. } => None,
+            Self::Empty | Self::Open | Self::Typed | Self::Begun { .. } => None,
         }
     }
 }

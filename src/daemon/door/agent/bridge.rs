@@ -1,6 +1,9 @@
 //! A connection that becomes an SSH client's: which session it leads to, and the walk of what is done
 //! there, which is every door's.
 
+mod shell;
+mod typing;
+
 use std::sync::{Arc, Mutex};
 
 use russh::keys::PrivateKey;
@@ -13,15 +16,16 @@ use crate::{
         desk::Asker,
         door::{
             follow::Control,
-            link::{Outbox, value},
+            link::{Gone, Outbox, value},
         },
-        session::Session,
+        session::{Lane, Session, Way},
     },
     domain::{
         bytes::Bytes,
         capability::Capability,
         id::Id,
         target::{self, Destination},
+        terminal::Wanted,
     },
     protocol::{
         agent,
@@ -41,12 +45,16 @@ const ORPHAN_MS: u64 = 1000;
 /// The number of the one call that a channel makes.
 const NUMBER: u32 = 1;
 
+pub use self::{shell::Seat, typing::Typist};
+
 /// What one SSH client may do: on one session, and judged each time.
 pub struct Bridge {
     parts: Arc<Parts>,
     asker: Asker,
     known: Known,
     session: Arc<Session>,
+    /// Its own connections to the target.
+    lane: Arc<Lane>,
 }
 
 impl Caller {
@@ -69,7 +77,10 @@ impl Caller {
             return Ok(None);
         }
         let (parts, asker, known) = (self.parts.clone(), self.asker.clone(), self.known.clone());
-        Ok(found.ok().map(|session| Bridge { parts, asker, known, session }))
+        Ok(found.ok().map(|session| {
+            let lane = Arc::new(session.pool.lane());
+            Bridge { parts, asker, known, session, lane }
+        }))
     }
 
     pub(super) fn ssh_config(&self) -> Result<Configuration, Failure> {
@@ -182,15 +193,23 @@ impl Bridge {
         }
     }
 
-    /// A command with its standard input open, as `sgw exec` has it. What is said to such a caller goes to
-    /// `outbox`, its end last.
-    pub async fn exec(&self, line: Vec<u8>, control: &Arc<Control>, outbox: Outbox) {
-        let served = serves(&self.session, &line);
+    /// A command with its standard input open, as `sgw exec` has it, or on a terminal. What is said to such
+    /// a caller goes to `outbox`, its end last.
+    pub async fn exec(&self, line: Vec<u8>, seat: Seat, control: &Arc<Control>, outbox: Outbox) {
+        let served = match seat.terminal {
+            Some(_) => None,
+            None => serves(&self.session, &line),
+        };
+        let caller = self.caller(outbox).by(seat.terminal);
+        if shell::is_mosh(&line) {
+            return caller.tell(Err(shell::no_mosh())).await;
+        }
+        let env = self.variables(seat.env);
         let exec = agent::Exec {
             session: self.session.id.to_string(),
             command: agent::Command::Line(Bytes(line)),
             stdin: true,
-            env: Vec::new(),
+            env: env.into_iter().map(|(name, value)| (name, Bytes(value))).collect(),
             cwd: None,
             timeout_ms: None,
             orphan_ms: Some(ORPHAN_MS),
@@ -198,7 +217,6 @@ impl Bridge {
             no_ask: false,
             reason: None,
         };
-        let caller = self.caller(outbox);
         let ran = match caller.check_known() {
             Ok(()) => match served {
                 Some(served) => caller.serve(NUMBER, exec, served, control).await,
@@ -206,11 +224,7 @@ impl Bridge {
             },
             Err(failure) => Err(failure),
         };
-        if let Err(failure) = ran {
-            let failure = again(failure);
-            // Who is gone needs no answer.
-            let _gone = caller.outbox.answer(NUMBER, Err(failure)).await;
-        }
+        caller.tell(ran).await;
     }
 
     /// As `sgw signal` sends it to a command of this identity's.
@@ -225,9 +239,29 @@ impl Bridge {
         &self.session
     }
 
+    pub(super) fn lane(&self) -> &Lane {
+        &self.lane
+    }
+
     pub(super) fn caller(&self, outbox: Outbox) -> Caller {
         let (parts, asker, known) = (self.parts.clone(), self.asker.clone(), self.known.clone());
-        Caller { parts, asker, known, outbox, open: Mutex::default() }
+        let way = Way { lane: Some(self.lane.clone()), ..Way::default() };
+        Caller { parts, asker, known, outbox, open: Mutex::default(), way }
+    }
+}
+
+impl Caller {
+    fn by(mut self, terminal: Option<Arc<Wanted>>) -> Self {
+        self.way.terminal = terminal;
+        self
+    }
+
+    /// Why nothing ran, where nothing did.
+    async fn tell(&self, ran: Result<Result<(), Gone>, Failure>) {
+        if let Err(failure) = ran {
+            // Who is gone needs no answer.
+            let _gone = self.outbox.answer(NUMBER, Err(again(failure))).await;
+        }
     }
 }
 

@@ -77,6 +77,9 @@ impl Caller {
         session.collected();
         self.check_stopped(&session)?;
         self.tell_news(number, &session).await;
+        if self.way.terminal.is_some() {
+            self.may_type(&session)?;
+        }
         let wishes =
             Wishes::new(asked.orphan_ms, asked.wait_ms.map(Duration::from_millis), asked.no_ask);
         let read = self.read_exec(number, asked, &session, control).await?;
@@ -102,7 +105,12 @@ impl Caller {
             self.logged_in(number, session, needs, no_ask, over).await?;
         }
         self.check_paused(session)?;
-        let action = match self.planned(session, None, action) {
+        let planned = match self.way.terminal {
+            // A plan's lines have none.
+            Some(_) => Planned::Not(action),
+            None => self.planned(session, None, action),
+        };
+        let action = match planned {
             Planned::Not(action) => action,
             Planned::Passes(permit, id) => {
                 let exec = self.run_planned(session, permit, &id, orphan).await?;
@@ -142,8 +150,9 @@ impl Caller {
             }
         };
         self.parts.in_use.touch();
-        let stdin = input.as_action() == Stdin::Open;
-        let running = self.parts.sessions.run(session, permit, request, orphan, input.feed());
+        let stdin = matches!(input.as_action(), Stdin::Open | Stdin::Typed);
+        let (feed, way) = (input.feed(), self.way.clone());
+        let running = self.parts.sessions.run(session, permit, request, orphan, feed, way);
         let exec = running.await?;
         let caller = follow::Caller::Starter { stdin };
         Ok(follow(&self.outbox, number, exec, control.clone(), caller).await)
@@ -283,7 +292,7 @@ impl Caller {
         };
         match outcome {
             Outcome::Ran(exec) => self.follow_later(number, &exec, limit, control).await,
-            _ if exec.stdin == Stdin::Open => Err(Failure::new(
+            _ if matches!(exec.stdin, Stdin::Open | Stdin::Typed) => Err(Failure::new(
                 Code::RequestClosed,
                 "the call that held the command's input is gone, so it was not run",
                 "run the command again, and stay until it is approved",
@@ -300,7 +309,9 @@ impl Caller {
                 let permit = self.permit_approved(&id, &session)?;
                 let feed = feed.map_err(|failure| failure.about(&id))?;
                 self.parts.in_use.touch();
-                let running = self.parts.sessions.run(&session, permit, Some(id), ORPHAN, feed);
+                let way = self.way.clone();
+                let running =
+                    self.parts.sessions.run(&session, permit, Some(id), ORPHAN, feed, way);
                 let exec = running.await?;
                 Ok(self.follow_exec(number, exec, limit, control).await)
             }
@@ -427,7 +438,7 @@ impl Caller {
         session: &Session,
         control: &Control,
     ) -> Result<(action::Exec, Input), Failure> {
-        let unread = if asked.stdin { Input::Open } else { Input::Empty };
+        let unread = self.unread(asked.stdin);
         let (mut exec, own) = self.read_line(asked, session).await?;
         if exec.stdin == Stdin::Empty || !exec.judged.reads_stdin {
             return Ok((exec, unread));
@@ -442,6 +453,14 @@ impl Caller {
             return Err(ahead::refused(why).about(&session.id));
         }
         Ok((exec, input))
+    }
+
+    fn unread(&self, stdin: bool) -> Input {
+        match (&self.way.terminal, stdin) {
+            (Some(_), _) => Input::Typed,
+            (None, true) => Input::Open,
+            (None, false) => Input::Empty,
+        }
     }
 
     /// A command with nothing read of its standard input; and what of it is the agent's own, where the
@@ -493,7 +512,7 @@ impl Caller {
         let wire = surroundings.wire(&marker, env, cwd, &line);
         let wire = wire.map_err(|error| not_a_command(&error))?;
         let full = action::without_prefix(&wire, &marker);
-        let input = if asked.stdin { Input::Open } else { Input::Empty };
+        let input = self.unread(asked.stdin);
         let judged = self.judge(session, full, own.clone(), &input, files).await?;
         let exec = action::Exec {
             id,
@@ -552,7 +571,7 @@ impl Caller {
 fn fed(session: &Session, exec: &action::Exec) -> Result<Feed, Failure> {
     match exec.stdin {
         Stdin::Empty => Ok(Feed::empty()),
-        Stdin::Open => Ok(Feed::open()),
+        Stdin::Open | Stdin::Typed => Ok(Feed::open()),
         Stdin::Whole(_) => session.held(&exec.id).map(Feed::whole).ok_or_else(|| {
             let message = "what it was to be fed is gone, so it was not run";
             Failure::new(Code::RequestClosed, message, "run the command again")

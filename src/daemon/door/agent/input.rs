@@ -120,7 +120,7 @@ impl Caller {
         no_ask: bool,
     ) -> Result<Verdict<action::Input>, Failure> {
         let open = session.open_pty().filter(|pty| !pty.has_ended());
-        let (before, reads) = match open {
+        let (line, reads) = match open {
             Some(pty) => {
                 // Nobody is asked about what could not be typed.
                 pty.opens().await?;
@@ -132,6 +132,18 @@ impl Caller {
                 (Line::default(), Reads { reader, cwd: None })
             }
         };
+        self.judge_keys(session, line, reads, bytes, no_ask).await
+    }
+
+    /// The same of keys for whichever terminal it is that has this in its line.
+    pub(super) async fn judge_keys(
+        &self,
+        session: &Arc<Session>,
+        before: Line,
+        reads: Reads,
+        bytes: Vec<u8>,
+        no_ask: bool,
+    ) -> Result<Verdict<action::Input>, Failure> {
         let step = before.take(&bytes, &reads.reader);
         let shown = Bytes(step.shown.clone());
         let (grant, place, target) = (session.grant(), session.place(), session.target());
@@ -272,6 +284,15 @@ impl Caller {
         value(&self.parts.shown(&session))
     }
 
+    /// Whether there may be a terminal of somebody's own; true where not each key would be asked about.
+    pub(super) fn may_type(&self, session: &Session) -> Result<bool, Failure> {
+        let (grant, place) = (session.grant(), session.place());
+        let ground =
+            Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
+        let may = self.parts.desk.may_type(&self.asker, &ground, &session.target());
+        may.map_err(|failure| failure.about(&session.id))
+    }
+
     /// A signal is judged as what is typed, and asks nobody: where typing asks, it is refused.
     fn may_type_unasked(&self, session: &Session) -> Result<(), Failure> {
         let (grant, place) = (session.grant(), session.place());
@@ -307,7 +328,7 @@ fn read_until(asked: &agent::Input) -> Result<Until, Failure> {
 }
 
 /// Whether it is more than control keys, like Enter or Ctrl-C.
-fn is_text(bytes: &[u8]) -> bool {
+pub(super) fn is_text(bytes: &[u8]) -> bool {
     bytes.iter().any(|byte| !byte.is_ascii_control())
 }
 

@@ -11,7 +11,7 @@ use crate::{
             follow::{self, Control, follow},
             link::{Gone, to_its_end, value},
         },
-        session::{Session, exec::ORPHAN, feed::Feed},
+        session::{Session, Way, exec::ORPHAN, feed::Feed},
     },
     domain::{
         action,
@@ -266,8 +266,10 @@ impl Caller {
         let (parts, session, id) = (self.parts.clone(), session.clone(), id.clone());
         let running = async move {
             let exec = permit.of();
-            let ran =
-                parts.sessions.run(&session, permit, Some(id.clone()), orphan, Feed::empty()).await;
+            let ran = parts
+                .sessions
+                .run(&session, permit, Some(id.clone()), orphan, Feed::empty(), Way::default())
+                .await;
             if ran.as_ref().is_err_and(|failure| failure.sent == Some(false)) {
                 parts.desk.give_back(&id, &exec);
             }

@@ -62,7 +62,7 @@ impl Bridge {
         caller.check_known()?;
         caller.check_stopped(session)?;
         caller.may_look(session)?;
-        let relay = caller.parts.files.relay(session).await?;
+        let relay = caller.parts.files.relay(session, self.lane()).await?;
         caller.parts.in_use.touch();
         Ok(Mediator { caller, session: session.clone(), relay, open: Handles::default() })
     }

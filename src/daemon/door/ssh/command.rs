@@ -7,20 +7,23 @@ use russh::{
     ChannelWriteHalf, Sig,
     server::{Handle, Msg},
 };
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::inbox::{Inbox, PIECE};
 use crate::{
     daemon::door::{
-        agent::Bridge,
+        agent::{Bridge, Seat},
         follow::Control,
         link::{Inside, Outbox},
     },
-    domain::escape::visible,
+    domain::{escape::visible, terminal::Window},
     protocol::{
         agent::Message,
-        error::{Class, Code, Failure},
+        error::{Class, Failure},
         frame::{Frame, Kind},
         view::ExecEnd,
     },
@@ -43,10 +46,19 @@ pub struct Channel {
     pub to: ChannelWriteHalf<Msg>,
     pub handle: Handle,
     pub inbox: Arc<Inbox>,
+    pub seat: Seat,
+    /// How large the client's window is.
+    pub window: watch::Receiver<Window>,
     /// The call that runs there.
     pub control: Arc<Control>,
     /// The client has closed the channel, or is gone.
     pub gone: CancellationToken,
+}
+
+/// What is to run on a channel.
+pub enum What {
+    Command(Vec<u8>),
+    Shell,
 }
 
 /// The client is gone.
@@ -54,15 +66,26 @@ pub struct Gone;
 
 impl Channel {
     /// From the verdict to the end.
-    pub async fn run(self, line: Vec<u8>) {
+    pub async fn run(self, what: What) {
         let (outbox, mut inside) = Outbox::within();
-        let call = self.bridge.exec(line, &self.control, outbox);
+        let (seat, tells) = (self.seat.clone(), outbox.clone());
+        let call = async {
+            match what {
+                What::Command(line) => self.bridge.exec(line, seat, &self.control, outbox).await,
+                What::Shell => self.bridge.shell(seat, &self.control, outbox).await,
+            }
+        };
         tokio::pin!(call);
         let credit = Semaphore::new(0);
         let mut answered = false;
         let carried = {
             let carrying = self.carry(&mut inside, &credit);
-            let feeding = feed(&self.control, &self.inbox, &credit);
+            let feeding = async {
+                match self.seat.terminal {
+                    Some(_) => self.types(&credit, tells).await,
+                    None => feed(&self.control, &self.inbox, &credit).await,
+                }
+            };
             tokio::pin!(carrying, feeding);
             loop {
                 tokio::select! {
@@ -92,11 +115,6 @@ impl Channel {
         let _late = timeout(ENDS, async { tokio::join!(drained, ending) }).await;
         // A client that closed the channel alone wants the same of us.
         let _gone = self.handle.close(self.to.id()).await;
-    }
-
-    pub async fn refuse(self, failure: Failure) {
-        let _gone = self.end_with(&failure).await;
-        self.inbox.close();
     }
 
     /// What the call is told, to the client.
@@ -170,6 +188,11 @@ impl Channel {
     }
 
     async fn say(&self, text: String) -> Result<(), Gone> {
+        let text = match self.seat.terminal {
+            // It has its lines from the server, and stands anywhere in one.
+            Some(_) => format!("\r\n{}", text.replace('\n', "\r\n")),
+            None => text,
+        };
         tokio::select! {
             said = self.to.extended_data_bytes(STDERR, text) => said.map_err(|_| Gone),
             () = self.gone.cancelled() => Err(Gone),
@@ -181,15 +204,6 @@ impl Channel {
         self.handle.eof(id).await.map_err(|()| Gone)?;
         self.handle.close(id).await.map_err(|()| Gone)
     }
-}
-
-/// A shell of the client's own.
-pub fn no_shell() -> Failure {
-    Failure::new(
-        Code::UsageCommand,
-        "a shell of one's own does not go through ssh yet",
-        "give ssh a command, or type into the session's terminal: sgw input SESSION TEXT",
-    )
 }
 
 /// As `sgw signal` takes it.

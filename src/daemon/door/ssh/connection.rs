@@ -6,11 +6,22 @@ use russh::{
     Channel, ChannelId, ChannelOpenFailure, ChannelWriteHalf, Sig,
     server::{Auth, ChannelOpenHandle, Handler, Msg, Session},
 };
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{WINDOW, command, inbox::Inbox};
-use crate::daemon::door::{agent::Bridge, follow::Control};
+use super::{
+    WINDOW,
+    command::{self, What},
+    inbox::Inbox,
+    terminal,
+};
+use crate::{
+    daemon::door::{
+        agent::{Bridge, Seat},
+        follow::Control,
+    },
+    domain::terminal::Window,
+};
 
 /// The most channels that a connection has open at once.
 const CHANNELS: usize = 64;
@@ -30,6 +41,9 @@ struct Opened {
     /// Until something runs on it.
     to: Option<ChannelWriteHalf<Msg>>,
     inbox: Arc<Inbox>,
+    /// What the client says of its side before something runs.
+    seat: Seat,
+    window: watch::Sender<Window>,
     control: Arc<Control>,
     gone: CancellationToken,
     /// The client has closed it, or is gone altogether.
@@ -49,6 +63,8 @@ impl Connection {
             to: opened.to.take()?,
             handle: session.handle(),
             inbox: opened.inbox.clone(),
+            seat: std::mem::take(&mut opened.seat),
+            window: opened.window.subscribe(),
             control: opened.control.clone(),
             gone: opened.gone.clone(),
         })
@@ -85,6 +101,8 @@ impl Handler for Connection {
         let opened = Opened {
             to: Some(to),
             inbox: Arc::default(),
+            seat: Seat::default(),
+            window: watch::Sender::default(),
             control: Control::staying(),
             gone: gone.clone(),
             _gone: gone.drop_guard(),
@@ -103,7 +121,7 @@ impl Handler for Connection {
         let Some(channel) = self.begin(id, session) else { return session.channel_failure(id) };
         // Why not is said in words, which a failed request has no room for.
         session.channel_success(id)?;
-        tokio::spawn(channel.run(command.to_vec()));
+        tokio::spawn(channel.run(What::Command(command.to_vec())));
         Ok(())
     }
 
@@ -114,7 +132,7 @@ impl Handler for Connection {
     ) -> Result<(), russh::Error> {
         let Some(channel) = self.begin(id, session) else { return session.channel_failure(id) };
         session.channel_success(id)?;
-        tokio::spawn(channel.refuse(command::no_shell()));
+        tokio::spawn(channel.run(What::Shell));
         Ok(())
     }
 
@@ -136,11 +154,14 @@ impl Handler for Connection {
     async fn env_request(
         &mut self,
         id: ChannelId,
-        _name: &str,
-        _value: &str,
+        name: &str,
+        value: &str,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        session.channel_failure(id)
+        match self.channels.get_mut(&id).is_some_and(|opened| opened.seat.set(name, value)) {
+            true => session.channel_success(id),
+            false => session.channel_failure(id),
+        }
     }
 
     async fn x11_request(
@@ -158,15 +179,37 @@ impl Handler for Connection {
     async fn pty_request(
         &mut self,
         id: ChannelId,
-        _term: &str,
-        _columns: u32,
-        _rows: u32,
-        _width: u32,
-        _height: u32,
-        _modes: &[(russh::Pty, u32)],
+        term: &str,
+        columns: u32,
+        rows: u32,
+        width: u32,
+        height: u32,
+        modes: &[(russh::Pty, u32)],
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        session.channel_failure(id)
+        let Some(opened) = self.channels.get_mut(&id).filter(|opened| opened.to.is_some()) else {
+            return session.channel_failure(id);
+        };
+        let window = Window { columns, rows, width, height };
+        opened.seat.terminal = Some(terminal::wanted(term, window, modes));
+        opened.window.send_replace(window);
+        session.channel_success(id)
+    }
+
+    async fn window_change_request(
+        &mut self,
+        id: ChannelId,
+        columns: u32,
+        rows: u32,
+        width: u32,
+        height: u32,
+        _session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        if let Some(opened) = self.channels.get(&id) {
+            opened.window.send_replace(Window { columns, rows, width, height });
+        }
+        // It wants no answer (RFC 4254, 6.7).
+        Ok(())
     }
 
     async fn data(

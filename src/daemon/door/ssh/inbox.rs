@@ -102,6 +102,39 @@ impl Inbox {
         }
     }
 
+    /// Lets go of all that lies here.
+    pub fn clear(&self) {
+        let mut state = self.lock();
+        state.chunks.clear();
+        state.held = 0;
+        drop(state);
+        self.room.notify_one();
+    }
+
+    /// Comes when such a byte lies here, and takes it with all before it.
+    pub async fn take_through(&self, byte: u8) {
+        loop {
+            {
+                let mut state = self.lock();
+                let found = |chunk: &Vec<u8>| chunk.iter().rposition(|one| *one == byte);
+                let at = state.chunks.iter().rposition(|chunk| found(chunk).is_some());
+                if let Some(at) = at {
+                    state.chunks.drain(..at);
+                    if let Some(first) = state.chunks.front_mut() {
+                        let end = found(first).map_or(0, |end| end + 1);
+                        first.drain(..end);
+                    }
+                    state.chunks.retain(|chunk| !chunk.is_empty());
+                    state.held = state.chunks.iter().map(Vec::len).sum();
+                    drop(state);
+                    self.room.notify_one();
+                    return;
+                }
+            }
+            self.readable.notified().await;
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -148,5 +181,20 @@ mod tests {
         let inbox = Inbox::default();
         (0..100_000).for_each(|_| assert!(inbox.push(b"x")));
         assert!(inbox.lock().chunks.len() <= 2);
+    }
+
+    #[tokio::test]
+    async fn an_interrupt_takes_what_lies_before_it_along() {
+        let inbox = Inbox::default();
+        inbox.push(&vec![b'x'; PIECE]);
+        inbox.push(b"a\x03b\x03ls");
+        inbox.take_through(3).await;
+        assert_eq!(inbox.next(PIECE).await.unwrap(), b"ls");
+        inbox.push(b"y\x03");
+        inbox.take_through(3).await;
+        inbox.push(b"z");
+        inbox.clear();
+        inbox.end();
+        assert_eq!(inbox.next(PIECE).await, None);
     }
 }

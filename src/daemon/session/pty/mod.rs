@@ -11,7 +11,7 @@ mod screen;
 mod sieve;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -23,8 +23,8 @@ pub use self::{
     asked::{Asked, Until},
     model::Before,
     open::{Slot, Typing},
-    reads::Reads,
-    screen::Shown,
+    reads::{COMES, Lookout, Reads, Seen},
+    screen::{Screen, Shown},
 };
 use super::{keyboard::Keyboard, record::Recorder};
 use crate::{
@@ -81,8 +81,7 @@ pub struct Pty {
     typed: Mutex<TypedInPrivate>,
     /// What stands in its line, as far as it is known.
     line: Mutex<Line>,
-    /// Nobody can look at what runs there.
-    blind: AtomicBool,
+    lookout: Lookout,
     /// Held while a look is taken; the operator's keys come after it.
     looking: Arc<Turn<()>>,
 }
@@ -210,7 +209,7 @@ impl Pty {
             Failure::new(Code::UsageArguments, error.to_string(), hint)
         })?;
         self.model().resize(size);
-        self.writer.resize(size).await.map_err(|error| self.gone(&error))
+        self.writer.resize(size.into()).await.map_err(|error| self.gone(&error))
     }
 
     pub fn size(&self) -> Size {

@@ -1,7 +1,7 @@
 //! Opening a session's terminal at its first use, and typing into it what was permitted.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -11,13 +11,18 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Before, Lines, Pty, actor::Actor, model::Model};
+use super::{Before, Lines, Lookout, Pty, actor::Actor, model::Model};
 use crate::{
     daemon::{
         desk::Permit,
         session::{Session, Sessions, no_channel, record::Recorder},
     },
-    domain::{action, id::Id, shell, terminal::Size},
+    domain::{
+        action,
+        id::Id,
+        shell,
+        terminal::{Size, Wanted},
+    },
     home::random,
     protocol::error::{Code, Failure},
 };
@@ -159,7 +164,8 @@ impl Sessions {
         let recorder = Recorder::new(self.evidence.clone(), session);
         recorder.opened(session, &who, &marker, &wire).await?;
         let size = Size::USUAL;
-        let opening = session.pool.terminal(size, &wire);
+        let wanted = Wanted::ours(size);
+        let opening = session.pool.terminal(&wanted, &wire);
         let opened = match opener {
             Opener::Agent => session.keyboard.write(&session.id, opening).await,
             Opener::Operator | Opener::Fresh => Ok(opening.await),
@@ -179,6 +185,7 @@ impl Sessions {
         };
         let (changes, drawn) =
             (watch::Sender::new(model.transcript.cursor()), watch::Sender::new(0));
+        let lookout = Lookout::new(session.pool.clone(), marker.clone());
         let pty = Arc::new(Pty {
             session: session.id.clone(),
             marker,
@@ -199,7 +206,7 @@ impl Sessions {
             start: Mutex::default(),
             typed: Mutex::default(),
             line: Mutex::default(),
-            blind: AtomicBool::new(false),
+            lookout,
             looking: Arc::default(),
         });
         let lease = session.lease.clone();

@@ -1,7 +1,7 @@
 //! One exec, as its caller sees it.
 
 use super::*;
-use crate::domain::terminal::Size;
+use crate::domain::terminal::{Size, Wanted};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_and_status_come_apart_and_bytes_are_kept() {
@@ -138,14 +138,14 @@ async fn a_terminal_has_its_size_and_hears_of_another() {
     let pool = sshd.pool().await;
     let size = Size::new(7, 33).unwrap();
     let command = b"trap 'stty size; exit' WINCH; stty size; tty -s && echo $TERM; while :; do sleep 0.1; done";
-    let (mut reader, writer) = pool.terminal(size, command).await.unwrap();
+    let (mut reader, writer) = pool.terminal(&Wanted::ours(size), command).await.unwrap();
     let mut shown = Vec::new();
     while !shown.ends_with(b"xterm-256color\r\n") {
         let Event::Stdout(bytes) = soon(reader.next()).await else { panic!("{shown:?}") };
         shown.extend_from_slice(&bytes);
     }
     assert_eq!(shown, b"7 33\r\nxterm-256color\r\n");
-    writer.resize(Size::new(50, 200).unwrap()).await.unwrap();
+    writer.resize(Size::new(50, 200).unwrap().into()).await.unwrap();
     assert_eq!(read_all(&mut reader).await.stdout, b"50 200\r\n");
     // It had its connection for itself.
     until("another connection", || pool.connections() == 2).await;
@@ -155,7 +155,7 @@ async fn a_terminal_has_its_size_and_hears_of_another() {
 async fn a_terminal_that_the_server_does_not_give_is_refused() {
     let sshd = Sshd::start("PermitTTY no");
     let pool = sshd.pool().await;
-    let (mut reader, _writer) = pool.terminal(Size::USUAL, b"cat").await.unwrap();
+    let (mut reader, _writer) = pool.terminal(&Wanted::ours(Size::USUAL), b"cat").await.unwrap();
     assert_eq!(soon(reader.next()).await, Event::Refused);
     assert_eq!(run(&pool, "echo on").await.stdout, b"on\n");
 }
@@ -167,9 +167,11 @@ async fn a_signal_goes_to_the_foreground_of_the_marked_terminal_alone() {
     let (marker, another) = ("s-2-0123456789abcdef", "s-3-0123456789abcdef");
     let job = "sh -c 'echo on; exec sleep 600'; echo status \\$?";
     let command = format!("export SGW_EXEC={marker}; exec bash --norc -ic \"{job}\"");
-    let (mut reader, _writer) = pool.terminal(Size::USUAL, command.as_bytes()).await.unwrap();
+    let (mut reader, _writer) =
+        pool.terminal(&Wanted::ours(Size::USUAL), command.as_bytes()).await.unwrap();
     let command = format!("export SGW_EXEC={another}; sleep 601");
-    let (mut other, _typed) = pool.terminal(Size::USUAL, command.as_bytes()).await.unwrap();
+    let (mut other, _typed) =
+        pool.terminal(&Wanted::ours(Size::USUAL), command.as_bytes()).await.unwrap();
     assert_eq!(soon(reader.next()).await, Event::Stdout("on\r\n".into()));
     assert!(pool.signal_foreground(marker, "USR1").await);
     let shown = read_all(&mut reader).await.stdout;

@@ -50,6 +50,12 @@ impl Surroundings {
         shell::login(marker, &env, cwd.as_deref())
     }
 
+    /// What opens a terminal for somebody who sits at it.
+    pub fn shell(&self, marker: &str, env: Variables) -> Result<Vec<u8>, ShellError> {
+        let (env, cwd) = self.with(env, None);
+        shell::shell(marker, &env, cwd.as_deref())
+    }
+
     /// A command's own words count more.
     fn with(&self, env: Variables, cwd: Option<Vec<u8>>) -> (Variables, Option<Vec<u8>>) {
         let usual = self.environment.iter();

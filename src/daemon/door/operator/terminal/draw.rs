@@ -38,9 +38,13 @@ impl<'o> Canvas<'o> {
         Self { outbox, number, session: session.to_string(), drawn: None, sent: 0 }
     }
 
-    /// The next state is drawn from scratch: another terminal takes the place of this one.
-    pub fn anew(&mut self) {
-        self.drawn = None;
+    /// Draws a state of one of several terminals; from scratch where it was another one before.
+    pub async fn draw_of(&mut self, terminal: &Id, shown: Shown) -> Result<(), Gone> {
+        if self.session != terminal.as_str() {
+            self.session = terminal.to_string();
+            self.drawn = None;
+        }
+        self.draw(shown).await
     }
 
     /// Draws until the terminal has ended.

@@ -4,6 +4,7 @@
 mod attach;
 mod draw;
 mod keys;
+mod many;
 mod watch;
 
 use std::{

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-use super::{Open, draw::Canvas};
+use super::{Open, many};
 use crate::{
     daemon::{
         door::{link::Gone, operator::Operator},
@@ -63,33 +63,17 @@ impl Operator {
             }
             watcher.follow(happens).await
         };
-        let drawing = self.draw_terminal(number, &session);
+        let drawing = many::draw(&self.outbox, number, &session, exec.as_ref());
         let left = tokio::select! {
             biased;
             () = open.stream.cancel.cancelled() => Ok(()),
             left = watching => left,
-            left = drawing, if exec.is_none() => left,
+            left = drawing => left,
             left = self.tell_control(number, &session, false) => left,
             () = session.ended() => Ok(()),
         };
         left.map(|()| serde_json::Value::Null)
             .map_err(|Gone| Failure::new(Code::DaemonLost, "the client is gone", "sgw watch ID"))
-    }
-
-    /// Draws the session's terminal, and the next one where it ends. While the operator is private it
-    /// stays as it was.
-    async fn draw_terminal(&self, number: u32, session: &Session) -> Result<(), Gone> {
-        let mut happens = session.live.watch();
-        let mut canvas = Canvas::new(&self.outbox, number, &session.id);
-        loop {
-            if let Some(pty) = session.open_pty().filter(|pty| !pty.has_ended()) {
-                canvas.follow(pty.drawn(), || pty.screen()).await?;
-                canvas.anew();
-                continue;
-            }
-            // One that was opened meanwhile is seen by the next look.
-            while !matches!(happens.recv().await, Ok(Happened::Terminal) | Err(_)) {}
-        }
     }
 }
 
