@@ -9,6 +9,7 @@ use super::{
     capability::Capabilities,
     digest::{Digest, Digester},
     files::Files,
+    forward::Forward,
     grant::{Mode, Opaque, Terms},
     id::{Id, Name},
     identity::Identity,
@@ -137,6 +138,7 @@ pub enum Action {
     Login(Login),
     Plan(Plan),
     Files(Box<Files>),
+    Forward(Box<Forward>),
 }
 
 impl Action {
@@ -150,6 +152,7 @@ impl Action {
             Action::Login(login) => Some(&login.session),
             Action::Plan(plan) => Some(&plan.session),
             Action::Files(files) => Some(&files.session),
+            Action::Forward(forward) => Some(&forward.session),
         }
     }
 }

@@ -328,6 +328,11 @@ pub enum Event {
         session: String,
         exec: super::view::Run,
     },
+    /// A forward of a watched session was opened or closed.
+    Forward {
+        session: String,
+        forward: super::view::Forward,
+    },
     /// What a command printed, shown to a watcher. `missed` bytes before it were too many to show.
     Printed {
         exec: String,

@@ -4,6 +4,7 @@ mod ahead;
 mod bridge;
 mod exec;
 mod files;
+mod forward;
 mod handoff;
 mod input;
 mod login;
@@ -13,6 +14,7 @@ mod sftp;
 mod standing;
 
 pub use bridge::Bridge;
+pub use forward::Patience;
 pub use look::exec_shown;
 pub use sftp::Mediator;
 

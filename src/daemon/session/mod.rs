@@ -5,6 +5,7 @@ pub mod control;
 pub mod exec;
 pub mod feed;
 mod find;
+pub mod forward;
 pub mod held;
 pub mod keyboard;
 pub mod live;
@@ -576,7 +577,7 @@ fn no_channel(error: &OpenError) -> Failure {
             "the session is closed",
             "sgw request DEST --reason … asks for a new session",
         ),
-        OpenError::Refused(_) => Failure::new(
+        OpenError::Refused(_) | OpenError::Alone => Failure::new(
             Code::TargetRefused,
             format!("nothing was run: {error}"),
             "the server may allow no sessions for this account: ask your user",

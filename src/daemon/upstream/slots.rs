@@ -51,6 +51,8 @@ struct State {
     rest_until: Instant,
     next_rest: Duration,
     secluded: bool,
+    /// It is no session's any more: what is opened on it is counted by nobody.
+    aside: bool,
     idle_since: Instant,
 }
 
@@ -86,6 +88,7 @@ impl Slots {
                 rest_until: Instant::now(),
                 next_rest: REST,
                 secluded: false,
+                aside: false,
                 idle_since: Instant::now(),
             }),
             changed: Notify::new(),
@@ -106,6 +109,9 @@ impl Slots {
 
     pub fn confirmed(&self, id: ChannelId) {
         let mut state = self.lock();
+        if state.aside {
+            return;
+        }
         state.opening = state.opening.saturating_sub(1);
         state.open.insert(id);
         state.confirmed.insert(id);
@@ -116,6 +122,12 @@ impl Slots {
 
     pub fn refused(&self, words: String) {
         let mut state = self.lock();
+        if state.aside {
+            state.refusals.push_back(Refusal::Never(words));
+            drop(state);
+            self.answered.notify_waiters();
+            return;
+        }
         state.opening = state.opening.saturating_sub(1);
         state.prune();
         let refusal = match (state.open.len(), state.doubtful.len()) {
@@ -253,6 +265,19 @@ impl Slots {
     pub fn is_alone(&self, id: ChannelId) -> bool {
         let state = self.lock();
         state.opening == 0 && state.active.iter().all(|other| *other == id)
+    }
+
+    /// Whether nothing is done there, and nothing was asked for.
+    pub fn is_idle(&self) -> bool {
+        let state = self.lock();
+        state.active.is_empty() && state.opening == 0
+    }
+
+    /// Takes an idle one out of what sessions use, with the channels that were opened ahead.
+    pub fn set_aside(&self) -> Vec<Channel<Msg>> {
+        let mut state = self.lock();
+        (state.aside, state.secluded) = (true, true);
+        state.ahead.drain(..).collect()
     }
 
     /// Nothing new comes here until the last channel has ended.

@@ -2,6 +2,8 @@
 
 mod config;
 mod ends;
+mod forward;
+mod hostile;
 mod refused;
 mod same;
 mod sftp;
@@ -34,7 +36,16 @@ impl Both {
     }
 
     pub fn granted(more: &[&str]) -> Self {
-        let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+        Self::on(Sshd::start(), more)
+    }
+
+    /// Its server wants other keys after every eight MiB.
+    pub fn rekeying() -> Self {
+        Self::on(Sshd::with().line("RekeyLimit 8M").start(), &["--only", "exec"])
+    }
+
+    fn on(sshd: Sshd, more: &[&str]) -> Self {
+        let sgw = Sgw::unlocked();
         sgw.target("web1", &sshd);
         let token = sgw.token("ci", &[]);
         let grant = ["--token", "ci", "--target", "web1"];

@@ -15,7 +15,7 @@ use crate::{
             follow::Control,
             link::{Outbox, value},
         },
-        session::Session,
+        session::{Session, forward::Carriers},
     },
     domain::{
         bytes::Bytes,
@@ -47,6 +47,7 @@ pub struct Bridge {
     asker: Asker,
     known: Known,
     session: Arc<Session>,
+    carriers: Carriers,
 }
 
 impl Caller {
@@ -69,7 +70,8 @@ impl Caller {
             return Ok(None);
         }
         let (parts, asker, known) = (self.parts.clone(), self.asker.clone(), self.known.clone());
-        Ok(found.ok().map(|session| Bridge { parts, asker, known, session }))
+        let carriers = Carriers::default();
+        Ok(found.ok().map(|session| Bridge { parts, asker, known, session, carriers }))
     }
 
     pub(super) fn ssh_config(&self) -> Result<Configuration, Failure> {
@@ -216,6 +218,14 @@ impl Bridge {
 
     pub(super) fn session(&self) -> &Arc<Session> {
         &self.session
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    pub(super) fn carriers(&self) -> &Carriers {
+        &self.carriers
     }
 
     pub(super) fn caller(&self, outbox: Outbox) -> Caller {

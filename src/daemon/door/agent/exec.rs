@@ -241,6 +241,10 @@ impl Caller {
             Action::Files(files) => {
                 return self.wait_for_files(number, &id, &files, over, control).await;
             }
+            Action::Forward(_) => {
+                self.parts.desk.wait(self.identity(), &id, limit).await?;
+                return Ok(self.outbox.answer(number, self.forward_shown(&id)).await);
+            }
             Action::Handoff(_) => {
                 let returned = self.handed_back(&id, limit).await?;
                 return Ok(self.outbox.answer(number, value(&returned)).await);
@@ -380,6 +384,9 @@ impl Caller {
                 }
                 Some(Action::Input(input)) => {
                     audit::input_blocked(evidence, &owner, &target, &input).await
+                }
+                Some(Action::Forward(forward)) => {
+                    audit::forward_blocked(evidence, &owner, &target, &forward).await
                 }
                 _ => Ok(()),
             };
