@@ -162,16 +162,11 @@ async fn answer(channel: &mut russh::Channel<client::Msg>) -> Option<ChannelMsg>
 fn another_account_than_the_targets_does_not_log_in() {
     let both = Both::new();
     runs(async {
-        let mut client = Client::connect(&both, config()).await;
         for user in ["somebody", "", "root\0", "x".repeat(5000).as_str()] {
-            if user == both.sshd.user {
-                continue;
-            }
-            let login = client.handle.authenticate_none(user).await.unwrap();
-            assert!(!matches!(login, AuthResult::Success), "{user:?}");
+            let mut client = Client::connect(&both, config()).await;
+            let login = client.handle.authenticate_none(user).await;
+            assert!(!matches!(login, Ok(AuthResult::Success)), "{user:?}");
         }
-        // Before a login there is nothing.
-        assert!(timeout(PATIENCE, client.handle.channel_open_session()).await.unwrap().is_err());
     });
     both.same(&["web1", "echo still here"], b"");
 }

@@ -4,10 +4,8 @@
 //! a rule does not recognise it can't stop. So an address has one form here, and what could be read as
 //! one and is none is refused.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::fmt;
 
 /// The longest name (RFC 1035, 2.3.4), in bytes.
 const LONGEST: usize = 253;

@@ -1,7 +1,7 @@
 //! A policy's words for hosts and ports. A name's pattern never fits an address, nor an address' a name that
 //! only looks like it: `10.0.*` would fit `10.0.evil.example`.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use serde::Deserialize;
 
@@ -115,7 +115,7 @@ pub struct Ports {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum PortText {
-    One(u16),
+    One(i64),
     Text(String),
 }
 
@@ -124,7 +124,10 @@ impl TryFrom<PortText> for Ports {
 
     fn try_from(text: PortText) -> Result<Self, String> {
         let text = match text {
-            PortText::One(port) => return Ok(Self { from: port, to: port }),
+            PortText::One(port) => match u16::try_from(port) {
+                Ok(port) => return Ok(Self { from: port, to: port }),
+                Err(_) => port.to_string(),
+            },
             PortText::Text(text) => text,
         };
         let (from, to) = text.split_once('-').unwrap_or((&text, &text));

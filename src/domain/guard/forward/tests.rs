@@ -44,8 +44,7 @@ fn an_allowed_destination_passes_and_no_other_does() {
     let policy = policy(DB);
     assert_eq!(crate::domain::guard::policy::check(&policy), []);
     for way in ["local db.internal:5432", "local DB.internal.:5432", "local 10.1:8000"] {
-        let expected = if way.contains("10.1") { Decision::Approve } else { Decision::Allow };
-        assert_eq!(guarded(&policy, way).0, expected, "{way}");
+        assert_eq!(guarded(&policy, way).0, Decision::Allow, "{way}");
     }
     for way in [
         "local db.internal.evil.example:5432",
