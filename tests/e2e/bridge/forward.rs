@@ -319,6 +319,30 @@ fn no_destination_is_allowed_by_itself_and_a_yes_holds_for_one_in_the_session() 
 }
 
 #[test]
+fn a_person_reads_where_it_leads_and_for_how_long_a_yes_holds() {
+    let both = Both::granted(&["--only", "exec,forward"]);
+    let port = echoes();
+    refused(&both, &format!("127.1:{port}"));
+    let id = both.asked()[0]["id"].as_str().unwrap().to_owned();
+    let mut terminal = both.sgw.looks_at(&id);
+    let screen = terminal.wait_for(r"Give it\?");
+    let one = screen.split_whitespace().collect::<Vec<_>>().join("");
+    for told in [
+        &format!("to127.0.0.1:{port}"),
+        "theserverconnectsthere",
+        "ayesholdsforexactlythisenduntilthesessionisover",
+        "becauseforward.unmatched",
+    ] {
+        assert!(one.contains(told), "{told}: {screen}");
+    }
+    drop(terminal);
+    both.sgw.operator(["approve", &id, "--yes", "--json"]).ok();
+    let waited = both.sgw.by(&both.token, ["wait", &id, "--json"]).ok().json();
+    assert_eq!(waited["kind"], "forward");
+    assert_eq!(waited["status"], "approved");
+}
+
+#[test]
 fn what_the_policy_blocks_is_blocked_in_every_spelling() {
     let both = Both::forwarding();
     for end in [
