@@ -227,9 +227,9 @@ fn who_opens_no_window_holds_up_only_itself() {
         let mut channel = client.handle.channel_open_session().await.unwrap();
         channel.exec(true, "exit 7").await.unwrap();
         loop {
-            match answer(&mut channel).await.expect("an end") {
-                ChannelMsg::ExitStatus { exit_status } => break assert_eq!(exit_status, 7),
-                _ => {}
+            let message = answer(&mut channel).await.expect("an end");
+            if let ChannelMsg::ExitStatus { exit_status } = message {
+                break assert_eq!(exit_status, 7);
             }
         }
     });

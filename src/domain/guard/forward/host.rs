@@ -184,7 +184,7 @@ fn spelled(name: &str) -> Vec<IpAddr> {
     let parts: Vec<&str> = name.split(['.', '-']).collect();
     let byte = |part: &&str| part.parse::<u8>().ok().filter(|_| part.len() <= 3);
     let quads = parts.windows(4).filter_map(|four| {
-        let four: Vec<u8> = four.iter().map(|part| byte(part)).collect::<Option<_>>()?;
+        let four: Vec<u8> = four.iter().map(byte).collect::<Option<_>>()?;
         Some(IpAddr::V4(<[u8; 4]>::try_from(four).ok()?.into()))
     });
     let whole = parts

@@ -174,7 +174,8 @@ pub fn judge(way: &Way, context: &Context<'_>, mode: grant::Mode, policy: &Polic
         }
     }
     let unmatched = defaults.unmatched.max(Decision::Approve);
-    if !known && !(unmatched == Decision::Approve && lifted(UNMATCHED)) {
+    known = known || unmatched == Decision::Approve && lifted(UNMATCHED);
+    if !known {
         let reason = match way.direction {
             Direction::Local => "no rule allows this destination",
             Direction::Remote => "no rule allows listening there",

@@ -176,7 +176,7 @@ mod tests {
         assert!(!ten.means(&host("11.0.0.1")) && !ten.means(&host("::1")));
         assert!(pattern("0.0.0.0/0").means(&host("8.8.8.8")));
         assert!(pattern("fd00::/8").means(&host("fd12::1")));
-        assert!(pattern("127.1").means(&host("localhost")) == false);
+        assert!(!pattern("127.1").means(&host("localhost")));
         assert!(pattern("127.0.0.1").may_mean(&host("localhost")));
         assert!(pattern("localhost").means(&host("127.1")));
     }

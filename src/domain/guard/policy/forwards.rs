@@ -130,7 +130,8 @@ impl ForwardPart {
                 return wrong(path, format!("{pattern:?} does not begin with /"));
             }
         }
-        if !self.socket.is_empty() && !(self.host.is_empty() && self.port.is_empty()) {
+        let of_hosts = !self.host.is_empty() || !self.port.is_empty();
+        if of_hosts && !self.socket.is_empty() {
             let what = "a rule is for hosts and ports, or for sockets: make two of it";
             return wrong(&self.id, what.to_owned());
         }
