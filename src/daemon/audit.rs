@@ -12,6 +12,7 @@ use crate::{
         digest::Digest,
         escape::visible,
         files::Files,
+        forward::Forward,
         grant::Terms,
         guard::{
             own::{self, Own},
@@ -112,6 +113,25 @@ pub async fn files_blocked(
     write(evidence, record).await
 }
 
+/// The policy blocked a forward: nothing was opened.
+pub async fn forward_blocked(
+    evidence: &Evidence,
+    identity: &str,
+    target: &str,
+    forward: &Forward,
+) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::ForwardBlocked, identity);
+    record.target = Some(target.to_owned());
+    record.session = Some(forward.session.clone());
+    let [direction, end] = forward.way.words();
+    record.action = fields([
+        ("direction", serde_json::to_value(direction)),
+        ("end", serde_json::to_value(end)),
+    ]);
+    record.decision = Some(fields([("guard", Ok(forward.judged.recorded()))]));
+    write(evidence, record).await
+}
+
 /// The operator's no, or somebody's taking back.
 pub async fn request_ended(
     evidence: &Evidence,
@@ -157,6 +177,22 @@ pub async fn command_approved(
         ("digest", serde_json::to_value(shown)),
         ("passes", serde_json::to_value(part)),
         ("remember", serde_json::to_value(how)),
+    ]));
+    write(evidence, record).await
+}
+
+/// The operator's yes to a forward, and what of it passes until the session ends.
+pub async fn forward_approved(
+    evidence: &Evidence,
+    id: &Id,
+    shown: &Digest,
+    passes: Option<&[String]>,
+) -> Result<(), Failure> {
+    let mut record = Record::new(Kind::ForwardApproved, OPERATOR);
+    record.request = Some(id.clone());
+    record.decision = Some(fields([
+        ("digest", serde_json::to_value(shown)),
+        ("passes", serde_json::to_value(passes)),
     ]));
     write(evidence, record).await
 }

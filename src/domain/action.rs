@@ -9,6 +9,7 @@ use super::{
     capability::{Capabilities, Capability},
     digest::{Digest, Digester},
     files::Files,
+    forward::Forward,
     grant::{Mode, Opaque, Terms},
     id::{Id, Name},
     identity::Identity,
@@ -152,6 +153,7 @@ pub enum Action {
     Login(Login),
     Plan(Plan),
     Files(Box<Files>),
+    Forward(Box<Forward>),
 }
 
 impl Action {
@@ -165,6 +167,7 @@ impl Action {
             Action::Login(login) => Some(&login.session),
             Action::Plan(plan) => Some(&plan.session),
             Action::Files(files) => Some(&files.session),
+            Action::Forward(forward) => Some(&forward.session),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Whether an action may happen: the only place that builds [`Allowed`].
 
 mod files;
+mod forward;
 mod opening;
 
 pub use files::{authorize_approved_files, authorize_files, authorize_look};
+pub use forward::{authorize_approved_forward, authorize_forward};
 pub use opening::{Live, NotOpened, Wanted, authorize_opening};
 
 use jiff::Timestamp;

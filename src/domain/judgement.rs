@@ -165,6 +165,11 @@ impl Judgement {
         }
     }
 
+    /// Of where a forward leads: its words say all that there is to it.
+    pub fn of_forward(line: &[u8], manner: Manner, verdict: Verdict, policy: Digest) -> Self {
+        Self { stands_alone: true, ..Self::new(line, manner, verdict, policy) }
+    }
+
     /// A person is asked because the guard could not say anything.
     pub fn unjudged(line: &[u8], manner: Manner, reason: &str, policy: Digest) -> Self {
         Self {

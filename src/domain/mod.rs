@@ -12,6 +12,7 @@ pub mod digest;
 pub mod echo;
 pub mod escape;
 pub mod files;
+pub mod forward;
 pub mod grant;
 pub mod guard;
 pub mod hostkey;

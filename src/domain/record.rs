@@ -28,6 +28,7 @@ pub enum Kind {
     /// Lines of a plan pass from now on.
     PlanApproved,
     LoginApproved,
+    ForwardApproved,
     SessionOpened,
     SessionClosed,
     SessionLost,
@@ -50,6 +51,11 @@ pub enum Kind {
     FilesResult,
     /// The policy blocked one: nothing was done.
     FilesBlocked,
+    /// Written before a forward is opened, or listens.
+    ForwardIntent,
+    ForwardResult,
+    /// The policy blocked one: nothing was opened.
+    ForwardBlocked,
     ControlTaken,
     ControlReturned,
     /// What happens at the keyboard is kept from everyone from here on, or no longer.
@@ -101,6 +107,7 @@ impl Kind {
             Kind::CommandApproved => "command.approved",
             Kind::PlanApproved => "plan.approved",
             Kind::LoginApproved => "login.approved",
+            Kind::ForwardApproved => "forward.approved",
             Kind::SessionOpened => "session.opened",
             Kind::SessionClosed => "session.closed",
             Kind::SessionLost => "session.lost",
@@ -116,6 +123,9 @@ impl Kind {
             Kind::FilesIntent => "files.intent",
             Kind::FilesResult => "files.result",
             Kind::FilesBlocked => "files.blocked",
+            Kind::ForwardIntent => "forward.intent",
+            Kind::ForwardResult => "forward.result",
+            Kind::ForwardBlocked => "forward.blocked",
             Kind::ControlTaken => "control.taken",
             Kind::ControlReturned => "control.returned",
             Kind::ControlPrivate => "control.private",
@@ -153,6 +163,7 @@ impl Kind {
                 | Kind::CommandApproved
                 | Kind::PlanApproved
                 | Kind::LoginApproved
+                | Kind::ForwardApproved
                 | Kind::HostkeyPinned
                 | Kind::SettingsChanged
                 | Kind::TokenCreated

@@ -31,7 +31,7 @@ fn every_example_is_what_the_code_reads_and_writes() {
     assert_eq!(all_come_back::<files::Done>("files done"), 9);
     assert_eq!(all_come_back::<agent::Message>("message"), 6);
     assert_eq!(all_come_back::<operator::Request>("operator request"), 69);
-    assert_eq!(all_come_back::<operator::Event>("event"), 12);
+    assert_eq!(all_come_back::<operator::Event>("event"), 13);
 }
 
 #[test]

@@ -333,6 +333,11 @@ pub enum Event {
         session: String,
         files: super::view::FilesRun,
     },
+    /// A forward of a watched session was opened or closed.
+    Forward {
+        session: String,
+        forward: super::view::Forward,
+    },
     /// What a command printed, shown to a watcher. `missed` bytes before it were too many to show.
     Printed {
         exec: String,

@@ -308,6 +308,19 @@ pub struct Place {
     pub proxy_command: Option<String>,
 }
 
+/// A forward that was opened or closed, for whoever watches its session. Nothing of what goes through it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forward {
+    /// `local`: the server connects to `end`; `remote`: it listens there.
+    pub direction: String,
+    /// A host and port, or a socket's path.
+    pub end: String,
+    /// Of a connection to where the server listens: who made it, as the server says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    pub open: bool,
+}
+
 /// The answer to `approve` and `deny`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decided {

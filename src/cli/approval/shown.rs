@@ -78,7 +78,11 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
         _ if request.kind == view::Kind::Login => {}
         _ => row("reason", "none given".to_owned()),
     }
-    if let Some(command) = &request.command {
+    let forwards = request.kind == view::Kind::Forward;
+    if let Some(way) = request.command.as_ref().filter(|_| forwards) {
+        forward_rows(question, way.as_slice(), extent, &mut add);
+    }
+    if let Some(command) = request.command.as_ref().filter(|_| !forwards) {
         let (does, to) = effect(question.terminal, question.stdin);
         let found = question.finding.as_ref();
         let span = found.and_then(|found| found.span);
@@ -133,6 +137,7 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
                 None => add("log in", log_in(approval.answers, way), false),
             }
         }
+        None if forwards => place_rows(question, "through", &mut add),
         None => place_rows(question, "runs on", &mut add),
     }
     if let Some(remember) = approval.remember {
@@ -169,6 +174,35 @@ fn lasting(remember: Remember, request: &view::Request) -> String {
              who asks here shows no token that it could be for"
         ),
     }
+}
+
+/// Where a forward leads, and for how long a yes holds.
+fn forward_rows(
+    question: &view::Question,
+    way: &[u8],
+    extent: Extent,
+    add: &mut impl FnMut(&'static str, String, bool),
+) {
+    let (name, end, what) = match way.strip_prefix(b"remote ") {
+        Some(end) => (
+            "listens",
+            end,
+            "the server listens there; each connection goes to the agent's ssh (-R)",
+        ),
+        None => {
+            let end = way.strip_prefix(b"local ").unwrap_or(way);
+            ("to", end, "the server connects there for the agent's ssh (-L, -D, -W)")
+        }
+    };
+    add(name, exact(end, extent.cap(COMMAND)), true);
+    add("", what.to_owned(), false);
+    let lasts = match &question.only_once {
+        None => {
+            "a yes holds for exactly this end until the session is over, for any number of connections"
+        }
+        Some(_) => "a yes is for one connection: the session's mode asks about each",
+    };
+    add("session", lasts.to_owned(), false);
 }
 
 /// What a yes to these bytes does, and what goes with them.

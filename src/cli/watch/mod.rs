@@ -313,6 +313,16 @@ fn lines_of(lines: &mut Lines, event: &Event) -> Vec<String> {
         }
         Event::Exec { exec, .. } => lines.ran(exec),
         Event::Files { files, .. } => vec![strip::files(files)],
+        Event::Forward { session, forward } => {
+            let view::Forward { direction, end, from, open } = forward;
+            let how = if *open { "opened" } else { "closed" };
+            let from = from
+                .as_deref()
+                .map_or(String::new(), |from| format!(" from {}", visible(from, 80)));
+            let end =
+                format!("{} forward {}{from} {how}", visible(direction, 10), visible(end, 300));
+            vec![format!("{} * {end}", visible(session, 20))]
+        }
         Event::Control { session, control, private, message } => {
             let who = match (control, private) {
                 (view::Control::Agent, _) => "the agent has the keyboard",

@@ -168,6 +168,7 @@ impl Desk {
             let part = match action {
                 Action::Exec(exec) => exec.judged.part().map(|part| part.argv.clone()),
                 Action::Files(files) => files.judged.part().map(|part| part.argv.clone()),
+                Action::Forward(forward) => forward.judged.part().map(|part| part.argv.clone()),
                 _ => None,
             };
             (part, only_once(action, mode))
@@ -194,6 +195,7 @@ impl Desk {
                 let bare = |part: &&Part| part.chain.is_empty() && part.place.is_empty();
                 exec.judged.part().filter(bare).map(|_| exec.judged.parts.clone())
             }
+            Action::Forward(forward) => forward.judged.part().map(|_| forward.judged.parts.clone()),
             _ => None,
         })?;
         let token = self.owner(id)?.token.map(|token| token.name.to_string());
@@ -249,6 +251,7 @@ impl Desk {
         let _unknown = self.entry(id, None, |entry| match &mut entry.request.action {
             Action::Exec(exec) => exec.judged.policy = revision,
             Action::Files(files) => files.judged.policy = revision,
+            Action::Forward(forward) => forward.judged.policy = revision,
             _ => {}
         });
     }
@@ -263,6 +266,9 @@ impl Desk {
             }
             Action::Files(files) if files.judged.part().is_some() => {
                 Some((files.session.clone(), files.judged.parts.clone(), false))
+            }
+            Action::Forward(forward) if forward.judged.part().is_some() => {
+                Some((forward.session.clone(), forward.judged.parts.clone(), false))
             }
             _ => None,
         });
@@ -330,11 +336,12 @@ impl Desk {
 /// Why a yes to it can be for this once only, where it can.
 pub(super) fn only_once(action: &Action, mode: Option<Mode>) -> Option<&'static str> {
     match action {
-        Action::Exec(_) | Action::Files(_) if mode != Some(Mode::Guarded) => {
+        Action::Exec(_) | Action::Files(_) | Action::Forward(_) if mode != Some(Mode::Guarded) => {
             Some("its session's mode asks again whatever was said (mode each, or read)")
         }
         Action::Exec(exec) => exec.judged.only_once(),
         Action::Files(files) => files.judged.only_once(),
+        Action::Forward(forward) => forward.judged.only_once(),
         Action::Input(_) => Some("it is typed into a terminal, where what runs there counts"),
         _ => Some("it is no command"),
     }
@@ -346,6 +353,7 @@ fn is_by(action: &Action, revision: &Digest) -> bool {
         Action::Exec(exec) => exec.judged.policy == *revision,
         Action::Input(input) => input.judged.policy == *revision,
         Action::Files(files) => files.judged.policy == *revision,
+        Action::Forward(forward) => forward.judged.policy == *revision,
         Action::Plan(plan) => plan.policy() == Some(*revision),
         Action::Access(_) | Action::Handoff(_) | Action::Login(_) => true,
     }
@@ -357,6 +365,7 @@ pub(super) fn why_asked(action: &Action, rule: String) -> Option<(String, String
         Action::Exec(exec) => asked_because(&rule, &exec.judged),
         Action::Input(input) => asked_because(&rule, &input.judged),
         Action::Files(files) => asked_because(&rule, &files.judged),
+        Action::Forward(forward) => asked_because(&rule, &forward.judged),
         Action::Plan(_) | Action::Access(_) | Action::Handoff(_) | Action::Login(_) => return None,
     };
     Some((rule, why))

@@ -207,7 +207,7 @@ impl Guard {
     }
 
     /// As the operator's calendar says.
-    fn today(&self) -> Date {
+    pub(super) fn today(&self) -> Date {
         (self.now)().to_zoned(TimeZone::system()).date()
     }
 }

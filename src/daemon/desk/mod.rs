@@ -3,6 +3,7 @@
 
 mod commands;
 mod files;
+mod forward;
 mod guard;
 mod handoff;
 mod login;
@@ -555,7 +556,11 @@ fn words(action: &Action) -> Words {
             denied: Code::RequestDenied,
             expired: Code::RequestExpired,
         },
-        Action::Exec(_) | Action::Input(_) | Action::Plan(_) | Action::Files(_) => Words {
+        Action::Exec(_)
+        | Action::Input(_)
+        | Action::Plan(_)
+        | Action::Files(_)
+        | Action::Forward(_) => Words {
             pending: Code::ApprovalPending,
             denied: Code::ApprovalDenied,
             expired: Code::ApprovalExpired,

@@ -93,6 +93,7 @@ impl Desk {
         let rule = self.entry(id, None, |entry| match &entry.request.action {
             Action::Exec(exec) => exec.judged.rule.clone(),
             Action::Input(input) => input.judged.rule.clone(),
+            Action::Forward(forward) => forward.judged.rule.clone(),
             _ => None,
         })?;
         rule.ok_or_else(|| {
@@ -132,6 +133,7 @@ impl Desk {
             Action::Exec(exec) => denied.of(&exec.judged).is_some(),
             Action::Input(input) => denied.of(&input.judged).is_some(),
             Action::Files(files) => denied.of(&files.judged).is_some(),
+            Action::Forward(forward) => denied.of(&forward.judged).is_some(),
             Action::Plan(plan) => plan.lines.iter().any(|line| denied.of(&line.judged).is_some()),
             Action::Access(_) | Action::Handoff(_) | Action::Login(_) => false,
         };

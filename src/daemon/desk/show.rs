@@ -12,6 +12,7 @@ use crate::{
             replaced::{self, Before},
         },
         grant::Mode,
+        guard::forward::End,
         id::Id,
         identity::Identity,
         judgement::Judgement,
@@ -150,6 +151,8 @@ impl Desk {
                         // It points into the command that the guard was asked about.
                         found(&files.judged, &[], mode).map(|found| Finding { span: None, ..found })
                     }
+                    Action::Forward(forward) => found(&forward.judged, &[], mode)
+                        .map(|found| Finding { command: Vec::new(), ..found }),
                     _ => None,
                 },
             }
@@ -251,6 +254,9 @@ fn show(
         Action::Login(_) => (Kind::Login, None, None),
         Action::Plan(plan) => (Kind::Plan, None, Some(plan.reason.clone())),
         Action::Files(files) => (Kind::Command, Some(files.in_full()), None),
+        Action::Forward(forward) => {
+            (Kind::Forward, Some(Bytes(forward.way.to_string().into_bytes())), None)
+        }
     };
     let lines = match &request.action {
         Action::Plan(plan) => super::lines_shown(plan, entry.progress.as_ref()),
@@ -304,6 +310,15 @@ impl Placed {
         let shown = action.session().and_then(session).unwrap_or_default();
         let asked_at = shown.asked_at.filter(|_| matches!(action, Action::Login(_)));
         let hop = shown.place.last().map(|place| place.hop.clone());
+        if let Action::Forward(forward) = action {
+            // Where it leads; the machine that it leads through is the target.
+            let (host, port) = match &forward.way.end {
+                End::Port(host, port) => (host.to_string(), Some(*port)),
+                End::Socket(_) => (String::new(), None),
+            };
+            let hop = hop.map(|hop| hop.to_string());
+            return Self { target: shown.target, host, port, user: None, hop };
+        }
         Self {
             hop: asked_at.map(|hop| hop.to_string()),
             target: shown.target,

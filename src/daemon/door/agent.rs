@@ -4,6 +4,7 @@ mod ahead;
 mod bridge;
 mod exec;
 mod files;
+mod forward;
 mod handoff;
 mod input;
 mod login;
@@ -12,8 +13,10 @@ mod plan;
 mod serve;
 mod sftp;
 mod standing;
+mod wait;
 
 pub use bridge::{Bridge, Seat, Typist};
+pub use forward::Patience;
 pub use look::exec_shown;
 pub use sftp::Mediator;
 

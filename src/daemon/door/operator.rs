@@ -487,7 +487,8 @@ async fn deny(
     audit::request_denied(evidence, by.who, &id, word, rule.as_deref()).await?;
     parts.desk.deny(&id, message.clone())?;
     let (mut denied_rule, mut also) = (None, Vec::new());
-    if let (view::Kind::Command, Some(session)) = (shown.kind, &shown.session) {
+    if let (view::Kind::Command | view::Kind::Forward, Some(session)) = (shown.kind, &shown.session)
+    {
         let session = parts.sessions.to_see(session, None)?;
         if let Some(rule) = rule {
             denied_rule = parts.desk.bar(&id, rule.clone(), session.place())?;

@@ -3,6 +3,7 @@
 
 mod command;
 mod connection;
+mod forward;
 mod inbox;
 mod sftp;
 mod terminal;

@@ -178,6 +178,7 @@ mod tests {
         Files {
             session: Id::from_number(Kind::Session, 1),
             operation,
+            way: crate::domain::files::Way::Sftp,
             at: at.iter().map(|path| path.as_bytes().to_vec()).collect(),
             content: content.map(Bytes::from_static),
             replaced: Vec::new(),

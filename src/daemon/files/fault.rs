@@ -122,7 +122,7 @@ pub fn no_channel(error: &OpenError) -> Failure {
             "the session is closed",
             "sgw request DEST --reason … asks for a new session",
         ),
-        OpenError::Refused(_) => Failure::new(
+        OpenError::Refused(_) | OpenError::Alone => Failure::new(
             Code::TargetRefused,
             format!("nothing was done: {error}"),
             "the server may allow no sessions for this account: ask your user",

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 
 use super::{exec::Exec, output::Stream};
-use crate::{domain::id::Id, protocol::view::FilesRun};
+use crate::{
+    domain::{guard::forward::Way, id::Id},
+    protocol::view::{self, FilesRun},
+};
 
 /// What a slow watcher may be behind; further behind, it loses the oldest.
 const BEHIND: usize = 128;
@@ -27,6 +30,7 @@ pub enum Happened {
     Files(Arc<FilesRun>),
     /// A terminal was opened.
     Terminal,
+    Forward(Arc<view::Forward>),
 }
 
 /// Told of by a session, heard by its watchers.
@@ -65,6 +69,15 @@ impl Live {
 
     pub fn terminal(&self) {
         self.tell(|| Happened::Terminal);
+    }
+
+    /// One was opened, or closed; `from` is who connected to where the server listens.
+    pub fn forward(&self, way: &Way, from: Option<&str>, open: bool) {
+        self.tell(|| {
+            let [direction, end] = way.words();
+            let from = from.map(str::to_owned);
+            Happened::Forward(Arc::new(view::Forward { direction, end, from, open }))
+        });
     }
 
     /// The last bytes of a longer piece are shown: what is before them counts as missed.

@@ -6,6 +6,7 @@ mod did;
 pub mod exec;
 pub mod feed;
 mod find;
+pub mod forward;
 pub mod held;
 pub mod keyboard;
 pub mod live;
@@ -461,7 +462,7 @@ fn no_channel(error: &OpenError) -> Failure {
             "the session is closed",
             "sgw request DEST --reason … asks for a new session",
         ),
-        OpenError::Refused(_) => Failure::new(
+        OpenError::Refused(_) | OpenError::Alone => Failure::new(
             Code::TargetRefused,
             format!("nothing was run: {error}"),
             "the server may allow no sessions for this account: ask your user",

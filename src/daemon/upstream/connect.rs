@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     AskOperator, ConnectError, ConnectFault, Connection, HopPlan, HostKeyJudge, Plan, Step, auth,
     connection::{Leg, NoChannel},
+    forward::Listeners,
     handler::{Farewell, Fault, Handler, Phase, words},
     machine::Known,
     proxy,
@@ -193,7 +194,9 @@ pub(super) async fn shake_hands(
     let lost = CancellationToken::new();
     let farewell = Farewell::default();
     let slots = Arc::new(Slots::new());
+    let listeners = Arc::new(Listeners::default());
     let handler = Handler {
+        listeners: listeners.clone(),
         hop: hop.clone(),
         judge: Arc::clone(judge),
         phase,
@@ -214,7 +217,8 @@ pub(super) async fn shake_hands(
     };
     match outcome {
         Ok(handle) => {
-            Ok(Leg { handle, slots, farewell, known, lost, cut: abort.disarm(), lookout })
+            let cut = abort.disarm();
+            Ok(Leg { handle, slots, farewell, known, lost, cut, lookout, listeners })
         }
         Err(fault) => Err(explain(fault, &heard.bytes())),
     }

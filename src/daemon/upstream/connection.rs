@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ConnectFault, Pool, Step,
+    forward::Listeners,
     handler::{Ended, Farewell, Handler},
     machine::{Known, Machine},
     slots::{Refusal, Slots},
@@ -31,6 +32,7 @@ pub(super) struct Leg {
     pub lost: CancellationToken,
     pub cut: CancellationToken,
     pub lookout: Lookout,
+    pub listeners: Arc<Listeners>,
 }
 
 /// A connection that is logged in at the target.

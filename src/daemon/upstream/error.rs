@@ -133,6 +133,8 @@ pub enum OpenError {
     Connect(Arc<ConnectError>),
     #[error("the server opens no session: {0}")]
     Refused(String),
+    #[error("a person had to log in there, so that there is one connection alone")]
+    Alone,
     #[error("no channel became free within {seconds} seconds", seconds = .0.as_secs())]
     Busy(Duration),
 }

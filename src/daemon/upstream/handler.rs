@@ -10,7 +10,7 @@ use russh::{
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{HostKeyJudge, HostKeyRefusal, machine::Known, slots::Slots};
+use super::{HostKeyJudge, HostKeyRefusal, forward::Listeners, machine::Known, slots::Slots};
 use crate::domain::target::Hop;
 
 /// Of what a server says, this much is kept.
@@ -60,6 +60,7 @@ pub(super) struct Handler {
     pub judge: Arc<dyn HostKeyJudge>,
     pub phase: watch::Sender<Phase>,
     pub slots: Arc<Slots>,
+    pub listeners: Arc<Listeners>,
     pub farewell: Farewell,
     pub known: Known,
     pub cut: CancellationToken,
@@ -94,7 +95,7 @@ pub(super) fn words(text: &str) -> String {
     text.trim().chars().take(WORDS).collect()
 }
 
-/// A server may not open channels to us: dropping the handle refuses.
+/// A server may not open other channels to us: dropping the handle refuses.
 macro_rules! refused {
     ($($name:ident($($argument:ty),*);)*) => {$(
         async fn $name(
@@ -176,10 +177,23 @@ impl client::Handler for Handler {
         }
     }
 
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        channel: russh::Channel<Msg>,
+        address: &str,
+        port: u32,
+        from: &str,
+        from_port: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Fault> {
+        self.listeners.arrived(address, port, (words(from), from_port), channel, reply);
+        Ok(())
+    }
+
     refused! {
         server_channel_open_session();
         server_channel_open_agent_forward();
-        server_channel_open_forwarded_tcpip(&str, u32, &str, u32);
         server_channel_open_forwarded_streamlocal(&str);
         server_channel_open_direct_tcpip(&str, u32, &str, u32);
         server_channel_open_direct_streamlocal(&str);

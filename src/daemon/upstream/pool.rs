@@ -21,7 +21,7 @@ use super::{
     connection::NoChannel,
     end, look,
     slots::{Need, Refusal},
-    supply::{Order, RETRY, Supply, Waiter},
+    supply::{Aside, Order, RETRY, Supply, Waiter},
 };
 use crate::domain::{target::Hop, terminal::Wanted};
 
@@ -251,7 +251,8 @@ impl Pool {
             // The last holder of the credentials, with the connects that this cuts off.
             supply.plan = None;
             supply.waiting.clear();
-            std::mem::take(&mut supply.connections)
+            let aside = supply.take_aside();
+            [std::mem::take(&mut supply.connections), aside].concat()
         };
         self.closed.cancel();
         join_all(connections.iter().map(|connection| connection.close())).await;
@@ -304,6 +305,40 @@ impl Pool {
         true
     }
 
+    pub(super) fn set_aside(&self) -> Result<Aside, OpenError> {
+        let mut supply = self.lock();
+        supply.forget_lost();
+        let aside = supply.set_aside();
+        self.carry_on(&mut supply);
+        aside
+    }
+
+    /// Takes in a connection that was made for somebody's own.
+    pub(super) fn aside(&self, connection: Connection) -> Result<Arc<Connection>, OpenError> {
+        let _ = connection.pool.set(Weak::clone(&self.me));
+        let connection = Arc::new(connection);
+        let mut supply = self.lock();
+        if supply.plan.is_none() {
+            return Err(OpenError::Closed);
+        }
+        supply.put_aside(&connection);
+        self.carry_on(&mut supply);
+        Ok(connection)
+    }
+
+    /// One that was set aside is gone.
+    pub(super) fn counted_anew(&self) {
+        self.carry_on(&mut self.lock());
+    }
+
+    pub(super) fn judge(&self) -> Arc<dyn HostKeyJudge> {
+        Arc::clone(&self.judge)
+    }
+
+    pub(super) fn weak(&self) -> Weak<Self> {
+        Weak::clone(&self.me)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Supply> {
         self.supply.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -350,7 +385,7 @@ impl Pool {
         if let Some(error) = supply.dead_end() {
             fail(supply, &error);
         }
-        let count = supply.connections.len();
+        let count = supply.count();
         self.count.send_if_modified(|known| std::mem::replace(known, count) != count);
     }
 

@@ -53,6 +53,8 @@ struct State {
     secluded: bool,
     /// Whose it is, where it is somebody's own.
     lane: Option<u64>,
+    /// It is no session's any more: what is opened on it is counted by nobody.
+    aside: bool,
     idle_since: Instant,
 }
 
@@ -89,6 +91,7 @@ impl Slots {
                 next_rest: REST,
                 secluded: false,
                 lane: None,
+                aside: false,
                 idle_since: Instant::now(),
             }),
             changed: Notify::new(),
@@ -109,6 +112,9 @@ impl Slots {
 
     pub fn confirmed(&self, id: ChannelId) {
         let mut state = self.lock();
+        if state.aside {
+            return;
+        }
         state.opening = state.opening.saturating_sub(1);
         state.open.insert(id);
         state.confirmed.insert(id);
@@ -119,6 +125,12 @@ impl Slots {
 
     pub fn refused(&self, words: String) {
         let mut state = self.lock();
+        if state.aside {
+            state.refusals.push_back(Refusal::Never(words));
+            drop(state);
+            self.answered.notify_waiters();
+            return;
+        }
         state.opening = state.opening.saturating_sub(1);
         state.prune();
         let refusal = match (state.open.len(), state.doubtful.len()) {
@@ -256,6 +268,19 @@ impl Slots {
     pub fn is_alone(&self, id: ChannelId) -> bool {
         let state = self.lock();
         state.opening == 0 && state.active.iter().all(|other| *other == id)
+    }
+
+    /// Whether nothing is done there, and nothing was asked for.
+    pub fn is_idle(&self) -> bool {
+        let state = self.lock();
+        state.active.is_empty() && state.opening == 0
+    }
+
+    /// Takes an idle one out of what sessions use, with the channels that were opened ahead.
+    pub fn set_aside(&self) -> Vec<Channel<Msg>> {
+        let mut state = self.lock();
+        (state.aside, state.secluded) = (true, true);
+        state.ahead.drain(..).collect()
     }
 
     /// Nothing new comes here until the last channel has ended.

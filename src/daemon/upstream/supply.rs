@@ -2,7 +2,11 @@
 //!
 //! Nothing here waits or speaks; [`super::Pool`] carries the orders out.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tokio::{sync::oneshot, time::Instant};
 
@@ -46,6 +50,15 @@ pub(super) struct Supply {
     rest_until: Option<Instant>,
     /// The server would not have us again while it had us.
     turned_away: bool,
+    /// Connections that are no session's any more, while somebody has them.
+    aside: Vec<Weak<Connection>>,
+}
+
+/// A connection for somebody's own.
+pub(super) enum Aside {
+    Warm(Arc<Connection>),
+    /// None is idle: one has to be made.
+    Connect(Arc<Plan>),
 }
 
 pub(super) struct Waiter {
@@ -77,6 +90,7 @@ impl Supply {
             taken: false,
             rest_until: None,
             turned_away: false,
+            aside: Vec::new(),
         }
     }
 
@@ -119,7 +133,8 @@ impl Supply {
     /// What is lost comes back when somebody needs it, and never by itself.
     pub fn forget_lost(&mut self) {
         self.connections.retain(|connection| !connection.is_lost());
-        if self.connections.is_empty() {
+        self.aside.retain(|one| one.upgrade().is_some_and(|connection| !connection.is_lost()));
+        if self.connections.is_empty() && self.aside.is_empty() {
             (self.shared, self.taken) = (false, false);
             self.turned_away = false;
             self.rest_until = None;
@@ -234,7 +249,7 @@ impl Supply {
             && !resting
             && !self.turned_away
             && self.connecting < HANDSHAKES
-            && self.connections.len() + self.connecting < CONNECTIONS
+            && self.count() + self.connecting < CONNECTIONS
     }
 
     /// Why nobody can be served any more, if so.
@@ -252,6 +267,48 @@ impl Supply {
             |one: &&Arc<Connection>| one.slots().is_secluded() || one.slots().lane().is_some();
         let room = self.connections.iter().filter(is_spared).count() + 1 < CONNECTIONS;
         self.is_repeatable() && !self.turned_away && (room || connection.slots().lane().is_some())
+    }
+
+    /// How many there are, set aside or not.
+    pub fn count(&self) -> usize {
+        self.connections.len() + self.aside.len()
+    }
+
+    /// Takes out an idle one for somebody's own.
+    pub fn set_aside(&mut self) -> Result<Aside, OpenError> {
+        let Some(plan) = self.plan.clone() else { return Err(OpenError::Closed) };
+        if !self.is_repeatable() {
+            return Err(OpenError::Alone);
+        }
+        let idle = |connection: &Arc<Connection>| {
+            !connection.is_lost()
+                && !connection.slots().is_secluded()
+                && connection.slots().is_idle()
+                && connection.slots().lane().is_none()
+        };
+        let Some(place) = self.connections.iter().position(idle) else {
+            return match self.count() + self.connecting < CONNECTIONS {
+                true => Ok(Aside::Connect(plan)),
+                false => Err(OpenError::Busy(Duration::ZERO)),
+            };
+        };
+        let connection = self.connections.remove(place);
+        self.put_aside(&connection);
+        // The next command shall not wait for a login.
+        self.taken = usable(&self.connections).next().is_none();
+        Ok(Aside::Warm(connection))
+    }
+
+    pub fn put_aside(&mut self, connection: &Arc<Connection>) {
+        for raw in connection.slots().set_aside() {
+            // Dropped, it is closed.
+            drop(Channel::new(raw, connection.clone()));
+        }
+        self.aside.push(Arc::downgrade(connection));
+    }
+
+    pub fn take_aside(&mut self) -> Vec<Arc<Connection>> {
+        self.aside.drain(..).filter_map(|one| one.upgrade()).collect()
     }
 
     /// A connection is one channel's own from now on.

@@ -11,6 +11,7 @@ pub mod corpus;
 pub mod field;
 pub mod files;
 mod finding;
+pub mod forward;
 pub mod own;
 mod paths;
 pub mod policy;

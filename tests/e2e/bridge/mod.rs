@@ -4,6 +4,8 @@ mod config;
 mod control;
 mod ends;
 mod exact;
+mod forward;
+mod hostile;
 mod raw;
 mod refused;
 mod same;
@@ -39,7 +41,16 @@ impl Both {
     }
 
     pub fn granted(more: &[&str]) -> Self {
-        let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+        Self::on(Sshd::start(), more)
+    }
+
+    /// Its server wants other keys after every eight MiB.
+    pub fn rekeying() -> Self {
+        Self::on(Sshd::with().line("RekeyLimit 8M").start(), &["--only", "exec"])
+    }
+
+    fn on(sshd: Sshd, more: &[&str]) -> Self {
+        let sgw = Sgw::unlocked();
         let (token, through) = way(&sgw, &sshd, more);
         let known = sgw.path("known_hosts");
         let line = format!("[127.0.0.1]:{} {}\n", sshd.port(), sshd.host_key_line());

@@ -24,6 +24,7 @@ use crate::{
         guard::{
             self, Content, Decision, Files, Policy, Verdict,
             files::{self, Act, Canonical, Place},
+            forward::Way,
             policy::EXAMPLE_HOME,
         },
         judgement::Manner,
@@ -51,6 +52,7 @@ Examples:
   sgw policy check --stdin setup.sh -- 'sudo bash -s'
   sgw policy check --script /srv/x.sh=x.sh -- 'cd /srv && ./x.sh'
   sgw policy check --files write -- /etc/cron.d/backup
+  sgw policy check --forward db.internal:5432
   printf '%s\\n' '\"ls\"' '\"rm -rf /\"' | sgw policy check --jsonl")]
 pub struct Check {
     #[command(flatten)]
@@ -74,16 +76,19 @@ pub struct Check {
     #[arg(long, conflicts_with = "line")]
     jsonl: bool,
     /// Judge an operation on files instead: what follows is its path, or its two, as the server resolves them
-    #[arg(long, value_name = "OPERATION", value_parser = Act::WORDS, conflicts_with = "jsonl")]
+    #[arg(long, value_name = "OPERATION", value_parser = Act::WORDS, conflicts_with = "jsonl", group = "apart")]
     files: Option<String>,
-    /// With --files: in this mode
-    #[arg(long, value_name = "MODE", default_value_t = grant::Mode::Guarded, requires = "files")]
+    /// Judge a forward instead: HOST:PORT or a socket's path that the server connects to; `remote HOST:PORT`: where it listens
+    #[arg(long, value_name = "END", value_parser = forward, conflicts_with_all = ["jsonl", "line"], group = "apart")]
+    forward: Option<Way>,
+    /// With --files or --forward: in this mode
+    #[arg(long, value_name = "MODE", default_value_t = grant::Mode::Guarded, requires = "apart")]
     mode: grant::Mode,
     /// With --files: the account's home on the server, `~` in the rules
     #[arg(long, value_name = "DIR", default_value = EXAMPLE_HOME, requires = "files")]
     home: String,
     /// The line, or a program and its arguments
-    #[arg(value_name = "LINE", last = true, required_unless_present = "jsonl")]
+    #[arg(value_name = "LINE", last = true, required_unless_present_any = ["jsonl", "forward"])]
     line: Vec<OsString>,
 }
 
@@ -132,6 +137,11 @@ fn contents(file: &Path) -> Result<Vec<u8>, Failure> {
     })
 }
 
+fn forward(text: &str) -> Result<Way, String> {
+    let way = Way::read(text).or_else(|| Way::read(&format!("local {text}")));
+    way.ok_or_else(|| "give HOST:PORT, the path of a socket, or \"remote HOST:PORT\"".to_owned())
+}
+
 fn script(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((path, file)) if path.starts_with('/') && !file.is_empty() => {
@@ -144,6 +154,14 @@ fn script(text: &str) -> Result<(String, PathBuf), String> {
 impl Check {
     pub fn run(self, context: &Context) -> Outcome {
         let policy = self.source.load(context)?.policy;
+        if let Some(way) = &self.forward {
+            let (target, token) = (self.target.as_deref(), self.token.as_deref());
+            let today = Some(jiff::Zoned::now().date());
+            let there = guard::Context { target, token, today, ..guard::Context::default() };
+            let verdict = guard::forward::judge(way, &there, self.mode, &policy);
+            context.ui.result(&object(&verdict), || text(&verdict, way.to_string().as_bytes()));
+            return Ok(Exit::DONE);
+        }
         if let Some(operation) = &self.files {
             return self.of_files(context.ui, operation, &policy);
         }

@@ -13,7 +13,7 @@ use crate::{
         grant,
         guard::{
             self, Decision, Policy,
-            policy::{BUILT_IN, Defaults, FileRule, Rule, Unwritten, section},
+            policy::{BUILT_IN, Defaults, FileRule, ForwardRule, Rule, Unwritten, section},
         },
         nearest::nearest,
     },
@@ -86,8 +86,12 @@ impl Show {
         };
         let holds_there = |rule: &&FileRule| !one || rule.is_for(&place, mode);
         let commands = policy.rules().filter(holds).map(Found::Command);
-        let rules: Vec<Found<'_>> =
-            commands.chain(policy.file_rules().filter(holds_there).map(Found::File)).collect();
+        let forwarded = |rule: &&ForwardRule| !one || rule.is_for(&place, mode);
+        let forwards = policy.forward_rules().filter(forwarded).map(Found::Forward);
+        let rules: Vec<Found<'_>> = commands
+            .chain(policy.file_rules().filter(holds_there).map(Found::File))
+            .chain(forwards)
+            .collect();
         let shown = json!({
             "kind": "policy",
             "revision": in_force.as_ref().map(|in_force| in_force.revision),
@@ -164,6 +168,7 @@ fn said(defaults: &Defaults) -> String {
 enum Found<'a> {
     Command(&'a Rule),
     File(&'a FileRule),
+    Forward(&'a ForwardRule),
 }
 
 impl<'a> Found<'a> {
@@ -171,6 +176,7 @@ impl<'a> Found<'a> {
         match self {
             Self::Command(rule) => (&rule.id, rule.decision, &rule.reason),
             Self::File(rule) => (&rule.id, rule.decision, &rule.reason),
+            Self::Forward(rule) => (&rule.id, rule.decision, &rule.reason),
         }
     }
 
@@ -178,6 +184,7 @@ impl<'a> Found<'a> {
         match self {
             Self::Command(rule) => (&rule.matches, &rule.no_match),
             Self::File(rule) => (&rule.matches, &rule.no_match),
+            Self::Forward(rule) => (&rule.matches, &rule.no_match),
         }
     }
 
@@ -186,7 +193,11 @@ impl<'a> Found<'a> {
         let (matches, no_match) = self.examples();
         let mut value = json!({
             "id": id,
-            "kind": match self { Self::Command(_) => "rule", Self::File(_) => "file" },
+            "kind": match self {
+                Self::Command(_) => "rule",
+                Self::File(_) => "file",
+                Self::Forward(_) => "forward",
+            },
             "decision": decision,
             "reason": reason,
             "match": matches,
@@ -195,6 +206,7 @@ impl<'a> Found<'a> {
         match self {
             Self::Command(rule) => value["program"] = json!(rule.when.program),
             Self::File(rule) => value["path"] = json!(rule.path),
+            Self::Forward(rule) => value["end"] = json!([&rule.host[..], &rule.socket].concat()),
         }
         value
     }
@@ -210,7 +222,9 @@ fn list(rules: &[Found<'_>]) -> String {
 
 fn find<'a>(policy: &'a Policy, id: &str) -> Result<Found<'a>, Failure> {
     let command = policy.rule(id).map(Found::Command);
-    command.or_else(|| policy.file_rule(id).map(Found::File)).ok_or_else(|| {
+    let file = || policy.file_rule(id).map(Found::File);
+    let forward = || policy.forward_rule(id).map(Found::Forward);
+    command.or_else(file).or_else(forward).ok_or_else(|| {
         let near = nearest(id, policy.ids());
         let hint = near
             .map_or("sgw policy show --list".to_owned(), |id| format!("sgw policy explain {id}"));

@@ -245,8 +245,10 @@ impl Desk {
         if let ('t', Some(session)) = (*char, &request.session) {
             return self.prove(Wish::Take(session.clone()), now);
         }
-        let other = [Kind::Access, Kind::Command, Kind::Plan, Kind::Handoff, Kind::Login]
+        let kinds = [Kind::Access, Kind::Command, Kind::Plan, Kind::Handoff, Kind::Login];
+        let other = kinds
             .into_iter()
+            .chain([Kind::Forward])
             .find(|kind| Desk::yes_key(*kind).is_some_and(|(key, _)| key == *char));
         if let Some(other) = other {
             self.word = words::other_kind(other, request.kind);
@@ -259,7 +261,7 @@ impl Desk {
         let id = request.id.clone();
         match (request.kind, &request.session) {
             (Kind::Access | Kind::Login, _) => self.claim(Wish::Give(id)),
-            (Kind::Command | Kind::Plan, _) => self.claim(Wish::Run(id)),
+            (Kind::Command | Kind::Plan | Kind::Forward, _) => self.claim(Wish::Run(id)),
             (Kind::Handoff, Some(session)) => self.prove(Wish::Take(session.clone()), now),
             _ => Vec::new(),
         }

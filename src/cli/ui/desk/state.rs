@@ -575,6 +575,7 @@ impl Desk {
             Kind::Command => Some(('r', "run it")),
             Kind::Handoff => Some(('t', "take the keyboard")),
             Kind::Login => Some(('l', "log in")),
+            Kind::Forward => Some(('c', "let it connect")),
             Kind::Plan => Some(('e', "every line passes")),
             _ => None,
         }

@@ -18,7 +18,7 @@ use crate::{
             follow::Control,
             link::{Gone, Outbox, value},
         },
-        session::{Lane, Session, Way},
+        session::{Lane, Session, Way, forward::Carriers},
     },
     domain::{
         bytes::Bytes,
@@ -55,6 +55,7 @@ pub struct Bridge {
     session: Arc<Session>,
     /// Its own connections to the target.
     lane: Arc<Lane>,
+    carriers: Carriers,
 }
 
 impl Caller {
@@ -78,8 +79,8 @@ impl Caller {
         }
         let (parts, asker, known) = (self.parts.clone(), self.asker.clone(), self.known.clone());
         Ok(found.ok().map(|session| {
-            let lane = Arc::new(session.pool.lane());
-            Bridge { parts, asker, known, session, lane }
+            let (lane, carriers) = (Arc::new(session.pool.lane()), Carriers::default());
+            Bridge { parts, asker, known, session, lane, carriers }
         }))
     }
 
@@ -241,6 +242,14 @@ impl Bridge {
 
     pub(super) fn lane(&self) -> &Lane {
         &self.lane
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    pub(super) fn carriers(&self) -> &Carriers {
+        &self.carriers
     }
 
     pub(super) fn caller(&self, outbox: Outbox) -> Caller {

@@ -48,6 +48,10 @@ impl Operator {
                 self.approve_plan(&id, &approve.digest, approve.lines.as_deref()).await?;
                 None
             }
+            view::Kind::Forward => {
+                self.approve_forward(&id, &approve.digest).await?;
+                None
+            }
             view::Kind::Login => Some(self.approve_login(number, &id, approve).await?),
             _ => Some(self.approve_access(number, &id, approve).await?),
         };
@@ -91,6 +95,20 @@ impl Operator {
             parts.desk.keep(id, times);
         }
         Ok(())
+    }
+
+    /// A yes to a forward holds for its end until the session is over, but in a mode that asks each time.
+    async fn approve_forward(&self, id: &Id, shown: &Digest) -> Result<(), Failure> {
+        let parts = &self.parts;
+        parts.desk.check_shown(id, shown, self.number)?;
+        self.check_policy(id).await?;
+        let part = parts.desk.part_of(id, self.where_it_runs(id).mode).ok();
+        parts.desk.decides(id, self.told());
+        audit::forward_approved(&parts.evidence, id, shown, part.as_deref()).await?;
+        if part.is_some() {
+            parts.desk.keep(id, None);
+        }
+        parts.desk.approved(id, shown, None)
     }
 
     /// What another policy asked is withdrawn, on record.

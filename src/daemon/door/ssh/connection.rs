@@ -12,6 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{
     WINDOW,
     command::{self, What},
+    forward::{Forwards, no_listening_socket},
     inbox::Inbox,
     terminal,
 };
@@ -20,7 +21,7 @@ use crate::{
         agent::{Bridge, Seat},
         follow::Control,
     },
-    domain::terminal::Window,
+    domain::{guard::forward::Way, terminal::Window},
 };
 
 /// The most channels that a connection has open at once.
@@ -34,6 +35,9 @@ pub struct Connection {
     bridge: Arc<Bridge>,
     logged_in: CancellationToken,
     channels: HashMap<ChannelId, Opened>,
+    forwards: Arc<Forwards>,
+    /// Forwards end with it.
+    _ends: DropGuard,
 }
 
 /// A session channel.
@@ -52,12 +56,25 @@ struct Opened {
 
 impl Connection {
     pub fn new(bridge: Arc<Bridge>, logged_in: CancellationToken) -> Self {
-        Self { bridge, logged_in, channels: HashMap::new() }
+        let ends = CancellationToken::new();
+        let forwards = Forwards::new(bridge.clone(), ends.clone());
+        let channels = HashMap::new();
+        Self { bridge, logged_in, channels, forwards, _ends: ends.drop_guard() }
+    }
+
+    /// What takes the client's data on a channel, and its end.
+    fn taker(&self, id: ChannelId) -> Option<(Arc<Inbox>, CancellationToken)> {
+        let opened = self.channels.get(&id);
+        opened.map(|opened| (opened.inbox.clone(), opened.gone.clone())).or_else(|| {
+            let near = self.forwards.get(id)?;
+            Some((near.inbox, near.gone))
+        })
     }
 
     /// What is to run on a channel where nothing does.
     fn begin(&mut self, id: ChannelId, session: &Session) -> Option<command::Channel> {
         let opened = self.channels.get_mut(&id)?;
+        self.forwards.tell(id, &session.handle());
         Some(command::Channel {
             bridge: self.bridge.clone(),
             to: opened.to.take()?,
@@ -110,6 +127,77 @@ impl Handler for Connection {
         self.channels.insert(id, opened);
         reply.accept().await;
         Ok(())
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        _from: &str,
+        _from_port: u32,
+        reply: ChannelOpenHandle,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        self.forwards.open(Way::to(host, port), channel, reply, session.handle());
+        Ok(())
+    }
+
+    async fn channel_open_direct_streamlocal(
+        &mut self,
+        channel: Channel<Msg>,
+        path: &str,
+        reply: ChannelOpenHandle,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        self.forwards.open(Way::to_socket(path), channel, reply, session.handle());
+        Ok(())
+    }
+
+    /// Of those that are opened to the client: what it sends there is heard of from here on.
+    async fn channel_open_confirmation(
+        &mut self,
+        id: ChannelId,
+        _packet: u32,
+        _window: u32,
+        _session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        self.forwards.begin(id);
+        Ok(())
+    }
+
+    async fn tcpip_forward(
+        &mut self,
+        address: &str,
+        port: &mut u32,
+        session: &mut Session,
+    ) -> Result<bool, russh::Error> {
+        match self.forwards.listen(address, *port, session.handle()).await {
+            Ok(chosen) => *port = chosen.into(),
+            Err(failure) => {
+                session.debug(true, &self.forwards.note(&failure), "en")?;
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn cancel_tcpip_forward(
+        &mut self,
+        address: &str,
+        port: u32,
+        _session: &mut Session,
+    ) -> Result<bool, russh::Error> {
+        Ok(self.forwards.cancel(address, port))
+    }
+
+    async fn streamlocal_forward(
+        &mut self,
+        _path: &str,
+        session: &mut Session,
+    ) -> Result<bool, russh::Error> {
+        session.debug(true, &self.forwards.note(&no_listening_socket()), "en")?;
+        Ok(false)
     }
 
     async fn exec_request(
@@ -218,11 +306,10 @@ impl Handler for Connection {
         data: &[u8],
         _session: &mut Session,
     ) -> Result<(), russh::Error> {
-        let Some(opened) = self.channels.get(&id) else { return Ok(()) };
-        let inbox = opened.inbox.clone();
+        let Some((inbox, gone)) = self.taker(id) else { return Ok(()) };
         if !inbox.push(data) {
             tracing::info!("a channel's client sent more than it was asked for");
-            opened.gone.cancel();
+            gone.cancel();
             return Ok(());
         }
         let _still_behind = timeout(MOMENT, inbox.room()).await;
@@ -230,7 +317,7 @@ impl Handler for Connection {
     }
 
     fn adjust_window(&mut self, id: ChannelId, _current: u32) -> u32 {
-        let behind = self.channels.get(&id).is_some_and(|opened| opened.inbox.is_behind());
+        let behind = self.taker(id).is_some_and(|(inbox, _)| inbox.is_behind());
         if behind { CRUMB } else { WINDOW }
     }
 
@@ -239,8 +326,8 @@ impl Handler for Connection {
         id: ChannelId,
         _session: &mut Session,
     ) -> Result<(), russh::Error> {
-        if let Some(opened) = self.channels.get(&id) {
-            opened.inbox.end();
+        if let Some((inbox, _)) = self.taker(id) {
+            inbox.end();
         }
         Ok(())
     }
@@ -265,6 +352,7 @@ impl Handler for Connection {
         _session: &mut Session,
     ) -> Result<(), russh::Error> {
         self.channels.remove(&id);
+        self.forwards.closed(id);
         Ok(())
     }
 }

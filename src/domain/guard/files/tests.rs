@@ -1,7 +1,7 @@
 //! What is said of operations on files, by sgw's own rules and by an operator's.
 
 use super::*;
-use crate::domain::guard::policy::check_files;
+use crate::domain::guard::policy::check_apart;
 
 fn path(text: &str) -> Canonical {
     Canonical::new(text.as_bytes()).unwrap()
@@ -21,7 +21,7 @@ fn said(act: &Act<'_>) -> (Decision, Option<String>) {
 
 fn own(text: &str) -> Policy {
     let policy = Policy::built_in().over_anew(&format!("version = 1\n{text}")).unwrap();
-    assert_eq!(check_files(&policy), [], "the examples hold");
+    assert_eq!(check_apart(&policy), [], "the examples hold");
     policy
 }
 

@@ -11,7 +11,7 @@ use crate::domain::guard::Decision;
 /// One part that is other than it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// The part's kind, as the file has it: `rule`, `file`, `defaults`, `target`, `token`, `paths`, `program`,
+    /// The part's kind, as the file has it: `rule`, `file`, `forward`, `defaults`, `target`, `token`, `paths`, `program`,
     /// `wrapper`, `allow`.
     pub part: String,
     /// A rule's id, a default's or list's name; of an `allow` its rule.
@@ -71,7 +71,7 @@ fn said(text: &str) -> BTreeMap<Key, Value> {
                 for value in list {
                     // An allow has no name: one that is changed is another one.
                     let (key, index) = match part.as_str() {
-                        "rule" | "file" => ("id", String::new()),
+                        "rule" | "file" | "forward" => ("id", String::new()),
                         _ => ("rule", value.to_string()),
                     };
                     let name = value.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -91,6 +91,7 @@ fn usual(built_in: &Policy, key: &Key) -> Option<String> {
     match key.part.as_str() {
         "rule" => built_in.rule(&key.name).map(|rule| word(rule.decision).to_owned()),
         "file" => built_in.file_rule(&key.name).map(|rule| word(rule.decision).to_owned()),
+        "forward" => built_in.forward_rule(&key.name).map(|rule| word(rule.decision).to_owned()),
         "paths" => built_in.paths.contains_key(&key.name).then(|| "as sgw has it".to_owned()),
         "program" | "wrapper" => built_in.knows(&key.name).then(|| "as sgw has it".to_owned()),
         "defaults" => {

@@ -1,11 +1,12 @@
 //! Whether each rule says what its own examples claim.
 
-use super::{EXAMPLE_HOME, Example, FileRule, Policy, Rule};
+use super::{EXAMPLE_HOME, Example, FileRule, ForwardRule, Policy, Rule};
 use crate::domain::{
     grant,
     guard::{
         Context, Decision, examine,
         files::{self, Canonical, Place},
+        forward::{self, Way},
     },
 };
 
@@ -21,12 +22,13 @@ pub struct Mismatch {
 /// Tries `match` and `no_match` of every rule.
 pub fn check(policy: &Policy) -> Vec<Mismatch> {
     let commands = policy.rules().flat_map(|rule| check_rule(policy, rule));
-    commands.chain(check_files(policy)).collect()
+    commands.chain(check_apart(policy)).collect()
 }
 
-/// Of the rules for paths alone.
-pub fn check_files(policy: &Policy) -> Vec<Mismatch> {
-    policy.file_rules().flat_map(|rule| check_file_rule(policy, rule)).collect()
+/// Of the rules for paths and forwards alone.
+pub fn check_apart(policy: &Policy) -> Vec<Mismatch> {
+    let files = policy.file_rules().flat_map(|rule| check_file_rule(policy, rule));
+    files.chain(policy.forward_rules().flat_map(|rule| check_forward_rule(policy, rule))).collect()
 }
 
 fn check_rule(policy: &Policy, rule: &Rule) -> Vec<Mismatch> {
@@ -64,6 +66,24 @@ fn check_file_rule(policy: &Policy, rule: &FileRule) -> Vec<Mismatch> {
     let speaks = |text: &str| match rule.decision {
         Decision::Allow => found(text).is_some_and(|found| found.is_empty()),
         _ => found(text).is_some_and(|found| found.iter().any(|one| one.rule == rule.id)),
+    };
+    mismatches(&rule.id, &rule.matches, &rule.no_match, speaks)
+}
+
+fn check_forward_rule(policy: &Policy, rule: &ForwardRule) -> Vec<Mismatch> {
+    let context = Context {
+        target: rule.target.first().map(String::as_str),
+        token: rule.token.first().map(String::as_str),
+        ..Context::default()
+    };
+    let mode = rule.mode.unwrap_or(grant::Mode::Guarded);
+    let speaks = |text: &str| {
+        let Some(way) = Way::read(text) else { return false };
+        let verdict = forward::judge(&way, &context, mode, policy);
+        match rule.decision {
+            Decision::Allow => verdict.decision == Decision::Allow,
+            _ => verdict.findings.iter().any(|one| one.rule == rule.id),
+        }
     };
     mismatches(&rule.id, &rule.matches, &rule.no_match, speaks)
 }

@@ -8,11 +8,12 @@ use toml::Spanned;
 use super::{
     Defaults, Policy, Terminal, UNMATCHED,
     files::FilePart,
+    forwards::ForwardPart,
     program::ProgramPart,
     rule::{AllowPart, RulePart},
 };
 use crate::domain::{
-    guard::{Decision, Mode},
+    guard::{Decision, Mode, forward},
     nearest::nearest,
 };
 
@@ -59,6 +60,8 @@ pub struct File {
     pub rule: Vec<RulePart>,
     #[serde(default)]
     pub file: Vec<FilePart>,
+    #[serde(default)]
+    pub forward: Vec<ForwardPart>,
     #[serde(default)]
     pub allow: Vec<AllowPart>,
 }
@@ -132,13 +135,14 @@ pub fn read(text: &str) -> Result<File, PolicyError> {
         }
     }
     let file: File = toml::from_str(text).map_err(|error| wrong(&error))?;
-    if file.rule.len() + file.file.len() > MAX_RULES {
+    if file.rule.len() + file.file.len() + file.forward.len() > MAX_RULES {
         return Err(error(0, format!("more than {MAX_RULES} rules")));
     }
     let mut seen = BTreeMap::new();
     // One name, one rule: `sgw policy explain` and an `[[allow]]` know them by it alone.
     let ids = file.rule.iter().map(|rule| &rule.id);
-    for id in ids.chain(file.file.iter().map(|rule| &rule.id)) {
+    let ids = ids.chain(file.file.iter().map(|rule| &rule.id));
+    for id in ids.chain(file.forward.iter().map(|rule| &rule.id)) {
         let (id, at) = (id.get_ref(), id.span().start);
         let valid = |char: char| {
             char.is_ascii_lowercase() || char.is_ascii_digit() || matches!(char, '.' | '-' | '_')
@@ -203,17 +207,53 @@ pub fn check_files(text: &str, file: &File, before: &Policy) -> Result<(), Polic
     Ok(())
 }
 
+/// The same for `[[forward]]`.
+pub fn check_forwards(text: &str, file: &File, before: &Policy) -> Result<(), PolicyError> {
+    for rule in &file.forward {
+        rule.check(text)?;
+        let (id, at) = (rule.id.get_ref(), rule.id.span().start);
+        let what = match before.forward_rule(id) {
+            _ if before.rule(id).is_some() => format!("{id} is a [[rule]] already"),
+            _ if before.file_rule(id).is_some() => format!("{id} is a [[file]] already"),
+            _ if rule.has_predicate() => continue,
+            Some(_) if rule.only_decides() => continue,
+            Some(_) => {
+                format!(
+                    "{id} has no host, port or socket: give it all that it had, or a decision alone"
+                )
+            }
+            None => {
+                let near = nearest(id, before.forward_rules().map(|rule| rule.id.as_str()));
+                let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                format!(
+                    "{id} has no host, port or socket, and there is none of this id to change{near}"
+                )
+            }
+        };
+        return Err(error_at(text, at, what));
+    }
+    let ids = file.rule.iter().map(|rule| &rule.id);
+    let mut ids = ids.chain(file.file.iter().map(|rule| &rule.id));
+    if let Some(id) = ids.find(|id| before.forward_rule(id.get_ref()).is_some()) {
+        let what = format!("{} is a [[forward]] already", id.get_ref());
+        return Err(error_at(text, id.span().start, what));
+    }
+    Ok(())
+}
+
 /// Refuses an `[[allow]]` that lifts nothing: of a rule that is not there, or that asks nobody.
 pub fn check_allows(text: &str, policy: &Policy) -> Result<(), PolicyError> {
     for allow in read(text)?.allow {
         let (id, at) = (allow.rule.get_ref(), allow.rule.span().start);
         let of_files = || policy.file_rule(id).map(|rule| rule.decision);
-        let what = match policy.rule(id).map(|rule| rule.decision).or_else(of_files) {
+        let of_forwards = || policy.forward_rule(id).map(|rule| rule.decision);
+        let of_commands = policy.rule(id).map(|rule| rule.decision);
+        let what = match of_commands.or_else(of_files).or_else(of_forwards) {
             Some(Decision::Approve) => continue,
             Some(Decision::Block) => format!("{id} blocks, and no [[allow]] lifts a block"),
             Some(Decision::Allow) => format!("{id} allows by itself"),
             // What no rule speaks of has this name in a verdict.
-            None if id == UNMATCHED => continue,
+            None if id == UNMATCHED || id == forward::UNMATCHED => continue,
             None => {
                 let near = nearest(id, policy.ids());
                 let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
@@ -251,7 +291,10 @@ pub fn section<'a>(text: &'a str, id: &str) -> Option<&'a str> {
     let needle = format!("id = \"{id}\"");
     let at =
         text.match_indices(&needle).map(|(at, _)| at).find(|at| text[..*at].ends_with('\n'))?;
-    let start = ["[[rule]]", "[[file]]"].iter().filter_map(|mark| text[..at].rfind(mark)).max()?;
+    let start = ["[[rule]]", "[[file]]", "[[forward]]"]
+        .iter()
+        .filter_map(|mark| text[..at].rfind(mark))
+        .max()?;
     let rest = &text[at..];
     let end = ["\n[[", "\n["].iter().filter_map(|mark| rest.find(mark)).min().unwrap_or(rest.len());
     Some(text[start..at + end].trim_end())

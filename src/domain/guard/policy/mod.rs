@@ -6,6 +6,7 @@ mod changes;
 mod check;
 mod file;
 mod files;
+mod forwards;
 mod judge;
 mod lists;
 mod program;
@@ -21,9 +22,10 @@ use std::{
 };
 
 pub use changes::{Change, changes};
-pub use check::{Mismatch, check, check_files};
+pub use check::{Mismatch, check, check_apart};
 pub use file::{PolicyError, Position, section};
 pub use files::{Direction, EXAMPLE_HOME, Example, FileRule, ModeClass};
+pub use forwards::ForwardRule;
 use lists::Texts;
 pub use program::{Inner, Program};
 pub use rule::{Allow, Rule};
@@ -35,7 +37,11 @@ use super::{Context, Decision, Mode, paths};
 pub const UNMATCHED: &str = "unmatched";
 
 /// What sgw comes with.
-pub const BUILT_IN: &str = concat!(include_str!("../policy.toml"), include_str!("../files.toml"));
+pub const BUILT_IN: &str = concat!(
+    include_str!("../policy.toml"),
+    include_str!("../files.toml"),
+    include_str!("../forward.toml")
+);
 
 /// Letters of a program's name that a glob is compared with.
 const LONGEST_NAME: usize = 32;
@@ -62,6 +68,8 @@ pub struct Policy {
     /// As `written` and `rules`, for paths of a server.
     files_written: Vec<Arc<FileRule>>,
     file_rules: Vec<Arc<FileRule>>,
+    /// For forwards.
+    forward_rules: Vec<Arc<ForwardRule>>,
     allows: Vec<Allow>,
 }
 
@@ -151,6 +159,7 @@ impl Policy {
         let file = file::read(text)?;
         file::check_rules(text, &file, self)?;
         file::check_files(text, &file, self)?;
+        file::check_forwards(text, &file, self)?;
         let mut policy = self.clone();
         policy.lay(file);
         policy.resolve(text)?;
@@ -201,6 +210,14 @@ impl Policy {
                 Some(old) if part.only_decides() => *old = Arc::new(old.decided_anew(part)),
                 Some(old) => *old = Arc::new(FileRule::new(part)),
                 None => self.files_written.push(Arc::new(FileRule::new(part))),
+            }
+        }
+        for part in file.forward {
+            let id = part.id.get_ref();
+            match self.forward_rules.iter_mut().find(|old| old.id == *id) {
+                Some(old) if part.only_decides() => *old = Arc::new(old.decided_anew(part)),
+                Some(old) => *old = Arc::new(ForwardRule::new(part)),
+                None => self.forward_rules.push(Arc::new(ForwardRule::new(part))),
             }
         }
         self.allows.extend(file.allow.into_iter().map(Allow::new));
@@ -300,10 +317,20 @@ impl Policy {
         self.file_rules().find(|rule| rule.id == id)
     }
 
-    /// Of both kinds.
+    /// Those for forwards.
+    pub fn forward_rules(&self) -> impl Iterator<Item = &ForwardRule> {
+        self.forward_rules.iter().map(|rule| &**rule)
+    }
+
+    pub fn forward_rule(&self, id: &str) -> Option<&ForwardRule> {
+        self.forward_rules().find(|rule| rule.id == id)
+    }
+
+    /// Of all kinds.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         let commands = self.rules().map(|rule| rule.id.as_str());
-        commands.chain(self.file_rules().map(|rule| rule.id.as_str()))
+        let files = self.file_rules().map(|rule| rule.id.as_str());
+        commands.chain(files).chain(self.forward_rules().map(|rule| rule.id.as_str()))
     }
 
     /// Whether anyone can write there, so that what is run from there says nothing of itself.

@@ -18,6 +18,7 @@ use crate::{
     protocol::{
         error::{Code, Failure},
         operator::{self, Event},
+        view,
     },
 };
 
@@ -125,6 +126,11 @@ impl Watcher<'_> {
                     }
                 }
                 Ok(Happened::Terminal) => {}
+                Ok(Happened::Forward(forward)) => {
+                    if self.only.is_none() && !self.session.keyboard.control().is_private() {
+                        self.tell_forward(&forward).await?;
+                    }
+                }
                 Err(RecvError::Lagged(_)) => {
                     if self.catch_up().await? {
                         return Ok(());
@@ -158,6 +164,11 @@ impl Watcher<'_> {
     async fn tell_exec(&self, exec: &Exec) -> Result<(), Gone> {
         let event = Event::Exec { session: self.session.id.to_string(), exec: exec.shown() };
         self.operator.outbox.json(self.number, &event).await
+    }
+
+    async fn tell_forward(&self, forward: &view::Forward) -> Result<(), Gone> {
+        let (session, forward) = (self.session.id.to_string(), forward.clone());
+        self.operator.outbox.json(self.number, &Event::Forward { session, forward }).await
     }
 
     async fn tell_printed(
