@@ -47,6 +47,20 @@ fn put_deletes_there_what_is_not_here_and_is_not_excluded() {
 }
 
 #[test]
+fn what_is_in_a_directory_is_brought_into_another_as_cp_does() {
+    let there = planted();
+    let (local, remote) = (there.here("site/."), there.there("site"));
+    let more = ["-r", "--delete", "--exclude", ".git"];
+    there.files("put", &[&local, &remote], &more).ok();
+    let left = [".git", ".git/config", "css", "css/a"].map(PathBuf::from);
+    assert_eq!(names(&remote), left);
+    fs::write(remote.join("new"), "new").unwrap();
+    let (local, remote) = (there.here("site"), there.there("site/."));
+    there.files("get", &[&remote, &local], &["-r", "--exclude", ".git"]).ok();
+    assert_eq!(names(&local), ["css", "css/a", "new"].map(PathBuf::from));
+}
+
+#[test]
 fn what_is_deleted_there_is_judged_and_asked_about() {
     let there = planted();
     there.sgw.accepts_policy(

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Manner, Report, There, and_deleted, batches, captured, each, end,
+    Manner, Report, There, and_deleted, batches, captured, each, end, is_contents,
     known::surplus,
     last_name,
     local::{Below, Tree},
@@ -37,7 +37,7 @@ const SHOWN: usize = 20;
 
 /// Copy files from a server
 ///
-/// As `cp`: into LOCAL where that is a directory, else to that name. `*`, `?` and `[…]` in the last name of REMOTE
+/// As `cp`: into LOCAL where that is a directory, else to that name; `DIR/.` is what is in DIR. `*`, `?` and `[…]` in the last name of REMOTE
 /// stand for names, where they are quoted for your own shell. What is here with the same content is left as it is.
 /// What was cut off goes on by itself: the part has the file's size and time in its name and its SHA-256 beside it,
 /// and must end as the file does there. Links that lead out of what is copied are left out. Cut off, it ends with 75:
@@ -89,8 +89,13 @@ pub fn run(
 ) -> Outcome {
     to_its_end(context, async {
         manner.check()?;
+        let contents = matches!(remotes.as_slice(), [one] if is_contents(one));
         let sources = sources(context, there, remotes).await?;
-        let into = local.is_dir();
+        let (local, into) = match local.is_dir() {
+            // By its own name, also where that is `.`.
+            true if contents => (std::fs::canonicalize(&local).unwrap_or(local), false),
+            into => (local, into),
+        };
         if !into && (sources.len() > 1 || local.as_os_str().as_bytes().ends_with(b"/")) {
             let shown = escape::exact(local.as_os_str().as_bytes(), 300);
             let message = format!("{shown} is no directory here");

@@ -322,6 +322,11 @@ fn last_name(path: &[u8]) -> Option<&[u8]> {
     (!matches!(name, b"." | b".." | b"~")).then_some(name)
 }
 
+/// `DIR/.`, as for cp(1): what is in the directory, and not the directory by its name.
+fn is_contents(path: &[u8]) -> bool {
+    path == b"." || path.ends_with(b"/.")
+}
+
 /// SHA-256 of files at both ends; what differs is told as a failure.
 async fn verify(
     context: &Context,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, os::unix::ffi::OsStrExt, path::PathBuf};
 
 use super::{
-    Manner, Report, There, end,
+    Manner, Report, There, end, is_contents,
     known::{Known, equal},
     last_name, path,
     send::{Counts, Putting, sum_of},
@@ -31,7 +31,7 @@ const WORTH: u64 = 8 * 1024 * 1024;
 
 /// Copy files to a server
 ///
-/// As `cp`: into REMOTE where that is a directory, else to that name. Each file is written under another name beside
+/// As `cp`: into REMOTE where that is a directory, else to that name; `DIR/.` is what is in DIR. Each file is written under another name beside
 /// it and gets its own when it is whole. What was cut off goes on by itself, where SHA-256 proves that the part is
 /// one of this file. What is there with the same size is read, and left as it is where it has the same content
 /// (--restart copies it nevertheless). Links are copied as links. The rights of a file that is there stay. Cut off, it
@@ -121,6 +121,7 @@ async fn find(
     let mut source = Source::default();
     for local in locals {
         let to = match into {
+            true if is_contents(local.as_os_str().as_bytes()) => remote.to_vec(),
             true => {
                 let name = last_name(local.as_os_str().as_bytes()).ok_or_else(|| {
                     let message = "this has no name that it could have there: give REMOTE one";
