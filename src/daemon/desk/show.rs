@@ -148,8 +148,12 @@ impl Desk {
                     Action::Input(input) => found(&input.judged, input.shown.as_slice(), mode)
                         .map(|found| Finding { part: None, ..found }),
                     Action::Files(files) => {
-                        // It points into the command that the guard was asked about.
-                        found(&files.judged, &[], mode).map(|found| Finding { span: None, ..found })
+                        // It is about the command that the guard was asked about, which nobody runs.
+                        found(&files.judged, &[], mode).map(|found| Finding {
+                            span: None,
+                            command: Vec::new(),
+                            ..found
+                        })
                     }
                     Action::Forward(forward) => found(&forward.judged, &[], mode)
                         .map(|found| Finding { command: Vec::new(), ..found }),
