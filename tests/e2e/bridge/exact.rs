@@ -234,7 +234,15 @@ fn caps_hold_on_what_is_open_however_little_is_said_of_its_size() {
     assert_eq!(raw.status(Call::Fsetstat { handle: handle.clone(), attrs: size.clone() }).0, 3);
     assert_eq!(raw.status(Call::Setstat { path: new.clone().into(), attrs: size }).0, 3);
     assert_eq!(fs::metadata(&new).unwrap().len(), 1000);
-    let large = raw.opens(&text(&here.join("large")), OpenFlags::READ);
+    let large = here.join("large");
+    let (path, attrs) = (text(&large).into(), Attrs::default());
+    let (code, said) = raw.status(Call::Open { path, flags: OpenFlags::READ, attrs });
+    assert_eq!(code, 3, "{said}");
+    // One that grows when it is open.
+    fs::write(&large, [7; 900]).unwrap();
+    let grown = raw.opens(&text(&large), OpenFlags::READ);
+    fs::write(&large, [7; 5000]).unwrap();
+    let large = grown;
     let read = |offset| Call::Read { handle: large.clone(), offset, length: 600 };
     assert!(matches!(raw.call(read(0)), Reply::Data(data) if data.len() == 600));
     assert_eq!(raw.status(read(600)).0, 3);
