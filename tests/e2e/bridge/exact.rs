@@ -260,6 +260,21 @@ fn caps_hold_on_what_is_open_however_little_is_said_of_its_size() {
     assert_eq!(fs::metadata(&new).unwrap().len(), 1000);
 }
 
+#[test]
+fn a_pipe_is_not_opened_and_holds_nobody_up() {
+    let both = Both::new();
+    let here = both.directory("pipes");
+    let pipe = here.join("pipe");
+    let mode = rustix::fs::Mode::RUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let mut raw = raw(&both);
+    let attrs = Attrs::default();
+    let (code, said) =
+        raw.status(Call::Open { path: text(&pipe).into(), flags: OpenFlags::READ, attrs });
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("no ordinary file"), "{said}");
+}
+
 struct Odd {
     sgw: Sgw,
     server: ScriptedSftp,
