@@ -42,7 +42,7 @@ impl Run<'_> {
             let _still = self.still_at(at).await.map_err(Trouble::One)?;
             let handle = self.open_part(&part, *offset, item, before.as_ref()).await?;
             // Last thing before its first byte.
-            if let Err(fault) = watches.stay(&self.sftp, directory).await {
+            if let Err(fault) = watches.stay(directory).await {
                 let _closed = self.sftp.close(handle).await;
                 return Err(failed(fault));
             }

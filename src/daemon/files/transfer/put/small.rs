@@ -1,6 +1,7 @@
 //! A small file, whole in memory: under a name that nobody can foresee, and in its place when it is whole.
 
 use ::bytes::Bytes;
+use tokio::sync::SemaphorePermit;
 
 use super::{
     Became, Run, Trouble, Watches,
@@ -63,18 +64,17 @@ impl Run<'_> {
         let stays = async {
             self.count(small.content.len())?;
             // Last thing before its first byte.
-            watches.stay(&self.sftp, directory).await
+            watches.stay(directory).await
         };
         let stays = stays.await;
         drop(still);
         let written = match stays {
-            Ok(()) => self.fill_and_close(handle, small, before).await,
+            Ok(()) => self.fill_and_close((handle, held), small, before).await,
             Err(fault) => {
                 let _closed = self.sftp.close(handle).await;
                 Err(fault)
             }
         };
-        drop(held);
         let placed = match written {
             Ok(()) => self.place(small.index, &temporary, before).await,
             Err(fault) => Err(fault),
@@ -97,7 +97,7 @@ impl Run<'_> {
     /// order.
     async fn fill_and_close(
         &self,
-        handle: Handle,
+        (handle, held): (Handle, SemaphorePermit<'_>),
         small: &Small<'_>,
         before: Option<&Attrs>,
     ) -> Result<(), Fault> {
@@ -126,6 +126,8 @@ impl Run<'_> {
             }
         }
         sent.push(self.sftp.send(Call::Close { handle }).await?);
+        // What is opened from here on is opened after it.
+        drop(held);
         for one in sent {
             fault = fault.or(one.done().await.err());
         }
