@@ -1,5 +1,6 @@
 //! The stock tools, through sgw and directly: they end alike, print alike and leave the same files.
 
+mod compared;
 mod config;
 mod control;
 mod ends;
@@ -12,7 +13,6 @@ mod same;
 mod served;
 mod sftp;
 mod shell;
-mod tools;
 
 use std::{
     fs,
