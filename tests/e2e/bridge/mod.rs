@@ -7,6 +7,7 @@ mod ends;
 mod exact;
 mod forward;
 mod hostile;
+mod python;
 mod raw;
 mod refused;
 mod same;
