@@ -95,7 +95,8 @@ async fn converse(bridge: Arc<Bridge>, stream: UnixStream) -> Result<(), russh::
 
 fn config(host_key: PrivateKey) -> Config {
     Config {
-        server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-sgw")),
+        // Clients (asyncssh) look for the name to know in which order a link's two paths are said.
+        server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-sgw OpenSSH")),
         methods: [MethodKind::None][..].into(),
         auth_rejection_time: Duration::ZERO,
         auth_rejection_time_initial: Some(Duration::ZERO),
