@@ -79,7 +79,7 @@ parts() {
 }
 
 # How: the last name is followed, or itself, or may be new; `write` and `put`: it may be missing, and is no
-# link that leads nowhere.
+# link that leads nowhere; what a link will lead to: what is missing of it is followed by no `..`, and is no link.
 resolved() {
   case $1 in write|new-write) [ ! -L "$2" ] || [ -e "$2" ] || die nowhere ;; esac
   case $1 in
@@ -94,6 +94,15 @@ resolved() {
         if follow "$h"; then r=${r%/}$n; return; fi
         case $h in /|.) return 1 ;; esac
       done ;;
+    leads)
+      follow "$2" && return
+      h=$2; n=
+      while parts "$h"; do
+        [ ! -L "$h" ] || return 1
+        h=$d; n=/$b$n
+        if follow "$h"; then r=${r%/}$n; return; fi
+      done
+      return 1 ;;
   esac
 }
 
