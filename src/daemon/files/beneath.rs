@@ -60,7 +60,7 @@ impl Files {
             found.extend(files.map_err(|fault| fault.at("looking beneath", top))?);
         }
         at.extend(found);
-        Ok(Resolved { at, seen: Vec::new(), home })
+        Ok(Resolved { at, seen: Vec::new(), home, leads: Vec::new() })
     }
 }
 

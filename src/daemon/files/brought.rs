@@ -253,7 +253,7 @@ mod tests {
             (text(&brought, "/srv/x"), text(&brought, "/srv/y").unwrap()),
             (None, "one".into())
         );
-        let link = Operation::Link { target: "y".into(), path: "z".into() };
+        let link = Operation::Link { target: "y".into(), path: "z".into(), leads: None };
         does(&brought, &files(link, &["/srv/z"], None), None);
         assert_eq!(text(&brought, "/srv/z").unwrap(), "?");
         let gone = Operation::Remove { path: "y".into(), recursive: false };

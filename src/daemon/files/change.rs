@@ -12,9 +12,13 @@ use super::{
 use crate::{
     domain::{
         bytes::Bytes,
+        escape,
         sftp::{Attrs, Call, FileType, Name},
     },
-    protocol::{error::Failure, files::Done},
+    protocol::{
+        error::{Code, Failure},
+        files::Done,
+    },
 };
 
 /// Directories within each other that are removed at most.
@@ -136,21 +140,21 @@ impl Run<'_> {
 
     /// What is in it first. Links are removed, not followed.
     pub(super) async fn remove_tree(&self, top: &[u8]) -> Result<(), Fault> {
-        // Each a directory, and whether what is in it is gone.
-        let mut path = vec![(top.to_vec(), false)];
-        while let Some((directory, empty)) = path.pop() {
+        // Each a directory, how deep it lies, and whether what is in it is gone.
+        let mut path = vec![(top.to_vec(), 0, false)];
+        while let Some((directory, depth, empty)) = path.pop() {
             if empty {
                 let _still = self.still().await?;
                 self.leads_to_itself(&directory).await?;
                 self.sftp.done(Call::Rmdir { path: directory }).await?;
                 continue;
             }
-            if path.len() > DEPTH {
-                return Err(Fault::Odd("directories without end within each other"));
+            if depth > DEPTH {
+                return Err(Fault::Told(too_deep(&directory)));
             }
             let below = self.remove_files(&directory).await?;
-            path.push((directory, true));
-            path.extend(below.into_iter().map(|directory| (directory, false)));
+            path.push((directory, depth, true));
+            path.extend(below.into_iter().map(|directory| (directory, depth + 1, false)));
         }
         Ok(())
     }
@@ -254,6 +258,14 @@ impl Run<'_> {
             read_only: state.flags & 1 != 0,
         })
     }
+}
+
+fn too_deep(at: &[u8]) -> Failure {
+    // So long a path says nothing at its end.
+    let shown = escape::exact(at, 300);
+    let message = format!("more than {DEPTH} directories lie within each other: {shown}");
+    let hint = "remove the inner ones first, or use a command for it: sgw exec SESSION -- rm -r …";
+    Failure::new(Code::FilesFailed, message, hint).sent(true)
 }
 
 fn changed(at: &[u8], already: bool) -> Done {

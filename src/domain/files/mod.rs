@@ -2,6 +2,7 @@
 
 pub mod acts;
 pub mod edit;
+pub mod leads;
 pub mod replaced;
 pub mod transfer;
 pub mod way;
@@ -90,6 +91,9 @@ pub enum Operation {
     Link {
         target: Bytes,
         path: Bytes,
+        /// Where it will lead by the server's word; nobody but the daemon says so. Empty: that can't be said.
+        #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+        leads: Option<Bytes>,
     },
     /// The content of files, one behind the other, packed.
     Get {
@@ -292,6 +296,37 @@ impl Operation {
     pub fn saw(&mut self, seen: Vec<Option<Attrs>>) {
         if let Self::Get { files } = self {
             files.iter_mut().zip(seen).for_each(|(part, seen)| part.seen = seen);
+        }
+    }
+
+    /// The links that it makes: their places among the paths, and what they will hold.
+    pub fn links(&self) -> Vec<(usize, &[u8])> {
+        match self {
+            Self::Link { target, .. } => vec![(0, target.as_slice())],
+            Self::Put(put) => {
+                let each = put.items.iter().enumerate();
+                each.filter_map(|(index, item)| match &item.what {
+                    What::Link { target } => Some((index, target.as_slice())),
+                    _ => None,
+                })
+                .collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Keeps where links will lead, by their places.
+    pub fn lead(&mut self, led: Vec<(usize, Vec<u8>)>) {
+        for (index, to) in led {
+            match self {
+                Self::Link { leads, .. } => *leads = Some(Bytes(to)),
+                Self::Put(put) => {
+                    if let Some(item) = put.items.get_mut(index) {
+                        item.leads = Some(Bytes(to));
+                    }
+                }
+                _ => {}
+            }
         }
     }
 

@@ -65,6 +65,9 @@ pub struct Item {
     /// The rule that forbids it; nobody but the daemon says so.
     #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// Of a link, as [`super::Operation::Link`] has it.
+    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub leads: Option<Bytes>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

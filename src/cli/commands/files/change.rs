@@ -448,7 +448,8 @@ pub struct Ln {
 
 impl Ln {
     pub fn run(self, context: &Context) -> Outcome {
-        let operation = Operation::Link { target: path(self.target), path: path(self.link) };
+        let operation =
+            Operation::Link { target: path(self.target), path: path(self.link), leads: None };
         changed(context, &self.there, operation)
     }
 }

@@ -217,16 +217,18 @@ impl Caller {
         content: Option<Bytes>,
     ) -> Result<Files, Failure> {
         let texts = operation.take_texts();
-        let looks = || self.may_look_at(session, &operation, way);
+        let looks = |operation: &Operation| self.may_look_at(session, operation, way);
         let about = |failure: Failure| failure.about(&session.id);
         let files = &self.parts.files;
-        let resolved = files.resolve(session, looks()?, &operation, way).await;
-        let Resolved { at, home, seen } = resolved.map_err(about)?;
+        let resolved = files.resolve(session, looks(&operation)?, &operation, way).await;
+        let Resolved { at, home, seen, leads } = resolved.map_err(about)?;
+        operation.lead(leads);
         let mut sizes = known_sizes(&operation, content.as_ref());
         let mut said = self.judge_files_by(way, session, &operation, (&at, &sizes), &home).await?;
         if !said.sized {
-            let found =
-                files.sizes((session, way), looks()?, (&operation, &at), content.as_ref()).await;
+            let found = files
+                .sizes((session, way), looks(&operation)?, (&operation, &at), content.as_ref())
+                .await;
             sizes = found.map_err(about)?;
             said = self.judge_files_by(way, session, &operation, (&at, &sizes), &home).await?;
         }
@@ -242,8 +244,13 @@ impl Caller {
         }
         let mut replaced = Vec::new();
         if asks {
-            let looked =
-                files.compare((session, way), looks()?, (&operation, &at), content.as_ref(), texts);
+            let looked = files.compare(
+                (session, way),
+                looks(&operation)?,
+                (&operation, &at),
+                content.as_ref(),
+                texts,
+            );
             replaced = looked.await.map_err(about)?;
         }
         operation.refuse(&refused);

@@ -430,8 +430,9 @@ impl<'a> Act<'a> {
             Act::Rename { from, to, .. } => {
                 vec![deep(from, How::MoveTree), deep(from, How::Read), deep(to, How::Write)]
             }
+            // The same, by a link to it.
             Act::Symlink { link, target } => {
-                vec![one(link, How::Write), one(target, How::Read), one(target, How::Write)]
+                vec![deep(link, How::Write), deep(target, How::Read), deep(target, How::Write)]
             }
             Act::Hardlink { file, link } => {
                 vec![one(file, How::Read), one(file, How::Write), one(link, How::Write)]

@@ -63,7 +63,8 @@ pub struct Get {
 struct Plan {
     files: Vec<Wanted>,
     directories: Vec<Below>,
-    links: Vec<(Below, Vec<u8>)>,
+    /// Each with the directory that was named, and what it holds.
+    links: Vec<(Below, Below, Vec<u8>)>,
     /// Where each directory that was named comes to.
     trees: Vec<Below>,
     /// What is there, whether it comes or not.
@@ -225,6 +226,7 @@ impl Plan {
                 }
                 self.directories.push(to.clone());
                 self.trees.push(to.clone());
+                let top = to.clone();
                 let mut left_out: Option<Vec<u8>> = None;
                 for entry in entries {
                     let own = entry.path.as_slice();
@@ -248,7 +250,7 @@ impl Plan {
                         Type::Directory => self.directories.push(to),
                         Type::Link => {
                             let target = entry.target.map(|target| target.0).unwrap_or_default();
-                            self.links.push((to, target));
+                            self.links.push((top.clone(), to, target));
                         }
                         _ => {
                             let shown = escape::visible_bytes(&remote, 300);
@@ -404,8 +406,8 @@ impl Plan {
     }
 
     fn link(&self, context: &Context, tree: &Tree) {
-        for (path, target) in &self.links {
-            match tree.link(path, target) {
+        for (top, path, target) in &self.links {
+            match tree.link(top, path, target) {
                 Ok(true) => {}
                 Ok(false) => {
                     let shown = escape::visible_bytes(path.as_bytes(), 300);
