@@ -298,6 +298,12 @@ impl Run<'_> {
             if leads? != at || before.is_some_and(|before| before.owner != attrs.owner) {
                 return Err(Fault::from(super::leads_elsewhere(at)));
             }
+            if let Some(before) = before.filter(|_| bound) {
+                if unlike(&Some(attrs.clone()), Some(before)) {
+                    return Err(changed(at, None).into());
+                }
+                self.check_unchanged(0, Some(before), None).await?;
+            }
             let size = attrs.size.unwrap_or(0);
             self.check_cap(0, size.saturating_add(content.len() as u64))?;
             write_all(&self.sftp, &handle, size, content).await?;
