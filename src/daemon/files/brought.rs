@@ -183,6 +183,7 @@ mod tests {
             content: content.map(Bytes::from_static),
             replaced: Vec::new(),
             caps: Vec::new(),
+            tells_sum: false,
             judged: Judgement::for_test(b"true"),
             passed_by: Vec::new(),
         }

@@ -10,6 +10,7 @@ mod compare;
 mod fault;
 mod list;
 mod names;
+mod proof;
 mod read;
 mod relay;
 mod resolve;

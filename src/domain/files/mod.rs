@@ -477,6 +477,8 @@ pub struct Files {
     pub replaced: Vec<Replaced>,
     /// How many bytes may be read or written at each of the paths, where the policy says so.
     pub caps: Vec<Option<u64>>,
+    /// Whether who asks may read without a question what is written over, and so may hear its SHA-256.
+    pub tells_sum: bool,
     /// What the guard said of [`Files::command`].
     pub judged: Judgement,
     /// Requests whose yes was kept for the session, and let it pass.

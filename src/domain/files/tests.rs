@@ -68,6 +68,7 @@ fn every_part_of_an_operation_is_bound() {
             change: Change::Large,
         }],
         caps: Vec::new(),
+        tells_sum: false,
         judged: Judgement::for_test(b"cat > /x"),
         passed_by: Vec::new(),
     };

@@ -35,7 +35,7 @@ use crate::{
     },
     domain::{
         files::{
-            Files, How, Look, Operation, REDACTED, Way,
+            Files, How, Look, Operation, REDACTED, Way, Write,
             transfer::{Item, MOST_ITEMS, What},
         },
         grant::Mode,
@@ -255,8 +255,41 @@ impl Caller {
         }
         operation.refuse(&refused);
         operation.saw(seen);
+        let tells_sum = self.tells_sum(way, session, &operation, &at, &home).await?;
         let (session, passed_by) = (session.id.clone(), Vec::new());
-        Ok(Files { session, operation, way, at, content, replaced, caps, judged, passed_by })
+        Ok(Files {
+            session,
+            operation,
+            way,
+            at,
+            content,
+            replaced,
+            caps,
+            tells_sum,
+            judged,
+            passed_by,
+        })
+    }
+
+    /// Whether the caller would hear the SHA-256 of what is there unasked, were that the question.
+    async fn tells_sum(
+        &self,
+        way: Way,
+        session: &Session,
+        operation: &Operation,
+        at: &[Vec<u8>],
+        home: &Canonical,
+    ) -> Result<bool, Failure> {
+        let Operation::Write(Write { path, if_sum: Some(_), .. }) = operation else {
+            return Ok(false);
+        };
+        let sum = Operation::Sum { path: path.clone() };
+        let grant = session.grant();
+        if !grant.capabilities.contains(&sum.needs()) || grant.mode == Mode::Each {
+            return Ok(false);
+        }
+        let said = self.judge_files_by(way, session, &sum, (at, &[]), home).await?;
+        Ok(said.judged.decision == guard::Decision::Allow && said.sized)
     }
 
     fn may_look_at(

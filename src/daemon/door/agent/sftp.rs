@@ -264,6 +264,7 @@ impl Mediator {
             content: None,
             replaced: Vec::new(),
             caps,
+            tells_sum: false,
             judged,
             passed_by: Vec::new(),
         };

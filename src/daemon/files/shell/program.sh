@@ -388,6 +388,11 @@ fill() {
 }
 append() {
   same
+  case $sum in
+    '') ;;
+    seen:*) [ "$(look "$n")" = "$before" ] || die changed ;;
+    *) hashed_so ;;
+  esac
   cat "$new" >&3 || exit 1
   f=$n; [ ! -e /proc/self/fd/3 ] || f=/proc/self/fd/3
   [ -z "$mode" ] || chmod "$mode" "$f" 3>&3 || exit 1

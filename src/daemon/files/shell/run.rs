@@ -129,6 +129,10 @@ impl Run<'_> {
     pub(super) async fn yes(&self, call: &mut Call, doing: &str, at: &[u8]) -> Result<(), Failure> {
         match call.answer().await {
             Ok(Answer::Yes) => Ok(()),
+            // What is there is not said by its SHA-256: whoever writes it may not be let read it.
+            Ok(Answer::No(word)) if word.starts_with("changed") && !self.files.tells_sum => {
+                Err(no("changed", at, self.session))
+            }
             Ok(Answer::No(word)) => Err(no(&word, at, self.session)),
             Err(fault) => Err(told(&fault, doing, at)),
         }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     daemon::files::{brought::Brought, calls::Handle, fault::Fault, resolve::split, write::beside},
     domain::{
-        files::transfer::Item,
+        files::transfer::{Item, What},
         sftp::{Attrs, Call, Extended, OpenFlags, StatusCode},
     },
 };
@@ -76,7 +76,13 @@ impl Run<'_> {
             }
         };
         let placed = match written {
-            Ok(()) => self.place(small.index, &temporary, before).await,
+            Ok(()) => {
+                let bound = match &small.item.what {
+                    What::File { size, sum: Some(sum), .. } => Some((*size, sum.as_str())),
+                    _ => None,
+                };
+                self.place(small.index, (None, &temporary), before, bound).await
+            }
             Err(fault) => Err(fault),
         };
         if placed.is_err() {
