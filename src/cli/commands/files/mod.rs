@@ -105,16 +105,24 @@ struct There {
     asking: Asking,
     #[command(flatten)]
     by: By,
+    /// Nothing is done: see [`files::Files::only_judged`].
+    #[arg(skip)]
+    only_judged: bool,
 }
 
 impl There {
     fn of(session: String, patience: Patience, asking: Asking, by: By) -> Self {
-        Self { session, patience, asking, by }
+        Self { session, patience, asking, by, only_judged: false }
     }
 
     /// The same, where no person is to be asked.
     fn without_asking(&self) -> Self {
         Self { asking: Asking { no_ask: true }, ..self.clone() }
+    }
+
+    /// The same, where it is only to be found out whether a person would be asked.
+    fn only_judged(&self) -> Self {
+        Self { only_judged: true, ..self.without_asking() }
     }
 }
 
@@ -172,6 +180,7 @@ async fn call(
         way: there.by.way(),
         wait_ms: there.patience.holds()?.map(millis),
         no_ask: there.asking.never(),
+        only_judged: there.only_judged,
     });
     let streams =
         Streams { stdout: out, stderr: Box::new(io::sink()), stdin: feed, leave_at: None };

@@ -46,7 +46,7 @@ use crate::{
     protocol::{
         agent::Message,
         error::{Code, Failure},
-        files,
+        files::{self, Done},
         frame::{Frame, Kind, MAX_CHUNK},
     },
 };
@@ -79,7 +79,7 @@ impl Caller {
         asked: files::Files,
         control: &Arc<Control>,
     ) -> Result<Sent, Failure> {
-        let files::Files { session, operation, way, wait_ms, no_ask } = asked;
+        let files::Files { session, operation, way, wait_ms, no_ask, only_judged } = asked;
         check_operation(&operation)?;
         let needs = operation.needs();
         let session = self.session(&session, way.needs().unwrap_or(needs)).await?;
@@ -103,7 +103,11 @@ impl Caller {
         let over = wait.map(|wait| Instant::now() + wait);
         self.logged_in(number, &session, needs, no_ask, over).await?;
         self.check_paused(&session)?;
-        let files = self.read_files(&session, operation, way, content).await?;
+        let files = self.read_files(&session, operation, way, content, only_judged).await?;
+        if only_judged {
+            let nothing = Done::Transferred { files: 0, failed: 0, bytes: 0 };
+            return Ok(self.outbox.answer(number, value(&nothing)).await);
+        }
         let (grant, place) = (session.grant(), session.place());
         let ground =
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
@@ -117,7 +121,10 @@ impl Caller {
                 if new {
                     self.announce(&id).await?;
                 }
-                self.say_waiting(number, &id, view::Kind::Command).await;
+                // A yes that is there already is not waited for.
+                if self.parts.desk.is_open(self.identity(), &id) {
+                    self.say_waiting(number, &id, view::Kind::Command).await;
+                }
                 let waiting = self.parts.desk.wait(self.identity(), &id, wait);
                 if let Outcome::Done(ended) = Self::unless_taken(&session, &id, waiting).await? {
                     return self.again(number, &id, &ended, control).await;
@@ -149,11 +156,17 @@ impl Caller {
             Ok(session) => Self::unless_taken(session, id, waiting).await?,
             Err(_over) => waiting.await?,
         };
-        let ends_with_its_call = matches!(files.operation, Operation::Get { .. });
-        if let Outcome::Done(ended) = outcome
-            && !ends_with_its_call
-        {
+        let transfers = matches!(files.operation, Operation::Get { .. } | Operation::Put(_));
+        if let Outcome::Done(ended) = outcome {
+            if transfers {
+                // What came or went was its own call's.
+                let done = ended.done.clone().and_then(|done| value(&done));
+                return Ok(self.outbox.answer(number, done).await);
+            }
             return self.again(number, id, &ended, control).await;
+        }
+        if transfers {
+            return Ok(self.outbox.answer(number, value(&runs_again(id))).await);
         }
         let session = session?;
         let held = |failure| still_held(failure, id);
@@ -161,9 +174,6 @@ impl Caller {
         let needs = files.operation.needs();
         let logged_in = self.logged_in(number, &session, needs, false, over);
         logged_in.await.map_err(held)?;
-        if matches!(files.operation, Operation::Get { .. } | Operation::Put(_)) {
-            return Err(held(runs_again()));
-        }
         let permit = self.permit_files(id, &session)?;
         Ok(self.carry_files(number, &session, permit, Some(id.clone()), None, control).await)
     }
@@ -215,6 +225,7 @@ impl Caller {
         mut operation: Operation,
         way: Way,
         content: Option<Bytes>,
+        only_judged: bool,
     ) -> Result<Files, Failure> {
         let texts = operation.take_texts();
         let looks = |operation: &Operation| self.may_look_at(session, operation, way);
@@ -239,7 +250,8 @@ impl Caller {
             guard::Decision::Approve => true,
             guard::Decision::Block => false,
         };
-        if asks && matches!(&operation, Operation::Put(put) if !put.has_sums()) {
+        let unsaid = matches!(&operation, Operation::Put(put) if !put.has_sums());
+        if asks && (unsaid || only_judged) {
             return Err(unsummed());
         }
         let mut replaced = Vec::new();
@@ -552,11 +564,9 @@ fn unsummed() -> Failure {
 }
 
 /// What is got or put goes through the call that asked.
-fn runs_again() -> Failure {
-    let message =
-        "this was decided, and what goes to and fro goes through the call that asked for it";
-    Failure::new(Code::UsageArguments, message, "run the same sgw files get, put or cp again")
-        .sent(false)
+fn runs_again(id: &Id) -> files::RunsAgain {
+    let next = "run the same call again".to_owned();
+    files::RunsAgain { request: id.to_string(), approved: true, next }
 }
 
 fn broken_off() -> Failure {

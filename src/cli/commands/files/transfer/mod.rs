@@ -278,11 +278,20 @@ fn to_its_end(context: &Context, transfer: impl Future<Output = Outcome>) -> Out
 
 /// Things of one call each: small ones together, a large one by itself.
 fn batches<T>(all: Vec<T>, size: impl Fn(&T) -> u64, name: impl Fn(&T) -> &[u8]) -> Vec<Vec<T>> {
+    batches_of(FILES, all, size, name)
+}
+
+fn batches_of<T>(
+    most: usize,
+    all: Vec<T>,
+    size: impl Fn(&T) -> u64,
+    name: impl Fn(&T) -> &[u8],
+) -> Vec<Vec<T>> {
     let (mut batches, mut open) = (Vec::new(), Vec::new());
     let (mut bytes, mut names) = (0, 0);
     for one in all {
         let (more, longer) = (size(&one), name(&one).len());
-        let full = open.len() >= FILES || bytes + more > BYTES || names + longer > NAMES;
+        let full = open.len() >= most || bytes + more > BYTES || names + longer > NAMES;
         if full && !open.is_empty() {
             batches.push(std::mem::take(&mut open));
             (bytes, names) = (0, 0);

@@ -191,7 +191,7 @@ async fn carry_out(
     gone: Vec<Going>,
     manner: &Manner,
 ) -> Result<(), Stop> {
-    let Source { directories, links, mut files, .. } = source;
+    let Source { directories, links, files, .. } = source;
     let Putting { context, there, report, .. } = *putting;
     // What is closed to its owner is closed when all is in it.
     let mut opened = directories.clone();
@@ -202,7 +202,34 @@ async fn carry_out(
     for going in &mut opened {
         going.item.mode = going.item.mode.map(|mode| mode | 0o700);
     }
-    let made = putting.directories(opened, Counts::Copied).await?;
+    let verified: BTreeMap<Vec<u8>, PathBuf> = match manner.verify {
+        true => files.iter().map(|going| (going.to().to_vec(), going.local.clone())).collect(),
+        false => BTreeMap::new(),
+    };
+    // One thing alone is one question anyway.
+    let several = opened.len() + links.len() + files.len() > 1;
+    let all = || opened.iter().chain(&links).chain(&files).cloned().collect();
+    if several && putting.asks(all()).await? {
+        putting.whole(all()).await?;
+    } else {
+        bit_by_bit(putting, (opened, links, files), manner).await?;
+    }
+    putting.directories(closed, Counts::Not).await?;
+    super::verify(context, there, verified, report).await.map_or(Ok(()), Err)?;
+    if !gone.is_empty() && report.is_clean(context) {
+        putting.all(gone, Counts::Removed).await.map_or(Ok(()), Err)?;
+    }
+    Ok(())
+}
+
+/// Directories, then the rest, many calls at once.
+async fn bit_by_bit(
+    putting: &Putting<'_>,
+    (directories, links, mut files): (Vec<Going>, Vec<Going>, Vec<Going>),
+    manner: &Manner,
+) -> Result<(), Stop> {
+    let Putting { context, there, .. } = *putting;
+    let made = putting.directories(directories, Counts::Copied).await?;
     for going in &mut files {
         going.item.fresh = made.contains(going.above());
         let may_go_on = !manner.restart && there.by.leaves_parts() && !going.item.fresh;
@@ -210,18 +237,8 @@ async fn carry_out(
             going.go_on(context, there).await;
         }
     }
-    let verified: BTreeMap<Vec<u8>, PathBuf> = match manner.verify {
-        true => files.iter().map(|going| (going.to().to_vec(), going.local.clone())).collect(),
-        false => BTreeMap::new(),
-    };
     files.extend(links);
-    putting.all(files, Counts::Copied).await.map_or(Ok(()), Err)?;
-    putting.directories(closed, Counts::Not).await?;
-    super::verify(context, there, verified, report).await.map_or(Ok(()), Err)?;
-    if !gone.is_empty() && report.is_clean(context) {
-        putting.all(gone, Counts::Removed).await.map_or(Ok(()), Err)?;
-    }
-    Ok(())
+    putting.all(files, Counts::Copied).await.map_or(Ok(()), Err)
 }
 
 impl Going {
