@@ -133,6 +133,7 @@ mod tests {
             content: None,
             replaced: Vec::new(),
             caps: Vec::new(),
+            tells_sum: false,
             judged,
             passed_by: Vec::new(),
         }

@@ -1,6 +1,7 @@
 //! `sgw files get`, `sgw files put`, `sgw cp`: what is there is here afterwards, and nothing else is.
 
 mod again;
+mod bound;
 mod cut_off;
 mod deleting;
 mod ends;
