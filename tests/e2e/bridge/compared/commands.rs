@@ -16,7 +16,6 @@ const CHECKS: &[Check] = &[
         "printf '%b' $(printf '\\\\x%02x' {0..255}) | ssh $F web1 cat",
     ),
     check("a program that is not there", "ssh $F web1 no-such-command-at-all"),
-    check("a line that is not one", "ssh $F web1 'echo one (('"),
     check("two lines", "ssh $F web1 $'echo one\\necho two'"),
     check("a loop and a pipe", "ssh $F web1 'for i in 1 2 3; do echo $i; done | sort -r'"),
     check("quotes", "ssh $F web1 \"echo \\\"a  b\\\" 'c \\$HOME d'\""),

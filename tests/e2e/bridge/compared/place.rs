@@ -10,7 +10,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::super::{Both, forward::echoes, noise};
+use crate::bridge::{Both, forward::echoes, noise};
 
 /// Long ago: what has this time, or any other of back then, was given it.
 const OLD: u64 = 1_000_000_000;

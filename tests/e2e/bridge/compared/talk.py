@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # talk END [PROXY_PORT]: END is a port of 127.0.0.1, or the path of a socket.
-import socket, sys, threading, time
+import os, socket, sys, threading, time
 
 end, proxy = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
 
@@ -37,7 +37,7 @@ while True:
 
 def send():
     try:
-        while data := sys.stdin.buffer.read1(65536):
+        while data := os.read(0, 65536):
             stream.sendall(data)
         stream.shutdown(socket.SHUT_WR)
     except OSError:

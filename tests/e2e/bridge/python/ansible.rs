@@ -6,10 +6,8 @@ use std::{
     process::{Command, Output},
 };
 
-use super::{
-    super::{Both, assert_alike, ran, stderr, tree},
-    programs,
-};
+use super::programs;
+use crate::bridge::{Both, assert_alike, ran, stderr, tree};
 
 /// What ansible runs is code of its own that nobody reads, and at its end it removes the directory that it made.
 const ALLOWED: &str = "[defaults]\nopaque = \"allow\"\n";

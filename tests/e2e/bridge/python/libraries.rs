@@ -2,10 +2,8 @@
 
 use std::{fs, path::Path, process::Output};
 
-use super::{
-    super::{Both, assert_alike, forward::echoes, ran, tree},
-    programs,
-};
+use super::programs;
+use crate::bridge::{Both, assert_alike, forward::echoes, ran, tree};
 
 /// Runs it directly and through sgw, each in an empty directory of one name.
 fn compares(script: &str, words: impl Fn(&Both, &Path) -> Vec<String>) {
