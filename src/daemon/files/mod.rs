@@ -13,6 +13,7 @@ mod names;
 mod read;
 mod relay;
 mod resolve;
+mod room;
 mod shell;
 mod transfer;
 mod write;
