@@ -109,6 +109,7 @@ fn started(path: Vec<u8>) -> Vec<u8> {
 }
 
 fn canonical(found: &[u8]) -> Result<Vec<u8>, Fault> {
-    let found = Canonical::new(found).ok_or(Fault::Odd("a resolved path that is none"))?;
+    let found = Canonical::new(super::listed::short(found)?)
+        .ok_or(Fault::Odd("a resolved path that is none"))?;
     Ok(found.as_bytes().to_vec())
 }
