@@ -150,6 +150,11 @@ pub fn part_name(name: &[u8]) -> Vec<u8> {
     [b".", &name[..name.len().min(240)], b".sgw-part"].concat()
 }
 
+/// Whether a name is one that a transfer under way, or cut off, has for what is not whole.
+pub fn is_part_name(name: &[u8]) -> bool {
+    name.starts_with(b".") && (name.ends_with(b".sgw-part") || name.ends_with(b".sgw-sum"))
+}
+
 /// Content in one stream, file after file: `u8 kind · u32 length · bytes`, big-endian.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
