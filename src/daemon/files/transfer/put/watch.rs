@@ -59,7 +59,7 @@ impl<'w> Watches<'w> {
                 // Whoever comes at the same moment shares the question, too.
                 yield_now().await;
                 let wanted = watch.wanted.load(Ordering::Relaxed);
-                let answer = stays(self.sftp, *directory).boxed().shared();
+                let answer = stays(self.sftp, directory).boxed().shared();
                 *last = Some(Question { wanted, answer: answer.clone() });
                 answer
             }
