@@ -6,13 +6,9 @@ use std::{borrow::Cow, sync::Arc};
 use ::bytes::Bytes;
 
 use crate::{
-    daemon::session::scripts::{Conflict, Scripts},
+    daemon::session::scripts::Scripts,
     domain::{
-        escape,
-        files::{
-            Files, How, Operation,
-            transfer::{Item, What},
-        },
+        files::{Files, How, Operation, transfer::What},
         guard::Content,
     },
     protocol::error::{Code, Failure},
@@ -31,13 +27,8 @@ pub struct Before(Option<Content>);
 
 impl Brought {
     /// Before anything is done: from here on nobody knows what is there, however it ends.
-    ///
-    /// # Errors
-    /// A command that runs was judged by what a file holds that would be written: nothing is.
-    pub fn begins(&self, files: &Files) -> Result<Before, Failure> {
+    pub fn begins(&self, files: &Files) -> Before {
         let known = self.known(files, 0);
-        let claimed = self.scripts.claim(&self.account, &written(files));
-        claimed.map_err(|conflict| runs(&conflict))?;
         match &files.operation {
             Operation::Write(write) => {
                 self.unknown(files, 0);
@@ -69,7 +60,7 @@ impl Brought {
             }
             _ => {}
         }
-        Ok(Before(known))
+        Before(known)
     }
 
     /// How it ended: what is known from here on.
@@ -170,33 +161,6 @@ fn path(files: &Files, index: usize) -> Option<Cow<'_, str>> {
     Some(String::from_utf8_lossy(path))
 }
 
-/// The paths at which there is another content afterwards.
-fn written(files: &Files) -> Vec<String> {
-    let all = 0..files.at.len();
-    let indices: Vec<usize> = match &files.operation {
-        Operation::Write(_) | Operation::Link { .. } => vec![0],
-        Operation::Attributes(set) if set.size.is_some() => vec![0],
-        Operation::Put(put) => {
-            let is_written = |item: &Item| {
-                item.refused.is_none() && !matches!(item.what, What::Directory | What::Gone { .. })
-            };
-            all.filter(|index| put.items.get(*index).is_some_and(is_written)).collect()
-        }
-        Operation::Move { .. } => vec![1],
-        Operation::HardLink { .. } => vec![0, 1],
-        _ => Vec::new(),
-    };
-    indices.into_iter().filter_map(|index| path(files, index)).map(Cow::into_owned).collect()
-}
-
-fn runs((Conflict::Runs(path) | Conflict::Changed(path)): &Conflict) -> Failure {
-    let path = escape::visible(path, 300);
-    let message =
-        format!("a command that runs was judged by what {path} holds, so nothing was written");
-    let hint = "when that command has ended run this again, or write it by another name";
-    Failure::new(Code::FilesChanged, message, hint).sent(false)
-}
-
 fn is_untouched(code: Code) -> bool {
     matches!(code, Code::FilesExists | Code::FilesChanged | Code::FilesDenied | Code::FilesNotFound)
 }
@@ -235,7 +199,7 @@ mod tests {
     }
 
     fn does(brought: &Brought, files: &Files, failure: Option<&Failure>) {
-        let before = brought.begins(files).unwrap();
+        let before = brought.begins(files);
         brought.ended(files, before, failure);
     }
 
@@ -250,7 +214,7 @@ mod tests {
     fn what_was_written_is_known_until_it_is_otherwise() {
         let brought = brought();
         let one = files(write("/srv/x", How::Replace), &["/srv/x"], Some(b"one\n"));
-        let before = brought.begins(&one).unwrap();
+        let before = brought.begins(&one);
         assert_eq!(text(&brought, "/srv/x").unwrap(), "?", "while it is written");
         brought.ended(&one, before, None);
         let more = files(write("/srv/x", How::Append), &["/srv/x"], Some(b"two\n"));

@@ -243,7 +243,7 @@ impl Files {
         let names = self.names.of(&session.account());
         if files.way != Way::Sftp {
             let brought = Brought { scripts: self.scripts.clone(), account: session.account() };
-            let before = brought.begins(files)?;
+            let before = brought.begins(files);
             let done = shell::Run { session, files, names, out }.operate(stdin).await;
             brought.ended(files, before, done.as_ref().err());
             return done;
@@ -256,7 +256,7 @@ impl Files {
         let brought = Brought { scripts: self.scripts.clone(), account: session.account() };
         let left = Mutex::default();
         let run = Run { sftp, session, files, names, brought, looked, out, left };
-        let before = run.brought.begins(files)?;
+        let before = run.brought.begins(files);
         let done = run.operate(stdin).await;
         run.brought.ended(files, before, done.as_ref().err());
         let left = run.left.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -123,10 +123,8 @@ impl Relay {
         write(&self.evidence, intent).await?;
         let number = self.session.files_begin(begun(&files, request.as_ref()));
         // What comes is not looked into: the guard knows that it does not know.
-        let (before, reply) = match self.brought.begins(&files) {
-            Ok(before) => (Some(before), self.send_judged(call).await),
-            Err(conflict) => (None, Err(conflict)),
-        };
+        let before = self.brought.begins(&files);
+        let reply = self.send_judged(call).await;
         let mut result = record(Kind::FilesResult, &self.session);
         (result.request, result.action) = (request, action);
         result.outcome = match &reply {
@@ -137,7 +135,6 @@ impl Relay {
             Ok(_) => None,
         };
         if result.outcome.is_none()
-            && let Some(before) = before
             && matches!(files.operation, Operation::Move { .. } | Operation::Remove { .. })
         {
             self.brought.ended(&files, before, None);

@@ -6,10 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::domain::{
-    guard::{Content, Files, field},
-    judgement::Script,
-};
+use crate::domain::guard::{Content, Files};
 
 /// The longest script that is judged, in bytes.
 const LONGEST: usize = 64 * 1024;
@@ -33,66 +30,6 @@ struct State {
 struct Account {
     files: Arc<Files>,
     touched: u64,
-    running: BTreeMap<u64, Uses>,
-}
-
-/// What a command that runs does with files, whenever it gets there.
-struct Uses {
-    writes: Files,
-    runs: Files,
-}
-
-/// A command that runs: what it was judged to write and to run is not known otherwise until it has ended.
-pub struct Running {
-    scripts: Arc<Scripts>,
-    account: String,
-    number: u64,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(account) = self.scripts.lock().accounts.get_mut(&self.account) {
-            account.running.remove(&self.number);
-        }
-    }
-}
-
-/// Why a file is not written, or a command not run.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Conflict {
-    /// A command that runs was judged by what it holds.
-    Runs(String),
-    /// It is not what it was when the command was judged.
-    Changed(String),
-}
-
-impl Account {
-    /// A path, and what it is without the links that it goes through.
-    fn ways(&self, path: &str) -> Vec<String> {
-        std::iter::once(path.to_owned()).chain(self.files.behind_links(path)).collect()
-    }
-
-    fn is_written(&self, path: &str) -> bool {
-        let ways = self.ways(path);
-        self.running.values().any(|uses| ways.iter().any(|path| uses.writes.meets(path)))
-    }
-
-    fn is_run(&self, path: &str) -> bool {
-        let ways = self.ways(path);
-        self.running.values().any(|uses| ways.iter().any(|path| uses.runs.meets(path)))
-    }
-
-    /// These paths alone, with all that they may be.
-    fn only<'p>(&self, paths: impl Iterator<Item = (&'p str, Content)>) -> Files {
-        let mut only = Files::default();
-        only.home.clone_from(&self.files.home);
-        for (path, content) in paths {
-            for way in self.ways(path) {
-                only.set(&way, content.clone());
-            }
-        }
-        only
-    }
 }
 
 impl Scripts {
@@ -105,61 +42,6 @@ impl Scripts {
         self.lock().accounts.get(account).map(|account| account.files.clone()).unwrap_or_default()
     }
 
-    /// A command is about to run that was judged by these scripts.
-    ///
-    /// # Errors
-    /// One of them is another by now; or it writes what a command that runs was judged by.
-    pub fn begins(
-        self: &Arc<Self>,
-        account: &str,
-        written: &[(String, Content)],
-        scripts: &[Script],
-    ) -> Result<Running, Conflict> {
-        let number = {
-            let mut state = self.lock();
-            state.clock += 1;
-            let number = state.clock;
-            let entry = state.accounts.entry(account.to_owned()).or_default();
-            entry.touched = number;
-            let changed = |script: &&Script| script.sum.is_some() && !script.is_same(&entry.files);
-            if let Some(script) = scripts.iter().find(changed) {
-                return Err(Conflict::Changed(script.path.clone()));
-            }
-            if let Some((path, _)) = written.iter().find(|(path, _)| entry.is_run(path)) {
-                return Err(Conflict::Runs(path.clone()));
-            }
-            let writes = entry.only(written.iter().map(|(path, content)| match content {
-                // Of what is not known of a path all that it may mean is written.
-                _ if path.contains(field::is_mark) => (path.as_str(), Content::Place),
-                Content::Text(_) => (path.as_str(), Content::Unknown),
-                content => (path.as_str(), content.clone()),
-            }));
-            let paths = scripts.iter().map(|script| (script.path.as_str(), Content::Unknown));
-            let runs = entry.only(paths);
-            entry.running.insert(number, Uses { writes, runs });
-            number
-        };
-        Ok(Running { scripts: self.clone(), account: account.to_owned(), number })
-    }
-
-    /// An agent is about to write to these paths: from here on nobody knows what is there.
-    ///
-    /// # Errors
-    /// A command that runs was judged by what one of them holds: nothing is changed.
-    pub fn claim(&self, account: &str, paths: &[String]) -> Result<(), Conflict> {
-        let mut state = self.lock();
-        let Some(entry) = state.accounts.get_mut(account) else { return Ok(()) };
-        if let Some(path) = paths.iter().find(|path| entry.is_run(path)) {
-            return Err(Conflict::Runs(path.clone()));
-        }
-        let files = Arc::make_mut(&mut entry.files);
-        let known: Vec<&String> =
-            paths.iter().filter(|path| files.content(path).is_some()).collect();
-        let gone: usize = known.into_iter().map(|path| files.set(path, Content::Unknown)).sum();
-        state.texts = state.texts.saturating_sub(gone);
-        Ok(())
-    }
-
     /// What a command that is about to run writes.
     pub fn wrote(&self, account: &str, written: &[(String, Content)]) {
         for (path, content) in written {
@@ -168,11 +50,6 @@ impl Scripts {
     }
 
     fn set(&self, account: &str, path: &str, content: Content) {
-        let content = match self.is_written(account, path) {
-            // Who writes last is not known.
-            true if matches!(content, Content::Text(_)) => Content::Unknown,
-            _ => content,
-        };
         let size = content.size();
         self.change(
             account,
@@ -183,10 +60,6 @@ impl Scripts {
                 _ => 0,
             },
         );
-    }
-
-    fn is_written(&self, account: &str, path: &str) -> bool {
-        self.lock().accounts.get(account).is_some_and(|account| account.is_written(path))
     }
 
     /// `less` and then `more` change the files, and say how many bytes of texts go and come.
@@ -224,9 +97,6 @@ impl Scripts {
 
     /// It is gone.
     pub fn forget(&self, account: &str, path: &str) {
-        if self.is_written(account, path) {
-            return self.unknown(account, path);
-        }
         self.change(account, |files| files.forget(path).map_or(0, |old| old.size()), |_| 0);
     }
 
@@ -274,8 +144,7 @@ impl State {
             }
         }
         if self.accounts.len() > ACCOUNTS {
-            let idle = self.accounts.iter().filter(|(_, account)| account.running.is_empty());
-            let oldest = idle.min_by_key(|(_, account)| account.touched);
+            let oldest = self.accounts.iter().min_by_key(|(_, account)| account.touched);
             if let Some(name) = oldest.map(|(name, _)| name.clone()) {
                 let gone = self.accounts.remove(&name);
                 let bytes = gone.map_or(0, |gone| gone.files.size());
@@ -317,39 +186,6 @@ mod tests {
             assert_eq!(text(&scripts, "/srv/z").as_deref(), Some("?"));
         }
         assert_eq!(scripts.lock().texts, 0);
-    }
-
-    #[test]
-    fn what_a_command_that_runs_writes_is_not_known_and_what_it_runs_is_not_written() {
-        let scripts: Arc<Scripts> = Arc::default();
-        scripts.home("a", "/root");
-        scripts.remember("a", "/srv/x", b"echo x");
-        let own = [("y".to_owned(), Content::Text("echo y".into()))];
-        let ran = [Script::of("/srv/x", &scripts.of("a"))];
-        scripts.wrote("a", &own);
-        let running = scripts.begins("a", &own, &ran).unwrap();
-        // (b) Whichever comes last; and a file that is gone may come back.
-        scripts.remember("a", "/root/y", b"echo fine");
-        assert_eq!(text(&scripts, "/root/y").as_deref(), Some("?"));
-        scripts.forget("a", "/root/y");
-        assert_eq!(text(&scripts, "/root/y").as_deref(), Some("?"));
-        scripts.remember("a", "/root/z", b"echo z");
-        assert_eq!(text(&scripts, "/root/z").as_deref(), Some("echo z"));
-        // (a) By files, and by another command.
-        let x = ["/srv/x".to_owned()];
-        assert_eq!(scripts.claim("a", &x), Err(Conflict::Runs("/srv/x".into())));
-        let other = [("/srv".to_owned(), Content::Place)];
-        assert!(scripts.begins("a", &other, &[]).is_err());
-        assert_eq!(text(&scripts, "/srv/x").as_deref(), Some("echo x"));
-        assert_eq!(scripts.claim("b", &x), Ok(()), "another account");
-        drop(running);
-        scripts.remember("a", "/root/y", b"echo fine");
-        assert_eq!(text(&scripts, "/root/y").as_deref(), Some("echo fine"));
-        assert_eq!(scripts.claim("a", &x), Ok(()));
-        assert_eq!(text(&scripts, "/srv/x").as_deref(), Some("?"));
-        // What it was judged by is another by now.
-        let late = scripts.begins("a", &[], &ran);
-        assert_eq!(late.err(), Some(Conflict::Changed("/srv/x".into())));
     }
 
     #[test]

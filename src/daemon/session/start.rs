@@ -9,7 +9,6 @@ use super::{
     no_channel,
     output::Output,
     record,
-    scripts::Conflict,
     tty::Tty,
 };
 use crate::{
@@ -17,7 +16,6 @@ use crate::{
     domain::{
         action::{self, Stdin},
         bytes::Bytes,
-        escape::visible,
         id::Id,
         judgement::Judgement,
         terminal::Wanted,
@@ -127,14 +125,8 @@ impl Sessions {
             under: session.under.clone(),
             tty,
         });
-        let (account, judged) = (session.account(), &action.judged);
-        let uses = self.scripts.begins(&account, &judged.written, &judged.scripts);
-        let uses = uses.map_err(|conflict| {
-            session.uncount_command();
-            not_as_judged(&conflict)
-        })?;
         record::intent(&self.evidence, session, &action, request.as_ref(), terminal).await?;
-        self.scripts.wrote(&account, &judged.written);
+        self.scripts.wrote(&session.account(), &action.judged.written);
         remember(session, exec.clone());
         session.live.started(&exec);
         self.tell();
@@ -160,7 +152,6 @@ impl Sessions {
             Ok(ends) => ends,
             Err(failure) => {
                 let failure = failure.sent(false);
-                judged.written.iter().for_each(|(path, _)| self.scripts.unknown(&account, path));
                 let end = exec.failed_to_start(failure.clone());
                 record::result(&self.evidence, session, &end).await;
                 exec.output.finish(end);
@@ -183,33 +174,11 @@ impl Sessions {
             let end = actor.run(reader, writer).await;
             record::result(&evidence, &session, &end).await;
             running.output.finish(end);
-            drop(uses);
             session.live.ended(&running);
             changes.send_modify(|count| *count += 1);
         });
         Ok(exec)
     }
-}
-
-/// What it would write, or run, is not what the judgement counts on: its own, or that of a command that runs.
-fn not_as_judged(conflict: &Conflict) -> Failure {
-    let (message, hint) = match conflict {
-        Conflict::Runs(path) => (
-            format!(
-                "a command that runs was judged by what {} holds, which this would write",
-                visible(path, 300)
-            ),
-            "when that command has ended run this again",
-        ),
-        Conflict::Changed(path) => (
-            format!(
-                "{} was written after this command was judged by what it held",
-                visible(path, 300)
-            ),
-            "run it again",
-        ),
-    };
-    Failure::new(Code::RequestChanged, message, hint).sent(false)
 }
 
 /// What goes on the wire for a shell, with a marker of its own.

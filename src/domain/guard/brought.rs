@@ -192,14 +192,6 @@ impl Files {
             || self.places.iter().any(|known| meet(known, fixed(&path)))
     }
 
-    /// Whether what is written to a path may change one of these, or what lies below.
-    pub fn meets(&self, path: &str) -> bool {
-        let path = self.key(path);
-        self.touches(&path)
-            || self.content(&path).is_some()
-            || self.contents.keys().any(|known| below(&path, known).is_some())
-    }
-
     /// Nothing is known of it any more: it is gone.
     pub fn forget(&mut self, path: &str) -> Option<Content> {
         self.contents.remove(&self.key(path))

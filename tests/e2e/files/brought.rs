@@ -60,46 +60,6 @@ fn a_script_that_was_put_is_judged_by_what_it_holds() {
     there.runs(&format!("sh {path}")).fails(77, "approval.required");
 }
 
-/// It waits until there is a file `go`.
-const WAITS: &str = "echo begun; until [ -e go ]; do sleep 0.05; done";
-
-#[test]
-fn what_a_command_that_runs_was_judged_by_is_not_written_meanwhile() {
-    let there = There::new();
-    let path = there.text("x.sh");
-    there.fed("write", &[&path], GOOD).ok();
-    let line = format!("cd {}; {WAITS}; sh {path}", there.directory().display());
-    let mut runs = there.sgw.start(["exec", &there.session, "--no-ask", "--", &line]);
-    runs.prints("begun");
-    there.fed("write", &["--no-ask", &path], BAD).fails(1, "files.changed");
-    let bad = there.text("bad.sh");
-    there.fed("write", &[&bad], BAD).ok();
-    there.files("mv", &["--no-ask", &bad, &path]).fails(1, "files.changed");
-    there.runs(&format!("cp {bad} {path}")).fails_as(125, &["request.changed"]);
-    fs::write(there.at("go"), "").unwrap();
-    runs.prints("fine");
-    runs.ends().ok();
-    there.fed("write", &[&path], BAD).ok();
-    there.runs(&format!("sh {path}")).fails(77, "approval.required");
-}
-
-#[test]
-fn what_a_command_that_runs_may_still_write_is_not_known() {
-    let there = There::new();
-    let (bad, path) = (there.text("bad.sh"), there.text("y.sh"));
-    there.fed("write", &[&bad], BAD).ok();
-    let line = format!("cd {}; {WAITS}; cp bad.sh y.sh", there.directory().display());
-    let mut runs = there.sgw.start(["exec", &there.session, "--no-ask", "--", &line]);
-    runs.prints("begun");
-    there.fed("write", &[&path], GOOD).ok();
-    there.runs(&format!("sh {path}")).fails(77, "approval.required");
-    fs::write(there.at("go"), "").unwrap();
-    runs.ends().ok();
-    there.runs(&format!("sh {path}")).fails(77, "approval.required");
-    there.fed("write", &[&path], GOOD).ok();
-    there.runs(&format!("sh {path}")).ok().prints("fine\n");
-}
-
 /// Nobody says yes to any of these.
 const SENSITIVE: [&str; 11] = [
     "/etc/cron.d/none-of-sgw",
