@@ -41,7 +41,8 @@ fn is_reserved(path: &Canonical) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::*, *};
+    use super::*;
+    use crate::domain::guard::files::*;
 
     fn path(text: &str) -> Canonical {
         Canonical::new(text.as_bytes()).unwrap()
