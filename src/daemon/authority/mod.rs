@@ -284,8 +284,9 @@ impl Authority {
             })?;
         }
         let mut state = self.write();
-        state.grants.of_token(id).iter().for_each(|grant| state.grants.remove(&grant.standing.id));
+        // The token first: whoever has a session by it is told the cause, not what follows from it.
         state.tokens.replace(token, now);
+        state.grants.of_token(id).iter().for_each(|grant| state.grants.remove(&grant.standing.id));
         let too_old = state.tokens.revoked_before_the_last(REVOKED);
         too_old.iter().for_each(|old| state.tokens.forget(old));
         drop(state);

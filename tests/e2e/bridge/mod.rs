@@ -130,7 +130,12 @@ pub fn assert_alike(what: &str, direct: &Output, through: &Output) {
         text(&direct.stderr),
         text(&through.stderr)
     );
-    assert!(direct.stdout == through.stdout, "{what}: stdout differs\n{}", text(&through.stdout));
+    assert!(
+        direct.stdout == through.stdout,
+        "{what}: stdout differs\ndirect: {}\nthrough sgw: {}",
+        text(&direct.stdout),
+        text(&through.stdout)
+    );
     assert_eq!(text(&direct.stderr), text(&through.stderr), "{what}: stderr");
 }
 

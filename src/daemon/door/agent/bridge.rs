@@ -188,6 +188,8 @@ impl Bridge {
     /// Comes when nothing may go through it any more, with why.
     pub async fn over(&self) -> &'static str {
         tokio::select! {
+            // The cause before what it brings about.
+            biased;
             () = self.parts.end.cancelled() => "sgw is locked",
             () = self.known.live.cancelled() => "the token is not valid any more",
             () = self.session.ended() => "the session is over",
