@@ -39,6 +39,8 @@ async def main():
         process.change_terminal_size(50, 20)
         process.stdin.write("\n")
         seen += await process.stdout.read()
+        # Its status may come after the end of what it said.
+        await process.wait_closed()
         print(seen.split(), process.exit_status)
 
         # Files, with many calls at once.
