@@ -20,10 +20,10 @@ use crate::{
         follow::Control,
         link::{Inside, Outbox},
     },
-    domain::{escape::visible, terminal::Window},
+    domain::{escape::visible, shell, terminal::Window},
     protocol::{
         agent::Message,
-        error::{Class, Failure},
+        error::{Class, Code, Failure},
         frame::{Frame, Kind},
         view::ExecEnd,
     },
@@ -35,6 +35,11 @@ const STDERR: u32 = 1;
 const TINY: usize = 1024;
 /// When one of them is tried again.
 const AGAIN: Duration = Duration::from_millis(20);
+/// The longest piece that is looked at for a server's complaint, in bytes.
+const COMPLAINT: usize = 4096;
+/// What it is told to whoever gets one.
+const NO_SHELL: &str = "sgw: the account seems to read no shell's commands (a forced command)\n\
+                        sgw: hint: the operator can say so: sgw target add NAME DEST --shell other\n";
 /// The longest message that is passed on, in characters.
 const MESSAGE: usize = 1000;
 /// How long a command whose client is gone may take to end.
@@ -86,11 +91,13 @@ impl Channel {
                     None => feed(&self.control, &self.inbox, &credit).await,
                 }
             };
-            tokio::pin!(carrying, feeding);
+            let holding = self.tell_holds();
+            tokio::pin!(carrying, feeding, holding);
             loop {
                 tokio::select! {
                     carried = &mut carrying => break carried,
                     never = &mut feeding => match never {},
+                    never = &mut holding => match never {},
                     () = self.gone.cancelled() => break Err(Gone),
                     () = &mut call, if !answered => answered = true,
                 }
@@ -117,13 +124,31 @@ impl Channel {
         let _gone = self.handle.close(self.to.id()).await;
     }
 
+    /// Says when what runs stands still. Goes on for ever.
+    async fn tell_holds(&self) -> std::convert::Infallible {
+        loop {
+            self.bridge.taken().await;
+            // On a terminal it is typed over, and its screen is not ours.
+            if self.seat.terminal.is_none() && self.control.follows.get().is_some() {
+                let code = Code::ControlOperator;
+                let text =
+                    format!("sgw: {code}: the operator has the keyboard; this goes on after it\n");
+                // Who is gone needs no word.
+                let _gone = self.say(text).await;
+            }
+            self.bridge.returned().await;
+        }
+    }
+
     /// What the call is told, to the client.
     async fn carry(&self, inside: &mut Inside, credit: &Semaphore) -> Result<(), Gone> {
+        let mut unread = false;
         while let Some(mut frame) = inside.next().await {
             match frame.kind {
                 Kind::Stdout | Kind::Stderr => {
                     let acknowledged = Acknowledged::of(&frame);
                     let bytes = bytes::Bytes::from(std::mem::take(&mut frame.body)).split_off(8);
+                    unread |= frame.kind == Kind::Stderr && names_prefix(&bytes);
                     let sent = match frame.kind {
                         Kind::Stdout => self.to.data_bytes(bytes).await,
                         _ => self.to.extended_data_bytes(STDERR, bytes).await,
@@ -141,7 +166,10 @@ impl Channel {
                         Message::Note { text } => self.say(format!("sgw: {text}\n")).await?,
                         Message::Started { .. } => {}
                         Message::Done { result } => {
-                            let end = serde_json::from_value(result).map_err(|_| Gone)?;
+                            let end: ExecEnd = serde_json::from_value(result).map_err(|_| Gone)?;
+                            if unread && end.exit_code != Some(0) {
+                                self.say(NO_SHELL.to_owned()).await?;
+                            }
                             return self.tell_end(&end).await;
                         }
                         Message::Error(failure) => return self.end_with(&failure).await,
@@ -204,6 +232,12 @@ impl Channel {
         self.handle.eof(id).await.map_err(|()| Gone)?;
         self.handle.close(id).await.map_err(|()| Gone)
     }
+}
+
+/// Whether a server complains of what sgw puts in front of a command.
+fn names_prefix(said: &[u8]) -> bool {
+    let prefix = format!("export {}=", shell::MARKER).into_bytes();
+    said.len() <= COMPLAINT && said.windows(prefix.len()).any(|window| window == prefix)
 }
 
 /// As `sgw signal` takes it.
