@@ -1,6 +1,9 @@
 //! Commands through `ssh web1 …`: streams, statuses and signals as without sgw.
 
+use std::time::{Duration, Instant};
+
 use super::{Both, noise, ran, stderr};
+use crate::support::Running;
 
 #[test]
 fn a_command_ends_and_prints_as_it_does_without_sgw() {
@@ -49,6 +52,22 @@ fn standard_input_goes_whole_and_its_end_with_it() {
 }
 
 /// A bridge that hands the client's first bytes to nobody loses them.
+/// As VS Code has it: a shell that is talked to.
+#[test]
+fn a_shell_that_is_talked_to_answers_at_once_where_what_is_opaque_passes() {
+    let both = Both::granted(&["--only", "exec", "--opaque", "allow"]);
+    both.same(&["web1", "true"], b"");
+    let mut ssh = both.ssh(&both.through, &["-T", "web1", "bash"]);
+    let mut talks = both.sgw.watched(Running::start(&mut ssh));
+    let begun = Instant::now();
+    talks.write(b"echo first-$((1 + 1))\n");
+    talks.prints("first-2");
+    assert!(begun.elapsed() < Duration::from_secs(10), "it waited for the input's end");
+    talks.write(b"echo then-$((2 + 1)); exit 7\n");
+    talks.prints("then-3");
+    assert_eq!(talks.ends().code(), 7);
+}
+
 #[test]
 fn what_a_client_sends_at_once_is_not_lost() {
     let both = Both::new();

@@ -7,7 +7,6 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     Caller,
     ahead::{self, Input},
-    view,
 };
 use crate::{
     daemon::{
@@ -129,9 +128,8 @@ impl Caller {
                 if new {
                     self.announce(&id).await?;
                 }
-                self.say_waiting(number, &id, view::Kind::Command).await;
                 let waiting = self.parts.desk.wait(self.identity(), &id, wait);
-                match Self::unless_taken(session, &id, waiting).await? {
+                match self.waits(number, session, &id, waiting).await? {
                     Outcome::Ran(exec) => {
                         return self.follow_later(number, &exec, wait, control).await;
                     }
@@ -323,7 +321,8 @@ impl Caller {
         if exec.stdin == Stdin::Empty || !exec.judged.reads_stdin {
             return Ok((exec, unread));
         }
-        let input = self.read_ahead(number, session, control).await?;
+        let goes_anyway = exec.judged.decision == guard::Decision::Allow;
+        let input = self.read_ahead(number, session, control, goes_anyway).await?;
         let files = self.parts.sessions.scripts.of(&session.account());
         exec.judged = self.judge(session, exec.in_full().as_slice(), own, &input, files).await?;
         exec.stdin = input.as_action();

@@ -23,10 +23,7 @@ use crate::{
         terminal::{Wanted, Window},
         typed::{Line, Reader},
     },
-    protocol::{
-        error::{Code, Failure},
-        view,
-    },
+    protocol::error::{Code, Failure},
 };
 
 /// Variables of the client that its programs get, beside the ones that begin with [`LANGUAGE`].
@@ -138,10 +135,9 @@ impl Caller {
                 id
             }
         };
-        self.say_waiting(NUMBER, &id, view::Kind::Command).await;
         let patience = Duration::from_millis(PATIENCE_MS);
         let waiting = self.parts.desk.wait(self.identity(), &id, Some(patience));
-        Self::unless_taken(session, &id, waiting).await?;
+        self.waits(NUMBER, session, &id, waiting).await?;
         self.check_stopped(session).map_err(|stopped| stopped_until(stopped, &id))?;
         let (grant, place) = (session.grant(), session.place());
         let ground =
@@ -154,7 +150,7 @@ impl Caller {
 /// Its standard input would be run as it comes.
 fn no_terminal(session: &Session) -> Failure {
     Failure::new(
-        Code::UsageCommand,
+        Code::GuardStdin,
         "a shell without a terminal runs whatever comes on its standard input",
         "ssh -t for a shell to type into; or give ssh the command, like bash -s, which is fed a whole \
          script that is judged first",
