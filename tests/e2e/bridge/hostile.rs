@@ -159,6 +159,18 @@ async fn answer(channel: &mut russh::Channel<client::Msg>) -> Option<ChannelMsg>
 }
 
 #[test]
+fn who_sends_much_where_nothing_runs_loses_that_channel_alone() {
+    let both = Both::new();
+    runs(async {
+        let client = Client::logged_in(&both, config()).await;
+        let mut channel = client.handle.channel_open_session().await.unwrap();
+        channel.data(&[b'x'; 200_000][..]).await.unwrap();
+        while !matches!(answer(&mut channel).await, Some(ChannelMsg::Close) | None) {}
+        assert_eq!(client.at_once("echo on", b"").await.0, b"on\n");
+    });
+}
+
+#[test]
 fn another_account_than_the_targets_does_not_log_in() {
     let both = Both::new();
     runs(async {

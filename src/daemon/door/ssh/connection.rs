@@ -26,6 +26,8 @@ use crate::{
 
 /// The most channels that a connection has open at once.
 const CHANNELS: usize = 64;
+/// What a client may send on a channel where nothing runs yet, in bytes.
+const EARLY: usize = 64 * 1024;
 /// How long a connection waits for one channel that is behind.
 const MOMENT: Duration = Duration::from_millis(20);
 /// How far the window of a channel is opened that is behind: the least that russh opens.
@@ -252,6 +254,15 @@ impl Handler for Connection {
         }
     }
 
+    async fn agent_request(
+        &mut self,
+        _id: ChannelId,
+        _session: &mut Session,
+    ) -> Result<bool, russh::Error> {
+        self.forwards.note_that("your ssh agent is not forwarded through sgw");
+        Ok(false)
+    }
+
     async fn x11_request(
         &mut self,
         id: ChannelId,
@@ -261,6 +272,7 @@ impl Handler for Connection {
         _screen: u32,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
+        self.forwards.note_that("X11 is not forwarded through sgw");
         session.channel_failure(id)
     }
 
@@ -304,9 +316,15 @@ impl Handler for Connection {
         &mut self,
         id: ChannelId,
         data: &[u8],
-        _session: &mut Session,
+        session: &mut Session,
     ) -> Result<(), russh::Error> {
         let Some((inbox, gone)) = self.taker(id) else { return Ok(()) };
+        let nothing_runs = self.channels.get(&id).is_some_and(|opened| opened.to.is_some());
+        if nothing_runs && inbox.held() + data.len() > EARLY {
+            tracing::info!("a client sent much on a channel where nothing runs");
+            inbox.close();
+            return session.close(id);
+        }
         if !inbox.push(data) {
             tracing::info!("a channel's client sent more than it was asked for");
             gone.cancel();

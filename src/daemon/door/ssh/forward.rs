@@ -187,7 +187,7 @@ impl Forwards {
                     NotOpened::Refused { reason, .. } => reason,
                     NotOpened::Late | NotOpened::Lost => CONNECT_FAILED,
                 };
-                Err(ChannelOpenFailure::Other { code, reason: failure.message })
+                Err(ChannelOpenFailure::Other { code, reason: plain(&failure.message) })
             }
         }
     }
@@ -307,11 +307,16 @@ impl Forwards {
     /// A refusal for which the protocol has no words: told on the stderr of what runs next.
     pub fn note(&self, failure: &Failure) -> String {
         let sentence = sentence(failure);
-        let mut notes = self.notes();
-        if notes.len() < NOTES {
-            notes.push(format!("sgw: {sentence}\n"));
-        }
+        self.note_that(&sentence);
         sentence
+    }
+
+    pub fn note_that(&self, sentence: &str) {
+        let mut notes = self.notes();
+        let line = format!("sgw: {sentence}\n");
+        if notes.len() < NOTES && !notes.contains(&line) {
+            notes.push(line);
+        }
     }
 
     /// Tells what waits to be told, on a channel where something begins to run.
@@ -456,7 +461,13 @@ impl Pipe<'_> {
 }
 
 fn refusal(code: u32, failure: &Failure) -> ChannelOpenFailure {
-    ChannelOpenFailure::Other { code, reason: sentence(failure) }
+    ChannelOpenFailure::Other { code, reason: plain(&sentence(failure)) }
+}
+
+/// Clients show anything but ASCII of it in octal.
+fn plain(text: &str) -> String {
+    let shown = text.replace('…', "...").replace(['‘', '’'], "'");
+    shown.chars().map(|one| if one.is_ascii() { one } else { '?' }).collect()
 }
 
 /// In one line, which is all that a client shows.

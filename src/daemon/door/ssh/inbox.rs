@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 /// From here on a channel is behind, in bytes.
 const BEHIND: usize = 1024 * 1024;
 /// More than a client can have sent that keeps to its window and the crumbs beyond it.
-const MOST: usize = 8 * 1024 * 1024;
+const MOST: usize = 4 * 1024 * 1024;
 /// The largest piece that is handed out.
 pub const PIECE: usize = 64 * 1024;
 
@@ -69,7 +69,12 @@ impl Inbox {
     }
 
     pub fn is_behind(&self) -> bool {
-        self.lock().held >= BEHIND
+        self.held() >= BEHIND
+    }
+
+    /// In bytes.
+    pub fn held(&self) -> usize {
+        self.lock().held
     }
 
     /// Comes when it is not behind.
