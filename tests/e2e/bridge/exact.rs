@@ -11,7 +11,7 @@ use bytes::Bytes;
 use sgw::domain::sftp::{Attrs, Call, Extended, OpenFlags, Reply, StatusCode};
 
 use super::{
-    Both, program,
+    Both, noise, program,
     raw::{Raw, new_file, open},
     way,
 };
@@ -400,4 +400,28 @@ fn calls_on_one_file_are_done_in_their_order() {
     // Before them it was opened.
     assert_eq!(raw.order[1..], ids);
     assert_eq!(odd.content("/srv/moved").unwrap(), b"onetwo");
+}
+
+/// It says that it is done before it has heard of its writes, which are more than a window holds (paramiko).
+#[test]
+fn what_is_closed_at_once_was_written_whole() {
+    let both = Both::new();
+    let file = both.directory("here").join("file");
+    let all = noise(3_000_000);
+    let mut raw = raw(&both);
+    let handle = raw.opens(&text(&file), new_file());
+    let mut ids = Vec::new();
+    for (number, piece) in all.chunks(30_000).enumerate() {
+        let (offset, data) = (number as u64 * 30_000, Bytes::copy_from_slice(piece));
+        ids.push(raw.send(Call::Write { handle: handle.clone(), offset, data }));
+    }
+    ids.push(raw.send(Call::Close { handle }));
+    for id in ids {
+        let reply = raw.reply(id);
+        assert!(
+            matches!(&reply, Reply::Status(status) if status.code == StatusCode::Ok),
+            "{reply:?}"
+        );
+    }
+    assert!(fs::read(&file).unwrap() == all);
 }
