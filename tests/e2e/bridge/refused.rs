@@ -210,8 +210,6 @@ fn what_is_not_passed_on_is_refused_and_the_rest_goes_on() {
     assert_eq!(output.status.code(), Some(255), "{}", stderr(&output));
     let output = through(&["-W", "127.0.0.1:1", "web1"]);
     assert_ne!(output.status.code(), Some(0), "{}", stderr(&output));
-    let output = through(&["web1"]);
-    refused(&output, 77, "guard.stdin");
     // Nothing of the client's environment but the language.
     let output = through(&["-o", "SendEnv=SGW_TOKEN", "web1", "echo ${SGW_TOKEN:-none}"]);
     assert_eq!(output.stdout, b"none\n", "{}", stderr(&output));

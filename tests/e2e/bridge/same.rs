@@ -111,3 +111,24 @@ fn what_ran_is_in_the_history_and_on_record() {
     let intents = both.sgw.recorded("exec.intent");
     assert!(intents.iter().any(|one| one["action"]["command"] == "echo on record; exit 4"));
 }
+
+/// Without a terminal and without a command: what is fed is one script, judged whole before any of it runs.
+#[test]
+fn a_script_that_is_fed_to_a_shell_runs_as_it_does_directly() {
+    let both = Both::new();
+    let script =
+        b"set -e\nx=$(echo from a script)\necho \"$x\" && echo aside >&2\n(exit 3)\necho no\n";
+    for words in [&["-T", "web1"][..], &["web1", "bash"], &["web1", "bash -s"]] {
+        let output = both.same(words, script);
+        assert_eq!(output.status.code(), Some(3));
+    }
+    both.same(&["-T", "web1"], b"");
+    let proof = both.sgw.path("proof");
+    let script = format!("touch {}\nrm -rf /usr/none-of-ours\n", proof.display());
+    for words in [&["-T", "web1"][..], &["web1", "bash"]] {
+        let output = ran(&mut both.ssh(&both.through, words), script.as_bytes());
+        assert_eq!(output.status.code(), Some(77));
+        assert!(stderr(&output).contains("sgw: error[guard.blocked]"), "{}", stderr(&output));
+        assert!(!proof.exists());
+    }
+}

@@ -70,8 +70,12 @@ impl Bridge {
         }
     }
 
-    /// A login shell, on a terminal. What is said goes to `outbox`, as of [`Bridge::exec`].
+    /// A login shell on a terminal; without one, a shell that reads a script, which is judged whole before
+    /// anything of it runs. What is said goes to `outbox`, as of [`Bridge::exec`].
     pub async fn shell(&self, seat: Seat, control: &Arc<Control>, outbox: Outbox) {
+        if let (None, Some(line)) = (&seat.terminal, script(self.session.surroundings.shell)) {
+            return self.exec(line.as_bytes().to_vec(), seat, control, outbox).await;
+        }
         let caller = self.caller(outbox).by(seat.terminal);
         let env = self.variables(seat.env);
         let ran = match caller.check_known() {
@@ -144,6 +148,16 @@ impl Caller {
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
         let permit = self.parts.desk.permit_approved_input(&id, self.identity(), &ground)?;
         Ok((permit, Some(id)))
+    }
+}
+
+/// The account's shell, as a command that reads a script. Where nobody has said which it is, the usual one.
+fn script(shell: Option<named::Shell>) -> Option<&'static str> {
+    match shell {
+        Some(named::Shell::Sh) => Some("sh -s"),
+        Some(named::Shell::Bash) | None => Some("bash -s"),
+        Some(named::Shell::Zsh) => Some("zsh -s"),
+        Some(named::Shell::Fish | named::Shell::Other) => None,
     }
 }
 
