@@ -17,6 +17,7 @@ use crate::{
         door::{
             follow::Control,
             link::{Gone, Outbox, value},
+            ssh::Budget,
         },
         session::{Lane, Session, Way, forward::Carriers},
     },
@@ -218,6 +219,11 @@ impl Bridge {
         &self.session.route.target().user
     }
 
+    /// Room for what its client sends and nobody has taken.
+    pub fn inboxes(&self) -> Arc<Budget> {
+        self.parts.inboxes.connection(&self.asker.identity)
+    }
+
     pub fn host_key(&self) -> Result<PrivateKey, Failure> {
         self.parts.ssh_host_key()
     }
@@ -231,14 +237,17 @@ impl Bridge {
         }
     }
 
-    /// Comes when the operator has the keyboard.
-    pub async fn taken(&self) {
-        self.session.keyboard.taken().await;
+    /// Comes when what is sent is held, with why: the operator has the keyboard, or has paused it.
+    pub async fn held(&self) -> Code {
+        tokio::select! {
+            () = self.session.keyboard.taken() => Code::ControlOperator,
+            () = self.session.gate.paused() => Code::ControlPaused,
+        }
     }
 
-    /// Comes when they do not.
-    pub async fn returned(&self) {
-        self.session.keyboard.agents().await;
+    /// Comes when it goes on.
+    pub async fn goes_on(&self) {
+        self.session.gate.opens().await;
     }
 
     /// A command with its standard input open, as `sgw exec` has it, or on a terminal. What is said to such

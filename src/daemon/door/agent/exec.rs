@@ -172,9 +172,9 @@ impl Caller {
         over: Option<Instant>,
     ) -> Result<(), Failure> {
         loop {
-            let lifted = self.parts.desk.pauses.lifted();
-            tokio::pin!(lifted);
-            lifted.as_mut().enable();
+            let changed = self.parts.desk.pauses.changed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
             if let Some(why) = session.over() {
                 return Err(why.about(&session.id));
             }
@@ -189,7 +189,7 @@ impl Caller {
             // The session's end wakes nobody: look again now and then.
             let next = Instant::now() + LOOK;
             tokio::select! {
-                () = lifted => {}
+                () = changed => {}
                 _ = changes.changed() => {}
                 () = sleep_until(over.map_or(next, |over| over.min(next))) => {}
             }

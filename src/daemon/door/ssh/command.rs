@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// SSH_EXTENDED_DATA_STDERR (RFC 4254, 5.2).
-const STDERR: u32 = 1;
+pub const STDERR: u32 = 1;
 /// Pieces up to here, in bytes, can be more than the queue before a command takes.
 const TINY: usize = 1024;
 /// When one of them is tried again.
@@ -91,7 +91,7 @@ impl Channel {
                     None => feed(&self.control, &self.inbox, &credit).await,
                 }
             };
-            let holding = self.tell_holds();
+            let holding = self.tell_holds(|| self.control.follows.get().is_some());
             tokio::pin!(carrying, feeding, holding);
             loop {
                 tokio::select! {
@@ -124,19 +124,22 @@ impl Channel {
         let _gone = self.handle.close(self.to.id()).await;
     }
 
-    /// Says when what runs stands still. Goes on for ever.
-    async fn tell_holds(&self) -> std::convert::Infallible {
+    /// Says when what is sent to what runs is held. Goes on for ever.
+    pub(super) async fn tell_holds(&self, runs: impl Fn() -> bool) -> std::convert::Infallible {
         loop {
-            self.bridge.taken().await;
+            let code = self.bridge.held().await;
             // On a terminal it is typed over, and its screen is not ours.
-            if self.seat.terminal.is_none() && self.control.follows.get().is_some() {
-                let code = Code::ControlOperator;
-                let text =
-                    format!("sgw: {code}: the operator has the keyboard; this goes on after it\n");
+            if self.seat.terminal.is_none() && runs() {
+                let why = match code {
+                    Code::ControlPaused => {
+                        "the operator has paused this; what is sent to it waits until they resume it"
+                    }
+                    _ => "the operator has the keyboard; this goes on after it",
+                };
                 // Who is gone needs no word.
-                let _gone = self.say(text).await;
+                let _gone = self.say(format!("sgw: {code}: {why}\n")).await;
             }
-            self.bridge.returned().await;
+            self.bridge.goes_on().await;
         }
     }
 
@@ -207,12 +210,7 @@ impl Channel {
     }
 
     pub async fn say_failure(&self, failure: &Failure) -> Result<(), Gone> {
-        let message = visible(&failure.message, MESSAGE);
-        let mut text = format!("sgw: error[{}]: {message}\n", failure.code);
-        if !failure.hint.is_empty() {
-            text.push_str(&format!("sgw: hint: {}\n", visible(&failure.hint, MESSAGE)));
-        }
-        self.say(text).await
+        self.say(two_lines(failure)).await
     }
 
     async fn say(&self, text: String) -> Result<(), Gone> {
@@ -232,6 +230,16 @@ impl Channel {
         self.handle.eof(id).await.map_err(|()| Gone)?;
         self.handle.close(id).await.map_err(|()| Gone)
     }
+}
+
+/// As every failure is told.
+pub fn two_lines(failure: &Failure) -> String {
+    let message = visible(&failure.message, MESSAGE);
+    let mut text = format!("sgw: error[{}]: {message}\n", failure.code);
+    if !failure.hint.is_empty() {
+        text.push_str(&format!("sgw: hint: {}\n", visible(&failure.hint, MESSAGE)));
+    }
+    text
 }
 
 /// Whether a server complains of what sgw puts in front of a command.
@@ -305,7 +313,7 @@ async fn feed(control: &Control, inbox: &Inbox, credit: &Semaphore) -> std::conv
 }
 
 /// As the command line's own statuses: 1 and 2 are always the command's.
-fn status(class: Class) -> u32 {
+pub fn status(class: Class) -> u32 {
     match class {
         Class::Usage | Class::Failed | Class::Lost => 125,
         Class::NoDaemon => 69,

@@ -22,6 +22,7 @@ impl Channel {
         let ended = match self.bridge.sftp().await {
             Ok(mediator) => tokio::select! {
                 ended = self.mediate(&mediator) => ended,
+                never = self.tell_holds(|| true) => match never {},
                 () = self.gone.cancelled() => Err(Gone),
             },
             Err(failure) => self.end_with(&failure).await,
