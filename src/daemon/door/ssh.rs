@@ -20,7 +20,7 @@ use russh::{
 use tokio::{io::BufReader, net::UnixStream, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-pub use self::budget::{Budget, Budgets};
+pub use self::budget::{Budget, Budgets, Charge};
 use self::connection::Connection;
 use super::agent::Bridge;
 

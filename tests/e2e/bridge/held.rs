@@ -71,8 +71,11 @@ fn calls_of_sftp_wait_and_only_a_close_goes_through() {
     let mut raw = Raw::start(&mut both.ssh(&both.through, &["-s", "web1", "sftp"]));
     let handle = raw.opens(file.to_str().unwrap(), new_file());
     let closes = raw.opens(other.to_str().unwrap(), new_file());
-    let write =
-        |offset, data: &[u8]| Call::Write { handle: handle.clone(), offset, data: data.into() };
+    let write = |offset, data: &[u8]| Call::Write {
+        handle: handle.clone(),
+        offset,
+        data: bytes::Bytes::copy_from_slice(data),
+    };
     assert_eq!(raw.status(write(0, b"one")).0, 0);
     both.sgw.operator(["pause"]).ok();
     assert_eq!(raw.status(Call::Close { handle: closes }).0, 0);

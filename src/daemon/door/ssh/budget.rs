@@ -22,6 +22,18 @@ pub struct Budget {
     above: Option<Arc<Budget>>,
 }
 
+/// Bytes that are counted as long as this is there.
+pub struct Charge {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
+    }
+}
+
 /// By whose they are, as long as they have a connection.
 #[derive(Default)]
 pub struct Budgets(Mutex<BTreeMap<Identity, Weak<Budget>>>);
@@ -58,6 +70,16 @@ impl Budget {
         fits
     }
 
+    /// Takes them whether there is room or not, until the guard is dropped.
+    pub fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
+        let mut at = Some(self);
+        while let Some(budget) = at {
+            budget.held.fetch_add(bytes, Ordering::Relaxed);
+            at = budget.above.as_ref();
+        }
+        Charge { budget: self.clone(), bytes }
+    }
+
     /// They wait no longer.
     pub fn give_back(&self, bytes: usize) {
         self.held.fetch_sub(bytes, Ordering::Relaxed);
@@ -88,6 +110,9 @@ mod tests {
         assert!(!mine[2].take(1), "the others have it all");
         assert!(budgets.connection(&other).take(CONNECTION));
         mine[0].give_back(CONNECTION);
+        let charge = mine[2].charge(CONNECTION);
+        assert!(!mine[0].take(1) && !mine[2].take(1));
+        drop(charge);
         assert!(mine[2].take(CONNECTION));
         drop(mine);
         assert!(budgets.connection(&me).take(CONNECTION), "nothing is left of who is gone");

@@ -55,6 +55,11 @@ impl Inbox {
         Arc::new(Self { budget, state: Mutex::default(), readable, room })
     }
 
+    /// Where what comes is counted.
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
     /// What came: all of it is kept, or nothing.
     pub fn push(&self, bytes: &[u8]) -> Result<(), Full> {
         let mut state = self.lock();

@@ -36,7 +36,7 @@ impl Channel {
 
     async fn mediate(&self, mediator: &Mediator) -> Result<(), Gone> {
         let mut cutter = Cutter::default();
-        let mut calls = Calls::new(mediator);
+        let mut calls = Calls::new(mediator, self.inbox.budget());
         let mut ended = false;
         loop {
             let packet = match calls.have_room() {
