@@ -3,15 +3,15 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use super::{
     files::{Places, measure},
     ground::Server,
     memory, rounds,
-    series::{Series, alternate, print, timed},
+    series::{Series, alternate, once_before, print, timed},
     support::{Running, Sgw, Token, eventually},
 };
 
@@ -97,9 +97,11 @@ pub fn figure() {
 }
 
 fn start(server: &Server, through: &Through, link: &str, often: usize) {
+    let master = server.master(&[]);
     let mut all = [
         Series::of("`ssh` through `sgw proxy`", through.ssh(&["web1", "true"])),
         Series::of("a fresh direct `ssh`", server.ssh(&[], "true")),
+        Series::of("direct `ssh` with ControlMaster", server.over(&master, "true")),
     ];
     alternate(rounds(often), &mut all);
     print(&format!("a command that does nothing, {link}"), &all);
@@ -121,8 +123,21 @@ fn bulk(server: &Server, through: &Through) {
         Series::of("`ssh host cat`, direct", server.ssh(&[], &cat)),
         Series::of("`ssh -c aes128-gcm@openssh.com host cat`, direct", server.ssh(&gcm, &cat)),
     ];
-    alternate(rounds(5), &mut all);
+    once_before(rounds(5), &mut all);
     print(&format!("{MIB} MiB out of `cat`"), &all);
+    throughput(&all);
+    let large = here.join("large");
+    let swallow = "cat > /dev/null";
+    let mut all = [
+        Series::new(
+            "into `ssh host cat` through sgw",
+            fed(&large, through.ssh(&["web1", swallow])),
+        ),
+        Series::new("into `ssh host cat`, direct", fed(&large, server.ssh(&[], swallow))),
+    ];
+    once_before(rounds(5), &mut all);
+    print(&format!("{MIB} MiB into `cat`"), &all);
+    throughput(&all);
     let (in_here, in_there) = (places.here.path().join("in"), places.there.join("in"));
     for (way, from, to, up) in [("down", &there, &in_here, false), ("up", &here, &in_there, true)] {
         let scp = [
@@ -136,6 +151,26 @@ fn bulk(server: &Server, through: &Through) {
         ];
         measure(&format!("{MIB} MiB {way}, rsync"), rounds(5), rsync, &places);
     }
+}
+
+/// A command with a file on its standard input, from its start to its end.
+fn fed(file: &Path, mut command: Command) -> impl FnMut() -> Duration {
+    let file = file.to_owned();
+    move || {
+        command.stdin(File::open(&file).unwrap()).stdout(Stdio::null());
+        let start = Instant::now();
+        assert!(command.status().unwrap().success());
+        start.elapsed()
+    }
+}
+
+/// What of each one's bytes a second the first has.
+fn throughput(all: &[Series<'_>]) {
+    for one in &all[1..] {
+        let ratio = one.median().as_secs_f64() / all[0].median().as_secs_f64();
+        println!("throughput: {ratio:.2}x of {}", one.name);
+    }
+    println!();
 }
 
 fn held(through: &Through) {

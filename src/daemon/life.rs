@@ -22,8 +22,8 @@ use super::{
     alone::Alone,
     audit,
     authority::Authority,
-    desk::{Desk, Guard},
-    door::{self, Admit, Listeners},
+    desk::{Desk, Guard, Pauses},
+    door::{self, Admit, Budgets, Listeners},
     evidence::{AuditState, Evidence, Found, survive_file_size_limit},
     files::Files,
     ids::Ids,
@@ -209,12 +209,15 @@ impl Opened {
         let guard = Guard::start(policies.clone(), now).map_err(|error| failed(&error))?;
         let operator_key = noise::session_key(data_key);
         memory::keep(&operator_key);
-        let sessions = Arc::new(Sessions::new(home.path().to_owned(), evidence.clone(), now));
+        let pauses = Arc::new(Pauses::default());
+        let (spools, to_ask) = (home.path().to_owned(), pauses.clone());
+        let sessions = Arc::new(Sessions::new(spools, evidence.clone(), to_ask, now));
         let parts = Parts {
             desk: Arc::new(Desk::new(
                 move || for_desk.next(IdKind::Request),
                 authority.clone(),
                 guard,
+                pauses,
                 now,
             )),
             files: Arc::new(Files::new(evidence.clone(), sessions.scripts.clone())),
@@ -222,6 +225,7 @@ impl Opened {
             left_running: LeftRunning::new(&found.unfinished),
             operator_key: RwLock::new(Arc::new(operator_key)),
             in_use: InUse::new(),
+            inboxes: Budgets::default(),
             started: Instant::now(),
             end: CancellationToken::new(),
             service,

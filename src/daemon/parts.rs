@@ -25,7 +25,7 @@ use super::{
     alone::Alone,
     authority::Authority,
     desk::{Desk, SessionShown},
-    door::exec_shown,
+    door::{Budgets, exec_shown},
     evidence::Evidence,
     files::Files,
     ids::Ids,
@@ -74,6 +74,8 @@ pub struct Parts {
     /// What an operator's session is proven with; another one after a rotation.
     pub operator_key: RwLock<Arc<Key>>,
     pub in_use: InUse,
+    /// What SSH clients have sent and nobody has taken.
+    pub inboxes: Budgets,
     pub started: Instant,
     /// Where the daemon is a service of the machine.
     pub service: Option<Service>,

@@ -57,7 +57,8 @@ const ROOMS: Edges = &[
     ("desk", &["authority", "policy"]),
     ("authority", &["vault"]),
     ("policy", &["vault"]),
-    ("session", &["authority::Under", "desk::Permit", "evidence", "upstream"]),
+    // Each write of an agent's asks whether it is paused.
+    ("session", &["authority::Under", "desk::Pauses", "desk::Permit", "evidence", "upstream"]),
     ("files", &["desk::Permit", "evidence", "session", "upstream"]),
     ("upstream", &["vault"]),
     ("ids", &["vault"]),

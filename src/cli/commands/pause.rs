@@ -9,7 +9,9 @@ use crate::{
 
 /// Stop what agents may do, until resume; what runs goes on
 ///
-/// It needs no passphrase.
+/// It needs no passphrase. What runs prints on; what its agent sends to it (standard input, calls of SFTP,
+/// bytes of a forward) waits, and goes on after `sgw resume`. Keys that are typed in a terminal are refused, and
+/// what `sgw files` and `sgw cp` have begun goes on to its end.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -7,6 +7,7 @@ use std::{
     mem::MaybeUninit,
     net::Shutdown,
     os::{fd::AsFd, unix::net::UnixStream},
+    sync::mpsc,
     thread,
 };
 
@@ -30,6 +31,8 @@ use crate::{
 
 /// How long a person is waited for: an SSH client can't be told "not yet".
 const PATIENCE_MS: u64 = 5000;
+/// What every SSH client says first (RFC 4253, 4.2).
+const GREETING: &[u8] = b"SSH-";
 /// What is carried at once, in bytes.
 const CHUNK: usize = 64 * 1024;
 
@@ -47,7 +50,7 @@ pub struct Proxy {
     /// Where to: [USER@]HOST, a target's name, or a session's
     #[arg(value_name = "DEST", add = super::completions::ids("sessions"))]
     destination: OsString,
-    /// The port, as ssh has it: 22 is any [default: 22]
+    /// The port, as ssh has it: 22 is the target's own [default: 22]
     #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
     /// Hand the connection to ssh over standard output, if that is a socket, and leave (ssh's ProxyUseFdpass)
@@ -81,7 +84,13 @@ impl Run for Proxy {
             true if takes_descriptors()? => hand_over(&stream),
             _ => carry(stream),
         });
-        carried.map_err(Error::local("carry the connection"))?;
+        match carried {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(no_ssh().into()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                return Err(cut().into());
+            }
+            carried => carried.map_err(Error::local("carry the connection"))?,
+        }
         Ok(Exit::DONE)
     }
 }
@@ -116,12 +125,60 @@ fn carry(mut stream: UnixStream) -> io::Result<()> {
     let mut from = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut to = Stream::Stdout.open()?;
     let mut up = stream.try_clone()?;
+    let (odd, is_odd) = mpsc::channel();
     // It ends with the process where the daemon has said all before the client has.
     thread::spawn(move || {
-        let _gone = pass(&mut from, &mut up);
-        let _gone = up.shutdown(Shutdown::Write);
+        let up_to = match greeting(&mut from, &mut up) {
+            Ok(true) => {
+                let _gone = pass(&mut from, &mut up);
+                Shutdown::Write
+            }
+            Ok(false) => {
+                let _gone = odd.send(());
+                Shutdown::Both
+            }
+            Err(_gone) => Shutdown::Write,
+        };
+        let _gone = up.shutdown(up_to);
     });
-    pass(&mut stream, &mut to)
+    let carried = pass(&mut stream, &mut to);
+    match is_odd.try_recv() {
+        Ok(()) => Err(io::ErrorKind::InvalidData.into()),
+        Err(_) => carried,
+    }
+}
+
+/// Passes on what a client says first; false where no SSH client says that.
+fn greeting(from: &mut impl Read, to: &mut impl Write) -> io::Result<bool> {
+    let mut first = [0; GREETING.len()];
+    let mut there = 0;
+    while there < first.len() {
+        let read = match from.read(&mut first[there..]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        if read == 0 {
+            return Ok(there == 0);
+        }
+        there += read;
+        if !GREETING.starts_with(&first[..there]) {
+            return Ok(false);
+        }
+    }
+    to.write_all(&first)?;
+    Ok(true)
+}
+
+fn no_ssh() -> Failure {
+    let message =
+        "what came on standard input is not SSH: this is for an SSH client's ProxyCommand";
+    Failure::new(Code::UsageArguments, message, "sgw ssh DEST [COMMAND…]")
+}
+
+/// It has been sent away, or the daemon is gone.
+fn cut() -> Failure {
+    let message = "the daemon cut the connection: what came was not SSH, or it is locked by now";
+    Failure::new(Code::DaemonLost, message, "sgw daemon status; sgw ssh DEST [COMMAND…]")
 }
 
 fn pass(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {

@@ -25,8 +25,12 @@ pub fn include(config: &Path, included: &str) -> io::Result<bool> {
 pub fn take_out(config: &Path) -> io::Result<bool> {
     let there = read(config)?;
     let (rest, was) = without(&there);
-    if was {
-        replace(config, &rest)?;
+    let is_own = || fs::symlink_metadata(config).is_ok_and(|there| there.is_file());
+    match was {
+        // Whether sgw made it or somebody else: ssh does as without it.
+        true if rest.is_empty() && is_own() => fs::remove_file(config)?,
+        true => replace(config, &rest)?,
+        false => {}
     }
     Ok(was)
 }
@@ -97,7 +101,8 @@ mod tests {
             assert!(text.starts_with(MARK) && text.ends_with(before.unwrap_or("")));
             assert!(is_included(&config) && take_out(&config).unwrap());
             assert!(!is_included(&config) && !take_out(&config).unwrap());
-            assert_eq!(fs::read_to_string(&config).unwrap(), before.unwrap_or(""));
+            let left = before.filter(|before| !before.is_empty());
+            assert_eq!(fs::read_to_string(&config).ok().as_deref(), left);
         }
     }
 

@@ -25,11 +25,11 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, watch};
 
-use self::pause::Pauses;
 use self::queue::{Entry, Queue, Same, WAITING_ALL, WAITING_EACH};
 pub use self::{
     files::Ended,
     guard::{Guard, JudgedFiles, Line},
+    pause::Pauses,
     permit::Permit,
     plan::{Next, Planned, blocked_whole, lines_shown},
     show::SessionShown,
@@ -118,7 +118,7 @@ pub struct Desk {
     refusals: refusals::Refusals,
     authority: Arc<Authority>,
     handoffs: Mutex<handoff::Recent>,
-    pub pauses: Pauses,
+    pub pauses: Arc<Pauses>,
     changes: watch::Sender<u64>,
     new_id: Box<dyn Fn() -> Result<Id, Failure> + Send + Sync>,
     now: fn() -> Timestamp,
@@ -129,6 +129,7 @@ impl Desk {
         new_id: impl Fn() -> Result<Id, Failure> + Send + Sync + 'static,
         authority: Arc<Authority>,
         guard: Guard,
+        pauses: Arc<Pauses>,
         now: fn() -> Timestamp,
     ) -> Self {
         Self {
@@ -139,7 +140,7 @@ impl Desk {
             refusals: refusals::Refusals::default(),
             authority,
             handoffs: Mutex::default(),
-            pauses: Pauses::default(),
+            pauses,
             changes: watch::Sender::new(0),
             new_id: Box::new(new_id),
             now,

@@ -21,7 +21,7 @@ const MOST: usize = 1000;
 #[derive(Default)]
 pub struct Pauses {
     state: Mutex<State>,
-    lifted: Notify,
+    changed: Notify,
 }
 
 #[derive(Default)]
@@ -46,6 +46,12 @@ impl Pauses {
     /// Stops an identity or a target by its name as shown; everyone without one. False where that is
     /// stopped already.
     pub fn pause(&self, what: Option<String>) -> Result<bool, Failure> {
+        let is_new = self.set(what)?;
+        self.changed.notify_waiters();
+        Ok(is_new)
+    }
+
+    fn set(&self, what: Option<String>) -> Result<bool, Failure> {
         let mut state = self.lock();
         Ok(match what {
             None => !std::mem::replace(&mut state.everyone, true),
@@ -68,6 +74,8 @@ impl Pauses {
         if is_new {
             state.words.insert(session.to_string(), Why::Refusals);
         }
+        drop(state);
+        self.changed.notify_waiters();
         is_new
     }
 
@@ -80,7 +88,7 @@ impl Pauses {
             Some(_) => {}
         }
         drop(state);
-        self.lifted.notify_waiters();
+        self.changed.notify_waiters();
         Ok(())
     }
 
@@ -92,9 +100,9 @@ impl Pauses {
         }
     }
 
-    /// Comes when something goes on again.
-    pub fn lifted(&self) -> Notified<'_> {
-        self.lifted.notified()
+    /// Comes when something is stopped, or goes on again.
+    pub fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     /// Refuses what is paused; `target` under any of its names.

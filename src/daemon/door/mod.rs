@@ -15,4 +15,5 @@ pub use self::{
     link::{Outbox, Room, to_its_end},
     places::Places,
     socket::{Admit, Listeners, accept},
+    ssh::Budgets,
 };

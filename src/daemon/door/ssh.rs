@@ -1,12 +1,14 @@
 //! The SSH door: the daemon as the server that a stock client speaks to. It asks for no key: the socket
 //! said who is there. What is done through it walks as every door's does (`door/agent/bridge`).
 
+mod budget;
 mod command;
 mod connection;
 mod forward;
 mod inbox;
 mod sftp;
 mod terminal;
+mod unread;
 
 use std::{borrow::Cow, io, net::Shutdown, sync::Arc, time::Duration};
 
@@ -18,6 +20,7 @@ use russh::{
 use tokio::{io::BufReader, net::UnixStream, time::timeout};
 use tokio_util::sync::CancellationToken;
 
+pub use self::budget::{Budget, Budgets, Charge};
 use self::connection::Connection;
 use super::agent::Bridge;
 
@@ -26,7 +29,7 @@ const LOGIN: Duration = Duration::from_secs(60);
 /// How long a good-bye may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// What a client may send on a channel before more is asked for, in bytes.
-const WINDOW: u32 = 2 * 1024 * 1024;
+const WINDOW: u32 = 512 * 1024;
 /// The largest packet that clients take; OpenSSH's own are half of it.
 const PACKET: u32 = 65_535;
 /// What is read at once of small packets, in bytes: russh reads each one's length by itself. Large reads go past it.

@@ -148,8 +148,8 @@ impl Relay {
 
     /// A call by names that were judged: they lead where they led, and what is opened by one is what has it.
     async fn send_judged(&self, call: Call) -> Result<Reply, Failure> {
-        // Names are not held while the operator has the keyboard.
-        self.session.keyboard.agents().await;
+        // Names are not held while the operator has the keyboard, or has paused it.
+        self.session.gate.opens().await;
         let names = self.names.of(&self.session.account());
         let by_name = named(&call);
         let (_alone, _still) = match turns(&call) {
@@ -177,7 +177,7 @@ impl Relay {
             self.leads_to_itself(path, *followed).await?;
         }
         let opened = matches!(call, Call::Opendir { .. });
-        let reply = self.send(call).await?;
+        let reply = self.send_now(call).await?;
         if let (true, Reply::Handle(handle), Some((path, _))) = (opened, &reply, by_name.first())
             && let Err(elsewhere) = self.leads_to_itself(path, true).await
         {
@@ -202,12 +202,19 @@ impl Relay {
     }
 
     /// A call that names no path, or what a permitted one has opened. Waits while the operator has the
-    /// keyboard.
+    /// keyboard or has paused it; what only closes waits for the keyboard alone.
     pub async fn send(&self, call: Call) -> Result<Reply, Failure> {
+        match call {
+            Call::Close { .. } => self.session.keyboard.agents().await,
+            _ => self.session.gate.opens().await,
+        }
+        self.send_now(call).await
+    }
+
+    async fn send_now(&self, call: Call) -> Result<Reply, Failure> {
         if let Call::Write { data, .. } = &call {
             self.count(data.len())?;
         }
-        self.session.keyboard.agents().await;
         let reply = self.sftp.call(call).await.map_err(told)?;
         if let Reply::Data(data) = &reply {
             self.count(data.len())?;

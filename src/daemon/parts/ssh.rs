@@ -48,10 +48,11 @@ impl Parts {
         Ok(Configuration { identity: identity.to_string(), host_key, hosts })
     }
 
-    /// The account that a named target is used by.
-    pub fn account_of(&self, asked: &Destination) -> Option<String> {
+    /// The account that a named target is used by, and its port.
+    pub fn account_of(&self, asked: &Destination) -> Option<(String, u16)> {
         let name = self.target_named(asked)?;
-        self.vault.get::<Target>(name.as_str()).map(|stored| stored.record.user.clone())
+        let stored = self.vault.get::<Target>(name.as_str())?;
+        Some((stored.record.user.clone(), stored.record.port))
     }
 }
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     feed,
+    gate::Gate,
     held::Held,
     keyboard::Keyboard,
     live::Live,
@@ -69,6 +70,7 @@ pub struct Exec {
     /// What its caller sends.
     pub stdin: Arc<Stdin>,
     pub keyboard: Arc<Keyboard>,
+    pub(super) gate: Arc<Gate>,
     live: Live,
     /// What it prints and is fed counts there.
     under: Option<Arc<Under>>,
@@ -113,6 +115,7 @@ pub struct Parts {
     pub stdin: Arc<Stdin>,
     pub orphan: Duration,
     pub keyboard: Arc<Keyboard>,
+    pub gate: Arc<Gate>,
     pub live: Live,
     pub under: Option<Arc<Under>>,
     pub tty: Option<Arc<Tty>>,
@@ -121,7 +124,7 @@ pub struct Parts {
 impl Exec {
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { id, session, line, request, started_at, output, stdin, .. } = parts;
-        let Parts { orphan, keyboard, live, under, tty, .. } = parts;
+        let Parts { orphan, keyboard, gate, live, under, tty, .. } = parts;
         Arc::new(Self {
             id,
             session,
@@ -131,6 +134,7 @@ impl Exec {
             output,
             stdin,
             keyboard,
+            gate,
             live,
             under,
             started: Instant::now(),

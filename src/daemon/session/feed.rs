@@ -55,7 +55,7 @@ enum Sent {
     Over,
 }
 
-/// What the caller sends goes on when the keyboard is the agent's, and stays here while it is not.
+/// What the caller sends goes on while the gate is open, and stays here while it is not.
 pub async fn pump(exec: Arc<Exec>, first: Option<Arc<Held>>, writer: Writer) {
     if let Some(held) = first {
         for number in 0..held.chunks() {
@@ -78,8 +78,8 @@ pub async fn pump(exec: Arc<Exec>, first: Option<Arc<Held>>, writer: Writer) {
         }
     }
     // A channel that is gone needs no end.
-    while exec.keyboard.write(&exec.session, writer.eof()).await.is_err() {
-        exec.keyboard.agents().await;
+    while exec.gate.pass(writer.eof()).await.is_err() {
+        exec.gate.opens().await;
     }
 }
 
@@ -88,13 +88,13 @@ async fn send(exec: &Exec, writer: &Writer, chunk: &[u8], took: impl Fn(usize)) 
     let mut rest = exec.within_budget(chunk);
     let cut = rest.len() < chunk.len();
     while !rest.is_empty() {
-        match exec.keyboard.write(&exec.session, writer.write_some(rest)).await {
+        match exec.gate.pass(writer.write_some(rest)).await {
             Ok(Ok(written)) => {
                 took(written);
                 rest = &rest[written..];
             }
             Ok(Err(_)) => return Sent::Over,
-            Err(_taken) => exec.keyboard.agents().await,
+            Err(_shut) => exec.gate.opens().await,
         }
     }
     if cut {

@@ -7,6 +7,7 @@ pub mod exec;
 pub mod feed;
 mod find;
 pub mod forward;
+pub mod gate;
 pub mod held;
 pub mod keyboard;
 pub mod live;
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     exec::{Exec, Stop},
+    gate::Gate,
     keyboard::Keyboard,
     live::Live,
     pty::Pty,
@@ -51,6 +53,7 @@ pub use self::{
 use crate::{
     daemon::{
         authority::Under,
+        desk::Pauses,
         evidence::Evidence,
         upstream::{self, Machine, OpenError, Pool},
     },
@@ -105,6 +108,8 @@ pub struct Session {
     under: Option<Arc<Under>>,
     /// Shared with the owner's other sessions on this machine's account.
     pub keyboard: Arc<Keyboard>,
+    /// What each write of its agent's passes.
+    pub gate: Arc<Gate>,
     terminal: pty::Slot,
     /// What was asked to be typed there.
     pub asked_inputs: pty::Asked,
@@ -154,6 +159,7 @@ pub struct Sessions {
     pub inputs: held::Store,
     pub scripts: Arc<scripts::Scripts>,
     evidence: Arc<Evidence>,
+    pauses: Arc<Pauses>,
     now: fn() -> Timestamp,
     rooms: Rooms,
     /// Woken when a session has ended.
@@ -252,7 +258,12 @@ impl Session {
 }
 
 impl Sessions {
-    pub fn new(spool_directory: PathBuf, evidence: Arc<Evidence>, now: fn() -> Timestamp) -> Self {
+    pub fn new(
+        spool_directory: PathBuf,
+        evidence: Arc<Evidence>,
+        pauses: Arc<Pauses>,
+        now: fn() -> Timestamp,
+    ) -> Self {
         let recent = Allowance::new(RECENT);
         Self {
             all: Mutex::default(),
@@ -261,6 +272,7 @@ impl Sessions {
             inputs: held::Store::default(),
             scripts: Arc::default(),
             evidence,
+            pauses,
             now,
             rooms: Rooms::default(),
             ended: Notify::new(),
@@ -305,6 +317,13 @@ impl Sessions {
         };
         let mut all = self.lock();
         let keyboard = shared_keyboard(all.values(), &owner, route.target(), &machine);
+        let gate = Gate {
+            pauses: self.pauses.clone(),
+            keyboard: keyboard.clone(),
+            session: id.clone(),
+            owner: owner.clone(),
+            names: place::names(&id, &asked, &route),
+        };
         let session = Arc::new(Session {
             id: id.clone(),
             name,
@@ -321,6 +340,7 @@ impl Sessions {
             pool,
             under,
             keyboard,
+            gate: Arc::new(gate),
             terminal: pty::Slot::default(),
             asked_inputs: pty::Asked::default(),
             live: Live::default(),

@@ -1,7 +1,13 @@
 //! Where a session leads, as digests, prompts and pauses call it.
 
 use super::Session;
-use crate::{domain::target::Hop, protocol::view::Place};
+use crate::{
+    domain::{
+        id::Id,
+        target::{Destination, Hop, Route},
+    },
+    protocol::view::Place,
+};
 
 impl Session {
     /// Where it leads, in words that a digest binds.
@@ -38,8 +44,13 @@ impl Session {
 
     /// What a pause can call it.
     pub fn names(&self) -> Vec<String> {
-        let hop = self.route.target();
-        let asked = [self.target(), self.asked.host.clone()];
-        asked.into_iter().chain([self.id.to_string(), hop.host.clone(), hop.to_string()]).collect()
+        names(&self.id, &self.asked, &self.route)
     }
+}
+
+/// The same before there is one.
+pub(super) fn names(id: &Id, asked: &Destination, route: &Route) -> Vec<String> {
+    let hop = route.target();
+    let asked = [asked.to_string(), asked.host.clone()];
+    asked.into_iter().chain([id.to_string(), hop.host.clone(), hop.to_string()]).collect()
 }

@@ -121,6 +121,7 @@ impl Sessions {
             stdin: feed.then,
             orphan,
             keyboard: session.keyboard.clone(),
+            gate: session.gate.clone(),
             live: session.live.clone(),
             under: session.under.clone(),
             tty,

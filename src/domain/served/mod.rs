@@ -79,6 +79,25 @@ pub fn recognise(line: &[u8]) -> Option<Served> {
     }
 }
 
+/// Whether a line is a server's program and its words alone, whatever they ask of it. Accounts that run nothing but
+/// one of these read its first word, and take nothing in front of it.
+pub fn is_server(line: &[u8]) -> bool {
+    let Some(words) = words(line) else { return false };
+    let Some((program, rest)) = words.split_first() else { return false };
+    let says = |word: &[u8]| rest.first().and_then(Word::plain) == Some(word);
+    match program.plain() {
+        Some(b"git-upload-pack" | b"git-upload-archive" | b"git-receive-pack") => true,
+        Some(b"rsync") => says(b"--server"),
+        Some(b"borg") => says(b"serve"),
+        Some(b"scp") => rest
+            .iter()
+            .map_while(Word::plain)
+            .take_while(|word| word.starts_with(b"-") && !word.starts_with(b"--"))
+            .any(|word| word.iter().any(|one| b"tf".contains(one))),
+        _ => false,
+    }
+}
+
 impl Served {
     pub fn needs(&self) -> Capability {
         match self.changes || self.removes {

@@ -54,6 +54,27 @@ fn a_client_killed_in_full_flow_leaves_nothing_either() {
     both.same(&["web1", "echo still here"], b"");
 }
 
+/// As a pipe's reader does it that has what it wants.
+#[test]
+fn a_client_whose_output_nobody_reads_ends_and_its_command_with_it() {
+    let both = Both::new();
+    let (word, big) = (word(20), both.sgw.path("big"));
+    std::fs::write(&big, noise(30_000_000)).unwrap();
+    let endless = format!("MARK={word}; export MARK; yes {word}");
+    let reads = format!("cat {}", big.display());
+    for words in [&["web1", &endless][..], &["-tt", "web1", &endless], &["web1", &reads]] {
+        let mut runs = both.ssh(&both.through, words);
+        runs.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());
+        let mut child = runs.stderr(std::process::Stdio::null()).spawn().unwrap();
+        let mut some = [0; 100];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut some).unwrap();
+        drop(child.stdout.take());
+        eventually("the client has ended", || child.try_wait().unwrap().is_some());
+        eventually("its processes are gone", || !both.is_running(&word));
+    }
+    both.same(&["web1", "echo still here"], b"");
+}
+
 impl Both {
     /// Beside the client itself, which has the word on its command line too.
     fn is_running(&self, word: &str) -> bool {
@@ -85,7 +106,7 @@ fn the_daemon_keeps_no_descriptor_of_a_client_that_is_gone() {
 }
 
 impl Both {
-    fn connections(&self) -> u64 {
+    pub fn connections(&self) -> u64 {
         let status = self.sgw.agent(["daemon", "status", "--json"]).ok().json();
         status["connections"].as_u64().unwrap_or(0)
     }

@@ -69,7 +69,7 @@ fn asks<S: Read + Write + Send>(
 }
 
 /// ssh binds its socket a moment before it listens there.
-fn connected(path: &Path) -> UnixStream {
+pub fn connected(path: &Path) -> UnixStream {
     let mut stream = None;
     eventually("it listens", || {
         stream = UnixStream::connect(path).ok();
@@ -103,7 +103,7 @@ impl Both {
     }
 
     /// `ssh -N` with these, and a socket of this machine's that leads to `end` of the server's side.
-    fn leads(&self, name: &str, end: &str) -> (Running, PathBuf) {
+    pub fn leads(&self, name: &str, end: &str) -> (Running, PathBuf) {
         let socket = self.sgw.path(name);
         let spec = format!("{}:{end}", socket.display());
         let words = ["-N", "-o", "ExitOnForwardFailure=yes", "-L", &spec, "web1"];

@@ -23,7 +23,7 @@ use crate::support::{Running, eventually, eventually_within, processes_naming};
 /// Long enough for a busy machine, and short enough to tell a hang.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Anyone;
+pub struct Anyone;
 
 impl client::Handler for Anyone {
     type Error = russh::Error;
@@ -34,8 +34,8 @@ impl client::Handler for Anyone {
 }
 
 /// A client of our own on `sgw proxy`.
-struct Client {
-    handle: Handle<Anyone>,
+pub struct Client {
+    pub handle: Handle<Anyone>,
     proxy: Child,
 }
 
@@ -62,7 +62,7 @@ impl Client {
         Self { handle, proxy }
     }
 
-    async fn logged_in(both: &Both, config: client::Config) -> Self {
+    pub async fn logged_in(both: &Both, config: client::Config) -> Self {
         let mut client = Self::connect(both, config).await;
         let login = client.handle.authenticate_none(both.sshd.user.clone()).await.unwrap();
         assert!(matches!(login, AuthResult::Success));
@@ -70,7 +70,7 @@ impl Client {
     }
 
     /// What a command prints when it is sent with its input and its end, before anything is answered.
-    async fn at_once(&self, line: &str, input: &[u8]) -> (Vec<u8>, Option<u32>) {
+    pub async fn at_once(&self, line: &str, input: &[u8]) -> (Vec<u8>, Option<u32>) {
         let mut channel = self.handle.channel_open_session().await.unwrap();
         channel.exec(false, line).await.unwrap();
         let (mut out, mut status) = (Vec::new(), None);
@@ -95,7 +95,7 @@ impl Client {
     }
 }
 
-fn config() -> client::Config {
+pub fn config() -> client::Config {
     client::Config {
         preferred: Preferred {
             cipher: std::borrow::Cow::Borrowed(&[cipher::AES_128_GCM]),
@@ -106,7 +106,7 @@ fn config() -> client::Config {
 }
 
 #[track_caller]
-fn runs(story: impl Future<Output = ()>) {
+pub fn runs(story: impl Future<Output = ()>) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(story);
@@ -149,13 +149,25 @@ fn unknown_channels_and_requests_are_refused_and_the_connection_goes_on() {
     });
 }
 
-async fn answer(channel: &mut russh::Channel<client::Msg>) -> Option<ChannelMsg> {
+pub async fn answer(channel: &mut russh::Channel<client::Msg>) -> Option<ChannelMsg> {
     loop {
         match timeout(PATIENCE, channel.wait()).await.expect("an answer") {
             Some(ChannelMsg::WindowAdjusted { .. }) => {}
             other => return other,
         }
     }
+}
+
+#[test]
+fn who_sends_much_where_nothing_runs_loses_that_channel_alone() {
+    let both = Both::new();
+    runs(async {
+        let client = Client::logged_in(&both, config()).await;
+        let mut channel = client.handle.channel_open_session().await.unwrap();
+        channel.data(&[b'x'; 200_000][..]).await.unwrap();
+        while !matches!(answer(&mut channel).await, Some(ChannelMsg::Close) | None) {}
+        assert_eq!(client.at_once("echo on", b"").await.0, b"on\n");
+    });
 }
 
 #[test]

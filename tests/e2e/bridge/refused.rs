@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
-    process::Output,
+    process::{Command, Output},
     time::Duration,
 };
 
@@ -38,6 +38,56 @@ fn a_destination_that_is_not_ones_own_is_told_before_ssh_begins() {
     let ssh = ran(&mut both.ssh(&both.through, &["other@web1", "true"]), b"");
     assert_eq!(ssh.status.code(), Some(255));
     assert!(stderr(&ssh).contains("sgw: error[grant.missing]"), "{}", stderr(&ssh));
+}
+
+#[test]
+fn another_port_a_session_that_is_none_and_a_name_that_is_nobodys_are_told() {
+    let both = Both::new();
+    let sgw = &both.sgw;
+    let proxy = |words: &[&str]| {
+        let all: Vec<&str> = ["proxy", "--no-ask"].iter().chain(words).copied().collect();
+        ran(sgw.command(all).env("SGW_TOKEN", &both.token.text), b"")
+    };
+    let port = both.sshd.port();
+    let other = if port == 2222 { "2223" } else { "2222" };
+    let on_its_own = |words: &[&str]| {
+        let output = proxy(words);
+        refused(&output, 125, "usage.destination");
+        assert!(stderr(&output).contains(&format!("is on port {port}")), "{}", stderr(&output));
+    };
+    on_its_own(&["web1", other]);
+    both.same(&["web1", "true"], b"");
+    on_its_own(&["web1", other]);
+    let shown = sgw.by(&both.token, ["sessions", "--json"]).ok().json();
+    let id = shown["sessions"][0]["id"].as_str().unwrap().to_owned();
+    on_its_own(&[&id, other]);
+    for fine in ["22", port.to_string().as_str()] {
+        assert_eq!(proxy(&["web1", fine]).status.code(), Some(0));
+    }
+    let unknown = proxy(&["s-zzz.sgw"]);
+    assert!(stderr(&unknown).contains("error[session.unknown]"), "{}", stderr(&unknown));
+    sgw.by(&both.token, ["close", "web1"]).ok();
+    let closed = proxy(&[&format!("{}@{id}", both.sshd.user)]);
+    assert!(stderr(&closed).contains("error[session."), "{}", stderr(&closed));
+    let nobodys = proxy(&["nosuchtarget"]);
+    refused(&nobodys, 77, "approval.required");
+    assert!(stderr(&nobodys).contains("yours are web1"), "{}", stderr(&nobodys));
+    assert!(!stderr(&proxy(&["nosuchtarget", "2222"])).contains("is on port"));
+}
+
+#[test]
+fn what_no_ssh_client_says_is_told_to_whoever_said_it() {
+    let both = Both::new();
+    let proxy = |bytes: &[u8]| {
+        let mut proxy = both.sgw.command(["proxy", "web1"]);
+        ran(proxy.env("SGW_TOKEN", &both.token.text), bytes)
+    };
+    refused(&proxy(b"GET / HTTP/1.0\r\n\r\n"), 125, "usage.arguments");
+    refused(&proxy(b"SSX-2.0"), 125, "usage.arguments");
+    assert_eq!(proxy(b"").status.code(), Some(0));
+    let garbage = [&b"SSH-2.0-x\r\n"[..], &super::noise(70_000)].concat();
+    let output = proxy(&garbage);
+    assert!(!stderr(&output).contains("daemon.failed"), "{}", stderr(&output));
 }
 
 #[test]
@@ -90,10 +140,12 @@ fn what_the_policy_asks_about_waits_a_moment_and_runs_after_the_yes() {
     let waits = sgw.operator(["requests", "--json"]).ok().json();
     let id = waits["requests"][0]["id"].as_str().unwrap().to_owned();
     assert!(stderr(&output).contains(&id), "{}", stderr(&output));
+    assert!(stderr(&output).contains("waits for the operator\n"), "{}", stderr(&output));
     sgw.operator(["approve", &id, "--yes", "--json"]).ok();
-    // The yes is for this very command, once.
+    // The yes is for this very command, once, and nobody is waited for.
     let after = ran(&mut both.ssh(&both.through, &words), b"");
     assert_ne!(after.status.code(), Some(75), "{}", stderr(&after));
+    assert!(!stderr(&after).contains("waits for the operator\n"), "{}", stderr(&after));
     let again = ran(&mut both.ssh(&both.through, &words), b"");
     refused(&again, 75, "approval.pending");
 }
@@ -141,13 +193,23 @@ fn what_is_not_passed_on_is_refused_and_the_rest_goes_on() {
     // No agent and no display goes along; the command runs.
     let output = through(&["-A", "-X", "web1", "echo ${SSH_AUTH_SOCK:-none} ${DISPLAY:-none}"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "none none\n", "{}", stderr(&output));
+    // ssh asks for an agent only where it has one.
+    let socket = both.sgw.path("ssh-agent");
+    let mut agent = Command::new("ssh-agent");
+    let _agent = Running::start(agent.arg("-D").arg("-a").arg(&socket));
+    eventually("the ssh-agent listens", || socket.exists());
+    let mut with_agent = both.ssh(&both.through, &["-A", "web1", "true"]);
+    let output = ran(with_agent.env("SSH_AUTH_SOCK", &socket), b"");
+    assert!(
+        stderr(&output).contains("sgw: your ssh agent is not forwarded"),
+        "{}",
+        stderr(&output)
+    );
     let output =
         through(&["-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:1", "web1", "true"]);
     assert_eq!(output.status.code(), Some(255), "{}", stderr(&output));
     let output = through(&["-W", "127.0.0.1:1", "web1"]);
     assert_ne!(output.status.code(), Some(0), "{}", stderr(&output));
-    let output = through(&["web1"]);
-    refused(&output, 125, "usage.command");
     // Nothing of the client's environment but the language.
     let output = through(&["-o", "SendEnv=SGW_TOKEN", "web1", "echo ${SGW_TOKEN:-none}"]);
     assert_eq!(output.stdout, b"none\n", "{}", stderr(&output));
@@ -195,6 +257,9 @@ fn while_the_operator_has_the_keyboard_nothing_begins_and_what_runs_waits() {
     runs.prints("got one");
     let words = ["handoff", "web1", "please look", "--no-wait"];
     both.sgw.by(&both.token, words).exits(75);
+    eventually("it says why it stands still", || {
+        runs.stderr().contains("sgw: control.operator: the operator has the keyboard")
+    });
     runs.write(b"two\n");
     let output = ran(&mut both.ssh(&both.through, &["web1", "true"]), b"");
     assert!(stderr(&output).contains("control.operator"), "{}", stderr(&output));

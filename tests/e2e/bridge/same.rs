@@ -1,8 +1,27 @@
 //! Commands through `ssh web1 …`: streams, statuses and signals as without sgw.
 
+use std::time::{Duration, Instant};
+
 use super::{Both, noise, ran, stderr};
+use crate::support::Running;
 
 /// A bridge that hands the client's first bytes to nobody loses them.
+/// As VS Code has it: a shell that is talked to.
+#[test]
+fn a_shell_that_is_talked_to_answers_at_once_where_what_is_opaque_passes() {
+    let both = Both::granted(&["--only", "exec", "--opaque", "allow"]);
+    both.same(&["web1", "true"], b"");
+    let mut ssh = both.ssh(&both.through, &["-T", "web1", "bash"]);
+    let mut talks = both.sgw.watched(Running::start(&mut ssh));
+    let begun = Instant::now();
+    talks.write(b"echo first-$((1 + 1))\n");
+    talks.prints("first-2");
+    assert!(begun.elapsed() < Duration::from_secs(10), "it waited for the input's end");
+    talks.write(b"echo then-$((2 + 1)); exit 7\n");
+    talks.prints("then-3");
+    assert_eq!(talks.ends().code(), 7);
+}
+
 #[test]
 fn what_a_client_sends_at_once_is_not_lost() {
     let both = Both::new();
@@ -91,4 +110,25 @@ fn what_ran_is_in_the_history_and_on_record() {
     assert_eq!((&ran["command"], &ran["exit_code"]), (&"echo on record; exit 4".into(), &4.into()));
     let intents = both.sgw.recorded("exec.intent");
     assert!(intents.iter().any(|one| one["action"]["command"] == "echo on record; exit 4"));
+}
+
+/// Without a terminal and without a command: what is fed is one script, judged whole before any of it runs.
+#[test]
+fn a_script_that_is_fed_to_a_shell_runs_as_it_does_directly() {
+    let both = Both::new();
+    let script =
+        b"set -e\nx=$(echo from a script)\necho \"$x\" && echo aside >&2\n(exit 3)\necho no\n";
+    for words in [&["-T", "web1"][..], &["web1", "bash"], &["web1", "bash -s"]] {
+        let output = both.same(words, script);
+        assert_eq!(output.status.code(), Some(3));
+    }
+    both.same(&["-T", "web1"], b"");
+    let proof = both.sgw.path("proof");
+    let script = format!("touch {}\nrm -rf /usr/none-of-ours\n", proof.display());
+    for words in [&["-T", "web1"][..], &["web1", "bash"]] {
+        let output = ran(&mut both.ssh(&both.through, words), script.as_bytes());
+        assert_eq!(output.status.code(), Some(77));
+        assert!(stderr(&output).contains("sgw: error[guard.blocked]"), "{}", stderr(&output));
+        assert!(!proof.exists());
+    }
 }

@@ -327,3 +327,27 @@ fn with_a_grant_to_read_the_old_scp_does_not_write() {
     assert_eq!(tree(&path).len(), 0);
     fine(&old_scp(&both, &[&format!("web1:{}", file.display()), path.to_str().unwrap()]));
 }
+
+/// As gitolite, GitHub and rrsync are: the account runs one program, and reads its line itself.
+#[test]
+fn git_works_where_the_account_is_for_git_alone() {
+    let both = Both::new();
+    let (bare, clone) = (both.directory("bare.git"), both.sgw.path("clone"));
+    let git = |words: &[&str]| {
+        let mut command = both.program("git", words);
+        command.env("GIT_SSH_COMMAND", format!("ssh -F {}", both.through.display()));
+        command.env("LANG", "C.UTF-8");
+        ran(&mut command, b"")
+    };
+    fine(&git(&["init", "-q", "--bare", bare.to_str().unwrap()]));
+    let forced = format!(
+        "command=\"git-shell -c \\\"$SSH_ORIGINAL_COMMAND\\\"\" {}\n",
+        both.sshd.key.line()
+    );
+    fs::write(both.sshd.directory().join("authorized_keys"), forced).unwrap();
+    let url = format!("web1:{}", bare.display());
+    fine(&git(&["clone", "-q", &url, clone.to_str().unwrap()]));
+    // Of anything else the account's shell complains; why, it can't know.
+    let output = ran(&mut both.ssh(&both.through, &["web1", "uptime"]), b"");
+    assert!(stderr(&output).contains("--shell other"), "{}", stderr(&output));
+}

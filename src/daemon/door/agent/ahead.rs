@@ -24,6 +24,8 @@ use crate::{
 
 /// Input that is quiet for so long without an end is open: somebody types, or a program talks.
 const QUIET: Duration = Duration::from_secs(10);
+/// The same where it goes on anyway, judged or not: a program that talks gets its answer.
+const TALKS: Duration = Duration::from_millis(500);
 /// However it trickles.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 
@@ -82,13 +84,15 @@ impl Caller {
         number: u32,
         session: &Session,
         control: &Control,
+        goes_anyway: bool,
     ) -> Result<Input, Failure> {
+        let patience = if goes_anyway { TALKS } else { QUIET };
         let stdin = Arc::new(Stdin::default());
         let mut keeper = session.keeper(&self.parts.sessions.inputs);
         let opened = follow::open(&self.outbox, number, control, stdin.clone()).await;
         opened.map_err(|_gone| given_up())?;
         let over = Instant::now() + LONGEST;
-        let mut quiet = Instant::now() + QUIET;
+        let mut quiet = Instant::now() + patience;
         let why = loop {
             tokio::select! {
                 chunk = stdin.next() => match chunk {
@@ -96,7 +100,7 @@ impl Caller {
                     Some(chunk) => {
                         keeper.add(&chunk).await?;
                         stdin.took(chunk.len());
-                        quiet = Instant::now() + QUIET;
+                        quiet = Instant::now() + patience;
                         if keeper.bytes() > MOST {
                             break Some("is longer than 64 MiB");
                         }
@@ -132,7 +136,7 @@ fn given_up() -> Failure {
 /// Nobody could judge it, and a yes would be one to whatever comes.
 pub(super) fn refused(why: &str) -> Failure {
     let message = format!("what comes on its standard input would be run as code, and {why}");
-    let hint =
-        "give all of it at once (sgw exec -i … < FILE), or use the session's terminal: sgw input";
+    let hint = "give all of it at once (sgw exec -i … < FILE), or use the session's terminal: sgw input; a program \
+         that talks to a shell (VS Code) needs a session that the operator gave --opaque allow";
     Failure::new(Code::GuardStdin, message, hint).sent(false)
 }

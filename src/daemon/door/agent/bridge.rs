@@ -17,13 +17,15 @@ use crate::{
         door::{
             follow::Control,
             link::{Gone, Outbox, value},
+            ssh::Budget,
         },
         session::{Lane, Session, Way, forward::Carriers},
     },
     domain::{
         bytes::Bytes,
         capability::Capability,
-        id::Id,
+        id::{Id, Kind, prefix_kind},
+        served::is_server,
         target::{self, Destination},
         terminal::Wanted,
     },
@@ -38,6 +40,8 @@ use crate::{
 pub(super) const PATIENCE_MS: u64 = 5000;
 /// What a person reads where the client could not say what for.
 const REASON: &str = "ssh through sgw";
+/// The most targets that one is told of who asks for none of them.
+const TOLD: usize = 8;
 /// What ssh says where nobody named a port.
 const USUAL_PORT: u16 = 22;
 /// How long a command outlives an SSH client that vanished while the operator had the keyboard.
@@ -101,9 +105,13 @@ impl Caller {
             self.check_stopped(&session)?;
             return Ok(session);
         }
+        if prefix_kind(&there.host) == Some(Kind::Session) {
+            return self.parts.sessions.to_use(&there.host, self.identity());
+        }
         let named = Destination { user: None, ..there.clone() };
-        if let Some(account) = self.parts.account_of(&named) {
+        if let Some((account, its_port)) = self.parts.account_of(&named) {
             check_user(&there, &account)?;
+            check_port(&there.host, port, its_port)?;
             // A standing grant of whatever goes through a bridge opens it.
             for needed in [Capability::Exec, Capability::FilesRead, Capability::FilesWrite] {
                 match self.session(&named.host, needed).await {
@@ -132,6 +140,13 @@ impl Caller {
                     || one.asked.host == host
                     || one.route.target().host == host)
         });
+        // An id or a name is one session's, and leads to its port alone.
+        let its = own.iter().find(|one| {
+            one.id.as_str() == host || one.name.as_ref().is_some_and(|name| name.as_str() == host)
+        });
+        if let Some(one) = its {
+            check_port(host, port, one.route.target().port)?;
+        }
         own.retain(|one| port.is_none_or(|port| one.route.target().port == port));
         let other = own.first().map(|one| one.route.target().user.clone());
         own.retain(|one| there.user.as_ref().is_none_or(|user| *user == one.route.target().user));
@@ -169,9 +184,32 @@ impl Caller {
         };
         let session = match self.access(number, access).await {
             Ok(session) => session,
-            Err(failure) => return Err(asked_for(failure, &there)),
+            Err(failure) => return Err(self.with_targets(asked_for(failure, &there), &there)),
         };
         self.parts.sessions.to_use(&session.id, self.identity())
+    }
+
+    /// Whoever asked for a name that is nobody's target may have meant one of theirs.
+    fn with_targets(&self, failure: Failure, there: &Destination) -> Failure {
+        let bare = Destination { user: None, port: None, ..there.clone() };
+        let asks = matches!(failure.code, Code::RequestPending | Code::ApprovalRequired);
+        if !asks || self.parts.target_named(&bare).is_some() {
+            return failure;
+        }
+        let hosts = self.parts.ssh_config(self.identity()).map(|told| told.hosts);
+        let names: Vec<String> =
+            hosts.unwrap_or_default().into_iter().take(TOLD).map(|host| host.name).collect();
+        match names.is_empty() {
+            true => failure,
+            false => {
+                let message = format!(
+                    "{}; it is no target, and yours are {}",
+                    failure.message,
+                    names.join(", ")
+                );
+                Failure { message, ..failure }
+            }
+        }
     }
 }
 
@@ -179,6 +217,11 @@ impl Bridge {
     /// The account there, which alone may log in here.
     pub fn user(&self) -> &str {
         &self.session.route.target().user
+    }
+
+    /// Room for what its client sends and nobody has taken.
+    pub fn inboxes(&self) -> Arc<Budget> {
+        self.parts.inboxes.connection(&self.asker.identity)
     }
 
     pub fn host_key(&self) -> Result<PrivateKey, Failure> {
@@ -196,6 +239,19 @@ impl Bridge {
         }
     }
 
+    /// Comes when what is sent is held, with why: the operator has the keyboard, or has paused it.
+    pub async fn held(&self) -> Code {
+        tokio::select! {
+            () = self.session.keyboard.taken() => Code::ControlOperator,
+            () = self.session.gate.paused() => Code::ControlPaused,
+        }
+    }
+
+    /// Comes when it goes on.
+    pub async fn goes_on(&self) {
+        self.session.gate.opens().await;
+    }
+
     /// A command with its standard input open, as `sgw exec` has it, or on a terminal. What is said to such
     /// a caller goes to `outbox`, its end last.
     pub async fn exec(&self, line: Vec<u8>, seat: Seat, control: &Arc<Control>, outbox: Outbox) {
@@ -207,7 +263,8 @@ impl Bridge {
         if shell::is_mosh(&line) {
             return caller.tell(Err(shell::no_mosh())).await;
         }
-        let env = self.variables(seat.env);
+        // Nothing stands in front of a server's program: the account may be for it alone.
+        let env = if is_server(&line) { Vec::new() } else { self.variables(seat.env) };
         let exec = agent::Exec {
             session: self.session.id.to_string(),
             command: agent::Command::Line(Bytes(line)),
@@ -305,6 +362,14 @@ fn check_user(there: &Destination, account: &str) -> Result<(), Failure> {
         Some(user) if user != account => Err(wrong_user(there, account)),
         _ => Ok(()),
     }
+}
+
+fn check_port(host: &str, said: Option<u16>, port: u16) -> Result<(), Failure> {
+    if said.is_none_or(|said| said == port) {
+        return Ok(());
+    }
+    let message = format!("{host} is on port {port}");
+    Err(Failure::new(Code::UsageDestination, message, format!("ssh {host}, without a port")))
 }
 
 fn wrong_user(there: &Destination, account: &str) -> Failure {

@@ -7,7 +7,6 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     Caller,
     ahead::{self, Input},
-    view,
 };
 use crate::{
     daemon::{
@@ -129,9 +128,8 @@ impl Caller {
                 if new {
                     self.announce(&id).await?;
                 }
-                self.say_waiting(number, &id, view::Kind::Command).await;
                 let waiting = self.parts.desk.wait(self.identity(), &id, wait);
-                match Self::unless_taken(session, &id, waiting).await? {
+                match self.waits(number, session, &id, waiting).await? {
                     Outcome::Ran(exec) => {
                         return self.follow_later(number, &exec, wait, control).await;
                     }
@@ -174,9 +172,9 @@ impl Caller {
         over: Option<Instant>,
     ) -> Result<(), Failure> {
         loop {
-            let lifted = self.parts.desk.pauses.lifted();
-            tokio::pin!(lifted);
-            lifted.as_mut().enable();
+            let changed = self.parts.desk.pauses.changed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
             if let Some(why) = session.over() {
                 return Err(why.about(&session.id));
             }
@@ -191,7 +189,7 @@ impl Caller {
             // The session's end wakes nobody: look again now and then.
             let next = Instant::now() + LOOK;
             tokio::select! {
-                () = lifted => {}
+                () = changed => {}
                 _ = changes.changed() => {}
                 () = sleep_until(over.map_or(next, |over| over.min(next))) => {}
             }
@@ -323,7 +321,8 @@ impl Caller {
         if exec.stdin == Stdin::Empty || !exec.judged.reads_stdin {
             return Ok((exec, unread));
         }
-        let input = self.read_ahead(number, session, control).await?;
+        let goes_anyway = exec.judged.decision == guard::Decision::Allow;
+        let input = self.read_ahead(number, session, control, goes_anyway).await?;
         let files = self.parts.sessions.scripts.of(&session.account());
         exec.judged = self.judge(session, exec.in_full().as_slice(), own, &input, files).await?;
         exec.stdin = input.as_action();

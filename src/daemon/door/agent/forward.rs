@@ -111,21 +111,6 @@ impl Bridge {
         self.carriers().one(self.session()).await
     }
 
-    /// Comes when bytes may go on: not while the operator has the keyboard, or has paused it.
-    pub async fn goes_on(&self) {
-        let (outbox, _nobody) = Outbox::within();
-        let caller = self.caller(outbox);
-        // It ends with the bridge, which notices what ends the session.
-        let _over = caller.goes_on(self.session(), None).await;
-    }
-
-    /// Whether they may at this moment, without waiting.
-    pub fn may_go_on(&self) -> bool {
-        let session = self.session();
-        let paused = self.parts().desk.pauses.check(&session.owner, &session.names());
-        paused.is_ok() && session.keyboard.control().is_agents()
-    }
-
     /// Bytes go to a server, or from it, at this moment.
     pub fn touch(&self) {
         self.parts().in_use.touch();

@@ -102,6 +102,24 @@ impl Caller {
 
     /// Waits as `waiting` does, unless the operator takes the keyboard meanwhile: `sgw wait` with this
     /// id stays for it. Where they have it already, the caller came to stay.
+    /// Waits for a person, and says so unless they have decided already.
+    pub(super) async fn waits<T>(
+        &self,
+        number: u32,
+        session: &Session,
+        id: &Id,
+        waiting: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::pin!(waiting);
+        tokio::select! {
+            biased;
+            decided = &mut waiting => return decided,
+            () = std::future::ready(()) => {}
+        }
+        self.say_waiting(number, id, view::Kind::Command).await;
+        Self::unless_taken(session, id, waiting).await
+    }
+
     pub(super) async fn unless_taken<T>(
         session: &Session,
         id: &Id,

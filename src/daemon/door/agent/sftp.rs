@@ -103,10 +103,7 @@ impl Mediator {
                 "use a command for it: sgw exec SESSION -- …",
             )
             .sent(false)),
-            Walk::Look => {
-                self.caller.check_stopped(&self.session)?;
-                self.relay.send(call).await
-            }
+            Walk::Look => self.relay.send(call).await,
             Walk::Opened(handles) => self.on_open(&handles, call).await,
             Walk::Of(handle, attrs) => {
                 let open = self.open.get(&handle).ok_or_else(not_open)?;
@@ -198,8 +195,7 @@ impl Mediator {
         call: Call,
         of: Option<&Open>,
     ) -> Result<Reply, Failure> {
-        self.caller.check_paused(&self.session)?;
-        self.session.keyboard.agents().await;
+        self.session.gate.opens().await;
         let (mut permitted, mut least) = (None, None);
         for operation in operations {
             let leave = self.permitted(operation, of).await?;

@@ -20,21 +20,26 @@ use crate::{
         follow::Control,
         link::{Inside, Outbox},
     },
-    domain::{escape::visible, terminal::Window},
+    domain::{escape::visible, shell, terminal::Window},
     protocol::{
         agent::Message,
-        error::{Class, Failure},
+        error::{Class, Code, Failure},
         frame::{Frame, Kind},
         view::ExecEnd,
     },
 };
 
 /// SSH_EXTENDED_DATA_STDERR (RFC 4254, 5.2).
-const STDERR: u32 = 1;
+pub const STDERR: u32 = 1;
 /// Pieces up to here, in bytes, can be more than the queue before a command takes.
 const TINY: usize = 1024;
 /// When one of them is tried again.
 const AGAIN: Duration = Duration::from_millis(20);
+/// The longest piece that is looked at for a server's complaint, in bytes.
+const COMPLAINT: usize = 4096;
+/// What it is told to whoever gets one.
+const NO_SHELL: &str = "sgw: the account seems to read no shell's commands (a forced command)\n\
+                        sgw: hint: the operator can say so: sgw target add NAME DEST --shell other\n";
 /// The longest message that is passed on, in characters.
 const MESSAGE: usize = 1000;
 /// How long a command whose client is gone may take to end.
@@ -86,11 +91,13 @@ impl Channel {
                     None => feed(&self.control, &self.inbox, &credit).await,
                 }
             };
-            tokio::pin!(carrying, feeding);
+            let holding = self.tell_holds(|| self.control.follows.get().is_some());
+            tokio::pin!(carrying, feeding, holding);
             loop {
                 tokio::select! {
                     carried = &mut carrying => break carried,
                     never = &mut feeding => match never {},
+                    never = &mut holding => match never {},
                     () = self.gone.cancelled() => break Err(Gone),
                     () = &mut call, if !answered => answered = true,
                 }
@@ -117,13 +124,34 @@ impl Channel {
         let _gone = self.handle.close(self.to.id()).await;
     }
 
+    /// Says when what is sent to what runs is held. Goes on for ever.
+    pub(super) async fn tell_holds(&self, runs: impl Fn() -> bool) -> std::convert::Infallible {
+        loop {
+            let code = self.bridge.held().await;
+            // On a terminal it is typed over, and its screen is not ours.
+            if self.seat.terminal.is_none() && runs() {
+                let why = match code {
+                    Code::ControlPaused => {
+                        "the operator has paused this; what is sent to it waits until they resume it"
+                    }
+                    _ => "the operator has the keyboard; this goes on after it",
+                };
+                // Who is gone needs no word.
+                let _gone = self.say(format!("sgw: {code}: {why}\n")).await;
+            }
+            self.bridge.goes_on().await;
+        }
+    }
+
     /// What the call is told, to the client.
     async fn carry(&self, inside: &mut Inside, credit: &Semaphore) -> Result<(), Gone> {
+        let mut unread = false;
         while let Some(mut frame) = inside.next().await {
             match frame.kind {
                 Kind::Stdout | Kind::Stderr => {
                     let acknowledged = Acknowledged::of(&frame);
                     let bytes = bytes::Bytes::from(std::mem::take(&mut frame.body)).split_off(8);
+                    unread |= frame.kind == Kind::Stderr && names_prefix(&bytes);
                     let sent = match frame.kind {
                         Kind::Stdout => self.to.data_bytes(bytes).await,
                         _ => self.to.extended_data_bytes(STDERR, bytes).await,
@@ -141,7 +169,10 @@ impl Channel {
                         Message::Note { text } => self.say(format!("sgw: {text}\n")).await?,
                         Message::Started { .. } => {}
                         Message::Done { result } => {
-                            let end = serde_json::from_value(result).map_err(|_| Gone)?;
+                            let end: ExecEnd = serde_json::from_value(result).map_err(|_| Gone)?;
+                            if unread && end.exit_code != Some(0) {
+                                self.say(NO_SHELL.to_owned()).await?;
+                            }
                             return self.tell_end(&end).await;
                         }
                         Message::Error(failure) => return self.end_with(&failure).await,
@@ -179,12 +210,7 @@ impl Channel {
     }
 
     pub async fn say_failure(&self, failure: &Failure) -> Result<(), Gone> {
-        let message = visible(&failure.message, MESSAGE);
-        let mut text = format!("sgw: error[{}]: {message}\n", failure.code);
-        if !failure.hint.is_empty() {
-            text.push_str(&format!("sgw: hint: {}\n", visible(&failure.hint, MESSAGE)));
-        }
-        self.say(text).await
+        self.say(two_lines(failure)).await
     }
 
     async fn say(&self, text: String) -> Result<(), Gone> {
@@ -204,6 +230,22 @@ impl Channel {
         self.handle.eof(id).await.map_err(|()| Gone)?;
         self.handle.close(id).await.map_err(|()| Gone)
     }
+}
+
+/// As every failure is told.
+pub fn two_lines(failure: &Failure) -> String {
+    let message = visible(&failure.message, MESSAGE);
+    let mut text = format!("sgw: error[{}]: {message}\n", failure.code);
+    if !failure.hint.is_empty() {
+        text.push_str(&format!("sgw: hint: {}\n", visible(&failure.hint, MESSAGE)));
+    }
+    text
+}
+
+/// Whether a server complains of what sgw puts in front of a command.
+fn names_prefix(said: &[u8]) -> bool {
+    let prefix = format!("export {}=", shell::MARKER).into_bytes();
+    said.len() <= COMPLAINT && said.windows(prefix.len()).any(|window| window == prefix)
 }
 
 /// As `sgw signal` takes it.
@@ -271,7 +313,7 @@ async fn feed(control: &Control, inbox: &Inbox, credit: &Semaphore) -> std::conv
 }
 
 /// As the command line's own statuses: 1 and 2 are always the command's.
-fn status(class: Class) -> u32 {
+pub fn status(class: Class) -> u32 {
     match class {
         Class::Usage | Class::Failed | Class::Lost => 125,
         Class::NoDaemon => 69,

@@ -6,15 +6,20 @@ use russh::{
     Channel, ChannelId, ChannelOpenFailure, ChannelWriteHalf, Sig,
     server::{Auth, ChannelOpenHandle, Handler, Msg, Session},
 };
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     WINDOW,
+    budget::Budget,
     command::{self, What},
     forward::{Forwards, no_listening_socket},
-    inbox::Inbox,
+    inbox::{Full, Inbox},
     terminal,
+    unread::Unread,
 };
 use crate::{
     daemon::door::{
@@ -22,10 +27,15 @@ use crate::{
         follow::Control,
     },
     domain::{guard::forward::Way, terminal::Window},
+    protocol::error::{Code, Failure},
 };
 
 /// The most channels that a connection has open at once.
 const CHANNELS: usize = 64;
+/// What a client may send on a channel where nothing runs yet, in bytes.
+const EARLY: usize = 64 * 1024;
+/// The most signals of a connection's that are on their way at once.
+const SIGNALS: usize = 16;
 /// How long a connection waits for one channel that is behind.
 const MOMENT: Duration = Duration::from_millis(20);
 /// How far the window of a channel is opened that is behind: the least that russh opens.
@@ -36,6 +46,9 @@ pub struct Connection {
     logged_in: CancellationToken,
     channels: HashMap<ChannelId, Opened>,
     forwards: Arc<Forwards>,
+    budget: Arc<Budget>,
+    signals: Arc<Semaphore>,
+    unread: Unread,
     /// Forwards end with it.
     _ends: DropGuard,
 }
@@ -57,9 +70,10 @@ struct Opened {
 impl Connection {
     pub fn new(bridge: Arc<Bridge>, logged_in: CancellationToken) -> Self {
         let ends = CancellationToken::new();
-        let forwards = Forwards::new(bridge.clone(), ends.clone());
-        let channels = HashMap::new();
-        Self { bridge, logged_in, channels, forwards, _ends: ends.drop_guard() }
+        let (budget, signals) = (bridge.inboxes(), Arc::new(Semaphore::new(SIGNALS)));
+        let forwards = Forwards::new(bridge.clone(), budget.clone(), ends.clone());
+        let (channels, unread, _ends) = (HashMap::new(), Unread::default(), ends.drop_guard());
+        Self { bridge, logged_in, channels, forwards, budget, signals, unread, _ends }
     }
 
     /// What takes the client's data on a channel, and its end.
@@ -69,6 +83,21 @@ impl Connection {
             let near = self.forwards.get(id)?;
             Some((near.inbox, near.gone))
         })
+    }
+
+    /// Why a channel ends, where the client shows it: a forwarded one has no place for it.
+    fn tell_why(
+        &self,
+        id: ChannelId,
+        failure: &Failure,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        if !self.channels.contains_key(&id) {
+            self.forwards.note(failure);
+            return Ok(());
+        }
+        session.extended_data(id, command::STDERR, command::two_lines(failure))?;
+        session.exit_status_request(id, command::status(failure.code.class()))
     }
 
     /// What is to run on a channel where nothing does.
@@ -117,7 +146,7 @@ impl Handler for Connection {
         let gone = CancellationToken::new();
         let opened = Opened {
             to: Some(to),
-            inbox: Arc::default(),
+            inbox: Inbox::new(self.budget.clone()),
             seat: Seat::default(),
             window: watch::Sender::default(),
             control: Control::staying(),
@@ -209,6 +238,7 @@ impl Handler for Connection {
         let Some(channel) = self.begin(id, session) else { return session.channel_failure(id) };
         // Why not is said in words, which a failed request has no room for.
         session.channel_success(id)?;
+        self.unread.begins(id, channel.control.cancel.clone());
         tokio::spawn(channel.run(What::Command(command.to_vec())));
         Ok(())
     }
@@ -220,6 +250,7 @@ impl Handler for Connection {
     ) -> Result<(), russh::Error> {
         let Some(channel) = self.begin(id, session) else { return session.channel_failure(id) };
         session.channel_success(id)?;
+        self.unread.begins(id, channel.control.cancel.clone());
         tokio::spawn(channel.run(What::Shell));
         Ok(())
     }
@@ -252,6 +283,15 @@ impl Handler for Connection {
         }
     }
 
+    async fn agent_request(
+        &mut self,
+        _id: ChannelId,
+        _session: &mut Session,
+    ) -> Result<bool, russh::Error> {
+        self.forwards.note_that("your ssh agent is not forwarded through sgw");
+        Ok(false)
+    }
+
     async fn x11_request(
         &mut self,
         id: ChannelId,
@@ -261,6 +301,7 @@ impl Handler for Connection {
         _screen: u32,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
+        self.forwards.note_that("X11 is not forwarded through sgw");
         session.channel_failure(id)
     }
 
@@ -304,12 +345,22 @@ impl Handler for Connection {
         &mut self,
         id: ChannelId,
         data: &[u8],
-        _session: &mut Session,
+        session: &mut Session,
     ) -> Result<(), russh::Error> {
         let Some((inbox, gone)) = self.taker(id) else { return Ok(()) };
-        if !inbox.push(data) {
-            tracing::info!("a channel's client sent more than it was asked for");
-            gone.cancel();
+        let nothing_runs = self.channels.get(&id).is_some_and(|opened| opened.to.is_some());
+        let kept = match nothing_runs && inbox.held() + data.len() > EARLY {
+            true => Err(nobody_reads()),
+            false => inbox.push(data).map_err(|full| too_much(&full)),
+        };
+        if let Err(failure) = kept {
+            tracing::info!(code = %failure.code, "a channel ended: its client sent too much");
+            inbox.close();
+            self.tell_why(id, &failure, session)?;
+            match nothing_runs {
+                true => session.close(id)?,
+                false => gone.cancel(),
+            }
             return Ok(());
         }
         let _still_behind = timeout(MOMENT, inbox.room()).await;
@@ -339,10 +390,16 @@ impl Handler for Connection {
         _session: &mut Session,
     ) -> Result<(), russh::Error> {
         let follows = self.channels.get(&id).and_then(|opened| opened.control.follows.get());
-        if let Some(exec) = follows.cloned() {
-            let bridge = self.bridge.clone();
-            tokio::spawn(async move { bridge.signal(&exec, &command::signal_name(signal)).await });
-        }
+        let Some(exec) = follows.cloned() else { return Ok(()) };
+        let Ok(turn) = self.signals.clone().try_acquire_owned() else {
+            tracing::info!(%exec, "a signal was not sent: {SIGNALS} are on their way");
+            return Ok(());
+        };
+        let bridge = self.bridge.clone();
+        tokio::spawn(async move {
+            bridge.signal(&exec, &command::signal_name(signal)).await;
+            drop(turn);
+        });
         Ok(())
     }
 
@@ -352,7 +409,27 @@ impl Handler for Connection {
         _session: &mut Session,
     ) -> Result<(), russh::Error> {
         self.channels.remove(&id);
+        self.unread.ended(id);
         self.forwards.closed(id);
         Ok(())
+    }
+}
+
+fn nobody_reads() -> Failure {
+    let message = "much was sent on a channel where nothing runs yet";
+    Failure::new(Code::LimitStreams, message, "begin what reads it first").sent(false)
+}
+
+fn too_much(full: &Full) -> Failure {
+    match full {
+        Full::Window => {
+            let message = "the client sent more than it was asked for";
+            Failure::new(Code::UsageFrame, message, "use another client")
+        }
+        Full::Budget => Failure::new(
+            Code::LimitStreams,
+            "too much of what was sent waits for whoever is to read it, on all channels together",
+            "send less at once, or wait until it was read",
+        ),
     }
 }

@@ -14,7 +14,10 @@ use russh::{
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::inbox::{Inbox, PIECE};
+use super::{
+    budget::Budget,
+    inbox::{Inbox, PIECE},
+};
 use crate::{
     daemon::{
         door::agent::{Bridge, Patience},
@@ -52,6 +55,7 @@ pub struct Forwards {
     near: Mutex<HashMap<ChannelId, Near>>,
     listening: Mutex<HashMap<(String, u32), CancellationToken>>,
     notes: Mutex<Vec<String>>,
+    budget: Arc<Budget>,
     /// The client is gone.
     ends: CancellationToken,
 }
@@ -96,9 +100,9 @@ impl Drop for Place<'_> {
 }
 
 impl Forwards {
-    pub fn new(bridge: Arc<Bridge>, ends: CancellationToken) -> Arc<Self> {
+    pub fn new(bridge: Arc<Bridge>, budget: Arc<Budget>, ends: CancellationToken) -> Arc<Self> {
         let (near, listening, notes) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Arc::new(Self { bridge, near, listening, notes, ends })
+        Arc::new(Self { bridge, near, listening, notes, budget, ends })
     }
 
     /// The client's end of this channel, where it is a forwarded one.
@@ -187,7 +191,7 @@ impl Forwards {
                     NotOpened::Refused { reason, .. } => reason,
                     NotOpened::Late | NotOpened::Lost => CONNECT_FAILED,
                 };
-                Err(ChannelOpenFailure::Other { code, reason: failure.message })
+                Err(ChannelOpenFailure::Other { code, reason: plain(&failure.message) })
             }
         }
     }
@@ -307,11 +311,16 @@ impl Forwards {
     /// A refusal for which the protocol has no words: told on the stderr of what runs next.
     pub fn note(&self, failure: &Failure) -> String {
         let sentence = sentence(failure);
-        let mut notes = self.notes();
-        if notes.len() < NOTES {
-            notes.push(format!("sgw: {sentence}\n"));
-        }
+        self.note_that(&sentence);
         sentence
+    }
+
+    pub fn note_that(&self, sentence: &str) {
+        let mut notes = self.notes();
+        let line = format!("sgw: {sentence}\n");
+        if notes.len() < NOTES && !notes.contains(&line) {
+            notes.push(line);
+        }
     }
 
     /// Tells what waits to be told, on a channel where something begins to run.
@@ -328,7 +337,7 @@ impl Forwards {
 
     /// The client's end of a channel that is forwarded. Known from two sides, whichever comes first.
     pub fn begin(&self, id: ChannelId) -> Near {
-        let new = || Near { inbox: Arc::default(), gone: self.ends.child_token() };
+        let new = || Near { inbox: Inbox::new(self.budget.clone()), gone: self.ends.child_token() };
         self.near().entry(id).or_insert_with(new).clone()
     }
 
@@ -391,10 +400,9 @@ impl Pipe<'_> {
             let may = self.forwarding.within(Going::ToServer, piece.len());
             let mut rest = &piece[..may];
             while !rest.is_empty() {
-                self.may_go_on().await;
-                // Where the operator takes the keyboard what is not written by then waits.
-                match session.keyboard.write(&session.id, to.write_some(rest)).await {
-                    Err(_taken) => {}
+                // Where the operator takes the keyboard, or pauses it, what is not written by then waits.
+                match session.gate.pass(to.write_some(rest)).await {
+                    Err(_shut) => session.gate.opens().await,
                     Ok(Ok(written)) => rest = &rest[written..],
                     Ok(Err(_closed)) => return Err(None),
                 }
@@ -412,7 +420,7 @@ impl Pipe<'_> {
         loop {
             match from.next().await {
                 Came::Data(mut bytes) => {
-                    self.may_go_on().await;
+                    self.forwarding.session.keyboard.agents().await;
                     let may = self.forwarding.within(Going::ToClient, bytes.len());
                     let all = may == bytes.len();
                     bytes.truncate(may);
@@ -447,16 +455,16 @@ impl Pipe<'_> {
         let _behind = self.shared.behind();
         sending.await.is_ok()
     }
-
-    async fn may_go_on(&self) {
-        if !self.forwards.bridge.may_go_on() {
-            self.forwards.bridge.goes_on().await;
-        }
-    }
 }
 
 fn refusal(code: u32, failure: &Failure) -> ChannelOpenFailure {
-    ChannelOpenFailure::Other { code, reason: sentence(failure) }
+    ChannelOpenFailure::Other { code, reason: plain(&sentence(failure)) }
+}
+
+/// Clients show anything but ASCII of it in octal.
+fn plain(text: &str) -> String {
+    let shown = text.replace('…', "...").replace(['‘', '’'], "'");
+    shown.chars().map(|one| if one.is_ascii() { one } else { '?' }).collect()
 }
 
 /// In one line, which is all that a client shows.

@@ -6,20 +6,26 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::Notify;
 
+use super::budget::Budget;
+
 /// From here on a channel is behind, in bytes.
-const BEHIND: usize = 1024 * 1024;
+const BEHIND: usize = 512 * 1024;
+/// The same where much lies in others already.
+const TIGHT: usize = 64 * 1024;
 /// More than a client can have sent that keeps to its window and the crumbs beyond it.
-const MOST: usize = 8 * 1024 * 1024;
+const MOST: usize = 2 * 1024 * 1024;
+/// By so much a piece grows at least, in bytes.
+const STEP: usize = 4 * 1024;
 /// The largest piece that is handed out.
 pub const PIECE: usize = 64 * 1024;
 
-#[derive(Default)]
 pub struct Inbox {
+    budget: Arc<Budget>,
     state: Mutex<State>,
     readable: Notify,
     room: Notify,
@@ -34,25 +40,52 @@ struct State {
     closed: bool,
 }
 
+/// Why no more is taken.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Full {
+    /// The client sends what it was not asked for.
+    Window,
+    /// Too much of it, and of its like, lies here already.
+    Budget,
+}
+
 impl Inbox {
-    /// False where the client sends what it was not asked for.
-    pub fn push(&self, bytes: &[u8]) -> bool {
+    pub fn new(budget: Arc<Budget>) -> Arc<Self> {
+        let (readable, room) = (Notify::new(), Notify::new());
+        Arc::new(Self { budget, state: Mutex::default(), readable, room })
+    }
+
+    /// Where what comes is counted.
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// What came: all of it is kept, or nothing.
+    pub fn push(&self, bytes: &[u8]) -> Result<(), Full> {
         let mut state = self.lock();
         if state.closed || state.ended {
-            return true;
+            return Ok(());
         }
         if state.held + bytes.len() > MOST {
-            return false;
+            return Err(Full::Window);
+        }
+        if !self.budget.take(bytes.len()) {
+            return Err(Full::Budget);
         }
         state.held += bytes.len();
         // Little by little would cost more than it holds.
         match state.chunks.back_mut() {
-            Some(last) if last.len() + bytes.len() <= PIECE => last.extend_from_slice(bytes),
+            Some(last) if last.len() + bytes.len() <= PIECE => {
+                if last.capacity() - last.len() < bytes.len() {
+                    last.reserve_exact(bytes.len().max(STEP));
+                }
+                last.extend_from_slice(bytes);
+            }
             _ => state.chunks.extend(bytes.chunks(PIECE).map(<[u8]>::to_vec)),
         }
         drop(state);
         self.readable.notify_one();
-        true
+        Ok(())
     }
 
     /// The client has said all.
@@ -63,13 +96,21 @@ impl Inbox {
 
     /// What comes from here on is dropped.
     pub fn close(&self) {
-        *self.lock() = State { closed: true, ..State::default() };
+        let mut state = self.lock();
+        let held = std::mem::replace(&mut *state, State { closed: true, ..State::default() }).held;
+        drop(state);
+        self.budget.give_back(held);
         self.readable.notify_one();
         self.room.notify_one();
     }
 
     pub fn is_behind(&self) -> bool {
-        self.lock().held >= BEHIND
+        self.held() >= if self.budget.is_tight() { TIGHT } else { BEHIND }
+    }
+
+    /// In bytes.
+    pub fn held(&self) -> usize {
+        self.lock().held
     }
 
     /// Comes when it is not behind.
@@ -91,6 +132,7 @@ impl Inbox {
                     }
                     state.held -= piece.len();
                     drop(state);
+                    self.budget.give_back(piece.len());
                     self.room.notify_one();
                     return Some(piece);
                 }
@@ -106,8 +148,9 @@ impl Inbox {
     pub fn clear(&self) {
         let mut state = self.lock();
         state.chunks.clear();
-        state.held = 0;
+        let held = std::mem::take(&mut state.held);
         drop(state);
+        self.budget.give_back(held);
         self.room.notify_one();
     }
 
@@ -125,8 +168,10 @@ impl Inbox {
                         first.drain(..end);
                     }
                     state.chunks.retain(|chunk| !chunk.is_empty());
-                    state.held = state.chunks.iter().map(Vec::len).sum();
+                    let held = state.chunks.iter().map(Vec::len).sum();
+                    let gone = std::mem::replace(&mut state.held, held) - held;
                     drop(state);
+                    self.budget.give_back(gone);
                     self.room.notify_one();
                     return;
                 }
@@ -140,16 +185,26 @@ impl Inbox {
     }
 }
 
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn inbox() -> Arc<Inbox> {
+        Inbox::new(Budget::new(2 * MOST, None))
+    }
+
     #[tokio::test]
     async fn what_was_sent_comes_in_order_and_then_the_end() {
-        let inbox = Inbox::default();
+        let inbox = inbox();
         let all: Vec<u8> = (0..300_000u32).map(|n| n as u8).collect();
         for part in all.chunks(7919) {
-            assert!(inbox.push(part));
+            inbox.push(part).unwrap();
         }
         inbox.end();
         let mut come = Vec::new();
@@ -162,39 +217,61 @@ mod tests {
 
     #[tokio::test]
     async fn who_keeps_sending_is_behind_and_then_told_off() {
-        let inbox = Inbox::default();
+        let inbox = inbox();
         let packet = vec![0; PIECE];
-        let pushed = (0..1000).take_while(|_| inbox.push(&packet)).count();
-        assert_eq!(pushed, MOST / PIECE);
+        let pushed = (0..1000).take_while(|_| inbox.push(&packet).is_ok()).count();
+        assert_eq!((pushed, inbox.push(&packet)), (MOST / PIECE, Err(Full::Window)));
         assert!(inbox.is_behind());
         while inbox.is_behind() {
             inbox.next(PIECE).await.unwrap();
         }
         inbox.room().await;
         inbox.close();
-        assert!(inbox.push(&packet) && !inbox.is_behind(), "nobody wants it any more");
+        inbox.push(&packet).unwrap();
+        assert!(!inbox.is_behind(), "nobody wants it any more");
         assert_eq!(inbox.next(PIECE).await, None);
     }
 
     #[tokio::test]
     async fn single_bytes_take_no_more_than_their_room() {
-        let inbox = Inbox::default();
-        (0..100_000).for_each(|_| assert!(inbox.push(b"x")));
-        assert!(inbox.lock().chunks.len() <= 2);
+        let inbox = inbox();
+        (0..100_000).for_each(|_| inbox.push(b"x").unwrap());
+        let chunks = &inbox.lock().chunks;
+        let room: usize = chunks.iter().map(Vec::capacity).sum();
+        assert!(chunks.len() <= 2 && room <= 100_000 + STEP * 2, "{room}");
     }
 
     #[tokio::test]
     async fn an_interrupt_takes_what_lies_before_it_along() {
-        let inbox = Inbox::default();
-        inbox.push(&vec![b'x'; PIECE]);
-        inbox.push(b"a\x03b\x03ls");
+        let inbox = inbox();
+        inbox.push(&vec![b'x'; PIECE]).unwrap();
+        inbox.push(b"a\x03b\x03ls").unwrap();
         inbox.take_through(3).await;
         assert_eq!(inbox.next(PIECE).await.unwrap(), b"ls");
-        inbox.push(b"y\x03");
+        inbox.push(b"y\x03").unwrap();
         inbox.take_through(3).await;
-        inbox.push(b"z");
+        inbox.push(b"z").unwrap();
         inbox.clear();
         inbox.end();
         assert_eq!(inbox.next(PIECE).await, None);
+    }
+
+    #[tokio::test]
+    async fn what_lies_in_one_is_room_that_others_lack_until_it_is_taken() {
+        let budget = Budget::new(3 * PIECE, None);
+        let [one, two] = [(); 2].map(|()| Inbox::new(budget.clone()));
+        let packet = vec![0; PIECE];
+        (0..3).for_each(|_| one.push(&packet).unwrap());
+        assert_eq!(two.push(&packet), Err(Full::Budget));
+        assert!(one.is_behind() && !two.is_behind());
+        one.next(10).await.unwrap();
+        assert_eq!(two.push(&packet), Err(Full::Budget));
+        two.push(&packet[..10]).unwrap();
+        one.clear();
+        (0..2).for_each(|_| two.push(&packet).unwrap());
+        two.close();
+        (0..3).for_each(|_| one.push(&packet).unwrap());
+        drop(one);
+        assert!(budget.take(3 * PIECE), "all of it is there again");
     }
 }

@@ -22,6 +22,7 @@ impl Channel {
         let ended = match self.bridge.sftp().await {
             Ok(mediator) => tokio::select! {
                 ended = self.mediate(&mediator) => ended,
+                never = self.tell_holds(|| true) => match never {},
                 () = self.gone.cancelled() => Err(Gone),
             },
             Err(failure) => self.end_with(&failure).await,
@@ -35,7 +36,7 @@ impl Channel {
 
     async fn mediate(&self, mediator: &Mediator) -> Result<(), Gone> {
         let mut cutter = Cutter::default();
-        let mut calls = Calls::new(mediator);
+        let mut calls = Calls::new(mediator, self.inbox.budget());
         let mut ended = false;
         loop {
             let packet = match calls.have_room() {

@@ -2,14 +2,18 @@
 //! set once, in front of each command's own.
 
 use super::{Shell, Surroundings};
-use crate::domain::shell::{self, ShellError};
+use crate::domain::{
+    served,
+    shell::{self, ShellError},
+};
 
 /// Names and values.
 type Variables = Vec<(String, Vec<u8>)>;
 
 impl Surroundings {
     /// What goes on the wire for a command. Where no shell reads as sh does, it goes as it is, without
-    /// the marker: its processes can't be found again.
+    /// the marker: its processes can't be found again. Nor is there one in front of a server's program that
+    /// finds nothing set: an account may be for that program alone. It ends with its connection.
     pub fn wire(
         &self,
         marker: &str,
@@ -19,7 +23,9 @@ impl Surroundings {
     ) -> Result<Vec<u8>, ShellError> {
         let (env, cwd) = self.with(env, cwd);
         if self.shell != Some(Shell::Other) {
-            return shell::wrap(marker, &env, cwd.as_deref(), line);
+            let wrapped = shell::wrap(marker, &env, cwd.as_deref(), line)?;
+            let bare = env.is_empty() && cwd.is_none() && served::is_server(line);
+            return Ok(if bare { line.to_vec() } else { wrapped });
         }
         if !env.is_empty() || cwd.is_some() {
             return Err(ShellError::NoShell);
@@ -87,6 +93,38 @@ mod tests {
         let env = env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let wire = of.wire("x-1-aa", env, cwd.map(|cwd| cwd.into()), b"ls")?;
         Ok(String::from_utf8(wire).unwrap())
+    }
+
+    #[test]
+    fn a_servers_program_goes_as_it_is_where_nothing_is_set() {
+        let wire = |of: &Surroundings, line: &str| {
+            let wire = of.wire("x-1-aa", Vec::new(), None, line.as_bytes()).unwrap();
+            String::from_utf8(wire).unwrap()
+        };
+        let nothing = Surroundings::default();
+        for line in [
+            "git-upload-pack '/srv/a b.git'",
+            "git-receive-pack 'me/it.git'",
+            "git-upload-archive x",
+            "rsync --server --sender -vlogDtpre.iLsfxCIvu . /srv/",
+            "scp -r -p -t /srv",
+            "scp -pf -- file",
+            "borg serve --umask=077",
+        ] {
+            assert_eq!(wire(&nothing, line), line);
+            assert!(wire(&surroundings(), line).starts_with("export SGW_EXEC=x-1-aa; "), "{line}");
+        }
+        for line in [
+            "git-upload-pack x; id",
+            "git-upload-pack $(id)",
+            "rsync -a a b",
+            "scp a -t",
+            "scp -- -t",
+            "borg list",
+            "echo git-upload-pack",
+        ] {
+            assert_eq!(wire(&nothing, line), format!("export SGW_EXEC=x-1-aa; {line}"));
+        }
     }
 
     #[test]

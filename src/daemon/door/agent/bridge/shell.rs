@@ -23,10 +23,7 @@ use crate::{
         terminal::{Wanted, Window},
         typed::{Line, Reader},
     },
-    protocol::{
-        error::{Code, Failure},
-        view,
-    },
+    protocol::error::{Code, Failure},
 };
 
 /// Variables of the client that its programs get, beside the ones that begin with [`LANGUAGE`].
@@ -73,8 +70,12 @@ impl Bridge {
         }
     }
 
-    /// A login shell, on a terminal. What is said goes to `outbox`, as of [`Bridge::exec`].
+    /// A login shell on a terminal; without one, a shell that reads a script, which is judged whole before
+    /// anything of it runs. What is said goes to `outbox`, as of [`Bridge::exec`].
     pub async fn shell(&self, seat: Seat, control: &Arc<Control>, outbox: Outbox) {
+        if let (None, Some(line)) = (&seat.terminal, script(self.session.surroundings.shell)) {
+            return self.exec(line.as_bytes().to_vec(), seat, control, outbox).await;
+        }
         let caller = self.caller(outbox).by(seat.terminal);
         let env = self.variables(seat.env);
         let ran = match caller.check_known() {
@@ -138,10 +139,9 @@ impl Caller {
                 id
             }
         };
-        self.say_waiting(NUMBER, &id, view::Kind::Command).await;
         let patience = Duration::from_millis(PATIENCE_MS);
         let waiting = self.parts.desk.wait(self.identity(), &id, Some(patience));
-        Self::unless_taken(session, &id, waiting).await?;
+        self.waits(NUMBER, session, &id, waiting).await?;
         self.check_stopped(session).map_err(|stopped| stopped_until(stopped, &id))?;
         let (grant, place) = (session.grant(), session.place());
         let ground =
@@ -151,10 +151,20 @@ impl Caller {
     }
 }
 
+/// The account's shell, as a command that reads a script. Where nobody has said which it is, the usual one.
+fn script(shell: Option<named::Shell>) -> Option<&'static str> {
+    match shell {
+        Some(named::Shell::Sh) => Some("sh -s"),
+        Some(named::Shell::Bash) | None => Some("bash -s"),
+        Some(named::Shell::Zsh) => Some("zsh -s"),
+        Some(named::Shell::Fish | named::Shell::Other) => None,
+    }
+}
+
 /// Its standard input would be run as it comes.
 fn no_terminal(session: &Session) -> Failure {
     Failure::new(
-        Code::UsageCommand,
+        Code::GuardStdin,
         "a shell without a terminal runs whatever comes on its standard input",
         "ssh -t for a shell to type into; or give ssh the command, like bash -s, which is fed a whole \
          script that is judged first",

@@ -5,13 +5,16 @@
 //! files are answered in their order. What names a path may wait for a person: it goes alone, and those go on
 //! beside it.
 
-use std::{collections::VecDeque, future::pending};
+use std::{collections::VecDeque, future::pending, sync::Arc};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 
 use super::Answer;
 use crate::{
-    daemon::door::agent::Mediator,
+    daemon::door::{
+        agent::Mediator,
+        ssh::{Budget, Charge},
+    },
     domain::sftp::{Call, Extended},
 };
 
@@ -23,19 +26,25 @@ const HELD: usize = 64;
 
 pub struct Calls<'m> {
     mediator: &'m Mediator,
+    /// What they write counts there.
+    budget: &'m Arc<Budget>,
     flying: FuturesOrdered<BoxFuture<'m, Answer>>,
     /// One that names a path, or changes what is open. Nothing beside it may change what it leads to.
     alone: Option<(Vec<u8>, BoxFuture<'m, Answer>)>,
-    held: VecDeque<(u32, Call)>,
+    held: VecDeque<(u32, Call, Charge)>,
 }
 
 impl<'m> Calls<'m> {
-    pub fn new(mediator: &'m Mediator) -> Self {
-        Self { mediator, flying: FuturesOrdered::new(), alone: None, held: VecDeque::new() }
+    pub fn new(mediator: &'m Mediator, budget: &'m Arc<Budget>) -> Self {
+        let (flying, held) = (FuturesOrdered::new(), VecDeque::new());
+        Self { mediator, budget, flying, alone: None, held }
     }
 
-    /// Whether one more can be taken.
+    /// Whether one more can be taken: where much waits already, one at a time.
     pub fn have_room(&self) -> bool {
+        if self.budget.is_tight() && !self.are_done() {
+            return false;
+        }
         let waits = self.held.is_empty() || self.alone.is_some() && self.held.len() < HELD;
         waits && self.flying.len() < FLYING
     }
@@ -46,9 +55,14 @@ impl<'m> Calls<'m> {
 
     /// Begins a call, or holds it until what stands before it is done.
     pub fn take(&mut self, id: u32, call: Call) {
+        let written = match &call {
+            Call::Write { data, .. } => data.len(),
+            _ => 0,
+        };
+        let charge = self.budget.charge(written);
         match works_on(&call).is_some_and(|handles| !self.is_held_up(&handles)) {
-            true => self.flying.push_back(self.answer(id, call)),
-            false => self.held.push_back((id, call)),
+            true => self.flying.push_back(self.answer(id, call, charge)),
+            false => self.held.push_back((id, call, charge)),
         }
         self.go_on();
     }
@@ -78,16 +92,16 @@ impl<'m> Calls<'m> {
     fn go_on(&mut self) {
         while self.alone.is_none() {
             match self.held.front() {
-                Some((_, call)) if works_on(call).is_some() && self.flying.len() < FLYING => {
-                    if let Some((id, call)) = self.held.pop_front() {
-                        self.flying.push_back(self.answer(id, call));
+                Some((_, call, _)) if works_on(call).is_some() && self.flying.len() < FLYING => {
+                    if let Some((id, call, charge)) = self.held.pop_front() {
+                        self.flying.push_back(self.answer(id, call, charge));
                     }
                 }
                 // What was asked before it is to be done before it.
                 Some(_) if self.flying.is_empty() => {
-                    if let Some((id, call)) = self.held.pop_front() {
+                    if let Some((id, call, charge)) = self.held.pop_front() {
                         let changes = changes(&call).unwrap_or_default().to_vec();
-                        self.alone = Some((changes, self.answer(id, call)));
+                        self.alone = Some((changes, self.answer(id, call, charge)));
                     }
                 }
                 _ => return,
@@ -98,15 +112,19 @@ impl<'m> Calls<'m> {
     /// Whether what comes before on one of these is not done yet.
     fn is_held_up(&self, handles: &[&[u8]]) -> bool {
         let alone = self.alone.as_ref().map(|(handle, _)| handle.as_slice());
-        let before = self.held.iter().flat_map(|(_, call)| {
+        let before = self.held.iter().flat_map(|(_, call, _)| {
             works_on(call).unwrap_or_default().into_iter().chain(changes(call))
         });
         alone.into_iter().chain(before).any(|handle| handles.contains(&handle))
     }
 
-    fn answer(&self, id: u32, call: Call) -> BoxFuture<'m, Answer> {
+    fn answer(&self, id: u32, call: Call, charge: Charge) -> BoxFuture<'m, Answer> {
         let mediator = self.mediator;
-        async move { (id, mediator.call(call).await) }.boxed()
+        async move {
+            let _charge = charge;
+            (id, mediator.call(call).await)
+        }
+        .boxed()
     }
 }
 
