@@ -39,6 +39,9 @@ pub const ORPHAN: Duration = Duration::from_secs(60);
 const FIRST: Duration = Duration::from_secs(10);
 /// How long to go on reading after its processes were ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How often it is looked for what is to end: a server that has much to do begins with a command late, and what has not
+/// begun carries no marker yet.
+const LOOKS: u32 = 4;
 /// How often a channel that is left unread is looked at again.
 const LOOK: Duration = Duration::from_millis(200);
 /// A time that never comes within a daemon's life.
@@ -456,23 +459,17 @@ impl Actor {
     async fn end_remote(&self, reader: &mut Reader, ending: &mut Ending) -> Remote {
         let had_ended = ending.exit_code.is_some();
         let markers = [self.marker.clone()];
-        let killing = self.pool.end_processes(&markers);
-        tokio::pin!(killing);
-        let mut open = true;
+        let (mut open, mut looks) = (true, 0);
         let found = loop {
-            let room = self.exec.output.room(false) != Room::Full;
-            tokio::select! {
-                found = &mut killing => break found,
-                event = reader.next(), if open && room => open = !self.take(event, ending).await,
+            let found = self.look_for(&markers, reader, ending, &mut open).await;
+            looks += 1;
+            // Nothing is there, and the channel is open: it may be about to begin. Who waits for it is not kept
+            // waiting by a server that answers nothing.
+            let again = found == RemoteEnd::Ended || lock(&self.exec.presence).callers == 0;
+            if !open || !again || looks >= LOOKS {
+                break found;
             }
         };
-        let over = Instant::now() + LAST_WORDS;
-        while open && self.exec.output.room(false) != Room::Full {
-            tokio::select! {
-                event = reader.next() => open = !self.take(event, ending).await,
-                () = sleep_until(over) => break,
-            }
-        }
         if !had_ended && ending.exit_code == Some(0) {
             // Its children were ended first: a shell that waited for them calls that success.
             ending.exit_code = None;
@@ -483,6 +480,33 @@ impl Actor {
             RemoteEnd::Ended if !open => Remote::Ended,
             RemoteEnd::Ended | RemoteEnd::Unknown => Remote::Unknown,
         }
+    }
+
+    /// Ends what carries a marker, and gives the channel a moment to close.
+    async fn look_for(
+        &self,
+        markers: &[String],
+        reader: &mut Reader,
+        ending: &mut Ending,
+        open: &mut bool,
+    ) -> RemoteEnd {
+        let killing = self.pool.end_processes(markers);
+        tokio::pin!(killing);
+        let found = loop {
+            let room = self.exec.output.room(false) != Room::Full;
+            tokio::select! {
+                found = &mut killing => break found,
+                event = reader.next(), if *open && room => *open = !self.take(event, ending).await,
+            }
+        };
+        let over = Instant::now() + LAST_WORDS;
+        while *open && self.exec.output.room(false) != Room::Full {
+            tokio::select! {
+                event = reader.next() => *open = !self.take(event, ending).await,
+                () = sleep_until(over) => break,
+            }
+        }
+        found
     }
 
     fn name_the_stop(&self, ending: &mut Ending) {
