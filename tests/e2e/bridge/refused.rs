@@ -38,6 +38,46 @@ fn a_destination_that_is_not_ones_own_is_told_before_ssh_begins() {
     let ssh = ran(&mut both.ssh(&both.through, &["other@web1", "true"]), b"");
     assert_eq!(ssh.status.code(), Some(255));
     assert!(stderr(&ssh).contains("sgw: error[grant.missing]"), "{}", stderr(&ssh));
+    // And ssh says no more than that there is none.
+    let said = stderr(&ssh);
+    assert!(said.contains("no connection, as sgw says above"), "{said}");
+    assert!(!said.contains("mm_receive_fd") && !said.contains("roken pipe"), "{said}");
+}
+
+/// It asks before ssh does, whose status is 255 whatever it was told.
+#[test]
+fn sgw_ssh_ends_as_every_refusal_does() {
+    let both = Both::new();
+    let by = |words: &[&str], ask: &str| {
+        let mut ssh = both.sgw.command(["ssh"].iter().chain(words));
+        ran(ssh.env("SGW_TOKEN", &both.token.text).env("SGW_ASK", ask), b"")
+    };
+    let other = by(&["other@web1", "true"], "");
+    refused(&other, 77, "grant.missing");
+    refused(&by(&["-p", "2", "web1", "true"], ""), 125, "usage.destination");
+    refused(&by(&["-N", "nowhere.example"], "never"), 77, "approval.required");
+    let later = by(&["me@nowhere.example", "true"], "");
+    refused(&later, 75, "request.pending");
+    for output in [&other, &later] {
+        assert!(!stderr(output).contains("isconnect"), "{}", stderr(output));
+    }
+    // What needs no connection asks nobody.
+    for words in [&["-G", "nowhere.example"][..], &["-V"]] {
+        assert_eq!(by(words, "never").status.code(), Some(0), "{words:?}");
+    }
+    assert_eq!(by(&["web1", "exit 5"], "").status.code(), Some(5));
+    let output = by(&["-A", "web1", "exit 5"], "");
+    assert!(stderr(&output).contains("ssh agent is not forwarded"), "{}", stderr(&output));
+}
+
+#[test]
+fn sgw_ssh_says_why_the_server_does_not_listen() {
+    let both = Both::new();
+    let words = ["ssh", "-N", "-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:1", "web1"];
+    let output = ran(both.sgw.command(words).env("SGW_TOKEN", &both.token.text), b"");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(255), "{said}");
+    assert!(said.contains("error[grant.missing]"), "{said}");
 }
 
 #[test]
@@ -69,6 +109,8 @@ fn another_port_a_session_that_is_none_and_a_name_that_is_nobodys_are_told() {
     sgw.by(&both.token, ["close", "web1"]).ok();
     let closed = proxy(&[&format!("{}@{id}", both.sshd.user)]);
     assert!(stderr(&closed).contains("error[session."), "{}", stderr(&closed));
+    // A host's name may begin as an id does.
+    refused(&proxy(&["s-db01.example"]), 77, "approval.required");
     let nobodys = proxy(&["nosuchtarget"]);
     refused(&nobodys, 77, "approval.required");
     assert!(stderr(&nobodys).contains("yours are web1"), "{}", stderr(&nobodys));
