@@ -4,7 +4,7 @@
 mod shell;
 mod typing;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use russh::keys::PrivateKey;
 
@@ -23,7 +23,7 @@ use crate::{
     domain::{
         bytes::Bytes,
         capability::Capability,
-        id::{Id, Kind, prefix_kind},
+        id::{Id, Kind},
         served::is_server,
         target::{self, Destination},
         terminal::Wanted,
@@ -68,6 +68,8 @@ impl Caller {
         number: u32,
         asked: Asked,
     ) -> Result<Option<Bridge>, Failure> {
+        // Now: who carries an SSH client here leaves when it is answered.
+        LazyLock::force(&self.asker.seen);
         let found = tokio::select! {
             found = self.bridged_to(number, &asked) => found,
             () = self.parts.end.cancelled() => Err(ending()),
@@ -104,7 +106,8 @@ impl Caller {
             self.check_stopped(&session)?;
             return Ok(session);
         }
-        if prefix_kind(&there.host) == Some(Kind::Session) {
+        // Hosts may begin as ids do; what is one is no host.
+        if there.host.parse::<Id>().is_ok_and(|id| id.kind() == Kind::Session) {
             return self.parts.sessions.to_use(&there.host, self.identity());
         }
         let named = Destination { user: None, ..there.clone() };
