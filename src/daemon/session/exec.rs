@@ -42,6 +42,13 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often it is looked for what is to end: a server that has much to do begins with a command late, and what has not
 /// begun carries no marker yet.
 const LOOKS: u32 = 4;
+/// When it is looked for again where nobody could say that it has ended: a server under load, or one out of reach.
+const LATER: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(60),
+];
 /// How often a channel that is left unread is looked at again.
 const LOOK: Duration = Duration::from_millis(200);
 /// A time that never comes within a daemon's life.
@@ -463,13 +470,14 @@ impl Actor {
         let found = loop {
             let found = self.look_for(&markers, reader, ending, &mut open).await;
             looks += 1;
-            // Nothing is there, and the channel is open: it may be about to begin. Who waits for it is not kept
-            // waiting by a server that answers nothing.
-            let again = found == RemoteEnd::Ended || lock(&self.exec.presence).callers == 0;
-            if !open || !again || looks >= LOOKS {
+            // Nothing is there, and the channel is open: it may be about to begin.
+            if !open || found == RemoteEnd::Unknown || looks >= LOOKS {
                 break found;
             }
         };
+        if found == RemoteEnd::Unknown {
+            self.look_later(markers);
+        }
         if !had_ended && ending.exit_code == Some(0) {
             // Its children were ended first: a shell that waited for them calls that success.
             ending.exit_code = None;
@@ -507,6 +515,20 @@ impl Actor {
             }
         }
         found
+    }
+
+    /// Nobody is kept waiting by a server that has no time to look; what is there ends when it has.
+    fn look_later(&self, markers: [String; 1]) {
+        let pool = self.pool.clone();
+        tokio::spawn(async move {
+            for pause in LATER {
+                tokio::time::sleep(pause).await;
+                if pool.end_processes(&markers).await == RemoteEnd::Ended {
+                    return;
+                }
+            }
+            tracing::info!("it is not known whether a command's processes have ended");
+        });
     }
 
     fn name_the_stop(&self, ending: &mut Ending) {
