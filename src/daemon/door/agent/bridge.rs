@@ -23,7 +23,7 @@ use crate::{
     domain::{
         bytes::Bytes,
         capability::Capability,
-        id::{Id, Kind},
+        id::{Id, Kind, prefix_kind},
         served::is_server,
         target::{self, Destination},
         terminal::Wanted,
@@ -106,8 +106,7 @@ impl Caller {
             self.check_stopped(&session)?;
             return Ok(session);
         }
-        // Hosts may begin as ids do; what is one is no host.
-        if there.host.parse::<Id>().is_ok_and(|id| id.kind() == Kind::Session) {
+        if prefix_kind(&there.host) == Some(Kind::Session) {
             return self.parts.sessions.to_use(&there.host, self.identity());
         }
         let named = Destination { user: None, ..there.clone() };
