@@ -89,6 +89,31 @@ fn of_root_after_the_daemon_was_killed() {
     as_root(End::KillDaemon);
 }
 
+/// A server that has much to do, or slow start-up files, begins when it was looked for already.
+#[test]
+fn what_a_server_begins_late_ends_too() {
+    let person = ordinary();
+    let Some(home) = person.home() else {
+        return eprintln!("left out: a start-up file of another user takes root");
+    };
+    std::fs::create_dir(home.join(".ssh")).unwrap();
+    std::fs::write(home.join(".ssh/rc"), "rm late 2>/dev/null && exec sleep 2\n").unwrap();
+    let sshd = Sshd::with().user(&person).start();
+    let sgw = Sgw::unlocked();
+    let session = sgw.session(&sshd);
+    sgw.agent(["exec", &session, "--", "true"]).ok();
+    for number in 0..3 {
+        let mark = format!("mark-late-{}-{number}", std::process::id());
+        std::fs::write(home.join("late"), "").unwrap();
+        let line = format!("MARK={mark}; export MARK; sleep 600");
+        let words = ["exec", &session, "--timeout", "300ms", "--json", "--", &line];
+        let outcome = sgw.agent(words).exits(124);
+        assert!(!home.join("late").exists(), "it was late");
+        assert_eq!(outcome.json()["remote"], "ended", "{outcome:?}");
+        assert_eq!(processes_naming(&mark), Vec::<u32>::new());
+    }
+}
+
 fn ordinary() -> Rc<Person> {
     Rc::new(Person::ordinary())
 }

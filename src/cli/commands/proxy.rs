@@ -1,12 +1,17 @@
 //! `sgw proxy`: carries a stock SSH client's connection to the daemon.
 
+mod farewell;
+
 use std::{
     ffi::OsString,
     fs::File,
     io::{self, IoSlice, Read, Write},
     mem::MaybeUninit,
     net::Shutdown,
-    os::{fd::AsFd, unix::net::UnixStream},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
     sync::mpsc,
     thread,
 };
@@ -69,30 +74,61 @@ impl Run for Proxy {
             wait_ms: PATIENCE_MS,
             no_ask: self.asking.never(),
         };
-        let ui = context.ui;
-        let stream = context.block_on(async {
-            let waiting = |message: &Message| match message {
-                Message::Waiting { id, kind } => follow::waiting(ui, id, *kind),
-                Message::Note { text } => ui.note(text),
-                _ => {}
-            };
-            let stream = context.place()?.bridge(context::token()?, asked, waiting).await?;
-            stream.into_std().map_err(Error::local("take the connection"))
-        })?;
-        let carried = stream.set_nonblocking(false).and_then(|()| match pass {
-            // Clients that know ssh's configuration but not this way of it gave us a pipe.
-            true if takes_descriptors()? => hand_over(&stream),
-            _ => carry(stream),
+        // Clients that know ssh's configuration but not this way of it gave us a pipe.
+        let passes = pass && takes_descriptors().map_err(Error::local("look at stdout"))?;
+        let stream = match ask(context, asked) {
+            Ok(stream) => stream,
+            Err(failure) => {
+                if passes {
+                    // Why not is told in any case.
+                    let _gone = farewell::farewell().and_then(|none| hand_over(&none));
+                }
+                return Err(failure.into());
+            }
+        };
+        let carried = stream.set_nonblocking(false).and_then(|()| match passes {
+            true => hand_over(&stream),
+            false => carry(stream),
         });
         match carried {
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(no_ssh().into()),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                return Err(cut().into());
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(no_ssh().into()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(cut().into()),
+            // The client has gone.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::DONE),
+            carried => {
+                carried.map_err(Error::local("carry the connection"))?;
+                Ok(Exit::DONE)
             }
-            carried => carried.map_err(Error::local("carry the connection"))?,
         }
-        Ok(Exit::DONE)
     }
+}
+
+/// The way in, which carries SSH from here on.
+fn ask(context: &Context, asked: Bridge) -> Result<UnixStream, Failure> {
+    let ui = context.ui;
+    context.block_on(async {
+        let waiting = |message: &Message| match message {
+            Message::Waiting { id, kind } => follow::waiting(ui, id, *kind),
+            Message::Note { text } => ui.note(text),
+            _ => {}
+        };
+        let stream = context.place()?.bridge(context::token()?, asked, waiting).await?;
+        stream.into_std().map_err(Error::local("take the connection"))
+    })
+}
+
+/// Whether there is a way in; a person is asked for it as ssh's proxy would ask them.
+///
+/// # Errors
+/// Why there is none, or not yet.
+pub(super) fn try_first(
+    context: &Context,
+    destination: String,
+    port: Option<u16>,
+) -> Result<(), Failure> {
+    let no_ask = Asking { no_ask: false }.never();
+    let asked = Bridge { destination, port, wait_ms: PATIENCE_MS, no_ask };
+    ask(context, asked).map(drop)
 }
 
 fn destination(word: OsString) -> Result<String, Failure> {
@@ -111,12 +147,15 @@ fn takes_descriptors() -> io::Result<bool> {
 
 /// One byte with the connection, over the socket that ssh made our standard output.
 fn hand_over(stream: &UnixStream) -> io::Result<()> {
+    send_with(&Stream::Stdout.open()?, &[0], &stream.as_fd())
+}
+
+fn send_with(to: &impl AsFd, bytes: &[u8], passed: &BorrowedFd) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let passed = [stream.as_fd()];
+    let passed = [*passed];
     control.push(SendAncillaryMessage::ScmRights(&passed));
-    let stdout = Stream::Stdout.open()?;
-    sendmsg(&stdout, &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL)?;
+    sendmsg(to, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?;
     Ok(())
 }
 

@@ -40,6 +40,16 @@ pub const ORPHAN: Duration = Duration::from_secs(60);
 const FIRST: Duration = Duration::from_secs(10);
 /// How long to go on reading after its processes were ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How often it is looked for what is to end: a server that has much to do begins with a command late, and what has not
+/// begun carries no marker yet.
+const LOOKS: u32 = 4;
+/// When it is looked for again where nobody could say that it has ended: a server under load, or one out of reach.
+const LATER: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(60),
+];
 /// How often a channel that is left unread is looked at again.
 const LOOK: Duration = Duration::from_millis(200);
 /// A time that never comes within a daemon's life.
@@ -460,22 +470,17 @@ impl Actor {
     async fn end_remote(&self, reader: &mut Reader, ending: &mut Ending) -> Remote {
         let had_ended = ending.exit_code.is_some();
         let markers = [self.marker.clone()];
-        let killing = self.pool.end_processes(&markers);
-        tokio::pin!(killing);
-        let mut open = true;
+        let (mut open, mut looks) = (true, 0);
         let found = loop {
-            let room = self.exec.output.room(false) != Room::Full;
-            tokio::select! {
-                found = &mut killing => break found,
-                event = reader.next(), if open && room => open = !self.take(event, ending).await,
+            let found = self.look_for(&markers, reader, ending, &mut open).await;
+            looks += 1;
+            // Nothing is there, and the channel is open: it may be about to begin.
+            if !open || found == RemoteEnd::Unknown || looks >= LOOKS {
+                break found;
             }
         };
-        let over = Instant::now() + LAST_WORDS;
-        while open && self.exec.output.room(false) != Room::Full {
-            tokio::select! {
-                event = reader.next() => open = !self.take(event, ending).await,
-                () = sleep_until(over) => break,
-            }
+        if found == RemoteEnd::Unknown {
+            self.look_later(markers);
         }
         if !had_ended && ending.exit_code == Some(0) {
             // Its children were ended first: a shell that waited for them calls that success.
@@ -487,6 +492,47 @@ impl Actor {
             RemoteEnd::Ended if !open => Remote::Ended,
             RemoteEnd::Ended | RemoteEnd::Unknown => Remote::Unknown,
         }
+    }
+
+    /// Ends what carries a marker, and gives the channel a moment to close.
+    async fn look_for(
+        &self,
+        markers: &[String],
+        reader: &mut Reader,
+        ending: &mut Ending,
+        open: &mut bool,
+    ) -> RemoteEnd {
+        let killing = self.pool.end_processes(markers);
+        tokio::pin!(killing);
+        let found = loop {
+            let room = self.exec.output.room(false) != Room::Full;
+            tokio::select! {
+                found = &mut killing => break found,
+                event = reader.next(), if *open && room => *open = !self.take(event, ending).await,
+            }
+        };
+        let over = Instant::now() + LAST_WORDS;
+        while *open && self.exec.output.room(false) != Room::Full {
+            tokio::select! {
+                event = reader.next() => *open = !self.take(event, ending).await,
+                () = sleep_until(over) => break,
+            }
+        }
+        found
+    }
+
+    /// Nobody is kept waiting by a server that has no time to look; what is there ends when it has.
+    fn look_later(&self, markers: [String; 1]) {
+        let pool = self.pool.clone();
+        tokio::spawn(async move {
+            for pause in LATER {
+                tokio::time::sleep(pause).await;
+                if pool.end_processes(&markers).await == RemoteEnd::Ended {
+                    return;
+                }
+            }
+            tracing::info!("it is not known whether a command's processes have ended");
+        });
     }
 
     fn name_the_stop(&self, ending: &mut Ending) {

@@ -335,6 +335,8 @@ fn a_person_reads_where_it_leads_and_for_how_long_a_yes_holds() {
     ] {
         assert!(one.contains(told), "{told}: {screen}");
     }
+    // Who asked has left by then, and was looked at before.
+    assert!(!one.contains("anunknownprogram"), "{screen}");
     drop(terminal);
     both.sgw.operator(["approve", &id, "--yes", "--json"]).ok();
     let waited = both.sgw.by(&both.token, ["wait", &id, "--json"]).ok().json();

@@ -304,7 +304,9 @@ fn killed_at_random(clients: usize) {
         let status = both.sgw.agent(["daemon", "status", "--json"]).ok().json();
         status["connections"].as_u64().unwrap_or(0)
     };
-    eventually("it is at rest", || connections() <= 1);
+    // Warm ones are given back when nobody has used them for a while.
+    let long = Duration::from_secs(150);
+    eventually_within(long, "it is at rest", || connections() <= 1);
     let (before, threads_before) = (open(), threads());
     let word = format!("killed-mark-{}", std::process::id());
     let busy = format!("MARK={word}; export MARK; cat & yes {word}");
@@ -336,8 +338,6 @@ fn killed_at_random(clients: usize) {
         one.wait().unwrap();
     }
     eventually("no process is left", || processes_naming(&word).is_empty());
-    // Warm ones are given back when nobody has used them for a while.
-    let long = Duration::from_secs(150);
     eventually_within(long, "no connection is left", || connections() <= 4);
     eventually("no descriptor is left", || open() <= before + 12);
     eventually("no thread is left", || threads() <= threads_before + 8);

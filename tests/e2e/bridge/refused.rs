@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
-    process::{Command, Output},
+    process::Output,
     time::Duration,
 };
 
@@ -38,6 +38,46 @@ fn a_destination_that_is_not_ones_own_is_told_before_ssh_begins() {
     let ssh = ran(&mut both.ssh(&both.through, &["other@web1", "true"]), b"");
     assert_eq!(ssh.status.code(), Some(255));
     assert!(stderr(&ssh).contains("sgw: error[grant.missing]"), "{}", stderr(&ssh));
+    // And ssh says no more than that there is none.
+    let said = stderr(&ssh);
+    assert!(said.contains("no connection, as sgw says above"), "{said}");
+    assert!(!said.contains("mm_receive_fd") && !said.contains("roken pipe"), "{said}");
+}
+
+/// It asks before ssh does, whose status is 255 whatever it was told.
+#[test]
+fn sgw_ssh_ends_as_every_refusal_does() {
+    let both = Both::new();
+    let by = |words: &[&str], ask: &str| {
+        let mut ssh = both.sgw.command(["ssh"].iter().chain(words));
+        ran(ssh.env("SGW_TOKEN", &both.token.text).env("SGW_ASK", ask), b"")
+    };
+    let other = by(&["other@web1", "true"], "");
+    refused(&other, 77, "grant.missing");
+    refused(&by(&["-p", "2", "web1", "true"], ""), 125, "usage.destination");
+    refused(&by(&["-N", "nowhere.example"], "never"), 77, "approval.required");
+    let later = by(&["me@nowhere.example", "true"], "");
+    refused(&later, 75, "request.pending");
+    for output in [&other, &later] {
+        assert!(!stderr(output).contains("isconnect"), "{}", stderr(output));
+    }
+    // What needs no connection asks nobody.
+    for words in [&["-G", "nowhere.example"][..], &["-V"]] {
+        assert_eq!(by(words, "never").status.code(), Some(0), "{words:?}");
+    }
+    assert_eq!(by(&["web1", "exit 5"], "").status.code(), Some(5));
+    let output = by(&["-A", "web1", "exit 5"], "");
+    assert!(stderr(&output).contains("ssh agent is not forwarded"), "{}", stderr(&output));
+}
+
+#[test]
+fn sgw_ssh_says_why_the_server_does_not_listen() {
+    let both = Both::new();
+    let words = ["ssh", "-N", "-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:1", "web1"];
+    let output = ran(both.sgw.command(words).env("SGW_TOKEN", &both.token.text), b"");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(255), "{said}");
+    assert!(said.contains("error[grant.missing]"), "{said}");
 }
 
 #[test]
@@ -193,18 +233,6 @@ fn what_is_not_passed_on_is_refused_and_the_rest_goes_on() {
     // No agent and no display goes along; the command runs.
     let output = through(&["-A", "-X", "web1", "echo ${SSH_AUTH_SOCK:-none} ${DISPLAY:-none}"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "none none\n", "{}", stderr(&output));
-    // ssh asks for an agent only where it has one.
-    let socket = both.sgw.path("ssh-agent");
-    let mut agent = Command::new("ssh-agent");
-    let _agent = Running::start(agent.arg("-D").arg("-a").arg(&socket));
-    eventually("the ssh-agent listens", || socket.exists());
-    let mut with_agent = both.ssh(&both.through, &["-A", "web1", "true"]);
-    let output = ran(with_agent.env("SSH_AUTH_SOCK", &socket), b"");
-    assert!(
-        stderr(&output).contains("sgw: your ssh agent is not forwarded"),
-        "{}",
-        stderr(&output)
-    );
     let output =
         through(&["-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:1", "web1", "true"]);
     assert_eq!(output.status.code(), Some(255), "{}", stderr(&output));
@@ -226,9 +254,15 @@ fn bytes_that_are_no_ssh_end_their_own_connection_alone() {
         running.prints("SSH-2.0-");
         running
     };
-    for garbage in
-        [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 70_000], b"SSH-1.5-old\r\n", b"\xff\xfe\r\n"]
-    {
+    // What does not even begin so the proxy itself sends away.
+    let zeros = [&b"SSH-"[..], &[0; 60_000]].concat();
+    for garbage in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        b"SSH-GET / HTTP/1.1\r\n\r\n",
+        &zeros,
+        b"SSH-1.5-old\r\n",
+        b"SSH-\xff\xfe\r\n",
+    ] {
         let mut running = begin();
         running.write(garbage);
         eventually("it is sent away", || running.has_ended());

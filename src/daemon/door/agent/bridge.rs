@@ -4,7 +4,7 @@
 mod shell;
 mod typing;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use russh::keys::PrivateKey;
 
@@ -69,6 +69,8 @@ impl Caller {
         number: u32,
         asked: Asked,
     ) -> Result<Option<Bridge>, Failure> {
+        // Now: who carries an SSH client here leaves when it is answered.
+        LazyLock::force(&self.asker.seen);
         let found = tokio::select! {
             found = self.bridged_to(number, &asked) => found,
             () = self.parts.end.cancelled() => Err(ending()),

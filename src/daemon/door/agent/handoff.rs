@@ -100,8 +100,6 @@ impl Caller {
         let _gone = self.outbox.json(number, &Message::Note { text }).await;
     }
 
-    /// Waits as `waiting` does, unless the operator takes the keyboard meanwhile: `sgw wait` with this
-    /// id stays for it. Where they have it already, the caller came to stay.
     /// Waits for a person, and says so unless they have decided already.
     pub(super) async fn waits<T>(
         &self,
@@ -120,6 +118,8 @@ impl Caller {
         Self::unless_taken(session, id, waiting).await
     }
 
+    /// Waits as `waiting` does, unless the operator takes the keyboard meanwhile: `sgw wait` with this
+    /// id stays for it. Where they have it already, the caller came to stay.
     pub(super) async fn unless_taken<T>(
         session: &Session,
         id: &Id,

@@ -308,11 +308,12 @@ impl Forwards {
         forwarding.ended(Some(port), why.as_ref()).await;
     }
 
-    /// A refusal for which the protocol has no words: told on the stderr of what runs next.
+    /// A refusal for which the protocol has no words: told on the stderr of what runs next. The sentence, for clients
+    /// that show what a server says aside.
     pub fn note(&self, failure: &Failure) -> String {
         let sentence = sentence(failure);
         self.note_that(&sentence);
-        sentence
+        plain(&sentence)
     }
 
     pub fn note_that(&self, sentence: &str) {
