@@ -50,6 +50,14 @@ pub fn scan<'a>(
         let reason = "a prompt puts older lines in its place";
         found.push(Finding::new(defaults.opaque, "line.history", reason, span));
     }
+    if context.interactive
+        && context.shell == super::Shell::Zsh
+        && let Some(at) = text.find(" #")
+        && text[at..].contains([';', '|', '&', '`', '$', '<', '>'])
+    {
+        let reason = "a prompt of zsh runs what stands behind a #";
+        found.push(finding("line.comment", reason, whole));
+    }
     if keywords(&text) > MAX_KEYWORDS {
         found.push(finding("line.size", "it opens more constructs than are followed", whole));
         return (None, found);

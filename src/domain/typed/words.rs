@@ -42,6 +42,27 @@ pub fn rebinds(argv: &[String]) -> bool {
         }
         // Alone it lists.
         "history" => words.any(|word| word.starts_with('-') && word != "-"),
+        "shopt" => words.any(|word| ["interactive_comments", "keyword"].contains(&word)),
+        "setopt" | "unsetopt" => words.any(|word| {
+            let name = word.replace('_', "").to_ascii_lowercase();
+            name.ends_with("interactivecomments") || name == "keyword"
+        }),
+        "set" => {
+            let mut words = words.take_while(|word| *word != "--");
+            words.any(|word| {
+                word.starts_with('-') && word.contains('k')
+                    || ["keyword", "interactive-comments"].contains(&word)
+            })
+        }
+        // Without a value they list, or show one.
+        "alias" => {
+            let named: Vec<&str> = words.filter(|word| !word.starts_with('-')).collect();
+            named.len() > 1 || named.iter().any(|word| word.contains('='))
+        }
+        "declare" | "typeset" | "local" => {
+            words.any(|word| word.starts_with('-') && word.contains(|one| "nluci".contains(one)))
+        }
+        "nameref" | "integer" => words.next().is_some(),
         program => BINDS.contains(&program) && words.next().is_some(),
     }
 }

@@ -73,6 +73,12 @@ impl Walk<'_> {
                     .push((assignment.name.clone(), self.variables.get(&assignment.name).cloned()));
             }
             let value = self.assign(assignment);
+            let named = fields.first().map_or("", |field| field.text.as_str());
+            if matches!(named, "declare" | "typeset" | "local" | "readonly")
+                && matches!(assignment.value, Value::Scalar(_))
+            {
+                self.declared(&value.text, span);
+            }
             env.push((assignment.name.clone(), value));
         }
         if fields.is_empty() {
@@ -131,6 +137,9 @@ impl Walk<'_> {
             }
         };
         let shown = new.first().cloned().unwrap_or_default();
+        if self.integers {
+            self.sum(&shown);
+        }
         let value = match (assignment.append, &assignment.value) {
             (true, Value::Array(_)) => {
                 let mut all = self.value_of(name).unwrap_or_default();
@@ -156,9 +165,7 @@ impl Walk<'_> {
     }
 
     fn sum_of(&mut self, index: &Field) {
-        if index.text.contains("$(") || index.text.contains('`') {
-            self.opaque("opaque.arithmetic", index.span);
-        }
+        self.sum(index);
     }
 
     /// Redirections and assignments without a program.
@@ -185,6 +192,7 @@ impl Walk<'_> {
         codes: &[Code],
         span: Span,
     ) {
+        self.charset(env, span);
         let spec = self.policy.program(program);
         let (mut reads, mut writes) = spec.files(argv, arguments);
         reads.extend(streams.reads.iter().cloned());
@@ -301,6 +309,7 @@ impl Walk<'_> {
         let policy = self.policy;
         let program = policy.program(&named.name);
         let arguments = Arguments::divide(fields, program, program.stops());
+        self.options(&named.name, fields, &arguments, span);
         let codes = self.codes(program, fields, &arguments);
         self.judge(fields, &named.name, env, streams, &arguments, &codes, span);
         if !policy.knows(&named.name) && fields.len() > 2 {

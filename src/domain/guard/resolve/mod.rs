@@ -8,6 +8,7 @@ mod builtin;
 mod expand;
 mod flags;
 mod invoke;
+mod names;
 mod parameter;
 mod perhaps;
 mod produce;
@@ -29,6 +30,7 @@ use super::{
 };
 
 pub use flags::Arguments;
+pub use names::swallows;
 use variables::Variables;
 
 /// Commands that one line may run, texts inside texts followed; beyond, a person looks.
@@ -130,6 +132,12 @@ pub struct Walk<'a> {
     last_argument: Option<Field>,
     /// The line changed the directory.
     elsewhere: bool,
+    /// `sh` is dash this time.
+    dash: bool,
+    /// Something was read that dash reads otherwise.
+    dollar: bool,
+    /// Some variables take sums for their values.
+    integers: bool,
 }
 
 /// A loop over `true` or `:` that leaves processes in the background and never waits for one.
@@ -192,11 +200,27 @@ impl<'a> Walk<'a> {
             findings: Findings::default(),
             last_argument: None,
             elsewhere: false,
+            dash: false,
+            dollar: false,
+            integers: false,
         };
         if let Some(cwd) = context.cwd {
             walk.set("PWD", vec![Field::new(cwd, Span::default())]);
         }
         walk
+    }
+
+    pub fn reads_as_dash(self, dash: bool) -> Self {
+        Self { dash, ..self }
+    }
+
+    /// Whether `$'…'` is no quote of its own in what is read now.
+    fn dollar(&mut self, text: &str) -> bool {
+        let shells = ["sh", "dash", "ash", "bash", "zsh", "ksh", "mksh"];
+        let nearest = self.chain.iter().rfind(|name| shells.contains(&name.as_str()));
+        let dash = nearest.is_none_or(|name| matches!(name.as_str(), "sh" | "dash" | "ash"));
+        self.dollar |= dash && text.contains("$'") && text.contains('\\');
+        self.dash && dash
     }
 
     /// The whole line, and what comes on its standard input where that is known.
@@ -207,10 +231,12 @@ impl<'a> Walk<'a> {
             self.source.push_str(input);
             self.stdin = Data::known(input);
         }
-        let script = syntax::parse(text, None);
+        let plain = self.dollar(text);
+        let script = syntax::parse(text, None, plain);
         self.list(&script.list);
         self.broken(script.error, Span { start: 0, end: text.len() });
         self.uncalled();
+        self.findings.dollar = self.dollar;
         self.findings.written = brought::written(self.files, self.moved);
         self.findings
     }
@@ -255,9 +281,10 @@ impl<'a> Walk<'a> {
             return Data::default();
         }
         self.texts += 1;
+        let plain = self.dollar(text);
         let (origin, script) = match self.place(text, span) {
-            Some(base) => (self.origin.take(), syntax::parse_at(text, base)),
-            None => (self.origin.replace(span), syntax::parse(text, Some(span))),
+            Some(base) => (self.origin.take(), syntax::parse_at(text, base, plain)),
+            None => (self.origin.replace(span), syntax::parse(text, Some(span), plain)),
         };
         let data = self.list(&script.list);
         self.broken(script.error, span);
@@ -366,6 +393,9 @@ impl<'a> Walk<'a> {
                     Some(words) => self.words(words),
                     None => self.positional_fields(),
                 };
+                for field in fields.iter().take(MAX_VALUES) {
+                    self.names(name, field, field.span);
+                }
                 let known = fields.len() <= MAX_VALUES;
                 let values =
                     if known { fields.into_iter().map(|f| vec![f]).collect() } else { Vec::new() };
@@ -388,9 +418,17 @@ impl<'a> Walk<'a> {
             }
             Kind::Test(words) => {
                 // `(( x ))` and `[[ -v x ]]` read variables as sums.
+                let counts = |word: &syntax::Word| {
+                    let literal = word.literal().unwrap_or_default();
+                    ["-eq", "-ne", "-lt", "-le", "-gt", "-ge"].contains(&literal.as_str())
+                };
+                let sums = words.len() == 1 || words.iter().any(counts);
                 for word in words {
                     let field = self.expand_one(word);
-                    self.sum(&field);
+                    match sums {
+                        true => self.sum(&field),
+                        false => self.hides(&field),
+                    }
                 }
                 Data::known("")
             }
@@ -424,7 +462,8 @@ impl<'a> Walk<'a> {
 
     fn look(&mut self, words: &[syntax::Word]) {
         for word in words {
-            let _ = self.expand_one(word);
+            let field = self.expand_one(word);
+            self.sum(&field);
         }
     }
 

@@ -1,0 +1,226 @@
+//! Names that a line sets by other ways than `NAME=value`, and what makes names and words mean something else
+//! than they say.
+
+use super::{Arguments, Walk};
+use crate::domain::guard::{
+    Shell,
+    field::{Field, UNKNOWN},
+    finding::Finding,
+    syntax::Span,
+};
+
+/// Values of variables that a sum is followed through.
+const MAX_FOLLOWED: usize = 32;
+/// Words that a shell takes for its own before it looks for a program.
+const RESERVED: [&str; 18] = [
+    "if", "then", "elif", "else", "fi", "for", "while", "until", "do", "done", "case", "esac",
+    "select", "function", "time", "coproc", "{", "!",
+];
+/// Encodings in which the second byte of a letter may be a backslash or a bar: a shell that reads by them skips it.
+const SWALLOWING: [&str; 7] = ["gbk", "gb18030", "big5", "sjis", "shift", "johab", "cp9"];
+
+impl Walk<'_> {
+    /// What is no honest way to say something: asked for whatever is said of things that are not known.
+    pub(super) fn hidden(&mut self, rule: &str, reason: &str, span: Span) {
+        self.find(Finding::new(self.defaults.parse_error, rule, reason, span));
+    }
+
+    /// A name is set, by whatever means: the rules for variables hold.
+    pub(super) fn names(&mut self, name: &str, value: &Field, span: Span) {
+        let name = base(name);
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        if name.is_empty() || !name.bytes().all(is_name) {
+            return;
+        }
+        // An ordinary name in other shells than zsh.
+        if name == "path" && self.context.shell != Shell::Zsh {
+            return;
+        }
+        if self.policy.minds_variable(name) {
+            let env = [(name.to_owned(), value.clone())];
+            self.judge_bare(&env, &super::Streams::default(), span);
+        }
+    }
+
+    pub(super) fn names_unknown(&mut self, name: &str, span: Span) {
+        self.names(name, &Field::new(UNKNOWN, span), span);
+    }
+
+    /// What a sum assigns, and what the variables that it reads make it assign.
+    pub(super) fn sum_assigns(&mut self, sum: &Field) {
+        let mut texts = vec![sum.text.clone()];
+        let mut at = 0;
+        while let Some(text) = texts.get(at).cloned() {
+            at += 1;
+            for (name, assigned) in names_in(&text) {
+                if assigned {
+                    self.names_unknown(name, sum.span);
+                }
+                let values = self.variables.get(name).into_iter().flat_map(|v| &v.values).flatten();
+                for value in values {
+                    if texts.len() < MAX_FOLLOWED && !texts.contains(&value.text) {
+                        texts.push(value.text.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    /// `declare` and its like: attributes that make a name another one, or its value another than is written.
+    pub(super) fn attributes(&mut self, name: &str, fields: &[Field], span: Span) {
+        let given = |letters: &str| {
+            fields.iter().skip(1).any(|field| {
+                field
+                    .text
+                    .strip_prefix('-')
+                    .is_some_and(|flags| flags.contains(|c| letters.contains(c)))
+            })
+        };
+        if matches!(name, "export" | "readonly") {
+            return;
+        }
+        if given("n") || name == "nameref" {
+            self.hidden("opaque.names", "a name that stands for another one", span);
+        }
+        if given("luc") {
+            self.hidden("opaque.names", "a variable that changes the letters it is given", span);
+        }
+        self.integers |= given("i") || name == "integer";
+    }
+
+    /// `declare -a x='(a b)'` makes an array of the text.
+    pub(super) fn declared(&mut self, value: &str, span: Span) {
+        if value.starts_with('(') && value.ends_with(')') {
+            self.hidden("opaque.names", "a text that becomes an array", span);
+        }
+    }
+
+    /// Options of a shell after which words mean something else.
+    pub(super) fn options(
+        &mut self,
+        name: &str,
+        fields: &[Field],
+        arguments: &Arguments,
+        span: Span,
+    ) {
+        let keyword = |field: &Field| field.text.replace('_', "").eq_ignore_ascii_case("keyword");
+        let behind_o = || {
+            fields.windows(2).any(|pair| {
+                pair[0].text.starts_with('-') && pair[0].text.ends_with('o') && keyword(&pair[1])
+            })
+        };
+        let sets = match name {
+            "set" => {
+                let flags = fields[1..].iter().take_while(|field| field.text != "--");
+                let mut flags = flags.filter(|field| field.text.starts_with('-'));
+                flags.any(|field| field.text.contains('k')) || behind_o()
+            }
+            "sh" | "bash" | "dash" | "ash" | "zsh" | "ksh" | "mksh" | "rbash" => {
+                arguments.flags.iter().any(|flag| !flag.long && flag.name == "k") || behind_o()
+            }
+            "shopt" | "setopt" => fields[1..].iter().any(keyword),
+            _ => false,
+        };
+        if sets {
+            self.hidden("opaque.keyword", "assignments count wherever they stand", span);
+        }
+    }
+
+    /// An alias whose value is more than plain words: what stands behind it is another line.
+    pub(super) fn alias_is(&mut self, name: &str, value: &Field, span: Span) {
+        let text = value.text.as_str();
+        let plain =
+            |char: char| char.is_alphanumeric() || " -_./:=,+@%~".contains(char) || char == UNKNOWN;
+        let marks = !text.chars().all(|char| plain(char) || !char.is_ascii());
+        let word = |text: &str| RESERVED.contains(&text);
+        let joins = text.ends_with(' ') && !self.aliases.is_empty();
+        if marks || word(name) || text.split(' ').any(word) || joins {
+            self.hidden("opaque.alias", "a name that stands for more than plain words", span);
+        }
+    }
+
+    /// Where text is read by an encoding whose letters may end in a backslash.
+    pub(super) fn charset(&mut self, env: &[(String, Field)], span: Span) {
+        for (name, value) in env {
+            if (name == "LANG" || name.starts_with("LC_")) && swallows(&value.text) {
+                let reason = "an encoding in which a letter may hide a backslash";
+                self.hidden("env.charset", reason, span);
+            }
+        }
+    }
+}
+
+/// A variable's name without its subscript.
+fn base(name: &str) -> &str {
+    name.split(['[', '+']).next().unwrap_or_default()
+}
+
+/// Whether a locale's letters may end in what means something to a shell.
+pub fn swallows(locale: &str) -> bool {
+    let locale = locale.to_ascii_lowercase();
+    let plain = ["zh_tw", "zh_hk", "zh_sg.gbk"];
+    let bare = !locale.contains('.') && plain.iter().any(|name| locale.starts_with(name));
+    let charset = locale.split_once('.').map_or("", |(_, charset)| charset);
+    let charset: String = charset.chars().filter(char::is_ascii_alphanumeric).collect();
+    bare || SWALLOWING.iter().any(|name| charset.starts_with(name)) || locale.contains(UNKNOWN)
+}
+
+/// The names in a sum, and whether it assigns to them.
+fn names_in(sum: &str) -> Vec<(&str, bool)> {
+    let is_name = |char: char| char.is_ascii_alphanumeric() || char == '_';
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(start) = sum.get(at..).and_then(|rest| rest.find(is_name)).map(|n| at + n) {
+        let rest = &sum[start..];
+        let end = start + rest.find(|char| !is_name(char)).unwrap_or(rest.len());
+        at = end;
+        let name = &sum[start..end];
+        if name.starts_with(|char: char| char.is_ascii_digit()) {
+            continue;
+        }
+        let before = sum[..start].trim_end();
+        let mut after = sum[end..].trim_start();
+        if after.starts_with('[')
+            && let Some(close) = after.find(']')
+        {
+            after = after[close + 1..].trim_start();
+        }
+        let steps = |text: &str| text == "++" || text == "--";
+        let stepped = after.get(..2).is_some_and(steps)
+            || before.len().checked_sub(2).and_then(|n| before.get(n..)).is_some_and(steps);
+        let operators = ["<<", ">>", "*", "/", "%", "+", "-", "&", "^", "|", ""];
+        let assigned = operators.iter().any(|operator| {
+            after
+                .strip_prefix(operator)
+                .and_then(|rest| rest.strip_prefix('='))
+                .is_some_and(|rest| !rest.starts_with('='))
+        });
+        found.push((name, stepped || assigned));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_sum_assigns_is_told_from_what_it_reads() {
+        for sum in ["IFS=1", " IFS += 1", "IFS++", "--IFS", "a, IFS<<=2", "IFS[0]=1", "x?IFS=1:2"] {
+            assert!(names_in(sum).contains(&("IFS", true)), "{sum}");
+        }
+        for sum in ["IFS==1", "IFS<=1", "IFS>=1", "IFS!=1", "IFS+1", "x=IFS", "1-IFS"] {
+            assert!(names_in(sum).contains(&("IFS", false)), "{sum}");
+        }
+    }
+
+    #[test]
+    fn encodings_that_swallow_a_backslash_are_known() {
+        for locale in ["zh_CN.GBK", "zh_HK.BIG5-HKSCS", "zh_TW", "ja_JP.SJIS", "zh_CN.gb18030"] {
+            assert!(swallows(locale), "{locale}");
+        }
+        for locale in ["", "C", "POSIX", "C.UTF-8", "en_US.utf8", "zh_TW.UTF-8", "ja_JP.eucJP"] {
+            assert!(!swallows(locale), "{locale}");
+        }
+    }
+}
