@@ -24,13 +24,13 @@ const FEW: usize = 250;
 const EACH: usize = 2048;
 
 /// A place on each side that whoever logs in can write.
-struct Places {
-    here: tempfile::TempDir,
-    there: PathBuf,
+pub struct Places {
+    pub here: tempfile::TempDir,
+    pub there: PathBuf,
 }
 
 impl Places {
-    fn new(server: &Server) -> Self {
+    pub fn new(server: &Server) -> Self {
         let there = server.readable().join("there");
         fs::create_dir_all(&there).unwrap();
         fs::set_permissions(&there, fs::Permissions::from_mode(0o777)).unwrap();
@@ -157,7 +157,7 @@ fn small(server: &Server, link: &str, few: usize) {
 }
 
 /// Each onto an empty place.
-fn measure<const N: usize>(
+pub fn measure<const N: usize>(
     title: &str,
     rounds: usize,
     all: [(&'static str, Command, u32); N],

@@ -12,6 +12,7 @@
 use std::sync::OnceLock;
 
 mod authority;
+mod bridge;
 mod bulk;
 mod exec;
 mod files;
@@ -38,6 +39,7 @@ const FIGURES: &[Figure] = &[
     ("memory", memory::figure),
     ("authority", authority::figure),
     ("files", files::figure),
+    ("bridge", bridge::figure),
     ("guard", guard::figure),
     ("flood", flood::figure),
     ("terminal", terminal::figure),

@@ -21,6 +21,18 @@ pub struct Files {
     /// How long this call waits for a person.
     pub wait_ms: Option<u64>,
     pub no_ask: bool,
+    /// Nothing is done: only whether a person would be asked, which is `files.sums`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_judged: bool,
+}
+
+/// The answer to `wait` for what is got or put: the call that asked for it carries it out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunsAgain {
+    pub request: String,
+    pub approved: bool,
+    /// What is to be done now, in words.
+    pub next: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

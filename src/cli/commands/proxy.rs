@@ -50,7 +50,7 @@ pub struct Proxy {
     /// The port, as ssh has it: 22 is any [default: 22]
     #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// Hand the connection to ssh over standard output and leave (ssh's ProxyUseFdpass)
+    /// Hand the connection to ssh over standard output, if that is a socket, and leave (ssh's ProxyUseFdpass)
     #[arg(long)]
     pass_fd: bool,
     #[command(flatten)]
@@ -77,8 +77,9 @@ impl Run for Proxy {
             stream.into_std().map_err(Error::local("take the connection"))
         })?;
         let carried = stream.set_nonblocking(false).and_then(|()| match pass {
-            true => hand_over(&stream),
-            false => carry(stream),
+            // Clients that know ssh's configuration but not this way of it gave us a pipe.
+            true if takes_descriptors()? => hand_over(&stream),
+            _ => carry(stream),
         });
         carried.map_err(Error::local("carry the connection"))?;
         Ok(Exit::DONE)
@@ -91,6 +92,12 @@ fn destination(word: OsString) -> Result<String, Failure> {
         let message = format!("`{shown}` is no destination: users and hosts are plain text");
         Failure::new(Code::UsageDestination, message, "sgw proxy [USER@]HOST [PORT]")
     })
+}
+
+/// Whether standard output is a socket, as ssh makes it.
+fn takes_descriptors() -> io::Result<bool> {
+    let about = rustix::fs::fstat(Stream::Stdout.open()?)?;
+    Ok(rustix::fs::FileType::from_raw_mode(about.st_mode) == rustix::fs::FileType::Socket)
 }
 
 /// One byte with the connection, over the socket that ssh made our standard output.

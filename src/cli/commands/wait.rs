@@ -13,14 +13,14 @@ use crate::{
     protocol::{
         agent,
         error::{Code, Failure},
-        view,
+        files, view,
     },
 };
 
 /// Finish what an id began, byte for byte as if the first call had stayed
 ///
 /// A request: the decision, then the session's id. A command's approval: runs it once and gives its
-/// output and status. A plan's: which of its lines pass now. An input's: types it once and gives what came. A running command: its output from
+/// output and status. That of a get or put: the same call goes on then. A plan's: which of its lines pass now. An input's: types it once and gives what came. A running command: its output from
 /// where the last call stopped, and its status. A handoff: the person's word. A session that is paused,
 /// or that the person has the keyboard of: until it goes on. A second wait gets the kept result, never a
 /// second run.
@@ -66,6 +66,13 @@ pub fn given(context: &Context, value: Value) -> Result<Exit, Failure> {
     }
     if let Some(plan) = super::plan::decided(&value) {
         return Ok(super::plan::show(context, &plan));
+    }
+    if let Ok(again) = serde_json::from_value::<files::RunsAgain>(value.clone()) {
+        match context.ui.json {
+            true => context.ui.object(&again),
+            false => context.ui.note("approved: run the same call again"),
+        }
+        return Ok(Exit::DONE);
     }
     if let Some(done) = super::files::done(&value) {
         context.ui.result(&done, || super::files::said(&done));

@@ -10,6 +10,8 @@ impl Exit {
     pub const DONE: Exit = Exit(0);
     pub const FAILED: Exit = Exit(1);
     pub const NOT_YET: Exit = Exit(75);
+    /// 128 + SIGTERM.
+    pub const TERMINATED: Exit = Exit(143);
     /// 128 + SIGINT.
     pub const INTERRUPTED: Exit = Exit(130);
     /// 128 + SIGPIPE.

@@ -310,6 +310,11 @@ impl Desk {
     }
 
     /// What a request asks for.
+    /// Whether nobody has decided yet.
+    pub fn is_open(&self, identity: &Identity, id: &Id) -> bool {
+        matches!(self.outcome(identity, id), Ok(None))
+    }
+
     pub fn action(&self, id: &Id, identity: &Identity) -> Result<Action, Failure> {
         self.entry(id, Some(identity), |entry| entry.request.action.clone())
     }

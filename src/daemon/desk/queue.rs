@@ -78,7 +78,13 @@ impl Queue {
             if entry.request.sameness != *sameness || entry.request.identity != *identity {
                 continue;
             }
-            let is_carried_out = matches!(entry.request.action, Action::Exec(_) | Action::Files(_));
+            let is_carried_out = match entry.request.action {
+                Action::Exec(_) | Action::Files(_) | Action::Input(_) | Action::Forward(_) => true,
+                // An access has its session, and the others are answered for whoever waited.
+                Action::Access(_) | Action::Handoff(_) | Action::Login(_) | Action::Plan(_) => {
+                    false
+                }
+            };
             match entry.request.state(now) {
                 State::Pending => return Some(Same::Pending(id.clone())),
                 // A yes that nobody has come for yet is this asking's too.

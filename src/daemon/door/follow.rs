@@ -210,7 +210,7 @@ async fn carry(
                 return leave(outbox, request, exec, control).await;
             }
             () = exec.keyboard.taken(), if control.stays => exec.keyboard.agents().await,
-            () = exec.keyboard.taken() => {
+            () = exec.keyboard.taken(), if !control.stays => {
                 taken(outbox, request, exec, control).await?;
                 last_acks(&heard.attachment, &mut acks, sent).await;
                 return Ok(());

@@ -15,7 +15,7 @@ use russh::{
     keys::PrivateKey,
     server::{Config, run_stream},
 };
-use tokio::{net::UnixStream, time::timeout};
+use tokio::{io::BufReader, net::UnixStream, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::Connection;
@@ -29,6 +29,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const WINDOW: u32 = 2 * 1024 * 1024;
 /// The largest packet that clients take; OpenSSH's own are half of it.
 const PACKET: u32 = 65_535;
+/// What is read at once of small packets, in bytes: russh reads each one's length by itself. Large reads go past it.
+const READ: usize = 4096;
 /// Messages of channels that wait for the connection, each of at most a packet.
 const EVENTS: usize = 16;
 /// The client's order counts; these are what it may choose from.
@@ -63,7 +65,7 @@ async fn converse(bridge: Arc<Bridge>, stream: UnixStream) -> Result<(), russh::
     let stream = stream.into_std()?;
     // Whatever ends this ends the connection, and with it what runs in its channels.
     let _wire = Wire(stream.try_clone()?);
-    let stream = UnixStream::from_std(stream)?;
+    let stream = BufReader::with_capacity(READ, UnixStream::from_std(stream)?);
     let logged_in = CancellationToken::new();
     let connection = Connection::new(bridge.clone(), logged_in.clone());
     let running = run_stream(Arc::new(config(host_key)), stream, connection);
@@ -93,7 +95,8 @@ async fn converse(bridge: Arc<Bridge>, stream: UnixStream) -> Result<(), russh::
 
 fn config(host_key: PrivateKey) -> Config {
     Config {
-        server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-sgw")),
+        // Clients (asyncssh) look for the name to know in which order a link's two paths are said.
+        server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-sgw OpenSSH")),
         methods: [MethodKind::None][..].into(),
         auth_rejection_time: Duration::ZERO,
         auth_rejection_time_initial: Some(Duration::ZERO),

@@ -11,6 +11,7 @@ use super::{
     client::Sftp,
     fault::Fault,
     resolve::{self, join},
+    room::LISTED,
 };
 use crate::{
     daemon::{desk::Permit, session::Session},
@@ -60,7 +61,7 @@ impl Files {
             found.extend(files.map_err(|fault| fault.at("looking beneath", top))?);
         }
         at.extend(found);
-        Ok(Resolved { at, seen: Vec::new(), home })
+        Ok(Resolved { at, seen: Vec::new(), home, leads: Vec::new() })
     }
 }
 
@@ -88,7 +89,7 @@ struct Search<'s> {
 impl Search<'_> {
     /// All that is no directory, and what links lead to where those are followed.
     async fn beneath(&self, top: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
-        let (mut files, mut names) = (Vec::new(), 0);
+        let (mut files, mut names, mut bytes) = (Vec::new(), 0, 0);
         match self.sftp.lstat_if(top).await? {
             None if self.served.changes() => return Ok(files),
             None => return Err(Fault::Status(Status { code: StatusCode::NoSuchFile, said: None })),
@@ -120,7 +121,8 @@ impl Search<'_> {
                 Err(fault) => return Err(fault),
             };
             names += found.len();
-            if names > self.most {
+            bytes += found.iter().map(|(path, _)| path.len()).sum::<usize>();
+            if names > self.most || bytes as u64 > LISTED {
                 return Err(too_much(top).into());
             }
             for (path, kind) in found {
@@ -166,9 +168,10 @@ type Entry = (Vec<u8>, Option<FileType>);
 /// Paths of what is in a directory, and what each is.
 async fn entries(sftp: &Sftp, directory: Vec<u8>) -> Result<Vec<Entry>, Fault> {
     let handle = sftp.open_directory(&directory).await?;
-    let mut found = Vec::new();
+    let (mut found, mut bytes) = (Vec::new(), 0);
     let listed = async {
         while let Some(names) = sftp.read_directory(&handle).await? {
+            bytes += names.iter().map(|name| directory.len() + name.name.len()).sum::<usize>();
             for name in &names {
                 let Some(own) = name.entry() else { continue };
                 let path = join(&directory, own);
@@ -178,7 +181,7 @@ async fn entries(sftp: &Sftp, directory: Vec<u8>) -> Result<Vec<Entry>, Fault> {
                 };
                 found.push((path, kind));
             }
-            if found.len() > NAMES {
+            if found.len() > NAMES || bytes as u64 > LISTED / AT_ONCE as u64 {
                 return Err(too_much(&directory).into());
             }
         }

@@ -183,6 +183,7 @@ mod tests {
             content: content.map(Bytes::from_static),
             replaced: Vec::new(),
             caps: Vec::new(),
+            tells_sum: false,
             judged: Judgement::for_test(b"true"),
             passed_by: Vec::new(),
         }
@@ -253,7 +254,7 @@ mod tests {
             (text(&brought, "/srv/x"), text(&brought, "/srv/y").unwrap()),
             (None, "one".into())
         );
-        let link = Operation::Link { target: "y".into(), path: "z".into() };
+        let link = Operation::Link { target: "y".into(), path: "z".into(), leads: None };
         does(&brought, &files(link, &["/srv/z"], None), None);
         assert_eq!(text(&brought, "/srv/z").unwrap(), "?");
         let gone = Operation::Remove { path: "y".into(), recursive: false };

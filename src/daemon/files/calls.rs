@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{
     client::{Sent, Sftp},
     fault::Fault,
+    room::Taken,
 };
 use crate::domain::sftp::{
     Attrs, Call, Extended, Name, OpenFlags, Reply, Status, StatusCode, Statvfs,
@@ -12,6 +13,8 @@ use crate::domain::sftp::{
 
 /// Parts of a directory that are asked for at once.
 const PARTS: usize = 8;
+/// Names of one directory that are none of an entry, as `.` and `..`: beyond, the server makes them up.
+const NO_ENTRIES: usize = 1000;
 
 /// An open file or directory on the server.
 pub type Handle = Vec<u8>;
@@ -119,17 +122,39 @@ impl Sftp {
         }
     }
 
-    /// All entries of a directory, up to `most`, several parts of it asked for at once.
-    pub async fn entries(&self, handle: &Handle, most: usize) -> Result<Vec<Name>, Fault> {
-        let (mut all, mut at_once, mut over) = (Vec::new(), 2, false);
-        while !over && all.len() < most {
+    /// Entries of a directory whose path has `above` bytes, as far as there is room for them, several parts of
+    /// it asked for at once. Whether those are all.
+    pub(super) async fn entries(
+        &self,
+        handle: &Handle,
+        above: usize,
+        taken: &mut Taken<'_>,
+    ) -> Result<(Vec<Name>, bool), Fault> {
+        let (mut all, mut at_once, mut over, mut no_entries) = (Vec::new(), 2, false, 0);
+        while !over {
             let mut parts = Vec::with_capacity(at_once);
             for _ in 0..at_once {
                 parts.push(self.send(Call::Readdir { handle: handle.clone() }).await?);
             }
             for part in parts {
                 match part.reply().await? {
-                    Reply::Name(names) if !names.is_empty() => all.extend(names),
+                    Reply::Name(names) if !names.is_empty() => {
+                        for Name { name, attrs, .. } in names {
+                            // What nobody asks for of it is not kept.
+                            let attrs = Attrs { extended: None, ..attrs };
+                            let name = Name { name, long: Vec::new(), attrs };
+                            if name.entry().is_none() {
+                                no_entries += 1;
+                            } else if taken.entry(above + 1 + name.name.len()) {
+                                all.push(name);
+                            } else {
+                                return Ok((all, false));
+                            }
+                        }
+                        if no_entries > NO_ENTRIES {
+                            return Err(Fault::Odd("a directory of names that are none"));
+                        }
+                    }
                     Reply::Status(Status { code: StatusCode::Eof, .. }) => over = true,
                     Reply::Name(_) => {
                         return Err(Fault::Odd("a part of a directory without an entry"));
@@ -139,7 +164,7 @@ impl Sftp {
             }
             at_once = PARTS;
         }
-        Ok(all)
+        Ok((all, true))
     }
 
     pub async fn file_system(&self, path: &[u8]) -> Result<Statvfs, Fault> {

@@ -12,13 +12,19 @@ use super::{
 use crate::{
     domain::{
         bytes::Bytes,
+        escape,
         sftp::{Attrs, Call, FileType, Name},
     },
-    protocol::{error::Failure, files::Done},
+    protocol::{
+        error::{Code, Failure},
+        files::Done,
+    },
 };
 
 /// Directories within each other that are removed at most.
 const DEPTH: usize = 512;
+/// Bytes of their paths that are kept at once.
+const MOST: usize = 32 * 1024 * 1024;
 
 impl Run<'_> {
     /// The directory of a path is still where it was resolved to: last thing before something is done there.
@@ -136,30 +142,33 @@ impl Run<'_> {
 
     /// What is in it first. Links are removed, not followed.
     pub(super) async fn remove_tree(&self, top: &[u8]) -> Result<(), Fault> {
-        // Each a directory, and whether what is in it is gone.
-        let mut path = vec![(top.to_vec(), false)];
-        while let Some((directory, empty)) = path.pop() {
+        // Each a directory, how deep it lies, and whether what is in it is gone.
+        let mut path = vec![(top.to_vec(), 0, false)];
+        let mut bytes = top.len();
+        while let Some((directory, depth, empty)) = path.pop() {
+            bytes = bytes.saturating_sub(directory.len());
             if empty {
                 let _still = self.still().await?;
                 self.leads_to_itself(&directory).await?;
                 self.sftp.done(Call::Rmdir { path: directory }).await?;
                 continue;
             }
-            if path.len() > DEPTH {
-                return Err(Fault::Odd("directories without end within each other"));
+            if depth > DEPTH {
+                return Err(Fault::Told(too_deep(&directory)));
             }
-            let below = self.remove_files(&directory).await?;
-            path.push((directory, true));
-            path.extend(below.into_iter().map(|directory| (directory, false)));
+            let below = self.remove_files(&directory, MOST.saturating_sub(bytes)).await?;
+            bytes += directory.len() + below.iter().map(Vec::len).sum::<usize>();
+            path.push((directory, depth, true));
+            path.extend(below.into_iter().map(|directory| (directory, depth + 1, false)));
         }
         Ok(())
     }
 
-    /// All but directories, which are given back.
-    async fn remove_files(&self, directory: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
+    /// All but directories, which are given back: so many bytes of their paths at most.
+    async fn remove_files(&self, directory: &[u8], most: usize) -> Result<Vec<Vec<u8>>, Fault> {
         let handle = self.sftp.open_directory(directory).await?;
         let removed = async {
-            let mut below = Vec::new();
+            let (mut below, mut bytes) = (Vec::new(), 0);
             while let Some(names) = self.sftp.read_directory(&handle).await? {
                 // What it was when its parent was read, or a moment ago, it may not be any more.
                 let _still = self.still().await?;
@@ -169,7 +178,12 @@ impl Run<'_> {
                     flying.push(self.remove_one(directory, name));
                 }
                 while let Some(one) = flying.next().await {
-                    below.extend(one?);
+                    let Some(one) = one? else { continue };
+                    bytes += one.len();
+                    below.push(one);
+                }
+                if bytes > most {
+                    return Err(Fault::Odd("more directories than can be removed at once"));
                 }
             }
             Ok(below)
@@ -254,6 +268,14 @@ impl Run<'_> {
             read_only: state.flags & 1 != 0,
         })
     }
+}
+
+fn too_deep(at: &[u8]) -> Failure {
+    // So long a path says nothing at its end.
+    let shown = escape::exact(at, 300);
+    let message = format!("more than {DEPTH} directories lie within each other: {shown}");
+    let hint = "remove the inner ones first, or use a command for it: sgw exec SESSION -- rm -r …";
+    Failure::new(Code::FilesFailed, message, hint).sent(true)
 }
 
 fn changed(at: &[u8], already: bool) -> Done {

@@ -45,6 +45,8 @@ const AT_ONCE: usize = 4;
 /// What would be at one of the paths.
 enum After {
     Content(Bytes),
+    /// This, behind what is there.
+    Behind(Bytes),
     /// By its SHA-256, with the content where that was said and is it.
     Sum(Option<String>, Option<Bytes>),
 }
@@ -217,10 +219,12 @@ fn wanted(
     texts: Vec<(usize, bytes::Bytes)>,
 ) -> Vec<(usize, After)> {
     match operation {
-        // What is behind what is there stands in the question as it is.
-        Operation::Write(write) if write.how != How::Append => {
-            let after = content.cloned().map(|content| (0, After::Content(content)));
-            after.into_iter().collect()
+        Operation::Write(write) => {
+            let after = match write.how {
+                How::Append => After::Behind,
+                How::Replace | How::Create => After::Content,
+            };
+            content.cloned().map(|content| (0, after(content))).into_iter().collect()
         }
         Operation::Put(put) => {
             let mut texts: BTreeMap<usize, Vec<u8>> =
@@ -277,6 +281,10 @@ async fn compare(
     let known = Before::content(&before);
     let change = match after {
         After::Content(after) => between(before, after).await,
+        After::Behind(more) => {
+            let after = [before.as_slice(), &more].concat();
+            between(before, after.into()).await
+        }
         After::Sum(sum, text) => match (&known, text) {
             (Before::Content { sum: there, .. }, _) if sum.as_ref() == Some(there) => Change::Same,
             (_, Some(text)) => between(before, text).await,

@@ -5,7 +5,13 @@ use std::collections::VecDeque;
 use futures::{StreamExt, future::join_all, stream::FuturesOrdered};
 use jiff::Timestamp;
 
-use super::{Run, client::Sftp, fault::Fault, resolve::join};
+use super::{
+    Run,
+    client::Sftp,
+    fault::Fault,
+    resolve::join,
+    room::{LISTED, Room, Taken},
+};
 use crate::{
     domain::{
         bytes::Bytes,
@@ -24,6 +30,8 @@ pub(super) const DEPTH: u32 = 64;
 
 /// Directories that are read at once.
 const AT_ONCE: usize = 16;
+/// Entries that are looked at together.
+const TOGETHER: usize = 1000;
 /// Directories that may not be read are named, so many of them.
 pub const UNREAD: usize = 100;
 
@@ -63,6 +71,9 @@ impl Run<'_> {
             self.tell(&one).await.map_err(failed)?;
             return Ok(Done::Listing { path, entries: 1, truncated: false, unread: Vec::new() });
         }
+        // Lives longer than what reads into it.
+        let room = Room::new(ENTRIES, LISTED);
+        let room = &room;
         let top = Pending { at: at.to_vec(), within: Vec::new(), depth: depth.clamp(1, DEPTH) };
         let (mut pending, mut flying) = (VecDeque::from([top]), FuturesOrdered::new());
         let (mut entries, mut truncated, mut unread) = (0, false, Vec::new());
@@ -70,11 +81,11 @@ impl Run<'_> {
             while flying.len() < AT_ONCE
                 && let Some(directory) = pending.pop_front()
             {
-                flying.push_back(self.list_one(directory));
+                flying.push_back(self.list_one(directory, room));
             }
             let Some((directory, listed)) = flying.next().await else { break };
             let is_top = directory.within.is_empty();
-            let found = match listed {
+            let (found, all) = match listed {
                 Ok(found) => found,
                 // One that may not be read is no reason to say nothing of the others.
                 Err(Fault::Status(_)) if !is_top => {
@@ -92,8 +103,7 @@ impl Run<'_> {
                 Err(fault) => return Err(failed(fault)),
             };
             for entry in found {
-                if entries >= ENTRIES || self.out.is_closed() {
-                    truncated |= entries >= ENTRIES;
+                if self.out.is_closed() {
                     return Ok(Done::Listing { path, entries, truncated, unread: Vec::new() });
                 }
                 entries += 1;
@@ -105,40 +115,69 @@ impl Run<'_> {
                     pending.push_back(Pending { at, within, depth: directory.depth - 1 });
                 }
             }
+            if !all {
+                truncated = true;
+                pending.clear();
+            }
         }
         Ok(Done::Listing { path, entries, truncated, unread })
     }
 
-    async fn list_one(&self, directory: Pending) -> (Pending, Result<Vec<Entry>, Fault>) {
+    async fn list_one(
+        &self,
+        directory: Pending,
+        room: &Room,
+    ) -> (Pending, Result<(Vec<Entry>, bool), Fault>) {
         let listing = async {
             let turns = self.quiet().await?;
             // Not held meanwhile: this may have to wait for a caller who reads no more.
-            let listed = self.read_one(&directory).await;
-            if self.names.turns() == turns {
-                return listed;
+            let mut taken = room.begin();
+            let mut listed = self.read_one(&directory, &mut taken).await;
+            if self.names.turns() != turns {
+                drop(taken);
+                drop(listed);
+                taken = room.begin();
+                let _still = self.still().await?;
+                listed = self.read_one(&directory, &mut taken).await;
             }
-            let _still = self.still().await?;
-            self.read_one(&directory).await
+            if listed.is_ok() {
+                taken.keep();
+            }
+            listed
         };
         let listed = listing.await;
         (directory, listed)
     }
 
-    async fn read_one(&self, directory: &Pending) -> Result<Vec<Entry>, Fault> {
+    /// What is in it, and whether that is all.
+    async fn read_one(
+        &self,
+        directory: &Pending,
+        taken: &mut Taken<'_>,
+    ) -> Result<(Vec<Entry>, bool), Fault> {
         let handle = self.sftp.open_directory(&directory.at).await?;
         let names = match self.leads_to_itself(&directory.at).await {
-            Ok(()) => self.sftp.entries(&handle, ENTRIES as usize + 1).await,
+            Ok(()) => self.sftp.entries(&handle, directory.at.len(), taken).await,
             Err(fault) => Err(fault),
         };
         // Nobody waits for this.
         let _closing = self.sftp.send(Call::Close { handle }).await;
-        let names = names?;
+        let (names, all) = names?;
         if names.iter().any(|name| name.attrs.file_type() == Some(FileType::Link)) {
             // What a link holds is asked for by its name.
             self.leads_to_itself(&directory.at).await?;
         }
-        let found = join_all(names.iter().map(|name| self.named(directory, name))).await;
-        Ok(found.into_iter().flatten().collect())
+        let mut found = Vec::with_capacity(names.len());
+        for some in names.chunks(TOGETHER) {
+            for entry in join_all(some.iter().map(|name| self.named(directory, name))).await {
+                let Some(entry) = entry else { continue };
+                if !taken.bytes(entry.target.as_ref().map_or(0, |target| target.0.len())) {
+                    return Ok((found, false));
+                }
+                found.push(entry);
+            }
+        }
+        Ok((found, all))
     }
 
     /// `None` for what is no entry: `.`, `..`, and what a server may not call one.

@@ -10,9 +10,11 @@ mod compare;
 mod fault;
 mod list;
 mod names;
+mod proof;
 mod read;
 mod relay;
 mod resolve;
+mod room;
 mod shell;
 mod transfer;
 mod write;
@@ -80,6 +82,8 @@ pub struct Resolved {
     pub seen: Vec<Option<Attrs>>,
     /// The directory in which the session began.
     pub home: Canonical,
+    /// Where links will lead that are made, by their places; empty where that can't be said.
+    pub leads: Vec<(usize, Vec<u8>)>,
 }
 
 /// An operation under way: what it reads comes first, then how it ended.
@@ -277,7 +281,8 @@ async fn leads(sftp: &Sftp, operation: &Operation) -> Result<Resolved, Failure> 
         }
     });
     let (at, seen) = at?;
-    Ok(Resolved { at, seen, home: home? })
+    let leads = resolve::led(sftp, operation, &at).await?;
+    Ok(Resolved { at, seen, home: home?, leads })
 }
 
 /// The directory in which the session began.

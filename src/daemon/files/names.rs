@@ -3,7 +3,7 @@
 //! as only sgw changes it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -30,6 +30,21 @@ pub struct All(Mutex<BTreeMap<String, Weak<Names>>>);
 pub struct Names {
     lock: Arc<RwLock<()>>,
     turns: AtomicU64,
+    /// Parts of files that are being put.
+    parts: Mutex<BTreeSet<Vec<u8>>>,
+}
+
+/// A part that one transfer writes, and no other, while this is held.
+#[must_use = "the part is anybody's again when this is dropped"]
+pub struct Part {
+    names: Arc<Names>,
+    path: Vec<u8>,
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.names.held_parts().remove(&self.path);
+    }
 }
 
 /// No name gets another meaning while this is held: short, between a look and what is done by it.
@@ -80,6 +95,16 @@ impl Names {
         Ok(alone)
     }
 
+    /// The part of this name, for one transfer alone; none where another has it.
+    pub fn part(self: &Arc<Self>, path: &[u8]) -> Option<Part> {
+        let free = self.held_parts().insert(path.to_vec());
+        free.then(|| Part { names: self.clone(), path: path.to_vec() })
+    }
+
+    fn held_parts(&self) -> std::sync::MutexGuard<'_, BTreeSet<Vec<u8>>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How often names may have got another meaning through sgw.
     pub fn turns(&self) -> u64 {
         self.turns.load(Ordering::Acquire)
@@ -116,6 +141,16 @@ mod tests {
         assert!(still.as_mut().now_or_never().is_none());
         drop(held);
         assert!(still.await.is_ok());
+    }
+
+    #[test]
+    fn a_part_is_of_one_transfer_at_a_time() {
+        let names = All::default().of("me");
+        let held = names.part(b"/srv/.x.sgw-part").unwrap();
+        assert!(names.part(b"/srv/.x.sgw-part").is_none());
+        assert!(names.part(b"/srv/.y.sgw-part").is_some());
+        drop(held);
+        assert!(names.part(b"/srv/.x.sgw-part").is_some());
     }
 
     #[tokio::test]

@@ -3,9 +3,10 @@
 
 mod open;
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use tokio::time::timeout;
 
 use super::{
     Files, Resolved, begun,
@@ -34,6 +35,9 @@ use crate::{
     },
     protocol::error::Failure,
 };
+
+/// How long names are held for one call that opens a file.
+const HELD: Duration = Duration::from_secs(5);
 
 /// One client's.
 pub struct Relay {
@@ -153,7 +157,21 @@ impl Relay {
             false => (None, Some(names.still().await?)),
         };
         if let Call::Open { path, flags, attrs } = call {
-            return self.open(path, flags, attrs).await;
+            let mut opening = pin!(self.open(path.clone(), flags, attrs));
+            if let Ok(opened) = timeout(HELD, &mut opening).await {
+                return opened;
+            }
+            // It came to be something that is waited for: nobody else waits for it.
+            let turns = names.turns();
+            drop((_alone, _still));
+            let opened = opening.await?;
+            return match &opened {
+                Reply::Handle(handle) if names.turns() != turns => {
+                    let _closed = self.sftp.close(handle.clone()).await;
+                    Err(super::leads_elsewhere(&path))
+                }
+                _ => Ok(opened),
+            };
         }
         for (path, followed) in &by_name {
             self.leads_to_itself(path, *followed).await?;

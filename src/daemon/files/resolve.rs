@@ -1,9 +1,11 @@
 //! Where a path leads, by the server's own word: links followed, `.` and `..` gone.
 
+use futures::{FutureExt, StreamExt, stream};
+
 use super::{client::Sftp, fault::Fault};
 use crate::{
     domain::{
-        files::{Ending, Operation},
+        files::{Ending, Operation, leads},
         sftp::FileType,
     },
     protocol::error::{Code, Failure},
@@ -21,6 +23,54 @@ pub async fn resolve(sftp: &Sftp, operation: &Operation) -> Result<Vec<Vec<u8>>,
         found.push(one.map_err(|fault| fault.at("resolving", path))?);
     }
     Ok(found)
+}
+
+/// Links that are looked after at once.
+const LINKS_AT_ONCE: usize = 64;
+/// Names of a link's target that may be missing.
+const MISSING: usize = 64;
+
+/// Where the links lead that an operation makes, by their places; empty where nobody can say.
+pub async fn led(
+    sftp: &Sftp,
+    operation: &Operation,
+    at: &[Vec<u8>],
+) -> Result<Vec<(usize, Vec<u8>)>, Failure> {
+    let mut each = Vec::new();
+    for (index, target) in operation.links() {
+        let Some(link) = at.get(index).filter(|link| !link.is_empty()) else { continue };
+        each.push(led_to(sftp, link, target).map(move |led| (index, link, led)).boxed());
+    }
+    let mut led = stream::iter(each).buffered(LINKS_AT_ONCE);
+    let mut all = Vec::new();
+    while let Some((index, link, to)) = led.next().await {
+        all.push((index, to.map_err(|fault| fault.at("resolving", link))?));
+    }
+    Ok(all)
+}
+
+/// What of the target is there, resolved, and the names below it. What is missing is no way to anywhere: `..` after
+/// it, or a link that leads nowhere, may come to mean anything.
+async fn led_to(sftp: &Sftp, link: &[u8], target: &[u8]) -> Result<Vec<u8>, Fault> {
+    let way = leads::walked(link, target);
+    let (mut above, mut below) = (way.as_slice(), Vec::<&[u8]>::new());
+    while way.len() <= MOST && below.len() <= MISSING {
+        match resolved(sftp, above).await {
+            Ok(found) => return Ok(below.iter().rev().fold(found, |path, name| join(&path, name))),
+            Err(Fault::Status(_)) => {}
+            Err(Fault::Odd(_)) => break,
+            Err(fault) => return Err(fault),
+        }
+        let Some((directory, name)) = split(above) else { break };
+        // One that may not be looked at may not be followed either.
+        let there = sftp.lstat(above).await.ok();
+        if there.is_some_and(|attrs| attrs.file_type() == Some(FileType::Link)) {
+            break;
+        }
+        below.push(name);
+        above = directory;
+    }
+    Ok(Vec::new())
 }
 
 /// What a shell would make of `~` alone; other people's homes are not known.

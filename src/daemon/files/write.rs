@@ -97,7 +97,8 @@ impl Run<'_> {
         };
         match found {
             Some(found) if found.eq_ignore_ascii_case(expected) => Ok(()),
-            found => Err(changed(at, found.as_deref())),
+            // Whoever writes it may not be let read it, and a SHA-256 tells what it holds.
+            found => Err(changed(at, found.as_deref().filter(|_| self.files.tells_sum))),
         }
     }
 
@@ -175,29 +176,19 @@ impl Run<'_> {
         let written = async {
             let filled = async {
                 match looked? == directory {
-                    true => self.fill(&handle, before, write, content).await,
+                    true => self.fill(&handle, before, write, content.clone()).await,
                     false => Err(super::leads_elsewhere(at).into()),
                 }
             };
-            let outcome = filled.await;
-            let closed = self.sftp.close(handle.clone()).await;
-            let outcome = outcome?;
-            closed?;
-            // Of two that write at once the later one finds what the other wrote.
-            let _alone = self.alone().await?;
-            self.stays(at).await?;
-            let bound = write.if_sum.is_some() || self.replaced(0).is_some();
-            if bound {
-                self.check_unchanged(0, before, write.if_sum.as_deref()).await?;
-            }
-            let atomic = match write.how {
-                How::Create => self.sftp.rename(&temporary, at).await.map(|()| true),
-                _ if bound && before.is_none() => {
-                    self.sftp.rename(&temporary, at).await.map(|()| true)
+            let outcome = match filled.await {
+                Ok(outcome) => outcome,
+                Err(fault) => {
+                    let _closed = self.sftp.close(handle).await;
+                    return Err(fault);
                 }
-                _ => self.sftp.replace(&temporary, at, &beside(at, "old")?).await,
             };
-            Ok(Outcome { atomic: atomic?, ..outcome })
+            let atomic = self.place_written((handle, &temporary), before, write, &content).await?;
+            Ok(Outcome { atomic, ..outcome })
         };
         let written = match written.await {
             Ok(outcome) => Ok(outcome),
@@ -213,6 +204,37 @@ impl Run<'_> {
             }
         }
         written
+    }
+
+    /// The name, last: of what was written, in place of what was there. Whether at once.
+    async fn place_written(
+        &self,
+        (handle, temporary): (Handle, &[u8]),
+        before: Option<&Attrs>,
+        write: &Write,
+        content: &[u8],
+    ) -> Result<bool, Fault> {
+        let at = self.at(0);
+        let bound = write.if_sum.is_some() || self.replaced(0).is_some();
+        // Of two that write at once the later one finds what the other wrote.
+        let _alone = match self.alone().await {
+            Ok(alone) => alone,
+            Err(busy) => {
+                let _closed = self.sftp.close(handle).await;
+                return Err(busy.into());
+            }
+        };
+        self.close_as(handle, temporary).await?;
+        self.stays(at).await?;
+        if bound {
+            self.check_unchanged(0, before, write.if_sum.as_deref()).await?;
+            self.check_holds(temporary, content.len() as u64, &files::sum(content)).await?;
+        }
+        match write.how {
+            How::Create => self.sftp.rename(temporary, at).await.map(|()| true),
+            _ if bound && before.is_none() => self.sftp.rename(temporary, at).await.map(|()| true),
+            _ => self.sftp.replace(temporary, at, &beside(at, "old")?).await,
+        }
     }
 
     /// Content, owner, rights, and onto the disk.
@@ -263,7 +285,12 @@ impl Run<'_> {
             (None, None) => (flags | new, Attrs::default()),
             (None, Some(mode)) => (flags | new, Attrs::with_permissions(mode)),
         };
-        let still = self.still().await?;
+        let bound = self.replaced(0).is_some();
+        // What a yes is for is behind what was there when it was given, and nothing comes between.
+        let (_alone, still) = match bound {
+            true => (Some(self.alone().await?), None),
+            false => (None, Some(self.still().await?)),
+        };
         let handle = self.sftp.open_file(at, flags, first).await?;
         let (leads, attrs) = tokio::join!(resolved(&self.sftp, at), self.sftp.fstat(&handle));
         drop(still);
@@ -271,6 +298,12 @@ impl Run<'_> {
             let attrs = attrs?;
             if leads? != at || before.is_some_and(|before| before.owner != attrs.owner) {
                 return Err(Fault::from(super::leads_elsewhere(at)));
+            }
+            if let Some(before) = before.filter(|_| bound) {
+                if unlike(&Some(attrs.clone()), Some(before)) {
+                    return Err(changed(at, None).into());
+                }
+                self.check_unchanged(0, Some(before), None).await?;
             }
             let size = attrs.size.unwrap_or(0);
             self.check_cap(0, size.saturating_add(content.len() as u64))?;

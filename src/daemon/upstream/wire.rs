@@ -8,6 +8,7 @@ use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
     io,
+    mem::MaybeUninit,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll, ready},
@@ -24,6 +25,10 @@ const HEARD: usize = 255;
 /// What a lookout reads ahead, in bytes. Whoever says more while it waits for an answer is not
 /// listened to until it has it.
 const AHEAD: usize = 64 * 1024;
+
+/// Who reads less than this gets what lies behind it with the same call, in bytes. russh reads each packet's length
+/// by itself, and an SFTP server answers in packets of fifty bytes.
+const ALONG: usize = 4096;
 
 /// The first bytes that came, for telling what answers there when it is no SSH server.
 #[derive(Clone, Default)]
@@ -51,7 +56,7 @@ pub(super) struct Wire {
 
 struct Line {
     stream: Box<dyn Duplex>,
-    /// Read by a lookout, to be read by russh first.
+    /// Read by a lookout or along with the last read, to be read by russh first.
     ahead: VecDeque<u8>,
     /// A lookout has found the end; an error is russh's to find.
     ended: bool,
@@ -93,6 +98,7 @@ impl Line {
         if self.ahead.is_empty() {
             return match self.ended {
                 true => Poll::Ready(Ok(())),
+                false if buffer.remaining() < ALONG => self.poll_read_along(context, buffer),
                 false => Pin::new(&mut self.stream).poll_read(context, buffer),
             };
         }
@@ -100,6 +106,20 @@ impl Line {
         let size = first.len().min(buffer.remaining());
         buffer.put_slice(&first[..size]);
         self.ahead.drain(..size);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_read_along(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut space = [MaybeUninit::uninit(); ALONG];
+        let mut read = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
+        let (now, later) = read.filled().split_at(read.filled().len().min(buffer.remaining()));
+        buffer.put_slice(now);
+        self.ahead.extend(later);
         Poll::Ready(Ok(()))
     }
 }

@@ -133,6 +133,7 @@ mod tests {
             content: None,
             replaced: Vec::new(),
             caps: Vec::new(),
+            tells_sum: false,
             judged,
             passed_by: Vec::new(),
         }
@@ -199,7 +200,7 @@ mod tests {
         assert_eq!(asked(Mode::Each, read, "/srv/x").as_deref(), Some("mode.each"));
         assert_eq!(asked(Mode::Guarded, mkdir, "/srv/x"), None);
         assert_eq!(asked(Mode::Read, mkdir, "/srv/x").as_deref(), Some("mode.read"));
-        let cron = || Operation::Link { target: "/tmp/x".into(), path: "x".into() };
+        let cron = || Operation::Link { target: "/tmp/x".into(), path: "x".into(), leads: None };
         assert_eq!(asked(Mode::Guarded, cron, "/etc/cron.d/x").as_deref(), Some("fs.write-system"));
     }
 

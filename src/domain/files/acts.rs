@@ -1,10 +1,11 @@
 //! An operation as the rules for paths are asked about it: one act for each thing that it does to a name.
 
 use super::{
-    Operation,
+    Operation, leads,
     transfer::{Item, What},
 };
 use crate::domain::{
+    bytes::Bytes,
     guard::{
         Decision, Finding, Policy, Span, Verdict,
         files::{self, Act, Canonical, Place},
@@ -122,9 +123,8 @@ fn acts_on<'a>(
         Operation::SetMode { mode, .. } => {
             Act::Attributes { path, mode: Some(*mode), owner: false }
         }
-        Operation::Link { target, .. } => {
-            let target = led_to(path, target.as_slice());
-            return vec![Link::To { link: path, target }];
+        Operation::Link { target, leads, .. } => {
+            return link_acts(path, target.as_slice(), leads.as_ref());
         }
         Operation::Attributes(set) => {
             let owner = set.owner.is_some();
@@ -155,9 +155,8 @@ fn acts_on<'a>(
             Some(Item { what: What::Directory, mode, .. }) => {
                 Act::MakeDirectory { path, mode: *mode }
             }
-            Some(Item { what: What::Link { target }, .. }) => {
-                let target = led_to(path, target.as_slice());
-                return vec![Link::To { link: path, target }];
+            Some(Item { what: What::Link { target }, leads, .. }) => {
+                return link_acts(path, target.as_slice(), leads.as_ref());
             }
             Some(Item { what: What::Gone { tree: true }, .. }) => Act::RemoveTree { path },
             Some(Item { what: What::Gone { tree: false }, .. }) => Act::Remove { path },
@@ -181,28 +180,17 @@ fn served_acts<'a>(
     [reads, writes, removes].into_iter().flatten()
 }
 
-/// Where a link will lead, as far as its words say.
-fn led_to(link: &Canonical, target: &[u8]) -> Option<Canonical> {
-    let mut names: Vec<&[u8]> = match target.starts_with(b"/") {
-        true => Vec::new(),
-        false => {
-            let mut above: Vec<_> = link.as_bytes().split(|byte| *byte == b'/').collect();
-            above.pop();
-            above
-        }
+/// What a link will lead to by its words, and by the server's word where that is another. Where the server has not
+/// said it, words that climb out of a name say nothing.
+fn link_acts<'a>(link: &'a Canonical, target: &[u8], leads: Option<&Bytes>) -> Vec<Link<'a>> {
+    let words = leads::lexical(link.as_bytes(), target);
+    let really = match leads {
+        Some(leads) => Canonical::new(leads.as_slice()),
+        None if leads::climbs(&leads::walked(link.as_bytes(), target)) => None,
+        None => words.clone(),
     };
-    for name in target.split(|byte| *byte == b'/') {
-        match name {
-            b"" | b"." => {}
-            b".." => _ = names.pop(),
-            name => names.push(name),
-        }
-    }
-    let path: Vec<u8> = names
-        .iter()
-        .filter(|name| !name.is_empty())
-        .fold(Vec::new(), |path, name| [path.as_slice(), b"/", name].concat());
-    Canonical::new(if path.is_empty() { b"/" } else { &path })
+    let other = (really != words).then_some(Link::To { link, target: really });
+    [Link::To { link, target: words }].into_iter().chain(other).collect()
 }
 
 /// All verdicts as one on the words that bind them.
@@ -282,9 +270,39 @@ mod tests {
         assert_eq!(link("y"), Decision::Allow);
         assert_eq!(link("../../../../etc/shadow"), Decision::Block);
         assert_eq!(link("/etc/./shadow"), Decision::Block);
-        assert_eq!(link("/"), Decision::Approve);
-        let one = Operation::Link { target: "/etc/shadow".into(), path: "l".into() };
-        assert_eq!(judged(&one, &["/srv/l"]).verdict.decision, Decision::Block);
+        // With all that lies in it.
+        assert_eq!(link("/"), Decision::Block);
+        let one = |path: &str, target: &str, leads: Option<&str>| {
+            let leads = leads.map(Into::into);
+            let one = Operation::Link { target: target.into(), path: "l".into(), leads };
+            judged(&one, &[path]).verdict.decision
+        };
+        assert_eq!(one("/srv/l", "/etc/shadow", None), Decision::Block);
+        let climbing = "/var/run/../etc/shadow";
+        assert_eq!(one("/srv/l", climbing, Some("/etc/shadow")), Decision::Block);
+        assert_eq!(one("/srv/l", climbing, Some("/var/etc/shadow")), Decision::Allow);
+        for unknown in [None, Some("")] {
+            assert_eq!(one("/srv/l", "a/../b", unknown), Decision::Approve);
+        }
+        assert_eq!(one("/srv/l", "x", Some("/etc/shadow")), Decision::Block);
+        assert_eq!(one("/srv/l", "/srv/.env", Some("/srv/y")), Decision::Approve);
+        assert_eq!(one("/srv/l", "a/../b", Some("/srv/b")), Decision::Allow);
+    }
+
+    #[test]
+    fn a_link_is_judged_with_what_lies_below_both_its_names() {
+        let one = |path: &str, target: &str| {
+            let leads = Some(target.into());
+            let one = Operation::Link { target: target.into(), path: "l".into(), leads };
+            judged(&one, &[path]).verdict.decision
+        };
+        for start in ["/home/me/.config", "/srv/p/.git", "/home/me/.ssh"] {
+            assert_eq!(one(start, "/home/me/e"), Decision::Approve, "{start}");
+        }
+        assert_eq!(one("/home/me/x", "/etc"), Decision::Block);
+        for target in ["/home/me/app/releases/5", "/srv/www", "/home/me/notes.txt"] {
+            assert_eq!(one("/home/me/app/current", target), Decision::Allow, "{target}");
+        }
     }
 
     #[test]

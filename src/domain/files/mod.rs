@@ -1,7 +1,9 @@
 //! What can be done with files on a target, in the words of whoever asks, and as the guard is asked about it.
 
 pub mod acts;
+mod attributes;
 pub mod edit;
+pub mod leads;
 pub mod replaced;
 pub mod transfer;
 pub mod way;
@@ -21,6 +23,7 @@ use super::{
     sftp::Attrs,
     shell,
 };
+pub use attributes::Attributes;
 use replaced::Replaced;
 use transfer::{Item, Part, Put, What};
 pub use way::Way;
@@ -90,6 +93,9 @@ pub enum Operation {
     Link {
         target: Bytes,
         path: Bytes,
+        /// Where it will lead by the server's word; nobody but the daemon says so. Empty: that can't be said.
+        #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+        leads: Option<Bytes>,
     },
     /// The content of files, one behind the other, packed.
     Get {
@@ -112,20 +118,6 @@ pub enum Operation {
         served: Served,
         configures: bool,
     },
-}
-
-/// Each may be absent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Attributes {
-    pub path: Bytes,
-    /// Of what a link leads to, rather than of the link itself.
-    pub follow: bool,
-    pub mode: Option<u32>,
-    /// uid and gid.
-    pub owner: Option<(u32, u32)>,
-    /// Cut off there, or filled up with zeros; in bytes.
-    pub size: Option<u64>,
-    pub times: bool,
 }
 
 /// Content comes beside it.
@@ -295,6 +287,37 @@ impl Operation {
         }
     }
 
+    /// The links that it makes: their places among the paths, and what they will hold.
+    pub fn links(&self) -> Vec<(usize, &[u8])> {
+        match self {
+            Self::Link { target, .. } => vec![(0, target.as_slice())],
+            Self::Put(put) => {
+                let each = put.items.iter().enumerate();
+                each.filter_map(|(index, item)| match &item.what {
+                    What::Link { target } => Some((index, target.as_slice())),
+                    _ => None,
+                })
+                .collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Keeps where links will lead, by their places.
+    pub fn lead(&mut self, led: Vec<(usize, Vec<u8>)>) {
+        for (index, to) in led {
+            match self {
+                Self::Link { leads, .. } => *leads = Some(Bytes(to)),
+                Self::Put(put) => {
+                    if let Some(item) = put.items.get_mut(index) {
+                        item.leads = Some(Bytes(to));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// What was found is not so any more, perhaps.
     pub fn forget(&mut self) {
         if let Self::Get { files } = self {
@@ -345,40 +368,6 @@ impl Operation {
             Self::HardLink { .. } => "hardlink",
             Self::Served { served, .. } => served.verb(),
         }
-    }
-}
-
-impl Attributes {
-    fn command(&self, path: &[u8]) -> Vec<u8> {
-        let line = |words: &[&str]| {
-            let words = words.iter().map(|word| word.as_bytes().to_vec());
-            let words: Vec<_> = words.chain([path.to_vec()]).collect();
-            shell::quote_argv(&words).unwrap_or_default()
-        };
-        let owner = self.owner.map(|(user, group)| {
-            let owner = format!("{user}:{group}");
-            match self.follow {
-                true => line(&["chown", "--", &owner]),
-                false => line(&["chown", "-h", "--", &owner]),
-            }
-        });
-        let mode = self.mode.map(|mode| chmod(mode, path.to_vec()));
-        // As much as opening it to write it anew.
-        let size = self.size.map(|_| [&b"cat > "[..], &line(&[])].concat());
-        let all = [owner, mode, size].into_iter().flatten().collect::<Vec<_>>();
-        match all.is_empty() {
-            true => line(&["touch", "-c", "--"]),
-            false => all.join(&b"; "[..]),
-        }
-    }
-
-    /// What is set, for people.
-    fn told(&self) -> String {
-        let mode = self.mode.map(|mode| format!(" mode {mode:04o}"));
-        let owner = self.owner.map(|(user, group)| format!(" owner {user}:{group}"));
-        let size = self.size.map(|size| format!(" size {size}"));
-        let times = self.times.then(|| " times".to_owned());
-        [mode, owner, size, times].into_iter().flatten().collect()
     }
 }
 
@@ -442,6 +431,8 @@ pub struct Files {
     pub replaced: Vec<Replaced>,
     /// How many bytes may be read or written at each of the paths, where the policy says so.
     pub caps: Vec<Option<u64>>,
+    /// Whether who asks may read without a question what is written over, and so may hear its SHA-256.
+    pub tells_sum: bool,
     /// What the guard said of [`Files::command`].
     pub judged: Judgement,
     /// Requests whose yes was kept for the session, and let it pass.

@@ -68,6 +68,7 @@ fn every_part_of_an_operation_is_bound() {
             change: Change::Large,
         }],
         caps: Vec::new(),
+        tells_sum: false,
         judged: Judgement::for_test(b"cat > /x"),
         passed_by: Vec::new(),
     };
@@ -117,6 +118,7 @@ fn a_question_shows_a_change_in_place_of_the_text_and_never_what_is_there_to_who
         content: Some(Content::from_static(b"new text")),
         replaced: Vec::new(),
         caps: Vec::new(),
+        tells_sum: false,
         judged: Judgement::for_test(b"cat > /x"),
         passed_by: Vec::new(),
     };

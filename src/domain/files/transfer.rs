@@ -65,6 +65,9 @@ pub struct Item {
     /// The rule that forbids it; nobody but the daemon says so.
     #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// Of a link, as [`super::Operation::Link`] has it.
+    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub leads: Option<Bytes>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +148,11 @@ impl Put {
 pub fn part_name(name: &[u8]) -> Vec<u8> {
     // 255 bytes are the most that a name has.
     [b".", &name[..name.len().min(240)], b".sgw-part"].concat()
+}
+
+/// Whether a name is one that a transfer under way, or cut off, has for what is not whole.
+pub fn is_part_name(name: &[u8]) -> bool {
+    name.starts_with(b".") && (name.ends_with(b".sgw-part") || name.ends_with(b".sgw-sum"))
 }
 
 /// Content in one stream, file after file: `u8 kind · u32 length · bytes`, big-endian.

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -15,6 +16,10 @@ use super::{
 const MOST: usize = 10_000;
 /// Places and links of one account that are kept, likewise.
 const MOST_PLACES: usize = 512;
+/// Where absolute paths lie in the order of text, `0` being next to `/`, and where the others do.
+const ABSOLUTE: &[(Bound<&str>, Bound<&str>)] = &[(Bound::Included("/"), Bound::Excluded("0"))];
+const RELATIVE: &[(Bound<&str>, Bound<&str>)] =
+    &[(Bound::Unbounded, Bound::Excluded("/")), (Bound::Included("0"), Bound::Unbounded)];
 /// Links that lead to links are followed so often.
 const MOST_LINKS: usize = 4;
 
@@ -132,13 +137,26 @@ impl Files {
 
     /// A directory that is written to may hold other files now; and one file may be known by two paths.
     fn unsure_of_others(&mut self, path: &str, content: &Content) -> usize {
+        let Self { contents, turns, .. } = self;
         let mut gone = 0;
-        for (known, old) in &mut self.contents {
-            let inside = known.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
-            if inside || is_alike(path, known) && old != content {
-                gone += old.size();
-                *old = Content::Unknown;
-                *self.turns.entry(known.clone()).or_default() += 1;
+        let mut unsure = |known: &String, old: &mut Content| {
+            gone += old.size();
+            *old = Content::Unknown;
+            *turns.entry(known.clone()).or_default() += 1;
+        };
+        // An agent may bring thousands of files at once: only those are looked at that can be meant.
+        let inside = format!("{path}/");
+        let from = (Bound::Included(inside.as_str()), Bound::Unbounded);
+        let below = contents.range_mut::<str, _>(from);
+        for (known, old) in below.take_while(|(known, _)| known.starts_with(&inside)) {
+            unsure(known, old);
+        }
+        let others = if path.starts_with('/') { RELATIVE } else { ABSOLUTE };
+        for range in others {
+            for (known, old) in contents.range_mut::<str, _>(*range) {
+                if is_alike(path, known) && old != content {
+                    unsure(known, old);
+                }
             }
         }
         gone
@@ -353,6 +371,34 @@ mod tests {
         assert_eq!(found(&files, "sh"), None, "no part of a name");
         files.set("/home", Content::Unknown);
         assert_eq!(found(&files, "/home/me/y.sh"), Some(Content::Unknown));
+    }
+
+    #[test]
+    fn what_is_written_makes_unsure_of_all_that_it_may_be_and_of_nothing_else() {
+        let known = [
+            "/a", "/a-b/x", "/a/b", "/a/b/c", "/a0", "/srv/z/x", "/z/x", "z/x", "-z/x", "0/x",
+            "~/z/x",
+        ];
+        let unsure = |path: &str| {
+            let mut files = Files::default();
+            for one in known {
+                files.contents.insert(one.to_owned(), Content::Text(one.into()));
+            }
+            files.set(path, Content::Text("new".into()));
+            let mut unsure = Vec::new();
+            for (one, content) in &files.contents {
+                unsure.extend((*content == Content::Unknown).then_some(one.as_str()));
+            }
+            unsure.join(" ")
+        };
+        assert_eq!(unsure("/a"), "/a/b /a/b/c");
+        assert_eq!(unsure("/a/b"), "/a/b/c");
+        assert_eq!(unsure("/opt/z/x"), "z/x");
+        assert_eq!(unsure("/srv/-z/x"), "-z/x");
+        assert_eq!(unsure("/srv/0/x"), "0/x");
+        assert_eq!(unsure("z/x"), "/srv/z/x /z/x");
+        assert_eq!(unsure("z"), "z/x");
+        assert_eq!(unsure("/none"), "");
     }
 
     #[test]

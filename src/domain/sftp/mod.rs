@@ -27,6 +27,9 @@ pub const MAX_PACKET: usize = 256 * 1024;
 /// The most bytes of a handle (draft, section 6.3).
 pub const MAX_HANDLE: usize = 256;
 
+/// The most bytes of a name, or of a path: as of Linux (`PATH_MAX`), which has the longest.
+pub const MAX_NAME: usize = 4096;
+
 /// Pairs of name and value: extensions of a version, and those of attributes.
 pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -43,6 +46,8 @@ pub enum Malformed {
     Trailing(usize),
     #[error("an SFTP handle of {0} bytes; at most {MAX_HANDLE} are taken")]
     Handle(usize),
+    #[error("a name of {0} bytes over SFTP; at most {MAX_NAME} are taken")]
+    Name(usize),
     #[error("SFTP attributes with flags that version 3 does not have: {0:#x}")]
     Flags(u32),
 }

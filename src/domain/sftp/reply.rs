@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    Attrs, Malformed, Pairs, Raw, kind,
+    Attrs, MAX_NAME, Malformed, Pairs, Raw, kind,
     wire::{Reader, Writer},
 };
 
@@ -213,7 +213,11 @@ fn names(from: &mut Reader) -> Result<Vec<Name>, Malformed> {
         return Err(Malformed::Cut);
     }
     let one = |from: &mut Reader| {
-        Ok(Name { name: from.string()?, long: from.string()?, attrs: Attrs::read(from)? })
+        let name = from.string()?;
+        match name.len() {
+            0..=MAX_NAME => Ok(Name { name, long: from.string()?, attrs: Attrs::read(from)? }),
+            longer => Err(Malformed::Name(longer)),
+        }
     };
     (0..count).map(|_| one(from)).collect()
 }

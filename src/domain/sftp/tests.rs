@@ -212,6 +212,13 @@ fn a_count_that_the_packet_can_not_hold_takes_no_memory() {
     assert_eq!(FromServer::parse(&raw(&names)), Err(Malformed::Cut));
     let extended = packet(105, &[0, 0, 0, 1, 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]);
     assert_eq!(FromServer::parse(&raw(&extended)), Err(Malformed::Cut));
+    let named = |bytes: usize| {
+        let (name, long, attrs) = (vec![b'x'; bytes], Vec::new(), Attrs::default());
+        let wire = Reply::Name(vec![Name { name, long, attrs }]).to_wire(1);
+        FromServer::parse(&raw(&wire)).map(|_| ())
+    };
+    assert_eq!(named(MAX_NAME), Ok(()));
+    assert_eq!(named(MAX_NAME + 1), Err(Malformed::Name(MAX_NAME + 1)));
 }
 
 #[test]

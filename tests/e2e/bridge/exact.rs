@@ -11,7 +11,7 @@ use bytes::Bytes;
 use sgw::domain::sftp::{Attrs, Call, Extended, OpenFlags, Reply, StatusCode};
 
 use super::{
-    Both, program,
+    Both, noise, program,
     raw::{Raw, new_file, open},
     way,
 };
@@ -260,6 +260,21 @@ fn caps_hold_on_what_is_open_however_little_is_said_of_its_size() {
     assert_eq!(fs::metadata(&new).unwrap().len(), 1000);
 }
 
+#[test]
+fn a_pipe_is_not_opened_and_holds_nobody_up() {
+    let both = Both::new();
+    let here = both.directory("pipes");
+    let pipe = here.join("pipe");
+    let mode = rustix::fs::Mode::RUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let mut raw = raw(&both);
+    let attrs = Attrs::default();
+    let (code, said) =
+        raw.status(Call::Open { path: text(&pipe).into(), flags: OpenFlags::READ, attrs });
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("no ordinary file"), "{said}");
+}
+
 struct Odd {
     sgw: Sgw,
     server: ScriptedSftp,
@@ -385,4 +400,28 @@ fn calls_on_one_file_are_done_in_their_order() {
     // Before them it was opened.
     assert_eq!(raw.order[1..], ids);
     assert_eq!(odd.content("/srv/moved").unwrap(), b"onetwo");
+}
+
+/// It says that it is done before it has heard of its writes, which are more than a window holds (paramiko).
+#[test]
+fn what_is_closed_at_once_was_written_whole() {
+    let both = Both::new();
+    let file = both.directory("here").join("file");
+    let all = noise(3_000_000);
+    let mut raw = raw(&both);
+    let handle = raw.opens(&text(&file), new_file());
+    let mut ids = Vec::new();
+    for (number, piece) in all.chunks(30_000).enumerate() {
+        let (offset, data) = (number as u64 * 30_000, Bytes::copy_from_slice(piece));
+        ids.push(raw.send(Call::Write { handle: handle.clone(), offset, data }));
+    }
+    ids.push(raw.send(Call::Close { handle }));
+    for id in ids {
+        let reply = raw.reply(id);
+        assert!(
+            matches!(&reply, Reply::Status(status) if status.code == StatusCode::Ok),
+            "{reply:?}"
+        );
+    }
+    assert!(fs::read(&file).unwrap() == all);
 }

@@ -1,18 +1,19 @@
 //! The stock tools, through sgw and directly: they end alike, print alike and leave the same files.
 
+mod compared;
 mod config;
 mod control;
 mod ends;
 mod exact;
 mod forward;
 mod hostile;
+mod python;
 mod raw;
 mod refused;
 mod same;
 mod served;
 mod sftp;
 mod shell;
-mod tools;
 
 use std::{
     fs,

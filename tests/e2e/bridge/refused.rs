@@ -201,6 +201,13 @@ fn while_the_operator_has_the_keyboard_nothing_begins_and_what_runs_waits() {
     assert!(!runs.stdout().contains("two"));
     both.sgw.operator(["return", "web1"]).ok();
     runs.prints("got two");
+    // Each time: what runs is never sent away, as a caller would be who can come back.
+    for round in 0..20 {
+        both.sgw.by(&both.token, words).exits(75);
+        runs.write(format!("{round}\n").as_bytes());
+        both.sgw.operator(["return", "web1"]).ok();
+        runs.prints(&format!("got {round}"));
+    }
     runs.close_stdin();
     runs.ends().ok();
 }

@@ -2,52 +2,6 @@
 
 use super::{Both, noise, ran, stderr};
 
-#[test]
-fn a_command_ends_and_prints_as_it_does_without_sgw() {
-    let both = Both::new();
-    for line in [
-        "true",
-        "exit 3",
-        "exit 255",
-        "echo out; echo err >&2; exit 7",
-        "printf 'no newline at the end'",
-        "printf '\\303\\244\\377\\000\\n'",
-        "no-such-command-at-all",
-        "echo one\necho two",
-        "for i in 1 2 3; do echo $i; done | sort -r",
-        "echo \"a  b\" 'c $HOME d'",
-        "seq 1 20000",
-        "echo late >&2; sleep 0.3; echo later",
-        "ulimit -c 0; ulimit -t 1; while :; do :; done",
-    ] {
-        both.same(&["web1", line], b"");
-    }
-}
-
-#[test]
-fn several_words_are_one_line_as_ssh_has_it() {
-    let both = Both::new();
-    both.same(&["web1", "echo", "a  b", "*", "$((1+2))"], b"");
-}
-
-#[test]
-fn standard_input_goes_whole_and_its_end_with_it() {
-    let both = Both::new();
-    let big = noise(3_000_000);
-    for (line, stdin) in [
-        ("cat", &big[..]),
-        ("cat", b""),
-        ("sha256sum", &big[..]),
-        ("wc -c", &big[..1]),
-        ("cat > /dev/null; echo after; sleep 0.2; echo later", &big[..]),
-        ("head -c 100000", &big[..]),
-        ("exec 0<&-; echo closed", &big[..]),
-        ("echo quick", &big[..]),
-    ] {
-        both.same(&["web1", line], stdin);
-    }
-}
-
 /// A bridge that hands the client's first bytes to nobody loses them.
 #[test]
 fn what_a_client_sends_at_once_is_not_lost() {

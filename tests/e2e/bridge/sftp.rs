@@ -1,8 +1,8 @@
-//! sftp, and scp as it is today: each call is judged, and what the server says comes through.
+//! sftp, and scp over it: each call is judged, and what the server says comes through.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Output};
 
-use super::{Both, noise, ran, stderr, tree};
+use super::{Both, noise, ran, stderr};
 
 fn fill(directory: &Path) {
     fs::create_dir_all(directory.join("deep/er")).unwrap();
@@ -21,62 +21,6 @@ fn fine(output: &Output) {
         stderr(output),
         String::from_utf8_lossy(&output.stdout)
     );
-}
-
-#[test]
-fn scp_copies_both_ways() {
-    let both = Both::new();
-    let here = both.directory("here");
-    fill(&here);
-    let from = here.to_str().unwrap().to_owned();
-    for (number, config) in [&both.direct, &both.through].into_iter().enumerate() {
-        let there = both.directory(&format!("there{number}"));
-        let back = both.directory(&format!("back{number}"));
-        let config = config.to_str().unwrap();
-        let scp = |words: &[&str]| {
-            let mut all = vec!["-r", "-p", "-F", config];
-            all.extend(words);
-            ran(&mut both.program("scp", &all), b"")
-        };
-        fine(&scp(&[&from, &format!("web1:{}", there.display())]));
-        assert_eq!(tree(&there.join("here")), tree(&here));
-        fine(&scp(&[&format!("web1:{}/here/deep", there.display()), back.to_str().unwrap()]));
-        assert_eq!(tree(&back.join("deep")), tree(&here.join("deep")));
-        let missing = scp(&[&format!("web1:{}/missing", there.display()), back.to_str().unwrap()]);
-        assert_eq!(missing.status.code(), Some(1));
-        assert!(stderr(&missing).contains("No such file"), "{}", stderr(&missing));
-    }
-}
-
-#[test]
-fn a_batch_of_sftp_does_and_says_the_same() {
-    let both = Both::new();
-    let here = both.directory("here");
-    fill(&here);
-    let mut said = Vec::new();
-    for config in [&both.direct, &both.through] {
-        let there = both.directory("there");
-        let path = there.display();
-        let batch = format!(
-            "cd {path}\npwd\nmkdir new\nput -r {here}/deep\nput {here}/script new/x\nls -1 deep\nrename new/x new/y\n\
-             chmod 640 new/y\nln -s y new/link\nls -1 new\n-rm missing\n-get missing\nrm new/link\nrm new/y\nrmdir new\n\
-             get -r deep {back}\nls -1\n",
-            here = here.display(),
-            back = both.sgw.path("back").display(),
-        );
-        let words = ["-q", "-b", "-", "-F", config.to_str().unwrap(), "web1"];
-        let output = ran(&mut both.program("sftp", &words), batch.as_bytes());
-        fine(&output);
-        assert_eq!(tree(&there.join("deep")), tree(&here.join("deep")));
-        assert_eq!(tree(&both.sgw.path("back")), tree(&here.join("deep")));
-        for name in ["there", "back"] {
-            fs::remove_dir_all(both.sgw.path(name)).unwrap();
-        }
-        let told = stderr(&output);
-        said.push((output.stdout, told));
-    }
-    assert_eq!(String::from_utf8_lossy(&said[0].0), String::from_utf8_lossy(&said[1].0));
-    assert_eq!(said[0].1, said[1].1);
 }
 
 #[test]

@@ -80,6 +80,13 @@ fn a_file_is_looked_at_itself_or_where_it_leads() {
     let both = there.files("stat", &["--json", &link, &there.text("file")]).ok().json();
     assert_eq!(both["results"].as_array().unwrap().len(), 2);
     there.files("stat", &[&there.text("none")]).fails(1, "files.not_found");
+    // What fails at one path stops no other.
+    let (none, file) = (there.text("none"), there.text("file"));
+    let some = there.files("stat", &[&none, &file]).fails(1, "files.not_found");
+    assert!(some.stdout().contains("file"), "{some:?}");
+    let some = there.files("rm", &["--json", &there.text("link"), &none, &file]).exits(1).json();
+    assert_eq!(some["error"]["code"], "files.not_found", "{some}");
+    assert!(!there.at("file").exists() && !there.at("link").exists());
     there.files("stat", &["--json", &there.text("none")]).fails(1, "files.not_found");
 }
 

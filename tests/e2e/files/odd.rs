@@ -8,8 +8,8 @@ use sgw::domain::sftp::{Attrs, Call, Name, OpenFlags, Reply, StatusCode};
 use crate::support::{
     Outcome, Sgw,
     sftp::{
-        ScriptedSftp, Turn, flipping, full_disk, gone_after, long_reads, lying_size, short_reads,
-        slow,
+        ScriptedSftp, Tree, Turn, flipping, full_disk, gone_after, long_reads, lying_size,
+        short_reads, slow,
     },
 };
 
@@ -151,6 +151,35 @@ fn names_that_lead_out_of_a_directory_are_no_entries() {
     let _any = odd.sgw.agent(["wait", &request]);
     assert_eq!(odd.content("/srv/kept").unwrap(), b"kept");
     assert_eq!(odd.content("/srv/d/good"), None);
+}
+
+/// A directory that has no end, of such names.
+fn endless(bytes: usize) -> impl FnMut(&Call, &mut Tree) -> Turn {
+    move |call, _| match call {
+        Call::Readdir { .. } => {
+            let (name, long) = (vec![b'x'; bytes], Vec::new());
+            let name = Name { name, long, attrs: Attrs::with_permissions(0o100_644) };
+            Turn::Reply(Reply::Name(vec![name; 250_000 / (bytes + 20)]))
+        }
+        _ => Turn::Honest,
+    }
+}
+
+#[test]
+fn what_a_listing_keeps_has_a_bound_whatever_is_told() {
+    let odd = Odd::new();
+    odd.server.tree(|tree| _ = tree.file("/srv/d/good", ""));
+    odd.server.follows(endless(240_000));
+    let said = odd.files("ls", &["/srv/d"]).fails(1, "files.failed").stderr();
+    assert!(said.contains("a name of 240000 bytes"), "{said}");
+    odd.server.follows(endless(4_000));
+    let listed = odd.files("ls", &["--json", "/srv/d"]).ok().json();
+    assert_eq!(listed["truncated"], json!(true));
+    let asked = odd.server.calls();
+    let parts = asked.iter().filter(|call| matches!(call, Call::Readdir { .. })).count();
+    assert!(parts < 200, "{parts} parts of an endless directory were read");
+    odd.server.follows(|_, _| Turn::Honest);
+    odd.files("ls", &["/srv/d"]).ok().prints("good\n");
 }
 
 #[test]

@@ -80,12 +80,24 @@ fn what_is_no_text_or_was_not_there_is_said_as_such() {
     assert!(there.yes(&request).contains("too large"));
     there.sgw.agent(["wait", &request]).ok();
     assert_eq!(fs::read(&path).unwrap(), b"text\n");
-    // Behind what is there nothing is taken away.
-    let request = there.asks("write", &["--append", path.to_str().unwrap()], b"more\n");
-    fs::write(&path, "grown meanwhile\n").unwrap();
+}
+
+#[test]
+fn a_yes_to_what_comes_behind_a_file_is_for_what_it_comes_behind() {
+    let there = There::with(&["--mode", "read"]);
+    let path = there.has("file", "last line\n");
+    let words = ["--append", path.to_str().unwrap()];
+    let request = there.asks("write", &words, b"more\n");
+    // Of the same length, so that nobody need look at more than its content.
+    fs::write(&path, "LAST LINE\n").unwrap();
+    let shown = there.yes(&request);
+    assert!(shown.contains(" last line") && shown.contains("+more"), "{shown}");
+    there.sgw.agent(["wait", &request]).fails(1, "files.changed");
+    assert_eq!(fs::read(&path).unwrap(), b"LAST LINE\n");
+    let request = there.asks("write", &words, b"more\n");
     there.yes(&request);
     there.sgw.agent(["wait", &request]).ok();
-    assert_eq!(fs::read(&path).unwrap(), b"grown meanwhile\nmore\n");
+    assert_eq!(fs::read(&path).unwrap(), b"LAST LINE\nmore\n");
 }
 
 #[test]

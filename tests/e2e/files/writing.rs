@@ -85,6 +85,23 @@ fn what_must_not_be_there_and_what_must_be_are_checked() {
 }
 
 #[test]
+fn what_is_there_instead_is_told_by_its_sum_to_who_may_read_it_alone() {
+    let tells = |there: &There, way: &[&str], name: &str| {
+        let (path, other) = (there.has(name, "secret"), "0".repeat(64));
+        let words = [way, &["--if-sum", &other, path.to_str().unwrap()]].concat();
+        let failed = there.fed("write", &words, b"new").fails(1, "files.changed");
+        failed.stderr().contains(&sum(&path))
+    };
+    for way in [&[][..], &["--via", "exec"]] {
+        assert!(tells(&There::new(), way, "file"));
+        // Its content is asked for, its name is nobody's to forbid.
+        assert!(!tells(&There::new(), way, ".env"));
+        let there = There::with(&["--only", "files:write"]);
+        assert!(!tells(&there, way, "file"));
+    }
+}
+
+#[test]
 fn missing_directories_are_made_where_that_is_said() {
     let there = There::new();
     let deep = there.text("a/b/c");

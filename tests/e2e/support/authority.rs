@@ -4,7 +4,7 @@ use std::{ffi::OsStr, fs};
 
 use serde_json::Value;
 
-use super::{Outcome, Running, Sgw, Sshd};
+use super::{Destination, Outcome, Running, Sgw};
 
 /// An agent that shows a token.
 pub struct Token {
@@ -54,11 +54,11 @@ impl Sgw {
 
     /// A named target whose key the vault holds.
     #[track_caller]
-    pub fn target(&self, name: &str, sshd: &Sshd) {
-        self.plant_private_key(&sshd.key.path);
-        let key = self.write_private("identity", fs::read(&sshd.key.path).unwrap());
-        let (destination, key) = (sshd.destination(), key.display().to_string());
-        let fingerprint = sshd.host_key_fingerprint();
+    pub fn target(&self, name: &str, there: &impl Destination) {
+        self.plant_private_key(there.identity());
+        let key = self.write_private("identity", fs::read(there.identity()).unwrap());
+        let (destination, key) = (there.destination(), key.display().to_string());
+        let fingerprint = there.fingerprint();
         let words = ["target", "add", name, &destination, "--identity", &key];
         let accepts = ["--accept-host-key", fingerprint.as_str()];
         self.operator(words.into_iter().chain(accepts)).ok();

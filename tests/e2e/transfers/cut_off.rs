@@ -111,3 +111,38 @@ fn of_a_full_disk_it_is_told_which_files_are_done() {
     sgw.agent(put).ok();
     server.tree(|tree| assert_eq!(tree.content("/srv/tree/b"), Some(content(200_000).as_slice())));
 }
+
+#[test]
+fn a_tree_that_was_cut_off_goes_on_in_the_directory_that_it_made() {
+    let (sgw, server) = (Sgw::unlocked(), ScriptedSftp::start());
+    let session = sgw.session(&server.sshd);
+    let here = tempfile::tempdir().unwrap();
+    let (local, back) = (here.path().join("tree"), here.path().join("back"));
+    fs::create_dir(&local).unwrap();
+    fs::write(local.join("a"), "small").unwrap();
+    fs::write(local.join("large"), content(LARGE)).unwrap();
+    server.tree(|tree| _ = tree.directory("/srv"));
+    let put = ["files", "put", "-r", &session, local.to_str().unwrap(), "/srv/new"];
+    server.follows(gone_after(LARGE as u64 * 3 / 4));
+    assert_ne!(sgw.agent(put).code(), 0);
+    server.tree(|tree| assert!(!tree.below("/srv/new").is_empty()));
+    sgw.agent(put).ok();
+    server.tree(|tree| {
+        assert!(tree.content("/srv/new/large").unwrap() == content(LARGE));
+        assert_eq!(tree.below("/srv/new").len(), 2, "{:?}", tree.below("/srv/new"));
+    });
+    // What somebody else's transfer left there is no content.
+    server.tree(|tree| _ = tree.file("/srv/new/.x.sgw-part", "half"));
+    let get = ["files", "get", "-r", &session, "/srv/new", back.to_str().unwrap()];
+    server.follows(gone_after(LARGE as u64 * 3 / 4));
+    assert_ne!(sgw.agent(get).code(), 0);
+    assert!(back.is_dir());
+    sgw.agent(get).ok();
+    let mut names: Vec<_> =
+        fs::read_dir(&back).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["a", "large"]);
+    // Once more is what it is for cp: into the directory.
+    sgw.agent(get).ok();
+    assert!(back.join("new/large").is_file());
+}

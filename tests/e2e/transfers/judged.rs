@@ -93,3 +93,30 @@ fn a_session_without_the_capability_moves_nothing() {
     there.files("put", &[&there.here("x"), &there.there("")], &[]).fails(77, "grant.missing");
     assert!(!there.there("x").exists());
 }
+
+#[test]
+fn a_tree_is_one_question_and_nothing_is_made_before_its_answer() {
+    let there = There::new();
+    let (local, remote) = (there.here("tree"), there.there("new"));
+    fs::create_dir_all(local.join(".config/systemd/user")).unwrap();
+    fs::write(local.join(".bashrc"), "alias l=ls\n").unwrap();
+    fs::write(local.join("plain"), "plain\n").unwrap();
+    fs::write(local.join(".config/systemd/user/x.service"), "[Unit]\n").unwrap();
+    let put = |more: &[&str]| there.files("put", &[&local, &remote], &[&["-r"], more].concat());
+    let asked = || put(&["--no-wait", "--json"]).fails(75, "approval.pending").waits_on();
+    let request = asked();
+    assert!(!remote.exists());
+    assert_eq!(asked(), request);
+    there.sgw.operator(["approve", &request, "--yes", "--json"]).ok();
+    // It says that it is approved, and the same call needs no more than that.
+    let waited = there.sgw.agent(["wait", &request]).ok();
+    assert!(waited.stderr().contains("run the same call again"), "{waited:?}");
+    let done = put(&["--no-wait"]).ok();
+    assert!(!done.stderr().contains("waits for the operator"), "{done:?}");
+    assert_eq!(fs::read(remote.join(".bashrc")).unwrap(), b"alias l=ls\n");
+    assert!(
+        remote.join(".config/systemd/user/x.service").exists() && remote.join("plain").exists()
+    );
+    // What was done stands under its request, and is not done again.
+    there.sgw.agent(["wait", &request]).ok();
+}

@@ -1,6 +1,7 @@
 //! `sgw files get`, `sgw files put`, `sgw cp`: what is there is here afterwards, and nothing else is.
 
 mod again;
+mod bound;
 mod cut_off;
 mod deleting;
 mod ends;
@@ -204,4 +205,22 @@ fn what_one_side_can_not_read_or_write_is_told_and_stops_no_other() {
     let got = there.files("get", &[&there.there("y"), &there.there("z"), there.here.path()], &[]);
     got.exits(1).says("1 of 2 files done");
     assert_eq!(fs::read(there.here("z")).unwrap(), b"z");
+}
+
+#[test]
+fn a_link_that_is_got_keeps_its_own_name() {
+    let there = There::new();
+    for name in ["a", "b"] {
+        fs::create_dir(there.there(name)).unwrap();
+        fs::write(there.there(name).join("x.conf"), name).unwrap();
+        symlink(format!("{name}/x.conf"), there.there(&format!("l{name}"))).unwrap();
+    }
+    symlink("b", there.there("cur")).unwrap();
+    fs::create_dir(there.here("got")).unwrap();
+    there.files("get", &[&there.there("l*"), &there.here("got")], &[]).ok();
+    there.files("get", &[&there.there("cur"), &there.here("got")], &["-r"]).ok();
+    for (name, content) in [("la", "a"), ("lb", "b"), ("cur/x.conf", "b")] {
+        assert_eq!(fs::read_to_string(there.here("got").join(name)).unwrap(), content, "{name}");
+    }
+    assert_eq!(fs::read_dir(there.here("got")).unwrap().count(), 3);
 }

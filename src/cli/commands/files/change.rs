@@ -9,7 +9,9 @@ use std::{
 
 use serde_json::json;
 
-use super::{There, call, captured, check_unredacted, each, end, mode, path, shown};
+use super::{
+    There, call, captured, check_unredacted, each, end, mode, name_directory, path, shown,
+};
 use crate::{
     cli::{Context, Outcome, ui::exit::Exit},
     client::stream::Feed,
@@ -73,15 +75,26 @@ impl Write {
             (_, true) => How::Create,
             _ => How::Replace,
         };
+        let path = path(self.path);
+        if path.as_slice().ends_with(b"/") {
+            let message = format!("{} is a directory's name: give the file one", shown(&path));
+            return Err(
+                Failure::new(Code::UsageArguments, message, "sgw files mkdir --help").into()
+            );
+        }
         let operation = Operation::Write(files::Write {
-            path: path(self.path),
+            path,
             how,
             mode: self.mode,
             parents: self.mkdir,
             if_sum: self.if_sum,
         });
         let sink = Box::new(std::io::sink());
-        let told = context.interactive(call(context, &self.there, operation, sink, Feed::Ours))?;
+        let told = context.interactive(call(context, &self.there, operation, sink, Feed::Ours));
+        let told = told.map_err(|stop| match self.mkdir {
+            true => stop,
+            false => name_directory(stop, "--mkdir"),
+        })?;
         context.ui.result(&told.done, || written(&told.done));
         Ok(Exit::DONE)
     }
@@ -195,7 +208,8 @@ impl Edit {
         let wanted = change.wanted(all)?;
         let path = path(given);
         context.interactive(async {
-            let read = Operation::Read { path: path.clone(), offset: 0, limit: Some(MOST as u64 + 1) };
+            let read =
+                Operation::Read { path: path.clone(), offset: 0, limit: Some(MOST as u64 + 1) };
             let (found, before, cut) = captured(context, &there, read, MOST).await?;
             let Done::Content { path: at, .. } = found else {
                 return Err(super::odd().into());
@@ -211,7 +225,15 @@ impl Edit {
             let sum = files::sum(&before);
             let Edited::Now(after) = edited else {
                 context.ui.result(
-                    &json!({ "kind": "edited", "path": at, "already": true, "diff": "", "sha256": sum }),
+                    &json!({
+                        "kind": "edited",
+                        "path": at,
+                        "already": true,
+                        "dry_run": dry_run,
+                        "diff": "",
+                        "sha256": sum,
+                        "written": null,
+                    }),
                     || {
                         context.ui.note("already");
                         format!("{sum}  {}", shown(&at))
@@ -246,6 +268,9 @@ impl Edit {
                 "written": request,
             });
             context.ui.result(&done, || format!("{}{new_sum}  {}", escaped(&diff), shown(&at)));
+            if dry_run {
+                context.ui.note("nothing was written");
+            }
             Ok(Exit::DONE)
         })
     }
@@ -423,7 +448,8 @@ pub struct Ln {
 
 impl Ln {
     pub fn run(self, context: &Context) -> Outcome {
-        let operation = Operation::Link { target: path(self.target), path: path(self.link) };
+        let operation =
+            Operation::Link { target: path(self.target), path: path(self.link), leads: None };
         changed(context, &self.there, operation)
     }
 }

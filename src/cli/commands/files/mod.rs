@@ -105,16 +105,24 @@ struct There {
     asking: Asking,
     #[command(flatten)]
     by: By,
+    /// Nothing is done: see [`files::Files::only_judged`].
+    #[arg(skip)]
+    only_judged: bool,
 }
 
 impl There {
     fn of(session: String, patience: Patience, asking: Asking, by: By) -> Self {
-        Self { session, patience, asking, by }
+        Self { session, patience, asking, by, only_judged: false }
     }
 
     /// The same, where no person is to be asked.
     fn without_asking(&self) -> Self {
         Self { asking: Asking { no_ask: true }, ..self.clone() }
+    }
+
+    /// The same, where it is only to be found out whether a person would be asked.
+    fn only_judged(&self) -> Self {
+        Self { only_judged: true, ..self.without_asking() }
     }
 }
 
@@ -172,6 +180,7 @@ async fn call(
         way: there.by.way(),
         wait_ms: there.patience.holds()?.map(millis),
         no_ask: there.asking.never(),
+        only_judged: there.only_judged,
     });
     let streams =
         Streams { stdout: out, stderr: Box::new(io::sink()), stdin: feed, leave_at: None };
@@ -209,7 +218,7 @@ async fn captured(
     Ok((told.done, bytes, cut))
 }
 
-/// The same for each of several paths, in their order, up to the first that fails.
+/// The same for each of several paths, in their order. What fails at one path alone stops no other.
 fn each(
     context: &Context,
     there: &There,
@@ -217,27 +226,56 @@ fn each(
     operation: impl Fn(OsString) -> Operation,
     text: impl Fn(&Done) -> String,
 ) -> Outcome {
-    let results = context.interactive(async {
-        let mut results = Vec::new();
+    let all = paths.len();
+    let (mut results, mut failed) = (Vec::new(), None);
+    context.interactive(async {
         for path in paths {
-            let done = end(context, there, operation(path)).await?;
-            if !context.ui.json {
-                let text = text(&done);
-                if !text.is_empty() {
-                    context.ui.line(&text);
+            match end(context, there, operation(path)).await {
+                Ok(done) => {
+                    let text = text(&done);
+                    if !context.ui.json && !text.is_empty() {
+                        context.ui.line(&text);
+                    }
+                    results.push(json!(done));
+                }
+                Err(Stop::Failure(failure)) if all > 1 && failure.code.is_of_files() => {
+                    if !context.ui.json {
+                        context.ui.failure(&failure);
+                    }
+                    results.push(json!({ "error": failure }));
+                    failed.get_or_insert(failure);
+                }
+                Err(stop) => {
+                    if all > 1 {
+                        context.ui.note(&format!("{} of {all} were done before", results.len()));
+                    }
+                    return Err(stop);
                 }
             }
-            results.push(done);
         }
-        Ok(results)
+        Ok(())
     })?;
     if context.ui.json {
-        match results.as_slice() {
-            [one] => context.ui.object(one),
-            several => context.ui.object(&json!({ "results": several })),
+        match (results.as_slice(), &failed) {
+            ([one], _) => context.ui.object(one),
+            (several, None) => context.ui.object(&json!({ "results": several })),
+            (several, Some(first)) => {
+                context.ui.object(&json!({ "results": several, "error": first }));
+            }
         }
     }
-    Ok(Exit::DONE)
+    Ok(if failed.is_some() { Exit::FAILED } else { Exit::DONE })
+}
+
+/// Mostly it is the directory that is missing.
+fn name_directory(stop: Stop, flag: &str) -> Stop {
+    match stop {
+        Stop::Failure(failure) if failure.code == Code::FilesNotFound => {
+            let hint = format!("its directory is missing, perhaps: {flag} makes it");
+            Stop::Failure(Failure { hint, ..failure })
+        }
+        other => other,
+    }
 }
 
 fn odd() -> Failure {

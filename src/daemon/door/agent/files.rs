@@ -1,6 +1,7 @@
 //! Files on a target: what is to be written is taken in whole first, so that what a person, or the policy,
 //! says yes to is what is written.
 
+mod check;
 mod kept;
 
 use std::{
@@ -14,6 +15,7 @@ use tokio::{
     time::Instant,
 };
 
+use self::check::{check_operation, known_sizes};
 use super::{
     Caller,
     exec::{still_held, stopped_until},
@@ -35,7 +37,7 @@ use crate::{
     },
     domain::{
         files::{
-            Files, How, Look, Operation, REDACTED, Way,
+            Files, How, Look, Operation, REDACTED, Way, Write,
             transfer::{Item, MOST_ITEMS, What},
         },
         grant::Mode,
@@ -46,7 +48,7 @@ use crate::{
     protocol::{
         agent::Message,
         error::{Code, Failure},
-        files,
+        files::{self, Done},
         frame::{Frame, Kind, MAX_CHUNK},
     },
 };
@@ -79,7 +81,7 @@ impl Caller {
         asked: files::Files,
         control: &Arc<Control>,
     ) -> Result<Sent, Failure> {
-        let files::Files { session, operation, way, wait_ms, no_ask } = asked;
+        let files::Files { session, operation, way, wait_ms, no_ask, only_judged } = asked;
         check_operation(&operation)?;
         let needs = operation.needs();
         let session = self.session(&session, way.needs().unwrap_or(needs)).await?;
@@ -103,7 +105,11 @@ impl Caller {
         let over = wait.map(|wait| Instant::now() + wait);
         self.logged_in(number, &session, needs, no_ask, over).await?;
         self.check_paused(&session)?;
-        let files = self.read_files(&session, operation, way, content).await?;
+        let files = self.read_files(&session, operation, way, content, only_judged).await?;
+        if only_judged {
+            let nothing = Done::Transferred { files: 0, failed: 0, bytes: 0 };
+            return Ok(self.outbox.answer(number, value(&nothing)).await);
+        }
         let (grant, place) = (session.grant(), session.place());
         let ground =
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
@@ -117,7 +123,10 @@ impl Caller {
                 if new {
                     self.announce(&id).await?;
                 }
-                self.say_waiting(number, &id, view::Kind::Command).await;
+                // A yes that is there already is not waited for.
+                if self.parts.desk.is_open(self.identity(), &id) {
+                    self.say_waiting(number, &id, view::Kind::Command).await;
+                }
                 let waiting = self.parts.desk.wait(self.identity(), &id, wait);
                 if let Outcome::Done(ended) = Self::unless_taken(&session, &id, waiting).await? {
                     return self.again(number, &id, &ended, control).await;
@@ -149,11 +158,17 @@ impl Caller {
             Ok(session) => Self::unless_taken(session, id, waiting).await?,
             Err(_over) => waiting.await?,
         };
-        let ends_with_its_call = matches!(files.operation, Operation::Get { .. });
-        if let Outcome::Done(ended) = outcome
-            && !ends_with_its_call
-        {
+        let transfers = matches!(files.operation, Operation::Get { .. } | Operation::Put(_));
+        if let Outcome::Done(ended) = outcome {
+            if transfers {
+                // What came or went was its own call's.
+                let done = ended.done.clone().and_then(|done| value(&done));
+                return Ok(self.outbox.answer(number, done).await);
+            }
             return self.again(number, id, &ended, control).await;
+        }
+        if transfers {
+            return Ok(self.outbox.answer(number, value(&runs_again(id))).await);
         }
         let session = session?;
         let held = |failure| still_held(failure, id);
@@ -161,9 +176,6 @@ impl Caller {
         let needs = files.operation.needs();
         let logged_in = self.logged_in(number, &session, needs, false, over);
         logged_in.await.map_err(held)?;
-        if matches!(files.operation, Operation::Get { .. } | Operation::Put(_)) {
-            return Err(held(runs_again()));
-        }
         let permit = self.permit_files(id, &session)?;
         Ok(self.carry_files(number, &session, permit, Some(id.clone()), None, control).await)
     }
@@ -215,18 +227,21 @@ impl Caller {
         mut operation: Operation,
         way: Way,
         content: Option<Bytes>,
+        only_judged: bool,
     ) -> Result<Files, Failure> {
         let texts = operation.take_texts();
-        let looks = || self.may_look_at(session, &operation, way);
+        let looks = |operation: &Operation| self.may_look_at(session, operation, way);
         let about = |failure: Failure| failure.about(&session.id);
         let files = &self.parts.files;
-        let resolved = files.resolve(session, looks()?, &operation, way).await;
-        let Resolved { at, home, seen } = resolved.map_err(about)?;
+        let resolved = files.resolve(session, looks(&operation)?, &operation, way).await;
+        let Resolved { at, home, seen, leads } = resolved.map_err(about)?;
+        operation.lead(leads);
         let mut sizes = known_sizes(&operation, content.as_ref());
         let mut said = self.judge_files_by(way, session, &operation, (&at, &sizes), &home).await?;
         if !said.sized {
-            let found =
-                files.sizes((session, way), looks()?, (&operation, &at), content.as_ref()).await;
+            let found = files
+                .sizes((session, way), looks(&operation)?, (&operation, &at), content.as_ref())
+                .await;
             sizes = found.map_err(about)?;
             said = self.judge_files_by(way, session, &operation, (&at, &sizes), &home).await?;
         }
@@ -237,19 +252,58 @@ impl Caller {
             guard::Decision::Approve => true,
             guard::Decision::Block => false,
         };
-        if asks && matches!(&operation, Operation::Put(put) if !put.has_sums()) {
+        let unsaid = matches!(&operation, Operation::Put(put) if !put.has_sums());
+        if asks && (unsaid || only_judged) {
             return Err(unsummed());
         }
         let mut replaced = Vec::new();
         if asks {
-            let looked =
-                files.compare((session, way), looks()?, (&operation, &at), content.as_ref(), texts);
+            let looked = files.compare(
+                (session, way),
+                looks(&operation)?,
+                (&operation, &at),
+                content.as_ref(),
+                texts,
+            );
             replaced = looked.await.map_err(about)?;
         }
         operation.refuse(&refused);
         operation.saw(seen);
+        let tells_sum = self.tells_sum(way, session, &operation, &at, &home).await?;
         let (session, passed_by) = (session.id.clone(), Vec::new());
-        Ok(Files { session, operation, way, at, content, replaced, caps, judged, passed_by })
+        Ok(Files {
+            session,
+            operation,
+            way,
+            at,
+            content,
+            replaced,
+            caps,
+            tells_sum,
+            judged,
+            passed_by,
+        })
+    }
+
+    /// Whether the caller would hear the SHA-256 of what is there unasked, were that the question.
+    async fn tells_sum(
+        &self,
+        way: Way,
+        session: &Session,
+        operation: &Operation,
+        at: &[Vec<u8>],
+        home: &Canonical,
+    ) -> Result<bool, Failure> {
+        let Operation::Write(Write { path, if_sum: Some(_), .. }) = operation else {
+            return Ok(false);
+        };
+        let sum = Operation::Sum { path: path.clone() };
+        let grant = session.grant();
+        if !grant.capabilities.contains(&sum.needs()) || grant.mode == Mode::Each {
+            return Ok(false);
+        }
+        let said = self.judge_files_by(way, session, &sum, (at, &[]), home).await?;
+        Ok(said.judged.decision == guard::Decision::Allow && said.sized)
     }
 
     fn may_look_at(
@@ -419,78 +473,6 @@ async fn more_credit(stdin: Option<&Stdin>) -> u64 {
     }
 }
 
-/// What no server need be asked about.
-fn check_operation(operation: &Operation) -> Result<(), Failure> {
-    let wrong = |message: &str, hint: &str| {
-        Err(Failure::new(Code::UsageArguments, message, hint).sent(false))
-    };
-    let mode = match operation {
-        Operation::Write(write) => {
-            let is_sum =
-                |sum: &String| sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if write.if_sum.as_ref().is_some_and(|sum| !is_sum(sum)) {
-                return wrong(
-                    "that is no SHA-256: 64 hexadecimal digits",
-                    "sgw files sum SESSION PATH prints it",
-                );
-            }
-            write.mode
-        }
-        Operation::Get { files } if !(1..=MOST_ITEMS).contains(&files.len()) => {
-            return wrong("too many files at once, or none", "sgw files get SESSION REMOTE LOCAL");
-        }
-        Operation::Put(put) => {
-            if !(1..=MOST_ITEMS).contains(&put.items.len()) {
-                let hint = "sgw files put SESSION LOCAL REMOTE";
-                return wrong("too many files at once, or none", hint);
-            }
-            let is_link = |item: &Item, wrong: fn(&[u8]) -> bool| match &item.what {
-                What::Link { target } => wrong(target.as_slice()),
-                _ => false,
-            };
-            if put.items.iter().any(|item| is_link(item, |t| t.is_empty() || t.contains(&0))) {
-                return wrong("a link needs something that it leads to", "sgw files put --help");
-            }
-            let removed = |item: &Item| matches!(item.what, What::Gone { .. });
-            if put.removes() && !put.items.iter().all(removed) {
-                return wrong("what is removed goes in an operation of its own", "sgw files put");
-            }
-            put.items.iter().filter_map(|item| item.mode).max()
-        }
-        Operation::MakeDirectory { mode, .. } => *mode,
-        Operation::SetMode { mode, .. } => Some(*mode),
-        Operation::Link { target, .. } if target.as_slice().is_empty() => {
-            return wrong("a link needs something that it leads to", "sgw files ln --help");
-        }
-        Operation::Link { target, .. } if target.as_slice().contains(&0) => {
-            return wrong("a path can't hold a NUL byte", "sgw files ln --help");
-        }
-        _ => None,
-    };
-    if mode.is_some_and(|mode| mode > 0o7777) {
-        return wrong("a mode is four octal digits at most, like 0644", "sgw files chmod --help");
-    }
-    Ok(())
-}
-
-/// What will be at the paths, as far as nobody need look.
-fn known_sizes(operation: &Operation, content: Option<&Bytes>) -> Vec<Option<u64>> {
-    match (operation, content) {
-        (Operation::Write(write), Some(content)) if write.how != How::Append => {
-            vec![Some(content.len() as u64)]
-        }
-        (Operation::Put(put), _) => {
-            let of = |item: &Item| match item.what {
-                What::File { size, .. } => Some(size),
-                // They hold nothing that could be counted.
-                _ => Some(0),
-            };
-            put.items.iter().map(of).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
@@ -512,11 +494,9 @@ fn unsummed() -> Failure {
 }
 
 /// What is got or put goes through the call that asked.
-fn runs_again() -> Failure {
-    let message =
-        "this was decided, and what goes to and fro goes through the call that asked for it";
-    Failure::new(Code::UsageArguments, message, "run the same sgw files get, put or cp again")
-        .sent(false)
+fn runs_again(id: &Id) -> files::RunsAgain {
+    let next = "run the same call again".to_owned();
+    files::RunsAgain { request: id.to_string(), approved: true, next }
 }
 
 fn broken_off() -> Failure {

@@ -227,7 +227,11 @@ impl Mediator {
     }
 
     /// The walk of one operation: where it leads, what the policy says of it there, who is asked.
-    async fn permitted(&self, operation: Operation, of: Option<&Open>) -> Result<Leave, Failure> {
+    async fn permitted(
+        &self,
+        mut operation: Operation,
+        of: Option<&Open>,
+    ) -> Result<Leave, Failure> {
         let (caller, session) = (&self.caller, &self.session);
         let desk = &caller.parts.desk;
         let (grant, place) = (session.grant(), session.place());
@@ -235,13 +239,15 @@ impl Mediator {
             Ground { owner: &session.owner, grant: &grant, place: &place, under: session.under() };
         let needs = operation.needs();
         let look = desk.may_look(caller.identity(), &ground, &session.id, needs)?;
-        let Resolved { at, home, .. } = match of {
+        let Resolved { at, home, leads, .. } = match of {
             Some(open) => {
                 let at = vec![open.path.as_bytes().to_vec()];
-                Resolved { at, seen: Vec::new(), home: open.home.clone() }
+                let home = open.home.clone();
+                Resolved { at, seen: Vec::new(), home, leads: Vec::new() }
             }
             None => self.relay.resolve(look, &operation).await?,
         };
+        operation.lead(leads);
         let mut said = caller.judge_files(session, &operation, (&at, &[]), &home).await?;
         if !said.sized && matches!(operation, Operation::Read { .. } | Operation::Move { .. }) {
             let look = desk.may_look(caller.identity(), &ground, &session.id, needs)?;
@@ -258,6 +264,7 @@ impl Mediator {
             content: None,
             replaced: Vec::new(),
             caps,
+            tells_sum: false,
             judged,
             passed_by: Vec::new(),
         };

@@ -2,7 +2,7 @@
 //! was judged, and never made through a link.
 
 use crate::{
-    daemon::files::{fault::Fault, leads_elsewhere, resolve::resolved},
+    daemon::files::{fault::Fault, leads_elsewhere, read::kind, resolve::resolved},
     domain::sftp::{Attrs, Call, FileType, OpenFlags, Reply, Status, StatusCode},
     protocol::error::Failure,
 };
@@ -27,8 +27,11 @@ impl Relay {
                 Reply::Status(Status { code: StatusCode::NoSuchFile, .. }) => None,
                 refused => return Ok(refused),
             };
-            if before.as_ref().is_some_and(|attrs| attrs.file_type() == Some(FileType::Link)) {
-                return Err(leads_elsewhere(&path));
+            match before.as_ref().map(Attrs::file_type) {
+                None | Some(Some(FileType::File | FileType::Directory) | None) => {}
+                Some(Some(FileType::Link)) => return Err(leads_elsewhere(&path)),
+                // A pipe would hold up whoever opens it, a device may do anything.
+                Some(Some(_)) => return Err(kind(&path, "is no ordinary file", "sgw files stat")),
             }
             let careful = flags.careful(before.is_some());
             let opening = Call::Open { path: path.clone(), flags: careful, attrs: attrs.clone() };

@@ -270,6 +270,29 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_the_place_of_a_link_goes_into_no_directory() {
+        for shell in [&["dash"][..], &["bash", "--posix"], &["busybox", "sh"]] {
+            let directory = tempfile::tempdir().unwrap();
+            let directory = directory.path().canonicalize().unwrap();
+            let at = |name: &str| directory.join(name);
+            let bytes = |name: &str| at(name).into_os_string().into_encoded_bytes();
+            std::fs::create_dir(at("private")).unwrap();
+            std::fs::write(at("new"), "x").unwrap();
+            std::os::unix::fs::symlink(at("private"), at("link")).unwrap();
+            let (from, to) = (bytes("new"), bytes("link"));
+            let Some(told) = said(shell, &[b"n", b"", b"move", &from, &to, b"1"]) else { continue };
+            assert_eq!(told, b"\0n\0ok\0\0", "{shell:?}");
+            assert!(at("link").symlink_metadata().unwrap().is_file(), "{shell:?}");
+            assert_eq!(std::fs::read_dir(at("private")).unwrap().count(), 0, "{shell:?}");
+            std::fs::remove_file(at("link")).unwrap();
+            std::os::unix::fs::symlink(at("private"), at("link")).unwrap();
+            said(shell, &[b"n", b"", b"link", &to, b"other", b"1"]).unwrap();
+            assert_eq!(std::fs::read_link(at("link")).unwrap(), std::path::Path::new("other"));
+            assert_eq!(std::fs::read_dir(at("private")).unwrap().count(), 0, "{shell:?}");
+        }
+    }
+
+    #[test]
     fn every_sh_understands_the_program_and_every_name() {
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path().canonicalize().unwrap();

@@ -32,6 +32,22 @@ fi
 leads() { t=$(readlink "$1"; printf .); t=${t%"$nl".}; }
 is_there() { [ -e "$1" ] || [ -L "$1" ]; }
 
+# Whether mv or ln can take its last word for a name alone. Without it a directory there, or a link to one, is gone
+# into, which nobody judged.
+itself() { case $("$1" -T 2>&1 </dev/null) in *ption*T*) return 1 ;; esac; }
+mv_() {
+  if itself mv; then set -- -T "$@"
+  elif [ -d "$n" ]; then [ -L "$n" ] && rm -f "$n" || die elsewhere
+  fi
+  mv "$@" "$n" </dev/null
+}
+ln_() {
+  if itself ln; then set -- -T "$@"
+  elif [ -d "$n" ]; then die elsewhere
+  fi
+  ln "$@" "$n"
+}
+
 # Where a path leads that is there: r.
 follow() {
   f=$1; c=0
@@ -63,7 +79,7 @@ parts() {
 }
 
 # How: the last name is followed, or itself, or may be new; `write` and `put`: it may be missing, and is no
-# link that leads nowhere.
+# link that leads nowhere; what a link will lead to: what is missing of it is followed by no `..`, and is no link.
 resolved() {
   case $1 in write|new-write) [ ! -L "$2" ] || [ -e "$2" ] || die nowhere ;; esac
   case $1 in
@@ -78,6 +94,15 @@ resolved() {
         if follow "$h"; then r=${r%/}$n; return; fi
         case $h in /|.) return 1 ;; esac
       done ;;
+    leads)
+      follow "$2" && return
+      h=$2; n=
+      while parts "$h"; do
+        [ ! -L "$h" ] || return 1
+        h=$d; n=/$b$n
+        if follow "$h"; then r=${r%/}$n; return; fi
+      done
+      return 1 ;;
   esac
 }
 
@@ -206,7 +231,7 @@ space() {
 
 # Makes the directories that are missing, and goes there.
 deep() {
-  cd -P "$1" 2>/dev/null && return
+  if cd -P "$1" 2>/dev/null; then stays "$1"; return; fi
   d=${1%/*}
   deep "${d:-/}" && mkdir "./${1##*/}" && cd -P "./${1##*/}"
 }
@@ -241,7 +266,7 @@ move() {
     [ "$over" = "$is_tree" ] || die "${over:+directory}${is_tree:+no-directory}"
     [ -z "$over" ] || rmdir "$n" || exit 1
   fi
-  if [ "$replace" ]; then mv -f "$from" "$n"; else mv -n "$from" "$n"; fi </dev/null || exit 1
+  if [ "$replace" ]; then mv_ -f "$from"; else mv_ -n "$from"; fi || exit 1
   [ "$(look "$n")" = "$a" ] || die exists
   say ok ''
 }
@@ -286,7 +311,7 @@ link() {
     rm -f "$n" || exit 1
   elif [ -e "$n" ]; then die exists
   fi
-  ln -s -- "$target" "$n" || exit 1
+  ln_ -s -- "$target" || exit 1
   say ok ''
 }
 
@@ -350,11 +375,11 @@ fill() {
   own=$(look "$new") && [ ! -L "$new" ] && [ "${own##* }" = "$id" ] || die elsewhere
   if [ -z "$before" ] && { [ "$how" = create ] || [ "$sum" = none ]; }; then
     ! is_there "$n" || die exists
-    ln "$new" "$n" 2>/dev/null || { ! is_there "$n" || die exists; mv -n "$new" "$n" </dev/null; } || exit 1
+    ln_ "$new" 2>/dev/null || { ! is_there "$n" || die exists; mv_ -n "$new"; } || exit 1
     rm -f "$new"
   else
     [ ! -d "$n" ] || die directory
-    mv -f "$new" "$n" || exit 1
+    mv_ -f "$new" || exit 1
   fi
   made=
   o=$(look "$n") || exit 1
@@ -363,6 +388,11 @@ fill() {
 }
 append() {
   same
+  case $sum in
+    '') ;;
+    seen:*) [ "$(look "$n")" = "$before" ] || die changed ;;
+    *) hashed_so ;;
+  esac
   cat "$new" >&3 || exit 1
   f=$n; [ ! -e /proc/self/fd/3 ] || f=/proc/self/fd/3
   [ -z "$mode" ] || chmod "$mode" "$f" 3>&3 || exit 1

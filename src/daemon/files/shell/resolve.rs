@@ -15,7 +15,7 @@ use crate::{
         session::Session,
     },
     domain::{
-        files::{Ending, Operation, Way},
+        files::{Ending, Operation, Way, leads},
         guard::files::Canonical,
     },
     protocol::error::Failure,
@@ -68,7 +68,36 @@ pub async fn resolve(
             _ => return Err(failed(Fault::Odd(ODD))),
         });
     }
-    Ok(Resolved { seen: vec![None; at.len()], at, home })
+    let leads = led(session, way, operation, &at).await?;
+    Ok(Resolved { seen: vec![None; at.len()], at, home, leads })
+}
+
+/// As over SFTP: where the links lead that it makes.
+async fn led(
+    session: &Arc<Session>,
+    way: Way,
+    operation: &Operation,
+    at: &[Vec<u8>],
+) -> Result<Vec<(usize, Vec<u8>)>, Failure> {
+    let mut links = Vec::new();
+    for (index, target) in operation.links() {
+        if let Some(link) = at.get(index).filter(|link| !link.is_empty()) {
+            links.push((index, leads::walked(link, target)));
+        }
+    }
+    let Some((_, first)) = links.first() else { return Ok(Vec::new()) };
+    let failed = |fault: Fault| fault.at("resolving", first);
+    let count = links.len().to_string();
+    let pairs = links.iter().flat_map(|(_, way)| [&b"leads"[..], way.as_slice()]);
+    let words: Vec<&[u8]> = [&b"many"[..], count.as_bytes()].into_iter().chain(pairs).collect();
+    let mut call = Call::begin(session, way, "resolve", &words, false).await.map_err(failed)?;
+    let _home = call.field().await.map_err(failed)?;
+    let mut led = Vec::new();
+    for (index, _) in &links {
+        let found = call.field().await.map_err(failed)?;
+        led.push((*index, canonical(&found).unwrap_or_default()));
+    }
+    Ok(led)
 }
 
 /// A path that begins with no dash, and hangs on the directory in which the session begins.
@@ -80,6 +109,7 @@ fn started(path: Vec<u8>) -> Vec<u8> {
 }
 
 fn canonical(found: &[u8]) -> Result<Vec<u8>, Fault> {
-    let found = Canonical::new(found).ok_or(Fault::Odd("a resolved path that is none"))?;
+    let found = Canonical::new(super::listed::short(found)?)
+        .ok_or(Fault::Odd("a resolved path that is none"))?;
     Ok(found.as_bytes().to_vec())
 }

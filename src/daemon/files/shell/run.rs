@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     ODD, attrs,
     call::{Answer, Call},
+    listed::{Listed, short},
 };
 use crate::{
     daemon::{
@@ -16,7 +17,7 @@ use crate::{
             count,
             fault::Fault,
             leads_elsewhere,
-            list::{DEPTH, ENTRIES, UNREAD, entry_of},
+            list::{DEPTH, UNREAD, entry_of},
             names::{Names, Still},
             over_cap,
             read::kind,
@@ -40,6 +41,8 @@ use crate::{
 const AT_ONCE: usize = 200;
 /// Entries that the program tells together.
 const TOGETHER: usize = 100;
+/// Its head(1) gave more than it was told to.
+const MORE: Fault = Fault::Odd("more bytes than were asked for");
 
 /// What an operation works with.
 pub struct Run<'r> {
@@ -51,15 +54,6 @@ pub struct Run<'r> {
 
 /// Directories of one depth that are still to be listed: where, and what their entries' paths begin with.
 type Pending = Vec<(Vec<u8>, Vec<u8>)>;
-
-/// What a listing has told so far.
-#[derive(Default)]
-struct Listed {
-    entries: u64,
-    truncated: bool,
-    /// Directories that could not be read.
-    unread: Vec<bytes::Bytes>,
-}
 
 impl Run<'_> {
     pub async fn operate(&self, stdin: Option<Arc<Stdin>>) -> Result<Done, Failure> {
@@ -129,6 +123,10 @@ impl Run<'_> {
     pub(super) async fn yes(&self, call: &mut Call, doing: &str, at: &[u8]) -> Result<(), Failure> {
         match call.answer().await {
             Ok(Answer::Yes) => Ok(()),
+            // What is there is not said by its SHA-256: whoever writes it may not be let read it.
+            Ok(Answer::No(word)) if word.starts_with("changed") && !self.files.tells_sum => {
+                Err(no("changed", at, self.session))
+            }
             Ok(Answer::No(word)) => Err(no(&word, at, self.session)),
             Err(fault) => Err(told(&fault, doing, at)),
         }
@@ -162,6 +160,7 @@ impl Run<'_> {
         let line = call.field().await.map_err(failed)?;
         let target = call.field().await.map_err(failed)?;
         call.close().await;
+        short(&target).map_err(failed)?;
         let attrs = attrs(&line).ok_or_else(|| failed(Fault::Odd(ODD)))?;
         let is_link = attrs.file_type() == Some(FileType::Link);
         Ok((attrs, is_link.then_some(target)))
@@ -189,11 +188,11 @@ impl Run<'_> {
                 listing.map_err(|fault| told(&fault, "listing", at))?;
             }
             level = below;
-            if level.is_empty() || listed.entries >= ENTRIES || self.out.is_closed() {
+            if level.is_empty() || listed.is_full() || self.out.is_closed() {
                 break;
             }
         }
-        let truncated = listed.truncated || listed.entries >= ENTRIES;
+        let truncated = listed.truncated || listed.is_full();
         Ok(Done::Listing { path, entries: listed.entries, truncated, unread: listed.unread })
     }
 
@@ -235,7 +234,7 @@ impl Run<'_> {
                         below.extend(more.into_iter().filter(|_| deeper));
                     }
                 }
-                if listed.entries >= ENTRIES || self.out.is_closed() {
+                if listed.is_full() || self.out.is_closed() {
                     call.close().await;
                     return Ok(());
                 }
@@ -256,7 +255,7 @@ impl Run<'_> {
         let mut names = Vec::with_capacity(number);
         for _ in 0..number {
             let name = call.field().await?;
-            names.push(name.strip_prefix(b"./").ok_or(Fault::Odd(ODD))?.to_vec());
+            names.push(short(name.strip_prefix(b"./").ok_or(Fault::Odd(ODD))?)?.to_vec());
         }
         let lines = call.field().await?;
         let lines: Vec<&[u8]> = lines.split(|byte| *byte == b'\n').collect();
@@ -266,6 +265,7 @@ impl Run<'_> {
         let mut below = Pending::new();
         for (name, line) in names.into_iter().zip(lines) {
             let target = call.field().await?;
+            short(&target)?;
             if name.is_empty() || name.contains(&b'/') || matches!(name.as_slice(), b"." | b"..") {
                 return Err(Fault::Odd(ODD));
             }
@@ -273,11 +273,10 @@ impl Run<'_> {
             let Some(attrs) = attrs(line) else { continue };
             let path = if within.is_empty() { name.clone() } else { join(within, &name) };
             let is_link = attrs.file_type() == Some(FileType::Link);
-            let entry = entry_of(path.clone(), &attrs, is_link.then_some(target));
-            if listed.entries >= ENTRIES {
+            if !listed.takes(at.len() + 1 + name.len() + target.len()) {
                 break;
             }
-            listed.entries += 1;
+            let entry = entry_of(path.clone(), &attrs, is_link.then_some(target));
             self.tell(&entry).await?;
             if entry.r#type == Type::Directory {
                 below.push((join(at, &name), path));
@@ -323,6 +322,9 @@ impl Run<'_> {
             count(self.session, piece.len()).map_err(failed)?;
             hash.update(&piece);
             sent += piece.len() as u64;
+            if limit.is_some_and(|most| sent > most) {
+                return Err(failed(MORE));
+            }
             self.check_cap(0, sent)?;
             if self.out.send(piece).await.is_err() {
                 break;
@@ -430,8 +432,8 @@ pub async fn content(
     still: Still,
 ) -> Result<Vec<u8>, Failure> {
     let failed = |fault: Fault| told(&fault, "reading", at);
-    let most = most.to_string();
-    let words = [at, b"0", most.as_bytes()];
+    let limit = most.to_string();
+    let words = [at, b"0", limit.as_bytes()];
     let mut call = Call::begin(session, way, "read", &words, false).await.map_err(failed)?;
     match call.answer().await.map_err(failed)? {
         Answer::Yes => _ = call.field().await.map_err(failed)?,
@@ -440,6 +442,9 @@ pub async fn content(
     drop(still);
     let mut all = Vec::new();
     while let Some(piece) = call.piece().await.map_err(failed)? {
+        if (all.len() + piece.len()) as u64 > most {
+            return Err(failed(MORE));
+        }
         all.extend_from_slice(&piece);
     }
     call.close().await;

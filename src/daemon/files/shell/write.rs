@@ -18,10 +18,7 @@ use crate::{
         bytes,
         files::{self, How, Write, replaced::Before},
     },
-    protocol::{
-        error::{Code, Failure},
-        files::Done,
-    },
+    protocol::{error::Failure, files::Done},
 };
 
 /// A file that is to be there.
@@ -84,13 +81,7 @@ impl Run<'_> {
         ];
         let _still = self.names.still().await?;
         let mut call = self.begin("write", &words, false).await.map_err(failed)?;
-        match self.yes(&mut call, "writing", new.at).await {
-            // What it holds is not said: whoever writes it may not be let read it.
-            Err(why) if new.replaced.is_some() && why.code == Code::FilesChanged => {
-                Err(changed(new.at, None))
-            }
-            yes => yes.map(|()| call),
-        }
+        self.yes(&mut call, "writing", new.at).await.map(|()| call)
     }
 
     /// All of it was sent.

@@ -14,6 +14,7 @@ use crate::{
         client::Sftp,
         fault::Fault,
         resolve::{below_what_is_there, from_home, join, resolved, split},
+        room::{LISTED, Room},
     },
     domain::{
         files::{
@@ -27,8 +28,8 @@ use crate::{
 
 /// From so many files on a directory is read.
 const MANY: usize = 8;
-/// The most of its entries that are read: beyond, each file is asked for by itself.
-const ENTRIES: usize = 100_000;
+/// The most entries of them that are read: beyond, each file is asked for by itself.
+const ENTRIES: u64 = 100_000;
 /// Directories that are looked at at once.
 const AT_ONCE: usize = 16;
 
@@ -71,9 +72,10 @@ pub async fn resolve(
         let asked = !item(operation, index).is_some_and(takes_the_name);
         *wanted.entry(directory).or_default() += usize::from(asked);
     }
+    let room = &Room::new(ENTRIES, LISTED);
     let mut looks: Vec<BoxFuture<'_, (&[u8], Directory)>> = Vec::new();
     for (directory, files) in wanted {
-        let looked = async move { (directory, look(sftp, directory, files, puts).await) };
+        let looked = async move { (directory, look(sftp, directory, files, puts, room).await) };
         looks.push(looked.boxed());
     }
     let looked = stream::iter(looks).buffer_unordered(AT_ONCE);
@@ -106,7 +108,7 @@ fn takes_the_name(item: &Item) -> bool {
     item.fresh || matches!(item.what, What::Link { .. } | What::Gone { .. })
 }
 
-async fn look(sftp: &Sftp, directory: &[u8], files: usize, puts: bool) -> Directory {
+async fn look(sftp: &Sftp, directory: &[u8], files: usize, puts: bool, room: &Room) -> Directory {
     let at = match resolved(sftp, directory).await {
         Ok(at) => at,
         Err(fault) if puts && fault.is_not_found() => {
@@ -117,21 +119,25 @@ async fn look(sftp: &Sftp, directory: &[u8], files: usize, puts: bool) -> Direct
     };
     // A server that resolves what is not there says so of the directory, too.
     let entries = match files >= MANY {
-        true => entries(sftp, &at).await.ok().flatten(),
+        true => entries(sftp, &at, room).await.ok().flatten(),
         false => None,
     };
     Directory { at: Some(at), new: false, entries }
 }
 
 /// `None` where there are too many.
-async fn entries(sftp: &Sftp, at: &[u8]) -> Result<Option<Entries>, Fault> {
+async fn entries(sftp: &Sftp, at: &[u8], room: &Room) -> Result<Option<Entries>, Fault> {
     let handle = sftp.open_directory(at).await?;
-    let read = sftp.entries(&handle, ENTRIES).await;
+    let mut taken = room.begin();
+    let read = sftp.entries(&handle, 0, &mut taken).await;
     // Nobody waits for this.
     let _closing = sftp.send(Call::Close { handle }).await;
     let named = |name: Name| Some((name.entry()?.to_vec(), name.attrs));
-    let read = read?;
-    Ok((read.len() < ENTRIES).then(|| read.into_iter().filter_map(named).collect()))
+    let (read, all) = read?;
+    Ok(all.then(|| {
+        taken.keep();
+        read.into_iter().filter_map(named).collect()
+    }))
 }
 
 async fn one(

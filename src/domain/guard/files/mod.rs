@@ -26,11 +26,15 @@
 //! its turn. Against others who work on the server the order narrows the gap, and step 5 tells most of what slipped
 //! through; SFTP 3 has no handle on a directory that would close it.
 //!
+//! What sgw itself writes stands under a name of its own until it is whole ([`RESERVED`]): nobody else gives
+//! that name to anything, and it is looked at once more before it is renamed.
+//!
 //! What only one name of the file is judged by would be lost by giving it another: what is renamed or linked is judged at both
 //! its names, and a directory with what the rules name below it.
 
 mod canonical;
 mod pattern;
+mod reserved;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +44,7 @@ use serde::Serialize;
 
 pub use canonical::Canonical;
 pub use pattern::{Names, Pattern};
+pub use reserved::RESERVED;
 
 use super::{
     Context, Decision, Mode, Policy,
@@ -217,6 +222,14 @@ pub fn judge(act: &Act<'_>, place: &Place<'_>, policy: &Policy) -> Verdict {
     let homes = [split(&homes[0]), split(&homes[1])];
     let mut findings = Vec::new();
     let mut up_to: Option<u64> = None;
+    if let Some(path) = reserved::reserved(act) {
+        findings.push(Finding {
+            decision: Decision::Block,
+            rule: RESERVED.to_owned(),
+            reason: reserved::WHY.to_owned(),
+            path: Bytes(path.as_bytes().to_vec()),
+        });
+    }
     for touch in act.touches() {
         let text = touch.path.text();
         let folded = fold(&text);
@@ -430,8 +443,9 @@ impl<'a> Act<'a> {
             Act::Rename { from, to, .. } => {
                 vec![deep(from, How::MoveTree), deep(from, How::Read), deep(to, How::Write)]
             }
+            // The same, by a link to it.
             Act::Symlink { link, target } => {
-                vec![one(link, How::Write), one(target, How::Read), one(target, How::Write)]
+                vec![deep(link, How::Write), deep(target, How::Read), deep(target, How::Write)]
             }
             Act::Hardlink { file, link } => {
                 vec![one(file, How::Read), one(file, How::Write), one(link, How::Write)]

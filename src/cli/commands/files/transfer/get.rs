@@ -16,13 +16,18 @@ use super::{
     path,
     receive::{Landing, WORTH, Wanted, fetch, local_failure},
     to_its_end,
+    unfinished::{Unfinished, absolute},
 };
 use crate::{
     cli::{
         Context, Outcome, Stop,
         ui::{self, exit::Exit, prompt},
     },
-    domain::{bytes::Bytes, escape, files::Operation},
+    domain::{
+        bytes::Bytes,
+        escape,
+        files::{Operation, transfer::is_part_name},
+    },
     protocol::{
         error::{Code, Failure},
         files::{Done, Entry, Type},
@@ -40,8 +45,8 @@ const SHOWN: usize = 20;
 /// As `cp`: into LOCAL where that is a directory, else to that name; `DIR/.` is what is in DIR. `*`, `?` and `[…]` in the last name of REMOTE
 /// stand for names, where they are quoted for your own shell. What is here with the same content is left as it is.
 /// What was cut off goes on by itself: the part has the file's size and time in its name and its SHA-256 beside it,
-/// and must end as the file does there. Links that lead out of what is copied are left out. Cut off, it ends with 75:
-/// the same call goes on.
+/// and must end as the file does there. Links that lead out of what is copied are left out. Cut off, it ends with 75,
+/// by Ctrl-C with 130, by SIGTERM with 143: the same call goes on, for a week also in a directory that it made.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -63,7 +68,8 @@ pub struct Get {
 struct Plan {
     files: Vec<Wanted>,
     directories: Vec<Below>,
-    links: Vec<(Below, Vec<u8>)>,
+    /// Each with the directory that was named, and what it holds.
+    links: Vec<(Below, Below, Vec<u8>)>,
     /// Where each directory that was named comes to.
     trees: Vec<Below>,
     /// What is there, whether it comes or not.
@@ -90,11 +96,13 @@ pub fn run(
     to_its_end(context, async {
         manner.check()?;
         let contents = matches!(remotes.as_slice(), [one] if is_contents(one));
+        let from = remotes.join(&b'\n');
+        let unfinished = Unfinished::of(context, "get", &there.session, &from, &absolute(&local));
         let sources = sources(context, there, remotes).await?;
         let (local, into) = match local.is_dir() {
             // By its own name, also where that is `.`.
             true if contents => (std::fs::canonicalize(&local).unwrap_or(local), false),
-            into => (local, into),
+            into => (local, into && !unfinished.is_known()),
         };
         if !into && (sources.len() > 1 || local.as_os_str().as_bytes().ends_with(b"/")) {
             let shown = escape::exact(local.as_os_str().as_bytes(), 300);
@@ -102,8 +110,7 @@ pub fn run(
             return Err(Failure::new(Code::UsageArguments, message, "mkdir it first").into());
         }
         let mut plan = Plan::default();
-        for entry in sources {
-            let name = last_name(entry.path.as_slice()).map(<[u8]>::to_vec);
+        for (name, entry) in sources {
             let own = local.file_name().map(|name| name.as_bytes().to_vec());
             let name = if into { name } else { own };
             let to = name.as_deref().and_then(Below::new).ok_or_else(|| {
@@ -120,23 +127,35 @@ pub fn run(
                 .unwrap_or(Path::new("."))
                 .to_owned(),
         };
-        plan.carry_out(context, there, &root, manner).await
+        let unfinished = (!into && !plan.trees.is_empty()).then_some(unfinished);
+        if let Some(unfinished) = unfinished.as_ref().filter(|_| !manner.dry_run) {
+            unfinished.begins(context);
+        }
+        let told = plan.carry_out(context, there, &root, manner).await;
+        if let (Ok(Exit::DONE), Some(unfinished)) = (&told, &unfinished) {
+            unfinished.ends();
+        }
+        told
     })
 }
 
-/// What is meant: globs spelt out, each looked at.
+/// What is meant, by the names that it was asked for by, which may be links: globs spelt out, each looked at.
 async fn sources(
     context: &Context,
     there: &There,
     remotes: Vec<Vec<u8>>,
-) -> Result<Vec<Entry>, Stop> {
+) -> Result<Vec<(Option<Vec<u8>>, Entry)>, Stop> {
     let mut found = Vec::new();
     for remote in remotes {
         let stat = |path: Vec<u8>| Operation::Stat { path: Bytes(path), follow: true };
         let name = last_name(&remote).unwrap_or_default();
         if !name.iter().any(|byte| b"*?[".contains(byte)) {
-            match end(context, there, stat(remote)).await? {
-                Done::File(entry) => found.push(entry),
+            match end(context, there, stat(remote.clone())).await? {
+                Done::File(entry) => {
+                    let led_to = || last_name(entry.path.as_slice()).map(<[u8]>::to_vec);
+                    let own = last_name(&remote).map(<[u8]>::to_vec).or_else(led_to);
+                    found.push((own, entry));
+                }
                 _ => return Err(crate::cli::commands::wait::odd().into()),
             }
             continue;
@@ -153,8 +172,9 @@ async fn sources(
             let hidden = own.starts_with('.') && !glob.starts_with('.');
             if crate::domain::guard::files::name_fits(&glob, &own) && !hidden {
                 let whole = [base.as_slice(), b"/", entry.path.as_slice()].concat();
+                let own = last_name(&whole).map(<[u8]>::to_vec);
                 if let Done::File(entry) = end(context, there, stat(whole)).await? {
-                    found.push(entry);
+                    found.push((own, entry));
                 }
             }
         }
@@ -225,6 +245,7 @@ impl Plan {
                 }
                 self.directories.push(to.clone());
                 self.trees.push(to.clone());
+                let top = to.clone();
                 let mut left_out: Option<Vec<u8>> = None;
                 for entry in entries {
                     let own = entry.path.as_slice();
@@ -235,6 +256,9 @@ impl Plan {
                         own.starts_with(above) && own.get(above.len()) == Some(&b'/')
                     };
                     if left_out.as_ref().is_some_and(below) {
+                        continue;
+                    }
+                    if last_name(own).is_some_and(is_part_name) {
                         continue;
                     }
                     if excluded.is_match(Path::new(std::ffi::OsStr::from_bytes(own))) {
@@ -248,7 +272,7 @@ impl Plan {
                         Type::Directory => self.directories.push(to),
                         Type::Link => {
                             let target = entry.target.map(|target| target.0).unwrap_or_default();
-                            self.links.push((to, target));
+                            self.links.push((top.clone(), to, target));
                         }
                         _ => {
                             let shown = escape::visible_bytes(&remote, 300);
@@ -404,8 +428,8 @@ impl Plan {
     }
 
     fn link(&self, context: &Context, tree: &Tree) {
-        for (path, target) in &self.links {
-            match tree.link(path, target) {
+        for (top, path, target) in &self.links {
+            match tree.link(top, path, target) {
                 Ok(true) => {}
                 Ok(false) => {
                     let shown = escape::visible_bytes(path.as_bytes(), 300);

@@ -237,19 +237,23 @@ impl Tree {
         Ok(Writing { directory, part, name: name.to_vec(), file, end, hash, told: end, beside })
     }
 
-    /// A link that leads to where it stays in the tree. `false`: it would not, and is not made.
-    pub fn link(&self, path: &Below, target: &[u8]) -> io::Result<bool> {
+    /// A link that leads to where it stays below `top`, which is what is copied. `false`: it would not, or may not,
+    /// and is not made.
+    pub fn link(&self, top: &Below, path: &Below, target: &[u8]) -> io::Result<bool> {
         let (above, name) = path.split();
-        let mut depth =
-            above.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).count() as i64;
+        let within = above.strip_prefix(top.as_bytes());
+        let Some(within) = within.filter(|rest| rest.is_empty() || rest.starts_with(b"/")) else {
+            return Ok(false);
+        };
+        let mut depth = within.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).count();
+        let mut named = false;
         for part in target.split(|byte| *byte == b'/') {
             match part {
                 b"" | b"." => {}
+                // After a name, which may be a link, it leads to above wherever that leads.
+                b".." if named || depth == 0 => return Ok(false),
                 b".." => depth -= 1,
-                _ => depth += 1,
-            }
-            if depth < 0 {
-                return Ok(false);
+                _ => named = true,
             }
         }
         if target.starts_with(b"/") || target.is_empty() {
@@ -467,19 +471,22 @@ mod tests {
         let inside = tempfile::tempdir().unwrap();
         let tree = Tree::open(inside.path()).unwrap();
         for (path, target, made) in [
-            ("a", "b", true),
-            ("d/a", "../b", true),
-            ("d/a", "../../b", false),
-            ("a", "/etc", false),
-            ("a", "..", false),
-            ("a", "x/../../y", false),
-            ("e", "", false),
+            ("t/a", "b", true),
+            ("t/d/a", "../b", true),
+            ("t/d/a", "../../b", false),
+            ("t/a", "/etc", false),
+            ("t/a", "..", false),
+            ("t/refused", "../out", false),
+            ("t/a", "x/../../y", false),
+            ("t/p/q/l", "../..", true),
+            // Where `p/q/l` is a link it would lead above what is copied.
+            ("t/a1", "p/q/l/..", false),
+            ("t/a2", "./p/../x", false),
+            ("t/e", "", false),
+            ("tt/a", "b", false),
         ] {
-            assert_eq!(
-                tree.link(&below(path), target.as_bytes()).unwrap(),
-                made,
-                "{path} {target}"
-            );
+            let made_is = tree.link(&below("t"), &below(path), target.as_bytes()).unwrap();
+            assert_eq!(made_is, made, "{path} {target}");
         }
     }
 

@@ -7,6 +7,7 @@ mod local;
 mod put;
 mod receive;
 mod send;
+mod unfinished;
 mod walk;
 
 use std::{
@@ -186,10 +187,14 @@ impl Report {
         let Counted { done, bytes, skipped, removed, failed, left } = &*inner;
         let missing = self.files.saturating_sub(done + skipped).max(failed.len() as u64);
         if !context.ui.json {
+            let mut hinted = "";
             for (path, failure) in failed.iter().take(TOLD) {
-                let shown = escape::visible_bytes(path, 300);
-                let Failure { code, message, .. } = failure;
-                context.ui.note(&format!("{shown}: [{}] {message}", code.as_str()));
+                let message = format!("{}: {}", escape::visible_bytes(path, 300), failure.message);
+                // One hint is enough for all that it is for.
+                let hint =
+                    if hinted == failure.hint { String::new() } else { failure.hint.clone() };
+                hinted = &failure.hint;
+                context.ui.failure_text(&Failure { message, hint, ..failure.clone() });
             }
             if failed.len() > TOLD {
                 context.ui.note(&format!("and {} more", failed.len() - TOLD));
@@ -206,7 +211,7 @@ impl Report {
         if context.ui.json && (begun || stopped.is_none()) {
             context.ui.object(&json!({
                 "kind": "transfer", "files": done, "bytes": bytes, "skipped": skipped,
-                "deleted": removed, "failed": missing, "left": left,
+                "deleted": removed, "failed": failed.len(), "missing": missing, "left": left,
             }));
         }
         let failure = match stopped {
@@ -263,9 +268,16 @@ fn to_its_end(context: &Context, transfer: impl Future<Output = Outcome>) -> Out
             let again = interrupts.recv();
             let _which = timeout(GRACE, again).await;
         };
+        let ends = signal(SignalKind::terminate());
+        let mut ends = ends.map_err(Error::local("watch for signals"))?;
         tokio::select! {
             biased;
             outcome = transfer => outcome,
+            _told = ends.recv() => {
+                context.ui.note("ended by SIGTERM: what was on its way is a part (….sgw-part) beside its place; \
+                                 the same call goes on with the rest");
+                Ok(Exit::TERMINATED)
+            }
             () = given_up => {
                 context.ui.note("broken off; the same call goes on with the rest");
                 Ok(Exit::INTERRUPTED)
@@ -278,11 +290,20 @@ fn to_its_end(context: &Context, transfer: impl Future<Output = Outcome>) -> Out
 
 /// Things of one call each: small ones together, a large one by itself.
 fn batches<T>(all: Vec<T>, size: impl Fn(&T) -> u64, name: impl Fn(&T) -> &[u8]) -> Vec<Vec<T>> {
+    batches_of(FILES, all, size, name)
+}
+
+fn batches_of<T>(
+    most: usize,
+    all: Vec<T>,
+    size: impl Fn(&T) -> u64,
+    name: impl Fn(&T) -> &[u8],
+) -> Vec<Vec<T>> {
     let (mut batches, mut open) = (Vec::new(), Vec::new());
     let (mut bytes, mut names) = (0, 0);
     for one in all {
         let (more, longer) = (size(&one), name(&one).len());
-        let full = open.len() >= FILES || bytes + more > BYTES || names + longer > NAMES;
+        let full = open.len() >= most || bytes + more > BYTES || names + longer > NAMES;
         if full && !open.is_empty() {
             batches.push(std::mem::take(&mut open));
             (bytes, names) = (0, 0);

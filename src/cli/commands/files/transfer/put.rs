@@ -8,6 +8,7 @@ use super::{
     last_name, path,
     send::{Counts, Putting, sum_of},
     to_its_end,
+    unfinished::{Unfinished, absolute},
     walk::{Going, Source},
 };
 use crate::{
@@ -35,7 +36,8 @@ const WORTH: u64 = 8 * 1024 * 1024;
 /// it and gets its own when it is whole. What was cut off goes on by itself, where SHA-256 proves that the part is
 /// one of this file. What is there with the same size is read, and left as it is where it has the same content
 /// (--restart copies it nevertheless). Links are copied as links. The rights of a file that is there stay. Cut off, it
-/// ends with 75: the same call goes on.
+/// ends with 75, by Ctrl-C with 130, by SIGTERM with 143: the same call goes on, for a week also in a directory that it made.
+/// Where a person is asked, that is once, before anything is made.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -72,7 +74,17 @@ pub fn run(
 ) -> Outcome {
     to_its_end(context, async {
         manner.check()?;
-        let mut source = find(context, there, locals, &remote, manner).await?;
+        let unfinished = match locals.as_slice() {
+            [one] => {
+                let from = absolute(one);
+                Some(Unfinished::of(context, "put", &there.session, &from, &remote))
+            }
+            _ => None,
+        };
+        let goes_on = unfinished.as_ref().is_some_and(Unfinished::is_known);
+        let into = !goes_on && is_directory(context, there, &remote).await?;
+        let mut source = find(context, (locals, &remote), into, manner)?;
+        let unfinished = unfinished.filter(|_| !into && !source.trees.is_empty());
         let known = Known::find(context, there, &source).await?;
         let gone = match manner.delete {
             true => known.gone(&source, &manner.excluded()?)?,
@@ -98,20 +110,25 @@ pub fn run(
         let left: Vec<Going> = left;
         left.iter().for_each(|going| report.skipped(going.size()));
         let putting = Putting { context, there, fsync, report: &report };
+        if let Some(unfinished) = &unfinished {
+            unfinished.begins(context);
+        }
         let stopped = carry_out(&putting, source, gone, manner).await.err();
-        report.tell(context, stopped)
+        let told = report.tell(context, stopped);
+        if let (Ok(Exit::DONE), Some(unfinished)) = (&told, &unfinished) {
+            unfinished.ends();
+        }
+        told
     })
 }
 
 /// What goes, and where.
-async fn find(
+fn find(
     context: &Context,
-    there: &There,
-    locals: Vec<PathBuf>,
-    remote: &[u8],
+    (locals, remote): (Vec<PathBuf>, &[u8]),
+    into: bool,
     manner: &Manner,
 ) -> Result<Source, Stop> {
-    let into = is_directory(context, there, remote).await?;
     if !into && (locals.len() > 1 || remote.ends_with(b"/")) {
         let shown = escape::exact(remote, 300);
         let message = format!("{shown} is no directory there");
@@ -191,7 +208,7 @@ async fn carry_out(
     gone: Vec<Going>,
     manner: &Manner,
 ) -> Result<(), Stop> {
-    let Source { directories, links, mut files, .. } = source;
+    let Source { directories, links, files, .. } = source;
     let Putting { context, there, report, .. } = *putting;
     // What is closed to its owner is closed when all is in it.
     let mut opened = directories.clone();
@@ -202,7 +219,34 @@ async fn carry_out(
     for going in &mut opened {
         going.item.mode = going.item.mode.map(|mode| mode | 0o700);
     }
-    let made = putting.directories(opened, Counts::Copied).await?;
+    let verified: BTreeMap<Vec<u8>, PathBuf> = match manner.verify {
+        true => files.iter().map(|going| (going.to().to_vec(), going.local.clone())).collect(),
+        false => BTreeMap::new(),
+    };
+    // One thing alone is one question anyway.
+    let several = opened.len() + links.len() + files.len() > 1;
+    let all = || opened.iter().chain(&links).chain(&files).cloned().collect();
+    if several && putting.asks(all()).await? {
+        putting.whole(all()).await?;
+    } else {
+        bit_by_bit(putting, (opened, links, files), manner).await?;
+    }
+    putting.directories(closed, Counts::Not).await?;
+    super::verify(context, there, verified, report).await.map_or(Ok(()), Err)?;
+    if !gone.is_empty() && report.is_clean(context) {
+        putting.all(gone, Counts::Removed).await.map_or(Ok(()), Err)?;
+    }
+    Ok(())
+}
+
+/// Directories, then the rest, many calls at once.
+async fn bit_by_bit(
+    putting: &Putting<'_>,
+    (directories, links, mut files): (Vec<Going>, Vec<Going>, Vec<Going>),
+    manner: &Manner,
+) -> Result<(), Stop> {
+    let Putting { context, there, .. } = *putting;
+    let made = putting.directories(directories, Counts::Copied).await?;
     for going in &mut files {
         going.item.fresh = made.contains(going.above());
         let may_go_on = !manner.restart && there.by.leaves_parts() && !going.item.fresh;
@@ -210,18 +254,8 @@ async fn carry_out(
             going.go_on(context, there).await;
         }
     }
-    let verified: BTreeMap<Vec<u8>, PathBuf> = match manner.verify {
-        true => files.iter().map(|going| (going.to().to_vec(), going.local.clone())).collect(),
-        false => BTreeMap::new(),
-    };
     files.extend(links);
-    putting.all(files, Counts::Copied).await.map_or(Ok(()), Err)?;
-    putting.directories(closed, Counts::Not).await?;
-    super::verify(context, there, verified, report).await.map_or(Ok(()), Err)?;
-    if !gone.is_empty() && report.is_clean(context) {
-        putting.all(gone, Counts::Removed).await.map_or(Ok(()), Err)?;
-    }
-    Ok(())
+    putting.all(files, Counts::Copied).await.map_or(Ok(()), Err)
 }
 
 impl Going {

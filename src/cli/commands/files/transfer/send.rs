@@ -12,14 +12,16 @@ use std::{
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use super::{Report, There, batches, call, each, receive::local_failure, walk::Going};
+use super::{
+    Report, There, batches, batches_of, call, each, end, receive::local_failure, walk::Going,
+};
 use crate::{
     cli::{Context, Stop, commands::wait::odd, ui::exit::Exit, ui::progress::Progress},
     client::stream::Feed,
     domain::bytes::Bytes,
     domain::files::{
         Operation,
-        transfer::{Item, MOST_TEXTS, Piece, Put, What},
+        transfer::{Item, MOST_ITEMS, MOST_TEXTS, Piece, Put, What},
     },
     protocol::{
         error::{Code, Failure},
@@ -62,6 +64,36 @@ impl Putting<'_> {
         }
         let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(std::mem::take(&mut *made))
+    }
+
+    /// Whether a person would be asked about some of it. Nothing is done.
+    pub async fn asks(&self, all: Vec<Going>) -> Result<bool, Stop> {
+        let there = self.there.only_judged();
+        let one = |batch: Vec<Going>| {
+            let items = batch.into_iter().map(|going| going.item).collect();
+            let put = Put { items, fsync: self.fsync, texts: Vec::new() };
+            let operation = Operation::Put(put);
+            async { end(self.context, &there, operation).await.map(|_| ()) }
+        };
+        match each(batches(all, |_| 0, Going::to).into_iter().map(one)).await {
+            Some(Stop::Failure(failure)) if failure.code == Code::FilesSums => Ok(true),
+            Some(stop) => Err(stop),
+            None => Ok(false),
+        }
+    }
+
+    /// One question for all of it, and nothing is made before its answer.
+    pub async fn whole(&self, all: Vec<Going>) -> Result<(), Stop> {
+        let made = Arc::default();
+        let batches = batches_of(MOST_ITEMS, all, |_| 0, Going::to);
+        if batches.len() > 1 {
+            let count = batches.len();
+            self.context.ui.note(&format!("this is too much for one question: {count} are asked"));
+        }
+        for batch in batches {
+            self.send(batch, Counts::Copied, &made).await?;
+        }
+        Ok(())
     }
 
     /// In any order.

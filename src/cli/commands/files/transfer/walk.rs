@@ -16,7 +16,7 @@ use crate::{
     domain::{
         bytes::Bytes,
         escape,
-        files::transfer::{Item, What},
+        files::transfer::{Item, What, is_part_name},
     },
     protocol::error::{Code, Failure},
 };
@@ -133,7 +133,8 @@ impl Source {
                     entries.sort_by_key(|entry| std::cmp::Reverse(entry.file_name()));
                     for entry in entries {
                         let below = below.join(entry.file_name());
-                        if excluded.is_match(&below) {
+                        let part = is_part_name(entry.file_name().as_bytes());
+                        if part || excluded.is_match(&below) {
                             continue;
                         }
                         let to = [to.as_slice(), b"/", entry.file_name().as_bytes()].concat();

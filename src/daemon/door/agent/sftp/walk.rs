@@ -61,7 +61,8 @@ impl Walk {
             }
             Call::Rename { from, to } => one(moving(from, to, false)),
             Call::Symlink { holds, link } => {
-                one(Operation::Link { target: Bytes(holds.clone()), path: Bytes(link.clone()) })
+                let (target, path) = (Bytes(holds.clone()), Bytes(link.clone()));
+                one(Operation::Link { target, path, leads: None })
             }
             Call::Realpath { .. } => Self::Look,
             Call::Close { handle }

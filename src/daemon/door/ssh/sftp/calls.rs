@@ -113,8 +113,7 @@ impl<'m> Calls<'m> {
 /// The open files that it works on, where it can go on beside others.
 fn works_on(call: &Call) -> Option<Vec<&[u8]>> {
     match call {
-        Call::Close { handle }
-        | Call::Read { handle, .. }
+        Call::Read { handle, .. }
         | Call::Write { handle, .. }
         | Call::Fstat { handle }
         | Call::Readdir { handle }
@@ -126,10 +125,11 @@ fn works_on(call: &Call) -> Option<Vec<&[u8]>> {
     }
 }
 
-/// The open file whose attributes it sets: that may be asked about.
+/// The open file whose attributes it sets, which may be asked about; or which it closes: some clients (paramiko)
+/// say so before they know what became of their writes, and what it overtakes would be lost.
 fn changes(call: &Call) -> Option<&[u8]> {
     match call {
-        Call::Fsetstat { handle, .. } => Some(handle),
+        Call::Fsetstat { handle, .. } | Call::Close { handle } => Some(handle),
         _ => None,
     }
 }

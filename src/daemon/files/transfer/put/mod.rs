@@ -5,14 +5,9 @@ mod large;
 mod rights;
 mod small;
 mod tree;
+mod watch;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use ::bytes::{Bytes, BytesMut};
 use futures::{
@@ -21,15 +16,12 @@ use futures::{
     stream::FuturesUnordered,
 };
 use serde_json::json;
-use tokio::sync::Mutex;
 
-use self::small::Small;
+use self::{small::Small, watch::Watches};
 use super::{AHEAD, BYTES_AHEAD, Run, Trouble, blocked};
 use crate::{
     daemon::{
         files::{
-            client::Sftp,
-            fault::Fault,
             leads_elsewhere,
             resolve::{resolved, split},
         },
@@ -85,41 +77,6 @@ struct Flight<'f> {
     bytes: u64,
 }
 
-/// The directories that files go into.
-struct Watches<'w>(HashMap<&'w [u8], Watch>);
-
-/// Whether a directory is still where it was resolved to: one question for all that want to know meanwhile.
-#[derive(Default)]
-struct Watch {
-    asked: AtomicU64,
-    /// Up to this one they know.
-    answered: Mutex<u64>,
-}
-
-impl Watches<'_> {
-    /// The answer is younger than the call.
-    async fn stay(&self, sftp: &Sftp, directory: &[u8]) -> Result<(), Fault> {
-        let Some(watch) = self.0.get(directory) else {
-            return Err(leads_elsewhere(directory).into());
-        };
-        let own = watch.asked.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut answered = watch.answered.lock().await;
-        if *answered >= own {
-            return Ok(());
-        }
-        // Whoever comes at the same moment shares the question.
-        tokio::task::yield_now().await;
-        let all = watch.asked.load(Ordering::Relaxed);
-        match resolved(sftp, directory).await? == directory {
-            true => {
-                *answered = all;
-                Ok(())
-            }
-            false => Err(leads_elsewhere(directory).into()),
-        }
-    }
-}
-
 impl Run<'_> {
     pub(in crate::daemon::files) async fn put(
         &self,
@@ -160,7 +117,7 @@ impl Run<'_> {
             }
         }
         let above = (0..put.items.len()).filter_map(|index| Some(split(self.at(index))?.0));
-        let watches = Watches(above.map(|directory| (directory, Watch::default())).collect());
+        let watches = Watches::of(&self.sftp, above);
         let mut input = Input { stdin, unpacker: Unpacker::default() };
         let mut flight = Flight::default();
         let files = self.put_files(put, &watches, &mut input, (&mut flight, count)).await;
@@ -172,7 +129,7 @@ impl Run<'_> {
     async fn put_files<'f>(
         &'f self,
         put: &'f Put,
-        watches: &'f Watches<'f>,
+        watches: &'f Watches<'_>,
         input: &mut Input,
         (flight, count): (&mut Flight<'f>, &mut Count),
     ) -> Result<(), Failure> {

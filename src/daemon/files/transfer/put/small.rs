@@ -1,6 +1,7 @@
 //! A small file, whole in memory: under a name that nobody can foresee, and in its place when it is whole.
 
 use ::bytes::Bytes;
+use tokio::sync::SemaphorePermit;
 
 use super::{
     Became, Run, Trouble, Watches,
@@ -9,7 +10,7 @@ use super::{
 use crate::{
     daemon::files::{brought::Brought, calls::Handle, fault::Fault, resolve::split, write::beside},
     domain::{
-        files::transfer::Item,
+        files::transfer::{Item, What},
         sftp::{Attrs, Call, Extended, OpenFlags, StatusCode},
     },
 };
@@ -63,20 +64,25 @@ impl Run<'_> {
         let stays = async {
             self.count(small.content.len())?;
             // Last thing before its first byte.
-            watches.stay(&self.sftp, directory).await
+            watches.stay(directory).await
         };
         let stays = stays.await;
         drop(still);
         let written = match stays {
-            Ok(()) => self.fill_and_close(handle, small, before).await,
+            Ok(()) => self.fill_and_close((handle, held), small, before).await,
             Err(fault) => {
                 let _closed = self.sftp.close(handle).await;
                 Err(fault)
             }
         };
-        drop(held);
         let placed = match written {
-            Ok(()) => self.place(small.index, &temporary, before).await,
+            Ok(()) => {
+                let bound = match &small.item.what {
+                    What::File { size, sum: Some(sum), .. } => Some((*size, sum.as_str())),
+                    _ => None,
+                };
+                self.place(small.index, (None, &temporary), before, bound).await
+            }
             Err(fault) => Err(fault),
         };
         if placed.is_err() {
@@ -97,7 +103,7 @@ impl Run<'_> {
     /// order.
     async fn fill_and_close(
         &self,
-        handle: Handle,
+        (handle, held): (Handle, SemaphorePermit<'_>),
         small: &Small<'_>,
         before: Option<&Attrs>,
     ) -> Result<(), Fault> {
@@ -126,6 +132,8 @@ impl Run<'_> {
             }
         }
         sent.push(self.sftp.send(Call::Close { handle }).await?);
+        // What is opened from here on is opened after it.
+        drop(held);
         for one in sent {
             fault = fault.or(one.done().await.err());
         }
