@@ -180,7 +180,7 @@ fn examine(line: &[u8], context: &Context<'_>, policy: &Policy) -> Findings {
             };
             let mut findings = walk(false);
             // Which of the two a `sh` is nobody knows: the stricter reading counts.
-            if findings.dollar && matches!(context.shell, Shell::Unknown | Shell::Posix) {
+            if findings.dollar {
                 walk(true).all.into_iter().for_each(|finding| findings.add(finding));
             }
             findings

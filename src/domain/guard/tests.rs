@@ -5,6 +5,7 @@ mod corpus;
 mod depth;
 mod input;
 mod mode;
+mod names;
 mod properties;
 
 use super::*;
@@ -129,40 +130,6 @@ fn a_line_that_is_no_text_is_still_looked_through() {
     assert!(say(b"cat \x1a \xff").findings.iter().any(|found| found.rule == "line.control"));
     assert_eq!(say("ls \u{fdd0}".as_bytes()).decision, Decision::Approve);
     assert_eq!(say(&vec![b'a'; 70_000]).rule.as_deref(), Some("line.length"));
-}
-
-#[test]
-fn names_that_are_set_by_other_means_are_asked_for() {
-    for line in [
-        "x=echo; declare -n y=x; y=rm; $x -rf /usr/zz D",
-        "typeset -l z=RM; $z -rf /usr/zz D",
-        "unset IFS; : ${IFS:=,}; x=rm,-rf,/usr/zz,D; $x",
-        "x=rm1-rf1/usr/zz1D; : $((IFS=1)); $x",
-        "let IFS=1",
-        "getopts 1 IFS -1",
-        "BASH_CMDS[ls]=/bin/rm; ls -rf x",
-        "set -k; ls LD_PRELOAD=/tmp/x",
-        "bash -kc 'ls LD_PRELOAD=/tmp/x'",
-        "for PATH in /tmp/x; do ls; done",
-        "read PATH <<< /tmp; ls",
-        "printf -v PATH %s /tmp/x; ls",
-        "mapfile -t PATH < x",
-        "LC_ALL=zh_CN.GBK ls",
-        "alias cat=\\#",
-        "PS0='$(reboot)'",
-    ] {
-        assert!(verdict(line).decision >= Decision::Approve, "{line}");
-    }
-    for line in ["for path in a b; do ls; done", "((i++))", "LC_ALL=C ls", "alias ll='ls -l'"] {
-        let _ = is(line, Decision::Allow);
-    }
-}
-
-#[test]
-fn a_quote_that_shells_read_otherwise_counts_both_ways() {
-    let _ = is("echo $'a\\'; rm -rf /usr/zz #'", Decision::Block);
-    let _ = is("sh <<'X'\necho $'a\\'; rm -rf /usr/zz #'\nX", Decision::Block);
-    let _ = is("tr ' ' $'\\t' < x", Decision::Allow);
 }
 
 #[test]

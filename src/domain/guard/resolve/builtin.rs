@@ -99,6 +99,17 @@ impl Walk<'_> {
                 }
                 self.set_unknown("OPTARG");
             }
+            // zsh's: whichever word is the variable.
+            "vared" | "getln" | "sysread" | "zparseopts" | "strftime" | "zformat" | "zstat" => {
+                fields[1..].iter().for_each(|field| self.names_unknown(&field.text, span));
+                return None;
+            }
+            "print"
+                if fields[1..].iter().any(|f| f.text.starts_with('-') && f.text.contains('v')) =>
+            {
+                fields[1..].iter().for_each(|field| self.names_unknown(&field.text, span));
+                return None;
+            }
             "wait" => {
                 for field in operands.iter().chain(arguments.value("p")) {
                     self.names_unknown(&field.text, span);
@@ -117,6 +128,10 @@ impl Walk<'_> {
                 }
             }
             "alias" => {
+                // zsh: anywhere in a line, or by how a file's name ends.
+                if arguments.has("g") || arguments.has("s") {
+                    self.hidden("opaque.alias", "a name that counts anywhere in a line", span);
+                }
                 for field in operands {
                     if let Some((name, value)) = field.text.split_once('=') {
                         let value = Field { text: value.to_owned(), ..field.clone() };

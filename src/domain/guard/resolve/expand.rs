@@ -216,12 +216,9 @@ impl Walk<'_> {
 
     /// What splits fields (`IFS`), where the line set it.
     pub(super) fn separators(&mut self) -> String {
-        let Some(variable) = self.variables.get("IFS") else { return " \t\n".to_owned() };
-        let firsts = || variable.values.iter().filter_map(|value| value.first());
-        match firsts().all(Field::is_known) {
-            true => firsts().map(|field| field.text.as_str()).collect(),
-            false => " \t\n".to_owned(),
-        }
+        let value = self.value_of("IFS").and_then(|value| value.into_iter().next());
+        let value = value.filter(Field::is_known);
+        value.map_or_else(|| " \t\n".to_owned(), |field| field.text)
     }
 
     fn substitution(&mut self, script: &Rc<Script>) -> Data {

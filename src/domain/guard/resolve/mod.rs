@@ -5,6 +5,7 @@ mod alone;
 mod brace;
 mod brought;
 mod builtin;
+mod codes;
 mod expand;
 mod flags;
 mod invoke;
@@ -22,7 +23,7 @@ use std::{
 };
 
 use super::{
-    Context, Decision, Stdin,
+    Context, Decision, Shell, Stdin,
     field::{Data, Field, UNKNOWN},
     finding::{Finding, Findings},
     policy::{Defaults, Policy},
@@ -216,9 +217,14 @@ impl<'a> Walk<'a> {
 
     /// Whether `$'…'` is no quote of its own in what is read now.
     fn dollar(&mut self, text: &str) -> bool {
-        let shells = ["sh", "dash", "ash", "bash", "zsh", "ksh", "mksh"];
-        let nearest = self.chain.iter().rfind(|name| shells.contains(&name.as_str()));
-        let dash = nearest.is_none_or(|name| matches!(name.as_str(), "sh" | "dash" | "ash"));
+        let of_the_shell = ["eval", ".", "source", "command", "builtin", "exec", "trap"];
+        let mut around = self.chain.iter().rev().map(String::as_str);
+        let nearest = around.find(|name| !name.contains('/') && !of_the_shell.contains(name));
+        let dash = match nearest {
+            // Whatever else runs a line gives it to `sh`.
+            Some(name) => !matches!(name, "bash" | "rbash" | "zsh" | "ksh" | "mksh"),
+            None => matches!(self.context.shell, Shell::Unknown | Shell::Posix),
+        };
         self.dollar |= dash && text.contains("$'") && text.contains('\\');
         self.dash && dash
     }

@@ -16,8 +16,12 @@ const RESERVED: [&str; 18] = [
     "if", "then", "elif", "else", "fi", "for", "while", "until", "do", "done", "case", "esac",
     "select", "function", "time", "coproc", "{", "!",
 ];
-/// Encodings in which the second byte of a letter may be a backslash or a bar: a shell that reads by them skips it.
-const SWALLOWING: [&str; 7] = ["gbk", "gb18030", "big5", "sjis", "shift", "johab", "cp9"];
+/// How encodings begin in which no byte of a letter is a backslash, a bar or a backquote: of others (GBK, Big5,
+/// Shift_JIS, Johab) a shell that reads by them skips it.
+const HONEST: [&str; 12] = [
+    "utf8", "iso8859", "euc", "koi8", "ascii", "usascii", "ansix34", "646", "cp125", "gb2312",
+    "tis620", "latin",
+];
 
 impl Walk<'_> {
     /// What is no honest way to say something: asked for whatever is said of things that are not known.
@@ -36,7 +40,7 @@ impl Walk<'_> {
         if name == "path" && self.context.shell != Shell::Zsh {
             return;
         }
-        if self.policy.minds_variable(name) {
+        if self.policy.minds_variable(name) || is_locale(name) {
             let env = [(name.to_owned(), value.clone())];
             self.judge_bare(&env, &super::Streams::default(), span);
         }
@@ -103,10 +107,11 @@ impl Walk<'_> {
         arguments: &Arguments,
         span: Span,
     ) {
-        let keyword = |field: &Field| field.text.replace('_', "").eq_ignore_ascii_case("keyword");
         let behind_o = || {
             fields.windows(2).any(|pair| {
-                pair[0].text.starts_with('-') && pair[0].text.ends_with('o') && keyword(&pair[1])
+                pair[0].text.starts_with(['-', '+'])
+                    && pair[0].text.ends_with(['o', 'O'])
+                    && reads_otherwise(&pair[1].text)
             })
         };
         let sets = match name {
@@ -115,14 +120,28 @@ impl Walk<'_> {
                 let mut flags = flags.filter(|field| field.text.starts_with('-'));
                 flags.any(|field| field.text.contains('k')) || behind_o()
             }
+            // At its prompt a `#` is a word like another.
+            "zsh" if arguments.has("i") && !arguments.has("c") => true,
             "sh" | "bash" | "dash" | "ash" | "zsh" | "ksh" | "mksh" | "rbash" => {
                 arguments.flags.iter().any(|flag| !flag.long && flag.name == "k") || behind_o()
             }
-            "shopt" | "setopt" => fields[1..].iter().any(keyword),
+            "shopt" | "setopt" | "unsetopt" => {
+                fields[1..].iter().any(|field| reads_otherwise(&field.text))
+            }
             _ => false,
         };
         if sets {
-            self.hidden("opaque.keyword", "assignments count wherever they stand", span);
+            let reason = "the shell is to take assignments anywhere, or comments for words";
+            self.hidden("opaque.keyword", reason, span);
+        }
+    }
+
+    /// An element of one of zsh's tables of what names are.
+    pub(super) fn table(&mut self, name: &str, span: Span) {
+        let name = name.strip_prefix("dis_").unwrap_or(name);
+        let tables = ["commands", "functions", "aliases", "galiases", "saliases"];
+        if tables.contains(&name) && matches!(self.context.shell, Shell::Zsh | Shell::Unknown) {
+            self.hidden("opaque.names", "a name of a program that is given anew", span);
         }
     }
 
@@ -142,7 +161,7 @@ impl Walk<'_> {
     /// Where text is read by an encoding whose letters may end in a backslash.
     pub(super) fn charset(&mut self, env: &[(String, Field)], span: Span) {
         for (name, value) in env {
-            if (name == "LANG" || name.starts_with("LC_")) && swallows(&value.text) {
+            if is_locale(name) && swallows(&value.text) {
                 let reason = "an encoding in which a letter may hide a backslash";
                 self.hidden("env.charset", reason, span);
             }
@@ -150,19 +169,35 @@ impl Walk<'_> {
     }
 }
 
+/// Whether a shell's option of this name makes it read words in another way.
+fn reads_otherwise(option: &str) -> bool {
+    let option = option.replace(['_', '-'], "").to_ascii_lowercase();
+    matches!(option.strip_prefix("no").unwrap_or(&option), "keyword" | "interactivecomments")
+}
+
 /// A variable's name without its subscript.
 fn base(name: &str) -> &str {
     name.split(['[', '+']).next().unwrap_or_default()
 }
 
-/// Whether a locale's letters may end in what means something to a shell.
+fn is_locale(name: &str) -> bool {
+    name == "LANG" || name.starts_with("LC_")
+}
+
+/// Whether a locale's letters may end in what means something to a shell. One that is made elsewhere (`/tmp/x`)
+/// may have any letters.
 pub fn swallows(locale: &str) -> bool {
+    if locale.contains(['/', UNKNOWN]) {
+        return true;
+    }
     let locale = locale.to_ascii_lowercase();
-    let plain = ["zh_tw", "zh_hk", "zh_sg.gbk"];
-    let bare = !locale.contains('.') && plain.iter().any(|name| locale.starts_with(name));
-    let charset = locale.split_once('.').map_or("", |(_, charset)| charset);
+    let locale = locale.split('@').next().unwrap_or_default();
+    let Some((_, charset)) = locale.split_once('.') else {
+        // Where these are named alone they are Big5.
+        return ["zh_tw", "zh_hk"].iter().any(|name| locale.starts_with(name));
+    };
     let charset: String = charset.chars().filter(char::is_ascii_alphanumeric).collect();
-    bare || SWALLOWING.iter().any(|name| charset.starts_with(name)) || locale.contains(UNKNOWN)
+    !HONEST.iter().any(|name| charset.starts_with(name))
 }
 
 /// The names in a sum, and whether it assigns to them.
@@ -216,10 +251,29 @@ mod tests {
 
     #[test]
     fn encodings_that_swallow_a_backslash_are_known() {
-        for locale in ["zh_CN.GBK", "zh_HK.BIG5-HKSCS", "zh_TW", "ja_JP.SJIS", "zh_CN.gb18030"] {
+        for locale in [
+            "zh_CN.GBK",
+            "zh_HK.BIG5-HKSCS",
+            "zh_TW",
+            "ja_JP.SJIS",
+            "zh_CN.gb18030",
+            "japanese.sjis",
+            "/tmp/mine",
+        ] {
             assert!(swallows(locale), "{locale}");
         }
-        for locale in ["", "C", "POSIX", "C.UTF-8", "en_US.utf8", "zh_TW.UTF-8", "ja_JP.eucJP"] {
+        for locale in [
+            "",
+            "C",
+            "POSIX",
+            "C.UTF-8",
+            "en_US.utf8",
+            "de_DE.ISO-8859-15@euro",
+            "ru_RU.KOI8-R",
+            "zh_TW.UTF-8",
+            "zh_CN",
+            "ja_JP.eucJP",
+        ] {
             assert!(!swallows(locale), "{locale}");
         }
     }

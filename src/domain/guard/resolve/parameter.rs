@@ -135,6 +135,10 @@ impl Walk<'_> {
             }
             Change::Slice(word) => {
                 let word = self.expand_one(word);
+                // `${name::=value}` of zsh.
+                if word.text.starts_with(":=") {
+                    self.names_unknown(name, word.span);
+                }
                 self.sum(&word);
                 let text = word.text.clone();
                 if matches!(name, "@" | "*") {
