@@ -85,7 +85,8 @@ impl Walk<'_> {
                 let lines =
                     stdin.text.map(|text| text.lines().map(|l| Field::new(l, span)).collect());
                 let name = operands.last().map_or("MAPFILE", |field| field.text.as_str());
-                let lines: Option<Vec<Field>> = lines.filter(|_| !arguments.has("d"));
+                let otherwise = arguments.has("d") || arguments.has("u");
+                let lines: Option<Vec<Field>> = lines.filter(|_| !otherwise);
                 let lines = lines.unwrap_or_else(|| vec![Field::new(UNKNOWN, span)]);
                 let first = lines.first().cloned().unwrap_or_default();
                 self.names(name, &first, span);
@@ -230,7 +231,9 @@ impl Walk<'_> {
             (None, true) => vec!["REPLY".to_owned()],
             (None, false) => operands.iter().map(|field| field.text.clone()).collect(),
         };
-        let Some(text) = stdin.text else {
+        // From another descriptor.
+        let text = stdin.text.filter(|_| !arguments.has("u"));
+        let Some(text) = text else {
             for name in &names {
                 let unknown = self.unknown(stdin.from.clone());
                 self.names(name, &unknown, Span::default());
@@ -238,6 +241,9 @@ impl Walk<'_> {
             }
             return;
         };
+        if text.is_empty() {
+            names.iter().for_each(|name| self.names_unknown(name, Span::default()));
+        }
         self.unsure += 1;
         for line in text.lines().take(48) {
             let separators = self.separators();
