@@ -225,7 +225,8 @@ impl<'a> Walk<'a> {
             Some(name) => !matches!(name, "bash" | "rbash" | "zsh" | "ksh" | "mksh"),
             None => matches!(self.context.shell, Shell::Unknown | Shell::Posix),
         };
-        self.dollar |= dash && text.contains("$'") && text.contains('\\');
+        let mut quotes = text.match_indices("$'");
+        self.dollar |= dash && quotes.any(|(at, _)| syntax::escapes(&text.as_bytes()[at..]));
         self.dash && dash
     }
 

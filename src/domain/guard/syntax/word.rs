@@ -280,7 +280,9 @@ impl Parser<'_> {
                 let part = self.braces(quoting)?;
                 parts.push(part);
             }
-            Some(b'\'') if quoting == Quoting::Bare && !self.plain_dollar => {
+            Some(b'\'')
+                if quoting == Quoting::Bare && !(self.plain_dollar && escapes(self.rest())) =>
+            {
                 self.at += 2;
                 parts.quoted(&self.ansi()?);
             }
@@ -563,4 +565,10 @@ impl Parts {
             _ => None,
         }
     }
+}
+
+/// Whether what begins with `$'` is a text that shells without such quotes end elsewhere.
+pub fn escapes(text: &[u8]) -> bool {
+    let mut inside = text.iter().skip(2).take_while(|byte| **byte != b'\'');
+    inside.any(|byte| *byte == b'\\')
 }
