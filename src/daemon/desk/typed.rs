@@ -23,6 +23,8 @@ pub(super) const NO_TERMINAL: &str = "nothing is typed on this target";
 const LINES: usize = 200;
 /// A verdict that names as many commands may have left out some.
 const COMMANDS: usize = 200;
+/// And so may one with as many findings.
+const FINDINGS: usize = 64;
 
 /// Judges one input.
 struct Typing<'a> {
@@ -125,9 +127,11 @@ impl Typing<'_> {
                 verdict = verdict.at_least_asked(alone);
             }
         }
-        let many = verdict.resolved.len() >= COMMANDS;
+        let many = verdict.resolved.len() >= COMMANDS || verdict.findings.len() >= FINDINGS;
         let does = |which: fn(&[String]) -> bool| verdict.resolved.iter().any(|argv| which(argv));
-        let (rebinds, takes) = (many || does(words::rebinds), many || does(words::takes_part));
+        let renames = verdict.findings.iter().any(|finding| words::renames(&finding.rule));
+        let rebinds = many || renames || does(words::rebinds);
+        let takes = many || does(words::takes_part);
         if rebinds {
             after.rebind();
             verdict = self.unknown(verdict, "pty.bindings", "it changes what keys mean, or a line");

@@ -35,6 +35,8 @@ pub struct Findings {
     pub scripts: Vec<String>,
     /// Files that were written, and what they hold.
     pub written: Vec<(String, Content)>,
+    /// A text that was read has `$'…'` with an escape: dash makes something else of it.
+    pub dollar: bool,
 }
 
 impl Finding {

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 pub use brought::{Content, Files};
 pub use finding::{Finding, Findings};
 pub use policy::{Policy, PolicyError};
+pub use resolve::swallows;
 pub use syntax::Span;
 
 /// What becomes of a line; the stricter is the greater.
@@ -172,7 +173,18 @@ fn examine(line: &[u8], context: &Context<'_>, policy: &Policy) -> Findings {
         found.extend(in_input.into_iter().map(|finding| finding.moved(line.len())));
     }
     let mut findings = match text {
-        Some(text) => resolve::Walk::new(policy, context, defaults).line(&text, input.as_deref()),
+        Some(text) => {
+            let walk = |dash| {
+                let walk = resolve::Walk::new(policy, context, defaults);
+                walk.reads_as_dash(dash).line(&text, input.as_deref())
+            };
+            let mut findings = walk(false);
+            // Which of the two a `sh` is nobody knows: the stricter reading counts.
+            if findings.dollar {
+                walk(true).all.into_iter().for_each(|finding| findings.add(finding));
+            }
+            findings
+        }
         None => Findings::default(),
     };
     found.drain(..).for_each(|finding| findings.add(finding));

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Context, field::is_mark, finding::Finding, policy::Defaults, syntax::Span};
+use super::{Context, Shell, field::is_mark, finding::Finding, policy::Defaults, syntax::Span};
 
 /// Compound commands that a line may open.
 const MAX_KEYWORDS: usize = 400;
@@ -50,6 +50,11 @@ pub fn scan<'a>(
         let reason = "a prompt puts older lines in its place";
         found.push(Finding::new(defaults.opaque, "line.history", reason, span));
     }
+    let prompt = context.interactive && matches!(context.shell, Shell::Zsh | Shell::Unknown);
+    if let Some(at) = prompt.then(|| comment(&text)).flatten() {
+        let reason = "a prompt of zsh runs what stands behind a #";
+        found.push(finding("line.comment", reason, Span { start: at, end: at + 1 }));
+    }
     if keywords(&text) > MAX_KEYWORDS {
         found.push(finding("line.size", "it opens more constructs than are followed", whole));
         return (None, found);
@@ -73,6 +78,30 @@ fn history(text: &str) -> Option<Span> {
         }
         quoted ^= char == '\'' && !escaped;
         escaped = char == '\\' && !escaped && !quoted;
+        last = char;
+    }
+    None
+}
+
+/// A `#` that begins a comment, or to a prompt of zsh a word, where that makes a difference.
+fn comment(text: &str) -> Option<usize> {
+    // What is expanded has quotes of its own.
+    let follows = !text.contains(['$', '`']);
+    let (mut quote, mut last) = (None, '\n');
+    let mut chars = text.char_indices();
+    while let Some((at, char)) = chars.next() {
+        match (quote, char) {
+            (Some('"') | None, '\\') => _ = chars.next(),
+            (None, '\'' | '"') if follows => quote = Some(char),
+            (Some(open), char) if open == char => quote = None,
+            (None, '#') if last.is_whitespace() || ";&|()<>`".contains(last) => {
+                let line = text[at..].lines().next().unwrap_or_default();
+                if line.contains([';', '|', '&', '`', '$', '<', '>', '(', ')', '\'', '"', '\\']) {
+                    return Some(at);
+                }
+            }
+            _ => {}
+        }
         last = char;
     }
     None

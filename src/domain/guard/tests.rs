@@ -5,6 +5,7 @@ mod corpus;
 mod depth;
 mod input;
 mod mode;
+mod names;
 mod properties;
 
 use super::*;

@@ -42,8 +42,19 @@ pub fn rebinds(argv: &[String]) -> bool {
         }
         // Alone it lists.
         "history" => words.any(|word| word.starts_with('-') && word != "-"),
+        // Without a value they list, or show one.
+        "alias" => {
+            let named: Vec<&str> = words.filter(|word| !word.starts_with('-')).collect();
+            named.len() > 1 || named.iter().any(|word| word.contains('='))
+        }
         program => BINDS.contains(&program) && words.next().is_some(),
     }
+}
+
+/// Whether what was found says that lines behind it read otherwise, whatever a person says of it.
+pub fn renames(rule: &str) -> bool {
+    let rules = ["env.names", "env.charset", "opaque.names", "opaque.alias", "opaque.keyword"];
+    rules.contains(&rule)
 }
 
 /// Whether Ctrl-C is caught, or left alone, or may be.
@@ -115,6 +126,8 @@ mod tests {
             "trap x …",
             "tset -i x",
             "env --ignore-signal=INT bash",
+            "alias l=rm",
+            "alias l rm",
         ] {
             assert!(rebinds(&argv(line)), "{line}");
         }
@@ -133,8 +146,36 @@ mod tests {
             "trap x SIGTERM 0",
             "reset",
             "env A=b bash",
+            "alias",
+            "alias -p",
+            "alias l",
         ] {
             assert!(!rebinds(&argv(line)), "{line}");
+        }
+    }
+
+    #[test]
+    fn names_and_words_that_mean_something_else_are_told_by_what_was_found() {
+        use crate::domain::guard::{Context, Policy, Shell, judge};
+        let context = Context { interactive: true, shell: Shell::Posix, ..Context::default() };
+        let found = |line: &str| judge(line.as_bytes(), &context, &Policy::built_in()).findings;
+        let renamed = |line: &str| found(line).iter().any(|one| renames(&one.rule));
+        for line in [
+            "shopt -u interactive_comments",
+            "unsetopt interactivecomments",
+            "setopt no_interactive_comments",
+            "set +o interactive-comments",
+            "set -k",
+            "histchars='@^#'",
+            "BASH_CMDS[ls]=/bin/rm",
+            "declare -n x=y",
+            "typeset -l x",
+            "export LC_ALL=zh_CN.GBK",
+        ] {
+            assert!(renamed(line), "{line}");
+        }
+        for line in ["ls", "set -e", "export LANG=C", "PS0='$(reboot)'", "declare x=y"] {
+            assert!(!renamed(line), "{line}");
         }
     }
 

@@ -163,6 +163,27 @@ fn what_changes_keys_or_takes_part_of_a_line_is_opaque_and_so_is_what_follows() 
 }
 
 #[test]
+fn a_name_that_means_something_else_makes_what_follows_opaque() {
+    for (line, rule) in [
+        ("alias l=rm; echo do''ne", "pty.bindings"),
+        ("shopt -u interactive_comments; echo do''ne", "opaque.keyword"),
+        ("BASH_CMDS[sgw-none]=/bin/echo; echo do''ne", "env.names"),
+    ] {
+        let me = Terminal::open();
+        let request = me.asks(&[line, "--wait-for", "^done$"], rule);
+        me.says_yes(&request);
+        for after in ["ls", "l -rfv /srv/x", "echo # ; ls"] {
+            me.would_ask(&[after]);
+        }
+        me.interrupts();
+        me.would_ask(&["ls"]);
+    }
+    let me = Terminal::open();
+    me.asks(&["PS0='$(reboot)'"], "env.prompt");
+    me.asks(&["histchars='@^#'"], "env.names");
+}
+
+#[test]
 fn a_command_over_several_inputs_is_judged_whole() {
     let me = Terminal::open();
     let request = me.asks(&["echo 'one"], "line.syntax");

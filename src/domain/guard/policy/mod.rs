@@ -281,6 +281,11 @@ impl Policy {
             || self.patterns.iter().any(|(pattern, _)| paths::glob(pattern, name))
     }
 
+    /// Whether a rule says something of a variable of this name.
+    pub fn minds_variable(&self, name: &str) -> bool {
+        self.rules.iter().any(|rule| rule.when.env.any.meet(name))
+    }
+
     /// Whether a rule names the program itself.
     pub fn has_rule(&self, name: &str) -> bool {
         self.by_program.contains_key(name)

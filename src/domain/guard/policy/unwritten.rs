@@ -92,6 +92,26 @@ const ALL: &[Group] = &[
             ("line.homograph", "A word mixes letters of alphabets that look alike."),
             ("line.length", "The line is longer than `max_bytes`."),
             ("line.size", "The line opens more constructs than are followed."),
+            (
+                "line.comment",
+                "Typed at a prompt of zsh, which runs what stands behind a `#`, unless it was told otherwise.",
+            ),
+            (
+                "opaque.names",
+                "A name is made to stand for another one, or to change what it is given.",
+            ),
+            (
+                "opaque.alias",
+                "A name is made to stand for more than plain words, so that lines behind it read otherwise.",
+            ),
+            (
+                "opaque.keyword",
+                "The shell is told to read words in another way: assignments behind a program's name, comments as words.",
+            ),
+            (
+                "env.charset",
+                "An encoding in which a letter may hide a backslash: the shell would read another line.",
+            ),
         ],
     ),
     (

@@ -44,7 +44,8 @@ impl Walk<'_> {
                 self.elsewhere = true;
                 self.set_unknown("PWD");
             }
-            "export" | "declare" | "typeset" | "local" | "readonly" => {
+            "export" | "declare" | "typeset" | "local" | "readonly" | "nameref" | "integer" => {
+                self.attributes(name, fields, span);
                 self.declare(name, fields, span)
             }
             "unset" => {
@@ -83,19 +84,42 @@ impl Walk<'_> {
                 let stdin = self.stdin.clone();
                 let lines =
                     stdin.text.map(|text| text.lines().map(|l| Field::new(l, span)).collect());
-                let name = operands.first().map_or("MAPFILE", |field| field.text.as_str());
-                self.set(name, lines.unwrap_or_else(|| vec![Field::new(UNKNOWN, span)]));
+                let name = operands.last().map_or("MAPFILE", |field| field.text.as_str());
+                let otherwise = arguments.has("d") || arguments.has("u");
+                let lines: Option<Vec<Field>> = lines.filter(|_| !otherwise);
+                let lines = lines.unwrap_or_else(|| vec![Field::new(UNKNOWN, span)]);
+                let first = lines.first().cloned().unwrap_or_default();
+                self.names(name, &first, span);
+                self.set(name, lines);
                 self.code_of(arguments.value("C"), span);
             }
             "getopts" => {
                 if let Some(name) = operands.get(1) {
                     self.set_unknown(&name.text);
+                    self.names_unknown(&name.text, span);
                 }
                 self.set_unknown("OPTARG");
             }
+            // zsh's: whichever word is the variable.
+            "vared" | "getln" | "sysread" | "zparseopts" | "strftime" | "zformat" | "zstat" => {
+                fields[1..].iter().for_each(|field| self.names_unknown(&field.text, span));
+                return None;
+            }
+            "print"
+                if fields[1..].iter().any(|f| f.text.starts_with('-') && f.text.contains('v')) =>
+            {
+                fields[1..].iter().for_each(|field| self.names_unknown(&field.text, span));
+                return None;
+            }
+            "wait" => {
+                for field in operands.iter().chain(arguments.value("p")) {
+                    self.names_unknown(&field.text, span);
+                }
+                return None;
+            }
             "let" => {
-                for field in operands {
-                    self.arithmetic(field);
+                for field in &fields[1..] {
+                    self.sum(field);
                 }
             }
             "eval" => return Some(self.eval(&fields[1..], span)),
@@ -105,10 +129,15 @@ impl Walk<'_> {
                 }
             }
             "alias" => {
+                // zsh: anywhere in a line, or by how a file's name ends.
+                if arguments.has("g") || arguments.has("s") {
+                    self.hidden("opaque.alias", "a name that counts anywhere in a line", span);
+                }
                 for field in operands {
                     if let Some((name, value)) = field.text.split_once('=') {
                         let value = Field { text: value.to_owned(), ..field.clone() };
                         self.code_of(Some(&value), span);
+                        self.alias_is(name, &value, span);
                         self.aliases.insert(name.to_owned(), value.shown());
                     }
                 }
@@ -130,6 +159,7 @@ impl Walk<'_> {
                     Some(text) => Field { from: printed.from, ..Field::new(text, span) },
                     None => self.unknown(printed.from),
                 };
+                self.names(&name, &value, span);
                 self.set(&name, vec![value]);
             }
             "complete" | "compgen" => {
@@ -177,6 +207,11 @@ impl Walk<'_> {
             }
             let name = name.trim_end_matches('+');
             let value = Field { text: value.to_owned(), ..field.clone() };
+            self.declared(&value.text, span);
+            let name = name.split('[').next().unwrap_or(name);
+            if self.integers {
+                self.sum(&value);
+            }
             match nameref {
                 true => self.set_unknown(name),
                 false => self.set(name, vec![value.clone()]),
@@ -196,16 +231,24 @@ impl Walk<'_> {
             (None, true) => vec!["REPLY".to_owned()],
             (None, false) => operands.iter().map(|field| field.text.clone()).collect(),
         };
-        let Some(text) = stdin.text else {
+        // From another descriptor.
+        let text = stdin.text.filter(|_| !arguments.has("u"));
+        let Some(text) = text else {
             for name in &names {
                 let unknown = self.unknown(stdin.from.clone());
+                self.names(name, &unknown, Span::default());
                 self.set(name, vec![unknown]);
             }
             return;
         };
+        if text.is_empty() {
+            names.iter().for_each(|name| self.names_unknown(name, Span::default()));
+        }
         self.unsure += 1;
         for line in text.lines().take(48) {
-            let mut words = line.split_whitespace();
+            let separators = self.separators();
+            let words = line.split(|char| separators.contains(char));
+            let mut words = words.filter(|word| !word.is_empty());
             for (at, name) in names.iter().enumerate() {
                 let value = match at + 1 == names.len() {
                     true => words.by_ref().collect::<Vec<_>>().join(" "),
@@ -213,6 +256,7 @@ impl Walk<'_> {
                 };
                 let value =
                     Field { from: stdin.from.clone(), ..Field::new(value, Span::default()) };
+                self.names(name, &value, Span::default());
                 self.set(name, vec![value]);
             }
         }
@@ -268,6 +312,9 @@ impl Walk<'_> {
     }
 
     fn arithmetic(&mut self, field: &Field) {
+        if let Some((_, subscript)) = field.text.split_once('[') {
+            self.sum_assigns(&Field { text: subscript.to_owned(), ..field.clone() });
+        }
         if field.text.contains("$(") || field.text.contains('`') {
             self.opaque("opaque.arithmetic", field.span);
         }

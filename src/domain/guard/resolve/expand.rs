@@ -215,11 +215,10 @@ impl Walk<'_> {
     }
 
     /// What splits fields (`IFS`), where the line set it.
-    fn separators(&mut self) -> String {
-        let value = self.variables.get("IFS").and_then(|variable| variable.values.first()?.first());
-        value
-            .filter(|field| field.is_known())
-            .map_or_else(|| " \t\n".to_owned(), |field| field.text.clone())
+    pub(super) fn separators(&mut self) -> String {
+        let value = self.value_of("IFS").and_then(|value| value.into_iter().next());
+        let value = value.filter(Field::is_known);
+        value.map_or_else(|| " \t\n".to_owned(), |field| field.text)
     }
 
     fn substitution(&mut self, script: &Rc<Script>) -> Data {
@@ -239,6 +238,11 @@ impl Walk<'_> {
 
     /// A sum's variables are read as sums too: code hides in a subscript.
     pub(super) fn sum(&mut self, sum: &Field) {
+        self.sum_assigns(sum);
+        self.hides(sum);
+    }
+
+    pub(super) fn hides(&mut self, sum: &Field) {
         if sum.text.contains("$(") || sum.text.contains('`') {
             self.opaque("opaque.arithmetic", sum.span);
         }

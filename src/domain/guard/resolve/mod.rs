@@ -5,9 +5,11 @@ mod alone;
 mod brace;
 mod brought;
 mod builtin;
+mod codes;
 mod expand;
 mod flags;
 mod invoke;
+mod names;
 mod parameter;
 mod perhaps;
 mod produce;
@@ -21,7 +23,7 @@ use std::{
 };
 
 use super::{
-    Context, Decision, Stdin,
+    Context, Decision, Shell, Stdin,
     field::{Data, Field, UNKNOWN},
     finding::{Finding, Findings},
     policy::{Defaults, Policy},
@@ -29,6 +31,7 @@ use super::{
 };
 
 pub use flags::Arguments;
+pub use names::swallows;
 use variables::Variables;
 
 /// Commands that one line may run, texts inside texts followed; beyond, a person looks.
@@ -130,6 +133,12 @@ pub struct Walk<'a> {
     last_argument: Option<Field>,
     /// The line changed the directory.
     elsewhere: bool,
+    /// `sh` is dash this time.
+    dash: bool,
+    /// Something was read that dash reads otherwise.
+    dollar: bool,
+    /// Some variables take sums for their values.
+    integers: bool,
 }
 
 /// A loop over `true` or `:` that leaves processes in the background and never waits for one.
@@ -192,11 +201,33 @@ impl<'a> Walk<'a> {
             findings: Findings::default(),
             last_argument: None,
             elsewhere: false,
+            dash: false,
+            dollar: false,
+            integers: false,
         };
         if let Some(cwd) = context.cwd {
             walk.set("PWD", vec![Field::new(cwd, Span::default())]);
         }
         walk
+    }
+
+    pub fn reads_as_dash(self, dash: bool) -> Self {
+        Self { dash, ..self }
+    }
+
+    /// Whether `$'…'` is no quote of its own in what is read now.
+    fn dollar(&mut self, text: &str) -> bool {
+        let of_the_shell = ["eval", ".", "source", "command", "builtin", "exec", "trap"];
+        let mut around = self.chain.iter().rev().map(String::as_str);
+        let nearest = around.find(|name| !name.contains('/') && !of_the_shell.contains(name));
+        let dash = match nearest {
+            // Whatever else runs a line gives it to `sh`.
+            Some(name) => !matches!(name, "bash" | "rbash" | "zsh" | "ksh" | "mksh"),
+            None => matches!(self.context.shell, Shell::Unknown | Shell::Posix),
+        };
+        let mut quotes = text.match_indices("$'");
+        self.dollar |= dash && quotes.any(|(at, _)| syntax::escapes(&text.as_bytes()[at..]));
+        self.dash && dash
     }
 
     /// The whole line, and what comes on its standard input where that is known.
@@ -207,10 +238,12 @@ impl<'a> Walk<'a> {
             self.source.push_str(input);
             self.stdin = Data::known(input);
         }
-        let script = syntax::parse(text, None);
+        let plain = self.dollar(text);
+        let script = syntax::parse(text, None, plain);
         self.list(&script.list);
         self.broken(script.error, Span { start: 0, end: text.len() });
         self.uncalled();
+        self.findings.dollar = self.dollar;
         self.findings.written = brought::written(self.files, self.moved);
         self.findings
     }
@@ -255,9 +288,10 @@ impl<'a> Walk<'a> {
             return Data::default();
         }
         self.texts += 1;
+        let plain = self.dollar(text);
         let (origin, script) = match self.place(text, span) {
-            Some(base) => (self.origin.take(), syntax::parse_at(text, base)),
-            None => (self.origin.replace(span), syntax::parse(text, Some(span))),
+            Some(base) => (self.origin.take(), syntax::parse_at(text, base, plain)),
+            None => (self.origin.replace(span), syntax::parse(text, Some(span), plain)),
         };
         let data = self.list(&script.list);
         self.broken(script.error, span);
@@ -366,6 +400,9 @@ impl<'a> Walk<'a> {
                     Some(words) => self.words(words),
                     None => self.positional_fields(),
                 };
+                for field in fields.iter().take(MAX_VALUES) {
+                    self.names(name, field, field.span);
+                }
                 let known = fields.len() <= MAX_VALUES;
                 let values =
                     if known { fields.into_iter().map(|f| vec![f]).collect() } else { Vec::new() };
@@ -388,9 +425,17 @@ impl<'a> Walk<'a> {
             }
             Kind::Test(words) => {
                 // `(( x ))` and `[[ -v x ]]` read variables as sums.
+                let counts = |word: &syntax::Word| {
+                    let literal = word.literal().unwrap_or_default();
+                    ["-eq", "-ne", "-lt", "-le", "-gt", "-ge"].contains(&literal.as_str())
+                };
+                let sums = words.len() == 1 || words.iter().any(counts);
                 for word in words {
                     let field = self.expand_one(word);
-                    self.sum(&field);
+                    match sums {
+                        true => self.sum(&field),
+                        false => self.hides(&field),
+                    }
                 }
                 Data::known("")
             }
@@ -424,7 +469,8 @@ impl<'a> Walk<'a> {
 
     fn look(&mut self, words: &[syntax::Word]) {
         for word in words {
-            let _ = self.expand_one(word);
+            let field = self.expand_one(word);
+            self.sum(&field);
         }
     }
 

@@ -100,6 +100,12 @@ impl Walk<'_> {
                 let assigned = self.variables.contains_key(name)
                     || values.iter().any(|v| v.is_known() && !v.text.is_empty());
                 let fallback = self.expand_one(word);
+                if *operator == b'=' {
+                    match name {
+                        "IFS" => self.names_unknown(name, word.span),
+                        _ => self.names(name, &fallback, word.span),
+                    }
+                }
                 match (operator, assigned) {
                     (b'+', true) => vec![fallback],
                     (b'+', false) => vec![fallback],
@@ -129,6 +135,10 @@ impl Walk<'_> {
             }
             Change::Slice(word) => {
                 let word = self.expand_one(word);
+                // `${name::=value}` of zsh.
+                if word.text.starts_with(":=") {
+                    self.names_unknown(name, word.span);
+                }
                 self.sum(&word);
                 let text = word.text.clone();
                 if matches!(name, "@" | "*") {

@@ -49,6 +49,7 @@ impl Parser<'_> {
     fn expand_body(&mut self, text: &str) -> Result<Vec<Part>> {
         let mut inner = Parser::new(text, Some(self.span(self.at)));
         inner.depth = self.depth;
+        inner.plain_dollar = self.plain_dollar;
         inner.substitutions = self.substitutions;
         inner.parts(Until::Body)
     }

@@ -34,6 +34,8 @@ pub(super) struct Parser<'a> {
     pub origin: Option<Span>,
     /// Where in the line the text begins that stands in it as it is.
     pub base: usize,
+    /// `$'…'` is a dollar and a quoted text, as dash has it.
+    pub plain_dollar: bool,
     steps: usize,
 }
 
@@ -49,6 +51,7 @@ impl<'a> Parser<'a> {
             done: Vec::new(),
             origin,
             base: 0,
+            plain_dollar: false,
             steps: STEPS + text.len() * STEPS_PER_BYTE,
         }
     }

@@ -13,6 +13,7 @@ mod tests;
 use std::{cell::OnceCell, rc::Rc};
 
 pub use parser::{parse, parse_at};
+pub use word::escapes;
 
 /// Open constructs at once, at most: substitutions and compound commands together. A counter, not a clock.
 pub const MAX_DEPTH: u32 = 60;

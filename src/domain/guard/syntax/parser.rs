@@ -12,18 +12,29 @@ use super::{
 const CLOSING: [&str; 9] = ["then", "do", "done", "fi", "else", "elif", "esac", "}", "]]"];
 
 /// Reads a text. With an `origin` all spans are that one: the text is a part of a word of the line.
-pub fn parse(text: &str, origin: Option<Span>) -> Script {
+pub fn parse(text: &str, origin: Option<Span>, plain_dollar: bool) -> Script {
     let mut parser = Parser::new(text, origin);
+    parser.plain_dollar = plain_dollar;
     let error = parser.program().err();
     Script { list: parser.done, error }
 }
 
 /// Reads a text that stands in the line as it is, from this byte on.
-pub fn parse_at(text: &str, base: usize) -> Script {
+pub fn parse_at(text: &str, base: usize, plain_dollar: bool) -> Script {
     let mut parser = Parser::new(text, None);
+    parser.plain_dollar = plain_dollar;
     parser.base = base;
     let error = parser.program().err();
     Script { list: parser.done, error }
+}
+
+/// Variables for which a descriptor's number is a file, a directory or a separator.
+pub(super) fn numbers_matter(name: &str) -> bool {
+    matches!(name, "PATH" | "IFS" | "ENV" | "BASH_ENV" | "CDPATH" | "HOME" | "SHELL")
+        || name.starts_with("LD_")
+        || name.ends_with("EDITOR")
+        || name.ends_with("PAGER")
+        || name.starts_with("GIT_")
 }
 
 impl Parser<'_> {
@@ -264,10 +275,13 @@ impl Parser<'_> {
     fn coprocess(&mut self) -> Result<Kind> {
         let start = self.at;
         if let Some(name) = self.word()?
-            && name.literal().is_some_and(|name| is_name(&name))
+            && let Some(name) = name.literal().filter(|name| is_name(name))
         {
             self.blanks()?;
             if self.peek() == Some(b'(') || self.keyword().is_some_and(|word| word == "{") {
+                if numbers_matter(&name) {
+                    return Err(SyntaxError::Ambiguous);
+                }
                 let command = self.command()?;
                 let stages = vec![command];
                 let list = vec![Pipeline { conditional: false, background: true, stages }];

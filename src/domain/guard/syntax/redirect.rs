@@ -5,6 +5,7 @@ use std::{cell::OnceCell, rc::Rc};
 use super::{
     Redirect, RedirectKind, SyntaxError, Word,
     lexer::{Parser, Pending, Result},
+    parser::numbers_matter,
 };
 
 /// The longest first.
@@ -16,6 +17,10 @@ impl Parser<'_> {
     pub fn redirect(&mut self) -> Result<Option<Redirect>> {
         let start = self.at;
         let fd = self.descriptor();
+        let named = self.text.get(start..self.at).and_then(|text| text.strip_prefix('{'));
+        if named.is_some_and(|name| numbers_matter(name.trim_end_matches('}'))) {
+            return Err(SyntaxError::Ambiguous);
+        }
         let operator = OPERATORS.into_iter().find(|operator| self.starts(operator));
         let Some(operator) = operator.filter(|_| fd.is_none() || self.peek() != Some(b'&')) else {
             self.at = start;

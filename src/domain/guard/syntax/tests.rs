@@ -4,5 +4,5 @@ use super::*;
 
 #[test]
 fn a_line_is_read() {
-    assert!(parse("ls -l", None).error.is_none());
+    assert!(parse("ls -l", None, false).error.is_none());
 }

@@ -248,6 +248,7 @@ impl Parser<'_> {
         self.enter_substitution()?;
         let mut inner = Parser::new(&text, Some(self.span(start)));
         inner.depth = self.depth;
+        inner.plain_dollar = self.plain_dollar;
         inner.substitutions = self.substitutions;
         let list = inner.list(false)?;
         if inner.peek().is_some() || !inner.pending.is_empty() && text.contains('\n') {
@@ -279,7 +280,9 @@ impl Parser<'_> {
                 let part = self.braces(quoting)?;
                 parts.push(part);
             }
-            Some(b'\'') if quoting == Quoting::Bare => {
+            Some(b'\'')
+                if quoting == Quoting::Bare && !(self.plain_dollar && escapes(self.rest())) =>
+            {
                 self.at += 2;
                 parts.quoted(&self.ansi()?);
             }
@@ -562,4 +565,10 @@ impl Parts {
             _ => None,
         }
     }
+}
+
+/// Whether what begins with `$'` is a text that shells without such quotes end elsewhere.
+pub fn escapes(text: &[u8]) -> bool {
+    let mut inside = text.iter().skip(2).take_while(|byte| **byte != b'\'');
+    inside.any(|byte| *byte == b'\\')
 }
