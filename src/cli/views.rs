@@ -198,7 +198,8 @@ fn files_row(run: &view::FilesRun) -> Vec<String> {
         run.duration_ms.map(took).unwrap_or_default(),
         end,
         run.request.as_deref().map(plain).unwrap_or_default(),
-        exact(run.command.as_slice(), WIDE),
+        // Its paths are escaped in it already: once is enough.
+        exact(run.command.as_slice(), WIDE).replace("\\\\", "\\"),
     ]
 }
 

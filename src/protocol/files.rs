@@ -117,7 +117,7 @@ pub enum Done {
     Written {
         path: Bytes,
         size: u64,
-        /// Of the whole file; `null` where it was appended to.
+        /// Of the whole file; `null` where it was appended to and has more than 16 MiB, or the caller may not read it.
         sha256: Option<String>,
         mode: Option<String>,
         created: bool,

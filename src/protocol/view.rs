@@ -225,6 +225,9 @@ pub struct Question {
     /// What comes on standard input, all of it, where that was read before the question.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Input>,
+    /// It is about files: `command` says what is done to them, and nothing comes on standard input.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub files: bool,
     /// What files that are written hold now, and would hold; for an operator with proof, since nobody else need
     /// be let read them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

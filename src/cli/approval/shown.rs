@@ -86,7 +86,10 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
         let (does, to) = effect(question.terminal, question.stdin);
         let found = question.finding.as_ref();
         let span = found.and_then(|found| found.span);
-        add(does, marked(command.as_slice(), span, extent), true);
+        match question.files {
+            true => change::doing(question, command.as_slice(), extent, &mut add),
+            false => add(does, marked(command.as_slice(), span, extent), true),
+        }
         let input = question.input.as_ref();
         match input.filter(|input| input.span.is_some()) {
             None => finding_rows(command.as_slice(), span, found, extent, &mut add),
@@ -94,9 +97,11 @@ pub fn rows(approval: &Approval, extent: Extent) -> Vec<Row> {
         }
         match input {
             Some(input) => input_rows(input, extent, &mut add),
+            // What is written stands in the question itself.
+            None if question.files => {}
             None => add(to.0, to.1.to_owned(), false),
         }
-        change::rows(&question.replaced, extent, &mut add);
+        change::rows(&question.replaced, (&request.id, extent), &mut add);
     }
     let is_plan = request.kind == view::Kind::Plan;
     if is_plan {
@@ -271,13 +276,24 @@ fn finding_rows(
     }
 }
 
-/// The policy's own words.
+/// The policy's own words, each rule once.
 fn ruled(found: &view::Finding) -> String {
-    let also = match found.also.as_slice() {
-        [] => String::new(),
-        also => format!("; also {}", word(&also.join(", "))),
+    let mut rules: Vec<(&str, usize)> = vec![(&found.rule, 1)];
+    for rule in &found.also {
+        match rules.iter_mut().find(|(known, _)| known == rule) {
+            Some((_, times)) => *times += 1,
+            None => rules.push((rule, 1)),
+        }
+    }
+    let said = |(rule, times): &(&str, usize)| match times {
+        1 => word(rule),
+        times => format!("{} ×{times}", word(rule)),
     };
-    format!("because {} {}{also}", word(&found.rule), visible(&found.reason, WORD))
+    let also = match &rules[1..] {
+        [] => String::new(),
+        also => format!("; also {}", also.iter().map(said).collect::<Vec<_>>().join(", ")),
+    };
+    format!("because {} {}{also}", said(&rules[0]), visible(&found.reason, WORD))
 }
 
 fn because(rule: &str) -> String {
@@ -458,6 +474,17 @@ mod tests {
         assert_eq!((does, to), ("types", "into"));
         assert!(what.contains("the session's terminal"), "{what}");
         assert_eq!(effect(false, false), ("runs", ("stdin", "empty")));
+    }
+
+    #[test]
+    fn a_rule_that_holds_often_is_named_once() {
+        let also = ["b", "a", "a", "b", "c"].map(str::to_owned).to_vec();
+        let found: view::Finding = serde_json::from_value(serde_json::json!({
+            "rule": "a", "reason": "of this", "span": null, "command": [], "chain": [],
+            "also": also, "part": null, "policy": "0".repeat(64),
+        }))
+        .unwrap();
+        assert_eq!(ruled(&found), "because a ×3 of this; also b ×2, c");
     }
 
     #[test]

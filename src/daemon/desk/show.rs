@@ -131,6 +131,7 @@ impl Desk {
                     Action::Exec(exec) => input_shown(exec, input),
                     _ => None,
                 },
+                files: matches!(action, Action::Files(_)),
                 replaced: match action {
                     Action::Files(files) => replaced(files),
                     _ => Vec::new(),

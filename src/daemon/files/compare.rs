@@ -26,7 +26,7 @@ use crate::{
         bytes,
         files::{
             How, Look, Operation, Way,
-            replaced::{Before, Change, Replaced},
+            replaced::{Before, COUNTED, Change, Replaced},
             sum,
             transfer::{Item, What},
         },
@@ -49,6 +49,8 @@ enum After {
     Behind(Bytes),
     /// By its SHA-256, with the content where that was said and is it.
     Sum(Option<String>, Option<Bytes>),
+    /// Nothing, or something else that is there already.
+    Another,
 }
 
 impl Files {
@@ -149,6 +151,33 @@ impl<'e> Eyes<'e> {
         }
     }
 
+    /// How many entries a directory has, about [`COUNTED`] at most; `None` where it can't be read, or not without a command
+    /// for each.
+    async fn entries(&self, at: &[u8]) -> Option<u64> {
+        let Self::Sftp(sftp) = self else { return None };
+        let handle = sftp.open_directory(at).await.ok()?;
+        let mut count = 0;
+        let counted = loop {
+            match sftp.read_directory(&handle).await {
+                Ok(Some(names)) if count < COUNTED => {
+                    count += names.iter().filter(|name| name.entry().is_some()).count() as u64;
+                }
+                Ok(_) => break Some(count),
+                Err(_) => break None,
+            }
+        };
+        let _closed = sftp.close(handle).await;
+        counted
+    }
+
+    /// What a link holds.
+    async fn link(&self, at: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::Sftp(sftp) => sftp.readlink(at).await.ok(),
+            Self::Shell(..) => None,
+        }
+    }
+
     /// How many are looked at at a time: each is a command of its own without SFTP.
     fn at_once(&self) -> usize {
         match self {
@@ -241,6 +270,9 @@ fn wanted(
             };
             put.items.iter().take(at.len()).enumerate().filter_map(of).take(FILES).collect()
         }
+        Operation::Move { .. } | Operation::Remove { .. } => {
+            (0..at.len()).map(|index| (index, After::Another)).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -255,7 +287,11 @@ async fn compare(
         Ok(Some(there)) => there,
         Ok(None) => {
             let change = match after {
-                After::Sum(_, Some(text)) => between(Vec::new(), text).await,
+                After::Content(text) | After::Behind(text) | After::Sum(_, Some(text))
+                    if !text.is_empty() =>
+                {
+                    between(Vec::new(), text).await
+                }
                 _ => Change::New,
             };
             return Ok((Before::Nothing, change));
@@ -265,6 +301,18 @@ async fn compare(
         }
         Err(fault) => return Err(failed(fault)),
     };
+    let modified = there.times.map(|times| times.1);
+    match there.file_type() {
+        Some(FileType::Directory) if matches!(after, After::Another) => {
+            let entries = eyes.entries(at).await;
+            return Ok((unread(&there), Change::Directory { modified, entries }));
+        }
+        Some(FileType::Link) if matches!(after, After::Another) => {
+            let target = eyes.link(at).await.map(bytes::Bytes);
+            return Ok((unread(&there), Change::Link { target }));
+        }
+        _ => {}
+    }
     let ordinary = matches!(there.file_type(), Some(FileType::File) | None);
     if !ordinary || there.size.is_none_or(|size| size > MOST) {
         return Ok((unread(&there), Change::Unread));
@@ -290,6 +338,7 @@ async fn compare(
             (_, Some(text)) => between(before, text).await,
             _ => Change::Unknown,
         },
+        After::Another => Change::seen(&before, modified),
     };
     Ok((known, change))
 }

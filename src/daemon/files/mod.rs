@@ -257,7 +257,11 @@ impl Files {
         let left = Mutex::default();
         let run = Run { sftp, session, files, names, brought, looked, out, left };
         let before = run.brought.begins(files);
-        let done = run.operate(stdin).await;
+        let mut done = run.operate(stdin).await;
+        if let (Err(failure), Some(made)) = (&mut done, files.at.last()) {
+            let found = resolve::why_not_there(&run.sftp, &files.operation, made, failure.clone());
+            *failure = found.await;
+        }
         run.brought.ended(files, before, done.as_ref().err());
         let left = run.left.into_inner().unwrap_or_else(PoisonError::into_inner);
         match (done, left) {

@@ -19,10 +19,52 @@ pub async fn resolve(sftp: &Sftp, operation: &Operation) -> Result<Vec<Vec<u8>>,
     let mut found = Vec::new();
     for (path, ending) in operation.paths() {
         let written = matches!(operation, Operation::Write(_));
-        let one = canonical(sftp, &from_home(path)?, ending, written).await;
-        found.push(one.map_err(|fault| fault.at("resolving", path))?);
+        let path = from_home(path)?;
+        match canonical(sftp, &path, ending, written).await {
+            Ok(one) => found.push(one),
+            Err(fault) => {
+                let failure = fault.at("resolving", &path);
+                return Err(why_not_there(sftp, operation, &path, failure).await);
+            }
+        }
     }
     Ok(found)
+}
+
+/// Of what would be made at a path it is said that its directory is missing, or none, and not that it is missing
+/// itself.
+pub async fn why_not_there(
+    sftp: &Sftp,
+    operation: &Operation,
+    path: &[u8],
+    failure: Failure,
+) -> Failure {
+    if failure.code != Code::FilesNotFound {
+        return failure;
+    }
+    let makes = match operation {
+        Operation::Write(_) => "sgw files write --mkdir SESSION PATH makes it, too",
+        Operation::MakeDirectory { .. } => "sgw files mkdir -p SESSION PATH makes it, too",
+        Operation::Move { .. } | Operation::Link { .. } => {
+            "sgw files mkdir -p SESSION PATH makes it"
+        }
+        _ => return failure,
+    };
+    let (mut at, mut missing) = (path, None);
+    for _ in 0..MISSING {
+        let Some((directory, _)) = split(at) else { break };
+        match sftp.stat(directory).await {
+            Ok(there) if matches!(there.file_type(), Some(FileType::Directory) | None) => break,
+            Ok(_) => return super::read::kind(directory, "is no directory", "sgw files stat"),
+            Err(fault) if fault.is_not_found() => missing = Some(directory),
+            Err(_) => return failure,
+        }
+        at = directory;
+    }
+    let Some(missing) = missing else { return failure };
+    let shown = crate::domain::escape::exact(missing, 300);
+    let message = format!("the directory {shown} is not there");
+    Failure { message, hint: makes.to_owned(), ..failure }
 }
 
 /// Links that are looked after at once.

@@ -29,7 +29,7 @@ pub(super) const WINDOW: usize = 32;
 /// So much of a file's name its temporary one has: 255 bytes are the most that a name has.
 const NAME: usize = 200;
 /// Files up to this size are summed up once more before they are replaced, in bytes.
-const SUMMED: u64 = 16 * 1024 * 1024;
+pub(super) const SUMMED: u64 = 16 * 1024 * 1024;
 /// Bits that give whoever runs a file its owner's rights.
 const SET_ID: u32 = 0o6000;
 
@@ -68,20 +68,32 @@ impl Run<'_> {
         };
         let outcome = outcome.map_err(failed)?;
         let appended = write.how == How::Append && before.is_some();
+        let (size, sha256) = match appended {
+            true => {
+                let size = size + before.as_ref().and_then(|b| b.size).unwrap_or(0);
+                (size, self.appended_sum(at, size).await)
+            }
+            false => (size, Some(files::sum(&content))),
+        };
         Ok(Done::Written {
             path: bytes::Bytes(at.to_vec()),
-            size: if appended {
-                size + before.as_ref().and_then(|b| b.size).unwrap_or(0)
-            } else {
-                size
-            },
-            sha256: (!appended).then(|| files::sum(&content)),
+            size,
+            sha256,
             mode: outcome.mode.map(|mode| format!("{mode:04o}")),
             created: before.is_none(),
             atomic: outcome.atomic,
             synced: outcome.synced,
             owner_kept: outcome.owner_kept,
         })
+    }
+
+    /// SHA-256 of what was appended to, where the caller may hear it and it is not too long.
+    async fn appended_sum(&self, at: &[u8], size: u64) -> Option<String> {
+        if !self.files.tells_sum || size > SUMMED {
+            return None;
+        }
+        let (summed, sum) = read::sum(self, at).await.ok()?;
+        (summed == size).then_some(sum)
     }
 
     /// What is there is what the caller saw.
@@ -93,7 +105,7 @@ impl Run<'_> {
     ) -> Result<(), Failure> {
         let found = match before {
             Some(_) => Some(read::sum(self, at).await?.1),
-            None => None,
+            None => return Err(not_there(at)),
         };
         match found {
             Some(found) if found.eq_ignore_ascii_case(expected) => Ok(()),
@@ -336,7 +348,8 @@ impl Run<'_> {
         }
         let failure = fault.at("writing", at);
         let message = format!("{}: the disk there is full", failure.message);
-        let hint = "sgw files df SESSION PATH shows its room".to_owned();
+        let hint =
+            "make room there (sgw files df SESSION PATH shows it), then the same call".to_owned();
         Fault::Told(Failure { message, hint, ..failure })
     }
 }
@@ -360,6 +373,12 @@ fn check_before(at: &[u8], before: Option<&Attrs>, write: &Write) -> Result<(), 
 pub(super) fn exists(at: &[u8]) -> Failure {
     let message = format!("{} is there already", escape::exact(at, 300));
     Failure::new(Code::FilesExists, message, "sgw files stat SESSION PATH shows it").sent(true)
+}
+
+fn not_there(at: &[u8]) -> Failure {
+    let message = format!("{} is not there, so that it has no SHA-256", escape::exact(at, 300));
+    let hint = "without --if-sum it is made; sgw files ls SESSION DIRECTORY shows what is there";
+    Failure::new(Code::FilesChanged, message, hint).sent(true)
 }
 
 pub fn changed(at: &[u8], found: Option<&str>) -> Failure {

@@ -6,6 +6,10 @@ use crate::domain::difference::{self, Line};
 const HUNKS: usize = 10_000;
 /// Lines around a change that are shown.
 const AROUND: usize = 3;
+/// A text of so many bytes is not where it is by chance.
+const SURE: usize = 8;
+/// … among bytes that are no text.
+const SURE_BINARY: usize = 32;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edited {
@@ -20,6 +24,12 @@ pub enum EditError {
     Nothing,
     #[error("the old text is not there, and neither is the new one")]
     Missing,
+    #[error(
+        "the old text is not there; what it was to become is, but that is too short to tell that it was changed"
+    )]
+    Perhaps,
+    #[error("there is nothing to delete: the text is not there, now or any more")]
+    Gone,
     #[error("the old text is there {0} times, not once; the first times in lines {1} and {2}")]
     Often(usize, usize, usize),
     #[error("line {0} of the patch is none of a unified diff")]
@@ -40,9 +50,15 @@ pub fn replace(text: &[u8], old: &[u8], new: &[u8], all: bool) -> Result<Edited,
     let (olds, news) = (places(text, old), places(text, new));
     let within =
         |at: &usize| news.iter().any(|start| start <= at && at + old.len() <= start + new.len());
-    // Run again, it changes nothing.
-    if !news.is_empty() && olds.iter().all(within) {
-        return Ok(Edited::Already);
+    match (olds.is_empty(), news.is_empty()) {
+        // Run again, it changes nothing: what is new holds what was old.
+        (false, _) if olds.iter().all(within) => return Ok(Edited::Already),
+        (true, false) => {
+            let tells = news.iter().any(|at| is_telling(text, *at, new.len()));
+            return if tells { Ok(Edited::Already) } else { Err(EditError::Perhaps) };
+        }
+        (true, true) if new.is_empty() => return Err(EditError::Gone),
+        _ => {}
     }
     let line = |at: usize| text[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
     match olds.as_slice() {
@@ -61,6 +77,18 @@ pub fn replace(text: &[u8], old: &[u8], new: &[u8], all: bool) -> Result<Edited,
     }
     edited.extend_from_slice(&text[from..]);
     Ok(Edited::Now(edited))
+}
+
+/// Whether a text that stands there is no chance: it is some bytes long, or whole lines; more of them among bytes that
+/// are no text.
+fn is_telling(text: &[u8], at: usize, length: usize) -> bool {
+    if !is_text(text) {
+        return length >= SURE_BINARY;
+    }
+    let end = at + length;
+    let begins = at == 0 || text[at - 1] == b'\n';
+    let ends = end == text.len() || text[end] == b'\n' || text[end - 1] == b'\n';
+    length >= SURE || begins && ends
 }
 
 /// Where a part begins, without overlap. Nothing is nowhere.
@@ -245,6 +273,25 @@ pub fn unified(before: &str, after: &str) -> String {
     text
 }
 
+/// Of what is text but for some bytes in it, Latin-1 say: they stand in it as they are. `None` where one is no text.
+pub fn unified_bytes(before: &[u8], after: &[u8]) -> Option<Vec<u8>> {
+    if !is_text(before) || !is_text(after) {
+        return None;
+    }
+    if let (Ok(before), Ok(after)) = (std::str::from_utf8(before), std::str::from_utf8(after)) {
+        return Some(unified(before, after).into_bytes());
+    }
+    // Each byte as the character of its number, and back: lines end where they did.
+    let wide = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect::<String>();
+    let diff = unified(&wide(before), &wide(after));
+    Some(diff.chars().map(|char| u8::try_from(char).unwrap_or(b'?')).collect())
+}
+
+/// A text has no NUL byte, whatever else it has.
+pub fn is_text(bytes: &[u8]) -> bool {
+    !bytes.contains(&0)
+}
+
 fn hunk(lines: &[Line<'_>], from: usize, to: usize, text: &mut String) {
     let old = |lines: &[Line<'_>]| lines.iter().filter(|l| !matches!(l, Line::New(_))).count();
     let new = |lines: &[Line<'_>]| lines.iter().filter(|l| !matches!(l, Line::Gone(_))).count();
@@ -294,12 +341,28 @@ mod tests {
 
     #[test]
     fn what_is_there_already_is_no_failure() {
-        assert_eq!(replaced("a x c", "b", "x", false), Ok(Edited::Already));
+        assert_eq!(replaced("a DEBUG=off c", "DEBUG=on", "DEBUG=off", false), Ok(Edited::Already));
+        assert_eq!(replaced("a\nx\nc", "b", "x", false), Ok(Edited::Already), "a whole line");
+        assert_eq!(replaced("a\nx\n", "b\n", "x\n", false), Ok(Edited::Already), "and its end");
         // What is new holds what was old: run again, nothing happens.
         assert_eq!(replaced("port 80\n", "port 80", "port 80 ssl", false), now("port 80 ssl\n"));
         assert_eq!(replaced("port 80 ssl\n", "port 80", "port 80 ssl", false), Ok(Edited::Already));
         // Nothing is everywhere: that says nothing.
-        assert_eq!(replaced("a", "b", "", false), Err(EditError::Missing));
+        assert_eq!(replaced("a", "b", "", false), Err(EditError::Gone));
+    }
+
+    #[test]
+    fn what_may_be_there_by_chance_is_not_said_to_be_done() {
+        assert_eq!(replaced("a x c", "b", "x", false), Err(EditError::Perhaps));
+        assert_eq!(replaced("axc", "bbbbbbbb", "x", true), Err(EditError::Perhaps));
+        let zeros = [&[0; 64][..], b"\nx\n"].concat();
+        assert_eq!(replace(&zeros, b"bbbb", &[0; 16], false), Err(EditError::Perhaps));
+        assert_eq!(
+            replace(&zeros, b"bbbb", b"x", false),
+            Err(EditError::Perhaps),
+            "no lines there"
+        );
+        assert_eq!(replace(&zeros, b"bbbb", &[0; 32], false), Ok(Edited::Already));
     }
 
     #[test]

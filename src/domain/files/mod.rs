@@ -347,6 +347,12 @@ impl Operation {
         }
     }
 
+    /// A directory that would be moved to where it is itself, at these paths.
+    pub fn moves_into_itself(&self, at: &[Vec<u8>]) -> bool {
+        let (Self::Move { .. }, [from, to]) = (self, at) else { return false };
+        to.strip_prefix(from.as_slice()).is_some_and(|rest| rest.starts_with(b"/"))
+    }
+
     /// The verb of `sgw files`.
     pub fn verb(&self) -> &'static str {
         match self {
@@ -495,6 +501,9 @@ impl Files {
             Operation::SetMode { mode, .. } => line.push_str(&format!(" mode {mode:04o}")),
             Operation::Attributes(attributes) => line.push_str(&attributes.told()),
             Operation::Remove { recursive: true, .. } => line.push_str(" with all that is in it"),
+            Operation::Move { replace: true, .. } => {
+                line.push_str(" in place of what is there (-f)");
+            }
             Operation::Link { target, .. } => {
                 line.push_str(&format!(" -> {}", escape::exact(target.as_slice(), SHOWN)));
             }
@@ -517,9 +526,13 @@ impl Files {
         Bytes(line.into_bytes())
     }
 
-    /// Where a change is shown, what would be there stands in it.
+    /// Where a change of what is there is shown, what would be there stands in it.
     fn shows_no_diff(&self) -> bool {
-        !self.replaced.iter().any(|one| matches!(one.change, replaced::Change::Diff { .. }))
+        let shown = |one: &Replaced| {
+            one.before != replaced::Before::Nothing
+                && matches!(one.change, replaced::Change::Diff { .. })
+        };
+        !self.replaced.iter().any(shown)
     }
 
     /// The most that may be read or written at one of the paths.

@@ -4,12 +4,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::{edit, sum};
-use crate::domain::digest::Digester;
+use crate::domain::{bytes::Bytes, digest::Digester};
 
 /// The largest text that is compared line by line, in bytes.
 pub const LONGEST: u64 = 1024 * 1024;
 /// So much of a change is shown, in bytes.
 const SHOWN: usize = 64 * 1024;
+/// So many lines of what would be gone.
+const HEAD: usize = 10;
+/// So many entries of a directory are counted, and some more perhaps.
+pub const COUNTED: u64 = 10_000;
 
 /// One of an operation's paths, with what is there and how that would change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +51,22 @@ pub enum Change {
     Same,
     /// A unified diff without its head lines, at most 64 KiB of it.
     Diff {
-        text: String,
+        text: Bytes,
         /// Lines of it that are left out.
         more: u64,
     },
+    /// It gets another name, or has none any more: when it last changed in seconds since 1970, and the first lines of
+    /// it where it is text.
+    Seen {
+        modified: Option<u32>,
+        head: Bytes,
+        /// Lines of it that are left out.
+        more: u64,
+    },
+    /// The same of a directory: so many entries, where they were counted.
+    Directory { modified: Option<u32>, entries: Option<u64> },
+    /// The same of a link: what it holds.
+    Link { target: Option<Bytes> },
     /// One of both is no text.
     Binary,
     /// One of both is too large to be compared.
@@ -70,28 +86,37 @@ impl Change {
         if before.len().max(after.len()) as u64 > LONGEST {
             return Self::Large;
         }
-        match (text(before), text(after)) {
-            (Some(before), Some(after)) => Self::cut(&edit::unified(before, after)),
-            _ => Self::Binary,
+        match edit::unified_bytes(before, after) {
+            Some(diff) => {
+                let (text, more) = cut(&diff, usize::MAX, SHOWN);
+                Self::Diff { text, more }
+            }
+            None => Self::Binary,
         }
     }
 
-    fn cut(diff: &str) -> Self {
-        let mut text = String::new();
-        let mut lines = diff.split_inclusive('\n');
-        for line in lines.by_ref() {
-            if text.len() + line.len() > SHOWN {
-                return Self::Diff { text, more: 1 + lines.count() as u64 };
-            }
-            text.push_str(line);
-        }
-        Self::Diff { text, more: 0 }
+    /// What is there, and gets another name or none.
+    pub fn seen(content: &[u8], modified: Option<u32>) -> Self {
+        let (head, more) = match edit::is_text(content) {
+            true => cut(content, HEAD, SHOWN),
+            false => Default::default(),
+        };
+        Self::Seen { modified, head, more }
     }
 }
 
-/// A text has no NUL byte, whatever else it has.
-fn text(bytes: &[u8]) -> Option<&str> {
-    std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
+/// So many lines and bytes, and how many lines are left out.
+fn cut(text: &[u8], most: usize, bytes: usize) -> (Bytes, u64) {
+    let (mut shown, mut taken) = (Vec::new(), 0);
+    let mut lines = text.split_inclusive(|byte| *byte == b'\n');
+    for line in lines.by_ref() {
+        if taken == most || shown.len() + line.len() > bytes {
+            return (Bytes(shown), 1 + lines.count() as u64);
+        }
+        shown.extend_from_slice(line);
+        taken += 1;
+    }
+    (Bytes(shown), 0)
 }
 
 impl Before {
@@ -121,10 +146,14 @@ mod tests {
     #[test]
     fn a_change_of_texts_is_a_diff_and_of_anything_else_is_said_as_such() {
         let of = |before: &[u8], after: &[u8]| Change::between(before, after);
-        let diff = |text: &str| Change::Diff { text: text.to_owned(), more: 0 };
+        let diff = |text: &str| Change::Diff { text: text.into(), more: 0 };
         assert_eq!(of(b"a\nb\n", b"a\nc\n"), diff("@@ -1,2 +1,2 @@\n a\n-b\n+c\n"));
         assert_eq!(of(b"a", b"a"), Change::Same);
-        assert_eq!(of(b"a\xff", b"a"), Change::Binary);
+        // Latin-1 is text, too: its bytes stand as they are.
+        let latin =
+            Change::Diff { text: b"@@ -1,1 +1,1 @@\n-a\xe9\n+a\n".to_vec().into(), more: 0 };
+        assert_eq!(of(b"a\xe9", b"a"), latin);
+        assert_eq!(of(b"", b"new\n"), diff("@@ -0,0 +1,1 @@\n+new\n"));
         assert_eq!(of(b"a", b"a\0"), Change::Binary);
         assert_eq!(of(b"a", &vec![b'x'; LONGEST as usize + 1]), Change::Large);
     }
@@ -135,8 +164,18 @@ mod tests {
         let Change::Diff { text, more } = Change::between(b"", after.as_bytes()) else {
             panic!("two texts");
         };
-        assert!(text.len() <= SHOWN && text.ends_with('\n'));
+        assert!(text.as_slice().len() <= SHOWN && text.as_slice().ends_with(b"\n"));
         // One line says where it stands.
-        assert_eq!(text.lines().count() as u64 + more, 20_001);
+        assert_eq!(text.to_text_lossy().lines().count() as u64 + more, 20_001);
+    }
+
+    #[test]
+    fn of_what_would_be_gone_the_first_lines_are_kept() {
+        let seen = |content: &[u8]| Change::seen(content, Some(7));
+        let of = |head: &str, more| Change::Seen { modified: Some(7), head: head.into(), more };
+        assert_eq!(seen(b"a\nb"), of("a\nb", 0));
+        assert_eq!(seen(b""), of("", 0));
+        assert_eq!(seen(b"\0\x01"), of("", 0));
+        assert_eq!(seen("x\n".repeat(12).as_bytes()), of(&"x\n".repeat(10), 2));
     }
 }

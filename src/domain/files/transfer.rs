@@ -100,6 +100,17 @@ impl Part {
     }
 }
 
+impl What {
+    /// What it is called in what is told of it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::File { .. } | Self::Gone { .. } => "file",
+            Self::Directory => "directory",
+            Self::Link { .. } => "link",
+        }
+    }
+}
+
 impl std::fmt::Display for What {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

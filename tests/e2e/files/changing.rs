@@ -33,6 +33,10 @@ fn a_name_is_taken_over_only_where_that_is_said() {
     there.files("mv", &[&a, &b]).fails(1, "files.not_found");
     fs::create_dir(there.at("d")).unwrap();
     there.files("mv", &["--replace", &b, &there.text("d")]).fails(1, "files.kind");
+    let inside = there.files("mv", &[&there.text("d"), &there.text("d/e")]).fails(1, "files.kind");
+    inside.says("can't be moved to a name in itself");
+    let nowhere = there.files("mv", &[&there.text("d"), &there.text("x/e")]);
+    nowhere.fails(1, "files.not_found").says("x is not there").says("sgw files mkdir -p");
     there.files("mv", &[&there.text("d"), &there.text("e")]).ok();
     assert_eq!(there.names(), ["b", "e"]);
 }

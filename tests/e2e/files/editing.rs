@@ -60,4 +60,38 @@ fn a_patch_and_texts_from_files_are_taken() {
     let words = ["--old-file", old.to_str().unwrap(), "--new-file", new.to_str().unwrap()];
     there.files("edit", &[&[there.text("file").as_str()], &words[..]].concat()).ok();
     assert_eq!(fs::read(&path).unwrap(), b"one\n\xff\nthree\n");
+    // A file that is not here is no wrong use.
+    let none = there.files("edit", &[&there.text("file"), "--patch", "/none/of/it"]);
+    none.fails(1, "files.not_found").says("on this machine");
+}
+
+#[test]
+fn what_may_be_there_by_chance_is_not_said_to_be_done_already() {
+    let there = There::new();
+    let mut noise: Vec<u8> =
+        (0..3_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    noise.extend([0, b'b']);
+    let path = there.has("bin", &noise);
+    let text = path.to_str().unwrap();
+    there
+        .files("edit", &[text, "--old", "zzzzzzzz", "--new", "b"])
+        .fails(1, "files.changed")
+        .says("too short to tell");
+    let lines = there.has("lines", "first\nlast\n");
+    let words = [lines.to_str().unwrap(), "--old", "\nlast", "--new", ""];
+    there.files("edit", &words).ok();
+    there.files("edit", &words).fails(1, "files.changed").says("nothing to delete");
+    assert_eq!(fs::read(&lines).unwrap(), b"first\n");
+}
+
+#[test]
+fn a_text_with_other_bytes_has_a_difference_too() {
+    let there = There::new();
+    let path = there.has("latin", b"caf\xe9\nport 80\n");
+    let words = [path.to_str().unwrap(), "--old", "port 80", "--new", "port 8080"];
+    let dry = there.files("edit", &[&["--dry-run"], &words[..]].concat()).ok();
+    assert!(dry.stdout().contains(" caf\\xe9\n-port 80\n+port 8080\n"), "{dry:?}");
+    dry.says("nothing was written");
+    let dry = there.files("edit", &[&["--dry-run", "--json"], &words[..]].concat()).ok().json();
+    assert_eq!((&dry["dry_run"], &dry["written"]), (&json!(true), &json!(null)));
 }

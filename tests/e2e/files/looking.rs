@@ -47,9 +47,24 @@ fn directories_in_directories_are_listed_as_deep_as_asked_and_links_are_not_foll
     let all = "a\na/b\na/b/c\na/b/x.conf\na/root\na/y.conf\n";
     there.files("ls", &["-R", &here]).ok().prints(all);
     there.files("ls", &["-R", "--depth", "2", &here]).ok().prints("a\na/b\na/root\na/y.conf\n");
-    there.files("ls", &[&there.text("a/*.conf")]).ok().prints("y.conf\n");
-    there.files("ls", &[&there.text("**/*.conf")]).ok().prints("a/b/x.conf\na/y.conf\n");
-    there.files("ls", &[&there.text("*/none*")]).ok().prints("");
+    // What a pattern fits can be passed on.
+    let full =
+        |names: &[&str]| names.iter().map(|name| there.text(name) + "\n").collect::<String>();
+    there.files("ls", &[&there.text("a/*.conf")]).ok().prints(&full(&["a/y.conf"]));
+    let all = full(&["a/b/x.conf", "a/y.conf"]);
+    there.files("ls", &[&there.text("**/*.conf")]).ok().prints(&all);
+    let json = there.files("ls", &["--json", &there.text("a/*.conf")]).ok().json();
+    assert_eq!(json["entries"][0]["path"], json!(there.text("a/y.conf")));
+    let none = there.files("ls", &[&there.text("*/none*")]).fails(1, "files.not_found");
+    none.says("nothing there fits").says(&format!("sgw files ls {} DIRECTORY", there.session));
+    // Where a name is taken as it is, that is said.
+    for verb in ["rm", "stat", "sum"] {
+        let none = there.files(verb, &[&there.text("a/*.conf")]).fails(1, "files.not_found");
+        none.says("names are taken as they are").says("sgw files ls");
+    }
+    there.has("w*", "");
+    there.files("rm", &[&there.text("w*")]).ok();
+    assert!(!there.at("w*").exists());
 }
 
 #[test]

@@ -74,7 +74,14 @@ fn what_is_no_text_or_was_not_there_is_said_as_such() {
     let shown = there.yes(&request);
     assert!(shown.contains("2 bytes") && shown.contains("no text"), "{shown}");
     let request = there.asks("write", &[&there.text("new")], b"text\n");
-    assert!(there.yes(&request).contains("nothing is there"));
+    let shown = there.yes(&request);
+    assert!(shown.contains("nothing is there; the yes is for this content:"), "{shown}");
+    assert!(shown.contains("+text") && !shown.contains("stdin"), "{shown}");
+    assert_eq!(shown.matches("+text").count(), 1, "once is enough: {shown}");
+    let latin = there.has("latin", b"caf\xe9\n");
+    let request = there.asks("write", &[latin.to_str().unwrap()], b"cafe\n");
+    let shown = there.yes(&request);
+    assert!(shown.contains("-caf\\xe9") && shown.contains("+cafe"), "{shown}");
     let path = there.has("large", vec![b'x'; 2 << 20]);
     let request = there.asks("write", &[path.to_str().unwrap()], b"text\n");
     assert!(there.yes(&request).contains("too large"));
@@ -136,6 +143,50 @@ fn a_put_takes_the_place_of_what_was_there_when_it_was_asked_about() {
     let other = there.asks("put", &words, b"");
     assert_ne!(other, request);
     assert_eq!(fs::read(&path).unwrap(), b"theirs\n");
+}
+
+#[test]
+fn a_question_about_moving_or_removing_shows_what_would_be_gone() {
+    let there = There::with(&["--mode", "each"]);
+    let (old, new) = (there.has("old", "first line\nmore\n"), there.has("new", "other\n"));
+    let words = ["-f", new.to_str().unwrap(), old.to_str().unwrap()];
+    let shown = there.yes(&there.asks("mv", &words, b""));
+    assert!(shown.contains("in place of what is there (-f)"), "{shown}");
+    assert!(shown.contains("17 bytes") || shown.contains("16 bytes"), "{shown}");
+    assert!(shown.contains("first line") && shown.contains("last changed"), "{shown}");
+    assert!(shown.contains("other"), "what gets the name: {shown}");
+    let shown = there.yes(&there.asks("rm", &[old.to_str().unwrap()], b""));
+    assert!(shown.contains("it begins:") && shown.contains("first line"), "{shown}");
+    fs::create_dir(there.at("tree")).unwrap();
+    for name in ["a", "b", "c"] {
+        there.has(&format!("tree/{name}"), name);
+    }
+    let request = there.asks("rm", &["-r", &there.text("tree")], b"");
+    assert!(there.yes(&request).contains("a directory with 3 entries"));
+    std::os::unix::fs::symlink("old", there.at("link")).unwrap();
+    let request = there.asks("rm", &[&there.text("link")], b"");
+    assert!(there.yes(&request).contains("a link -> old"));
+    there.sgw.agent(["wait", &request]).ok();
+    assert!(!there.at("link").is_symlink() && old.exists());
+}
+
+#[test]
+fn a_put_of_many_shows_each_file_and_says_how_the_rest_is_seen() {
+    let there = There::with(&["--mode", "read"]);
+    let tree = there.sgw.write_private("tree-of-it", b"").with_file_name("tree");
+    fs::create_dir(&tree).unwrap();
+    for number in 10..50 {
+        fs::write(tree.join(format!("f{number}")), format!("text {number}\n")).unwrap();
+    }
+    let to = there.text("to");
+    let request = there.asks("put", &["-r", tree.to_str().unwrap(), &to], b"");
+    let mut terminal = there.sgw.looks_at(&request);
+    let screen = terminal.wait_for(r"of 4[01] files more");
+    drop(terminal);
+    let shown = there.yes(&request);
+    assert!(shown.contains(&format!("`all {request}` in sgw desk --plain")), "{shown} {screen}");
+    assert!(shown.contains("to/f10 8 bytes, sha256") && shown.contains("+text 10"), "{shown}");
+    assert!(!shown.contains("stdin") && !shown.contains("\\n"), "{shown}");
 }
 
 #[test]

@@ -79,7 +79,8 @@ fn what_must_not_be_there_and_what_must_be_are_checked() {
     there.fed("write", &["--if-sum", &sum(&path), text], b"new").ok();
     assert_eq!(fs::read_to_string(&path).unwrap(), "new");
     let gone = there.text("none");
-    there.fed("write", &["--if-sum", &other, &gone], b"new").fails(1, "files.changed");
+    let absent = there.fed("write", &["--if-sum", &other, &gone], b"new").fails(1, "files.changed");
+    absent.says("is not there").says("without --if-sum");
     there.fed("write", &["--no-clobber", &gone], b"new").ok();
     assert_eq!(there.names(), ["file", "none"]);
 }
@@ -105,12 +106,21 @@ fn what_is_there_instead_is_told_by_its_sum_to_who_may_read_it_alone() {
 fn missing_directories_are_made_where_that_is_said() {
     let there = There::new();
     let deep = there.text("a/b/c");
-    there.fed("write", &[&deep], b"x").fails(1, "files.not_found");
+    let missing = there.fed("write", &[&deep], b"x").fails(1, "files.not_found");
+    missing
+        .says(&format!("the directory {} is not there", there.text("a")))
+        .says(&format!("sgw files write --mkdir {} PATH", there.session));
     there.fed("write", &["--mkdir", &deep], b"x").ok();
     assert_eq!(fs::read_to_string(&deep).unwrap(), "x");
     there.fed("write", &[&there.text("a")], b"x").fails(1, "files.kind");
     let below = there.text("a/b/c/d");
     there.fed("write", &["--mkdir", &below], b"x").exits(1);
+    // Where a file is no directory can be.
+    let none = there.fed("write", &[&below], b"x").fails(1, "files.kind");
+    none.says("a/b/c is no directory");
+    there.fed("write", &[&there.text("new/")], b"x").fails(2, "usage.arguments");
+    let made = there.files("mkdir", &[&there.text("m/n/o")]).fails(1, "files.not_found");
+    made.says("m is not there").says(&format!("sgw files mkdir -p {} PATH", there.session));
 }
 
 #[test]
@@ -119,11 +129,18 @@ fn what_is_appended_goes_behind_what_is_there() {
     let path = there.has("file", "one\n");
     let inode = fs::metadata(&path).unwrap().ino();
     let told = there.fed("write", &["--append", "--json", &there.text("file")], b"two\n").ok();
-    assert_eq!((&told.json()["size"], &told.json()["sha256"]), (&json!(8), &json!(null)));
+    assert_eq!((&told.json()["size"], &told.json()["sha256"]), (&json!(8), &json!(sum(&path))));
     assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwo\n");
     assert_eq!(fs::metadata(&path).unwrap().ino(), inode);
     there.fed("write", &["--append", &there.text("new")], b"x").ok();
     assert_eq!(fs::read_to_string(there.at("new")).unwrap(), "x");
+    let told = there.fed("write", &["--via", "exec", "--append", &there.text("new")], b"y").ok();
+    assert!(told.stdout().starts_with(&sum(&there.at("new"))), "{told:?}");
+    // Who may not read it does not hear it.
+    let there = There::with(&["--only", "files:write"]);
+    there.has("file", "secret\n");
+    let told = there.fed("write", &["--append", "--json", &there.text("file")], b"x").ok().json();
+    assert_eq!(told["sha256"], json!(null));
 }
 
 #[test]
@@ -148,7 +165,7 @@ fn a_full_disk_is_told_and_leaves_the_old_file() {
     let path = there.has("small/file", "old");
     let large = vec![b'x'; 9 * 1024 * 1024];
     let told = there.fed("write", &[&path], &large).fails(1, "files.failed");
-    told.says("the disk there is full");
+    told.says("the disk there is full").says(&format!("sgw files df {} PATH", there.session));
     assert_eq!(fs::read_to_string(&path).unwrap(), "old");
     let left: Vec<_> = fs::read_dir(there.at("small")).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");

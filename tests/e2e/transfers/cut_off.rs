@@ -32,7 +32,9 @@ fn a_put_that_lost_its_connection_goes_on_where_it_ended() {
     });
     assert!(part > LARGE / 2, "{part}");
     let before = server.calls().len();
-    sgw.agent(put).ok();
+    let said = sgw.agent([&put[..], &["--json"]].concat()).ok().json_lines();
+    let said = said.last().unwrap();
+    assert_eq!((&said["bytes"], &said["resumed_from"]), (&LARGE.into(), &part.into()), "{said}");
     server.tree(|tree| {
         assert!(tree.content("/srv/large").unwrap() == content(LARGE));
         assert!(tree.content("/srv/.large.sgw-part").is_none());
@@ -78,7 +80,10 @@ fn a_get_that_was_cut_off_goes_on_where_it_ended() {
     };
     assert!(part().is_some_and(|part| part.metadata().unwrap().len() > 1 << 20));
     let before = server.calls().len();
-    sgw.agent(get).ok();
+    let said = sgw.agent([&get[..], &["--json"]].concat()).ok().json_lines();
+    let said = said.last().unwrap();
+    assert_eq!(said["bytes"], LARGE, "{said}");
+    assert!(said["resumed_from"].as_u64().unwrap() > 1 << 20, "{said}");
     assert!(fs::read(&local).unwrap() == content(LARGE) && part().is_none());
     let read = server.calls()[before..].iter().find_map(|call| match call {
         Call::Read { offset, .. } => Some(*offset),
@@ -101,7 +106,15 @@ fn of_a_full_disk_it_is_told_which_files_are_done() {
     let put = ["files", "put", "-r", &session, tree.to_str().unwrap(), "/srv"];
     server.tree(|tree| _ = tree.directory("/srv"));
     let failed = sgw.agent(put).exits(1);
-    assert!(failed.stderr().contains("3 of 4 files done"), "{failed:?}");
+    assert!(failed.stderr().contains("2 of 3 files done"), "{failed:?}");
+    let said = failed.stderr();
+    let last: Vec<&str> = said.lines().rev().take(2).collect();
+    assert!(last[1].starts_with("sgw: error[files.failed]: "), "{said}");
+    assert!(last[0].starts_with("sgw: hint: ") && last[0].contains(&session), "{said}");
+    assert!(
+        last[0].contains("sgw files df") && last[0].contains("the same call goes on"),
+        "{said}"
+    );
     server.tree(|tree| {
         assert_eq!(tree.below("/srv/tree").len(), 2, "{:?}", tree.below("/srv/tree"));
         assert_eq!(tree.content("/srv/tree/a"), Some(content(1000).as_slice()));

@@ -120,3 +120,21 @@ fn a_tree_is_one_question_and_nothing_is_made_before_its_answer() {
     // What was done stands under its request, and is not done again.
     there.sgw.agent(["wait", &request]).ok();
 }
+
+#[test]
+fn what_waits_for_a_person_is_left_to_do_and_has_not_failed() {
+    let there = There::new();
+    let (local, remote) = (there.here("tree"), there.there(""));
+    fs::create_dir(&local).unwrap();
+    fs::write(local.join("plain"), "plain\n").unwrap();
+    there.files("put", &[&local.join("."), &remote], &["-r"]).ok();
+    fs::write(local.join(".bashrc"), "alias l=ls\n").unwrap();
+    let more = ["-r", "--no-wait", "--json"];
+    let asked = there.files("put", &[&local.join("."), &remote], &more);
+    let lines = asked.exits(75).json_lines();
+    assert_eq!(lines.last().unwrap()["error"]["code"], "approval.pending", "{lines:?}");
+    let said = lines.iter().find(|line| line["kind"] == "transfer").unwrap();
+    assert_eq!((&said["failed"], &said["skipped"]), (&0.into(), &1.into()), "{said}");
+    assert_eq!(said["left"].as_array().unwrap().len(), 1, "{said}");
+    assert!(said["left"][0].as_str().unwrap().ends_with("/.bashrc"), "{said}");
+}

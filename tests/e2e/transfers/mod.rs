@@ -176,6 +176,36 @@ fn globs_exclusions_and_a_dry_run() {
 }
 
 #[test]
+fn files_alone_are_counted_and_a_dry_run_counts_the_same() {
+    let there = There::new();
+    let tree = there.here("tree");
+    plant(&tree);
+    let (to, back) = (there.there("to"), there.here("back"));
+    let both = |verb: &str, paths: &[&Path]| {
+        let dry = there.files(verb, paths, &["-r", "--json", "--dry-run"]).ok().json_lines();
+        let done = there.files(verb, paths, &["-r", "--json"]).ok().json_lines();
+        let (dry, done) = (dry.last().unwrap().clone(), done.last().unwrap().clone());
+        assert_eq!((&dry["kind"], &dry["dry_run"]), (&"transfer".into(), &true.into()));
+        assert_eq!(done["kind"], "transfer");
+        for key in ["files", "bytes", "skipped", "failed"] {
+            assert_eq!(dry[key], done[key], "{key} of {verb}: {dry} {done}");
+        }
+        assert_eq!((&done["missing"], &done["left"]), (&0.into(), &serde_json::json!([])));
+        (done["files"].as_u64().unwrap(), done["skipped"].as_u64().unwrap())
+    };
+    assert_eq!(both("put", &[&tree, &to]), (5, 0));
+    assert_eq!(both("get", &[&to, &back]), (5, 0));
+    // What is there already is counted as such by both.
+    fs::write(tree.join("new"), "new").unwrap();
+    assert_eq!(both("put", &[&tree.join("."), &to]), (1, 5));
+    fs::write(there.here("f1"), "1").unwrap();
+    fs::write(there.here("f2"), "2").unwrap();
+    let file = [there.here("f1"), there.here("f2"), to.join("one")];
+    let file: Vec<&Path> = file.iter().map(PathBuf::as_path).collect();
+    there.files("put", &file, &[]).fails(1, "files.kind").says("is a file there");
+}
+
+#[test]
 fn a_thousand_small_files_go_and_come() {
     let there = There::new();
     let tree = there.here("tree");

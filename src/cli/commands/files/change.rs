@@ -16,6 +16,7 @@ use crate::{
     cli::{Context, Outcome, ui::exit::Exit},
     client::stream::Feed,
     domain::{
+        bytes::Bytes,
         escape,
         files::{
             self, How, Operation,
@@ -35,7 +36,8 @@ const MOST: usize = 16 * 1024 * 1024;
 ///
 /// All of it at once: under a temporary name beside it, onto the disk, then in its place; whoever reads it
 /// meanwhile reads the old one. Its rights stay, and its owner where the account may. A link is followed. At
-/// most 16 MiB: larger ones are put.
+/// most 16 MiB: larger ones are put. Prints SHA-256 of the whole file, also with --append, but for one of more than
+/// 16 MiB or one that may not be read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -112,8 +114,10 @@ pub fn written(done: &Done) -> String {
 /// Change a part of a file
 ///
 /// The old text must be there exactly once, unless --all; or a unified diff must fit. What was to be changed
-/// and is so already is done (`already`, exit 0). Prints the change as a unified diff, and SHA-256 of the file.
-/// Somebody else's change meanwhile is files.changed, and nothing is written.
+/// and is so already is done (`already`, exit 0): the old text is gone, and the new one is there, in 8 bytes at least or
+/// whole lines. A text that is to be deleted and is not there is files.changed: nothing tells that it ever was. Prints
+/// the change as a unified diff, and SHA-256 of the file; --dry-run says on stderr that nothing was written. Somebody
+/// else's change meanwhile is files.changed, and nothing is written.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -192,12 +196,21 @@ fn local(file: &std::path::Path) -> Result<Vec<u8>, Failure> {
         false => std::fs::File::open(file).and_then(|file| file.take(most).read_to_end(&mut bytes)),
     };
     let shown = escape::exact(file.as_os_str().as_encoded_bytes(), 200);
-    let wrong = |why: String| {
-        Failure::new(Code::UsageArguments, format!("{shown}: {why}"), "sgw files edit --help")
+    let wrong = |code, why: String| {
+        let hint = "give the name of a file on this machine that can be read";
+        Failure::new(code, format!("{shown} on this machine: {why}"), hint).sent(false)
     };
     match read {
-        Err(error) => Err(wrong(error.to_string())),
-        Ok(size) if size > MOST => Err(wrong("too large".to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(wrong(Code::FilesNotFound, error.to_string()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(wrong(Code::FilesDenied, error.to_string()))
+        }
+        Err(error) => Err(wrong(Code::FilesFailed, error.to_string())),
+        Ok(size) if size > MOST => {
+            Err(wrong(Code::LimitContent, format!("more than {} MiB", MOST >> 20)))
+        }
         Ok(_) => Ok(bytes),
     }
 }
@@ -215,13 +228,13 @@ impl Edit {
                 return Err(super::odd().into());
             };
             if cut > 0 {
-                return Err(too_large(&at).into());
+                return Err(there.named(too_large(&at)).into());
             }
             let edited = match &wanted {
                 Wanted::Replace { old, new, all } => edit::replace(&before, old, new, *all),
                 Wanted::Patch(patch) => edit::patch(&before, patch),
             };
-            let edited = edited.map_err(|error| not_edited(&error, &at))?;
+            let edited = edited.map_err(|error| there.named(not_edited(&error, &at)))?;
             let sum = files::sum(&before);
             let Edited::Now(after) = edited else {
                 context.ui.result(
@@ -242,7 +255,7 @@ impl Edit {
                 return Ok(Exit::DONE);
             };
             if !dry_run {
-                check_unredacted_part(&before, &after)?;
+                check_unredacted_part(&before, &after).map_err(|failure| there.named(failure))?;
             }
             let diff = diff(&before, &after);
             let new_sum = files::sum(&after);
@@ -284,39 +297,42 @@ fn check_unredacted_part(before: &[u8], after: &[u8]) -> Result<(), Failure> {
     }
 }
 
-fn diff(before: &[u8], after: &[u8]) -> String {
-    match (std::str::from_utf8(before), std::str::from_utf8(after)) {
-        (Ok(before), Ok(after)) => edit::unified(before, after),
-        _ => format!("binary: {} bytes, then {}\n", before.len(), after.len()),
-    }
+fn diff(before: &[u8], after: &[u8]) -> Bytes {
+    let binary = || format!("binary: {} bytes, then {}\n", before.len(), after.len()).into_bytes();
+    Bytes(edit::unified_bytes(before, after).unwrap_or_else(binary))
 }
 
 /// For people: what a line of the file holds does nothing to their terminal.
-fn escaped(diff: &str) -> String {
-    let line = |line: &str| {
+fn escaped(diff: &Bytes) -> String {
+    let line = |line: &[u8]| {
         let cells: Vec<_> = line
-            .split('\t')
-            .map(|cell| escape::visible(cell, usize::MAX).replace("\\\\", "\\"))
+            .split(|byte| *byte == b'\t')
+            .map(|cell| escape::visible_bytes(cell, usize::MAX).replace("\\\\", "\\"))
             .collect();
         cells.join("\t") + "\n"
     };
-    diff.lines().map(line).collect()
+    let lines = diff.as_slice().split_inclusive(|byte| *byte == b'\n');
+    lines.map(|whole| line(whole.strip_suffix(b"\n").unwrap_or(whole))).collect()
 }
 
-fn too_large(at: &crate::domain::bytes::Bytes) -> Failure {
+fn too_large(at: &Bytes) -> Failure {
     let message = format!("{} has more than {} MiB", shown(at), MOST >> 20);
     let hint = "edit it with a command: sgw exec SESSION -- sed -i …";
     Failure::new(Code::LimitContent, message, hint).sent(false)
 }
 
-fn not_edited(error: &EditError, at: &crate::domain::bytes::Bytes) -> Failure {
+fn not_edited(error: &EditError, at: &Bytes) -> Failure {
     let message = format!("{}: {error}", shown(at));
     let (code, hint) = match error {
         EditError::Nothing | EditError::NoPatch(_) | EditError::SeveralFiles | EditError::Empty => {
             (Code::UsageArguments, "sgw files edit --help")
         }
         EditError::Often(..) => (Code::FilesChanged, "give more of the text around it, or --all"),
-        EditError::Missing | EditError::Hunk(_) => {
+        EditError::Perhaps => (
+            Code::FilesChanged,
+            "give more of the text around it, or look: sgw files read SESSION PATH",
+        ),
+        EditError::Missing | EditError::Gone | EditError::Hunk(_) => {
             (Code::FilesChanged, "read it again: sgw files read SESSION PATH")
         }
     };
@@ -380,7 +396,8 @@ impl Mv {
 
 /// Remove files, and with -r directories
 ///
-/// A link is removed, never what it leads to. The operator is asked where the policy asks about rm.
+/// A link is removed, never what it leads to. A name is taken as it is, also where it holds `*`: `sgw files ls` tells
+/// what fits a pattern. The operator is asked where the policy asks about rm.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -112,7 +112,11 @@ impl Read {
     fn print_bytes(self, context: &Context, operation: Operation) -> Outcome {
         let out = Stream::Stdout.open().map_err(Error::local("open our own output"))?;
         let terminal = ui::stdout_is_terminal();
-        let inner: Sink = if terminal { Box::new(Escaped::new(out)) } else { Box::new(out) };
+        let unended = Arc::new(AtomicBool::new(false));
+        let inner: Sink = match terminal {
+            true => Box::new(Escaped { unended: unended.clone(), ..Escaped::new(out) }),
+            false => Box::new(out),
+        };
         let (sink, enough) = self.through(inner);
         let Told { done, cut } =
             context.interactive(call(context, &self.there, operation, sink, Feed::Nothing))?;
@@ -129,6 +133,9 @@ impl Read {
         {
             let next = offset + bytes;
             let left = size - next;
+            if unended.load(Ordering::Acquire) {
+                context.ui.line("");
+            }
             context.ui.note(&format!("{left} bytes more: --offset {next}, or into a pipe"));
         }
         Ok(Exit::DONE)
@@ -217,6 +224,8 @@ struct Escaped<W> {
     inner: W,
     /// A line that may go on.
     line: Vec<u8>,
+    /// What was shown last is no whole line.
+    unended: Arc<AtomicBool>,
 }
 
 /// A longer line is shown in pieces, in bytes.
@@ -224,7 +233,7 @@ const LONG: usize = 16 * 1024;
 
 impl<W: Write> Escaped<W> {
     fn new(inner: W) -> Self {
-        Self { inner, line: Vec::new() }
+        Self { inner, line: Vec::new(), unended: Arc::default() }
     }
 
     fn show(&mut self) -> io::Result<()> {
@@ -238,6 +247,9 @@ impl<W: Write> Escaped<W> {
             // What is shown is read, not run: a backslash stands for itself.
             let shown = escape::visible_bytes(cell, usize::MAX).replace("\\\\", "\\");
             write!(self.inner, "{tab}{shown}")?;
+        }
+        if !(line.is_empty() && end.is_empty()) {
+            self.unended.store(end.is_empty(), Ordering::Release);
         }
         write!(self.inner, "{end}")
     }

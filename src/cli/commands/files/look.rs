@@ -11,7 +11,7 @@ use crate::{
         Context, Outcome, times,
         ui::{Table, exit::Exit},
     },
-    domain::{bytes::Bytes, files::Operation},
+    domain::{bytes::Bytes, escape, files::Operation},
     protocol::{
         error::{Code, Failure},
         files::{Done, Entry, Type},
@@ -22,11 +22,15 @@ use crate::{
 const LISTING: usize = 128 * 1024 * 1024;
 /// How deep `**` and -R look.
 const DEEP: u32 = 64;
+/// So many directories that may not be read are named.
+const UNREAD: usize = 10;
 
 /// List directories
 ///
 /// Names that begin with a dot are listed too. `*`, `?`, `[…]` and, for any number of directories, `**` stand
-/// for names where they are quoted for your own shell. Names are escaped: one a line, whatever they hold.
+/// for names where they are quoted for your own shell; nothing that fits is files.not_found. Names are escaped: one a
+/// line, whatever they hold. What a pattern fits, and a file, is told by its path as it was asked for, which can be
+/// passed on; what is in a directory is told from there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -57,14 +61,21 @@ pub struct Ls {
 impl Ls {
     pub fn run(self, context: &Context) -> Outcome {
         let depth = self.depth.unwrap_or(if self.recursive { DEEP } else { 1 });
-        let pattern = Pattern::of(path(self.path), depth)?;
+        let asked = path(self.path);
+        let pattern = Pattern::of(asked.clone(), depth)?;
         let operation = Operation::List { path: pattern.base.clone(), depth: pattern.depth };
         let (done, bytes, cut) =
             context.interactive(captured(context, &self.there, operation, LISTING))?;
         let mut entries = read(&bytes)?;
         entries.retain(|entry| pattern.fits(entry));
         entries.sort_by(|a, b| a.path.cmp(&b.path));
-        let Done::Listing { path, truncated, .. } = done else {
+        entries.iter_mut().for_each(|entry| pattern.ask_by(&asked, entry));
+        if pattern.names.is_some() && entries.is_empty() {
+            let message = format!("nothing there fits {}", escape::exact(asked.as_slice(), 300));
+            let hint = "sgw files ls SESSION DIRECTORY shows what is there";
+            return Err(self.there.named(Failure::new(Code::FilesNotFound, message, hint)).into());
+        }
+        let Done::Listing { path, truncated, unread, .. } = done else {
             return Err(super::odd().into());
         };
         let truncated = truncated || cut > 0;
@@ -74,6 +85,7 @@ impl Ls {
                 "path": path,
                 "entries": entries,
                 "truncated": truncated,
+                "unread": unread,
             }));
             return Ok(Exit::DONE);
         }
@@ -89,10 +101,24 @@ impl Ls {
             context.ui.line(text.trim_end_matches('\n'));
         }
         if truncated {
-            context.ui.note("not all is listed: there is too much, or it may not be read");
+            context.ui.note(&not_all(&unread));
         }
         Ok(Exit::DONE)
     }
+}
+
+/// Which directories are missing, where it is known.
+fn not_all(unread: &[Bytes]) -> String {
+    if unread.is_empty() {
+        return "not all is listed: there is too much, or it changed meanwhile; list its directories one by one"
+            .to_owned();
+    }
+    let named: Vec<String> = unread.iter().take(UNREAD).map(shown).collect();
+    let more = match unread.len().saturating_sub(UNREAD) {
+        0 => String::new(),
+        more => format!(" and {more} more (--json names them)"),
+    };
+    format!("not all is listed: these may not be read: {}{more}", named.join(", "))
 }
 
 /// Entries, a line of JSON each; the last may be cut.
@@ -105,6 +131,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Entry>, Failure> {
 /// What is listed, and which of it is meant.
 struct Pattern {
     base: Bytes,
+    /// What stands before the pattern in what was asked for.
+    before: Vec<u8>,
     depth: u32,
     names: Option<globset::GlobMatcher>,
 }
@@ -114,7 +142,7 @@ impl Pattern {
         let is_glob = |name: &&[u8]| name.iter().any(|byte| b"*?[".contains(byte));
         let parts: Vec<&[u8]> = path.0.split(|byte| *byte == b'/').collect();
         let Some(first) = parts.iter().position(is_glob) else {
-            return Ok(Self { base: path, depth, names: None });
+            return Ok(Self { base: path, before: Vec::new(), depth, names: None });
         };
         let pattern = parts[first..].join(&b'/');
         let wrong = || {
@@ -125,12 +153,26 @@ impl Pattern {
         let glob = GlobBuilder::new(text).literal_separator(true).build().map_err(|_| wrong())?;
         let deep = parts[first..].iter().any(|name| *name == b"**");
         let depth = if deep { DEEP } else { (parts.len() - first) as u32 };
+        let mut before = parts[..first].join(&b'/');
+        if first > 0 {
+            before.push(b'/');
+        }
         let base = match parts[..first].join(&b'/') {
             base if !base.is_empty() => base,
             _ if first > 0 => b"/".to_vec(),
             _ => b".".to_vec(),
         };
-        Ok(Self { base: Bytes(base), depth, names: Some(glob.compile_matcher()) })
+        Ok(Self { base: Bytes(base), before, depth, names: Some(glob.compile_matcher()) })
+    }
+
+    /// Its path as whoever asked would write it.
+    fn ask_by(&self, asked: &Bytes, entry: &mut Entry) {
+        if self.names.is_some() {
+            entry.path = Bytes([self.before.as_slice(), entry.path.as_slice()].concat());
+        } else if entry.path.as_slice().starts_with(b"/") {
+            // A file is its own listing.
+            entry.path = asked.clone();
+        }
     }
 
     fn fits(&self, entry: &Entry) -> bool {
@@ -312,6 +354,32 @@ mod tests {
         assert_eq!(of("*.conf"), (".".into(), 1, true));
         assert_eq!(of("a/**/b"), ("a".into(), DEEP, true));
         assert!(Pattern::of("/a/[".into(), 1).is_err());
+    }
+
+    #[test]
+    fn what_a_pattern_fits_is_told_as_it_was_asked_for() {
+        let told = |asked: &str, listed: &str| {
+            let mut entry: Entry = serde_json::from_value(json!({
+                "path": listed, "type": "file", "size": null, "mode": null, "uid": null, "gid": null,
+                "modified_at": null, "target": null,
+            }))
+            .unwrap();
+            Pattern::of(asked.into(), 1).unwrap().ask_by(&asked.into(), &mut entry);
+            entry.path.to_text_lossy()
+        };
+        assert_eq!(told("a/*.conf", "x.conf"), "a/x.conf");
+        assert_eq!(told("/*/x?", "b/x1"), "/b/x1");
+        assert_eq!(told("*.conf", "x.conf"), "x.conf");
+        assert_eq!(told("a", "x.conf"), "x.conf");
+        assert_eq!(told("~/a", "/home/me/a"), "~/a");
+    }
+
+    #[test]
+    fn what_may_not_be_read_is_named() {
+        let all: Vec<Bytes> = (0..12).map(|n| format!("d{n}").as_str().into()).collect();
+        let said = not_all(&all[..2]);
+        assert!(said.ends_with("may not be read: d0, d1"), "{said}");
+        assert!(not_all(&all).ends_with("d9 and 2 more (--json names them)"));
     }
 
     #[test]

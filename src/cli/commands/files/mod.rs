@@ -27,6 +27,7 @@ use crate::{
     domain::{
         escape,
         files::{Operation, REDACTED, Way},
+        id::{Id, Kind},
     },
     protocol::{
         agent,
@@ -115,6 +116,24 @@ impl There {
         Self { session, patience, asking, by, only_judged: false }
     }
 
+    /// The session by its id in a hint, where that is known or what it was called by: an id is sgw's own word,
+    /// as a name or a path is not.
+    fn named(&self, failure: Failure) -> Failure {
+        let is_id = |id: &&str| id.parse::<Id>().is_ok_and(|id| id.kind() == Kind::Session);
+        let known = failure.id.as_deref().filter(is_id).or(Some(&*self.session).filter(is_id));
+        match known {
+            Some(id) => Failure { hint: failure.hint.replace("SESSION", id), ..failure },
+            None => failure,
+        }
+    }
+
+    fn stopped(&self, stop: Stop) -> Stop {
+        match stop {
+            Stop::Failure(failure) => Stop::Failure(self.named(failure)),
+            other => other,
+        }
+    }
+
     /// The same, where no person is to be asked.
     fn without_asking(&self) -> Self {
         Self { asking: Asking { no_ask: true }, ..self.clone() }
@@ -194,7 +213,7 @@ async fn call(
             let done = serde_json::from_value(value).map_err(Error::from)?;
             Ok(Told { done, cut })
         }
-        Some(Err(failure)) => Err(failure.into()),
+        Some(Err(failure)) => Err(there.named(failure).into()),
         None => Err(Error::Lost.into()),
     }
 }
@@ -227,10 +246,14 @@ fn each(
     text: impl Fn(&Done) -> String,
 ) -> Outcome {
     let all = paths.len();
+    let is_pattern =
+        |path: &OsString| path.as_encoded_bytes().iter().any(|byte| b"*?[".contains(byte));
     let (mut results, mut failed) = (Vec::new(), None);
     context.interactive(async {
         for path in paths {
-            match end(context, there, operation(path)).await {
+            let pattern = is_pattern(&path);
+            let ended = end(context, there, operation(path)).await;
+            match ended.map_err(|stop| if pattern { no_pattern(there, stop) } else { stop }) {
                 Ok(done) => {
                     let text = text(&done);
                     if !context.ui.json && !text.is_empty() {
@@ -267,10 +290,25 @@ fn each(
     Ok(if failed.is_some() { Exit::FAILED } else { Exit::DONE })
 }
 
+/// A name that looks like a pattern, and is none here.
+fn no_pattern(there: &There, stop: Stop) -> Stop {
+    match stop {
+        Stop::Failure(failure) if failure.code == Code::FilesNotFound => {
+            let message =
+                format!("{}; names are taken as they are, with `*`, `?` and `[`", failure.message);
+            let hint = "sgw files ls SESSION 'PATTERN' tells what fits it: name that".to_owned();
+            Stop::Failure(there.named(Failure { message, hint, ..failure }))
+        }
+        other => other,
+    }
+}
+
 /// Mostly it is the directory that is missing.
 fn name_directory(stop: Stop, flag: &str) -> Stop {
     match stop {
-        Stop::Failure(failure) if failure.code == Code::FilesNotFound => {
+        Stop::Failure(failure)
+            if failure.code == Code::FilesNotFound && !failure.hint.contains(flag) =>
+        {
             let hint = format!("its directory is missing, perhaps: {flag} makes it");
             Stop::Failure(Failure { hint, ..failure })
         }

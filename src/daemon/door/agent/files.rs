@@ -15,7 +15,7 @@ use tokio::{
     time::Instant,
 };
 
-use self::check::{check_operation, known_sizes};
+use self::check::{check_operation, into_itself, known_sizes};
 use super::{
     Caller,
     exec::{still_held, stopped_until},
@@ -236,6 +236,9 @@ impl Caller {
         let resolved = files.resolve(session, looks(&operation)?, &operation, way).await;
         let Resolved { at, home, seen, leads } = resolved.map_err(about)?;
         operation.lead(leads);
+        if operation.moves_into_itself(&at) {
+            return Err(about(into_itself(&at[0])));
+        }
         let mut sizes = known_sizes(&operation, content.as_ref());
         let mut said = self.judge_files_by(way, session, &operation, (&at, &sizes), &home).await?;
         if !said.sized {
@@ -285,7 +288,8 @@ impl Caller {
         })
     }
 
-    /// Whether the caller would hear the SHA-256 of what is there unasked, were that the question.
+    /// Whether the caller would hear the SHA-256 of what is there unasked, were that the question: of what is compared
+    /// with one, and of what something comes behind.
     async fn tells_sum(
         &self,
         way: Way,
@@ -294,8 +298,10 @@ impl Caller {
         at: &[Vec<u8>],
         home: &Canonical,
     ) -> Result<bool, Failure> {
-        let Operation::Write(Write { path, if_sum: Some(_), .. }) = operation else {
-            return Ok(false);
+        let path = match operation {
+            Operation::Write(Write { path, if_sum: Some(_), .. }) => path,
+            Operation::Write(Write { path, how: How::Append, .. }) => path,
+            _ => return Ok(false),
         };
         let sum = Operation::Sum { path: path.clone() };
         let grant = session.grant();

@@ -363,7 +363,7 @@ impl Run<'_> {
         Ok(Done::Content { path, size: attrs.size, offset, bytes: sent, sha256: None })
     }
 
-    async fn sum(&self) -> Result<Done, Failure> {
+    pub(super) async fn sum(&self) -> Result<Done, Failure> {
         let at = self.at(0);
         let _still = self.names.still().await?;
         let failed = |fault: Fault| told(&fault, "reading", at);
@@ -483,7 +483,9 @@ pub(super) fn told(fault: &Fault, doing: &str, at: &[u8]) -> Failure {
     match fault {
         Fault::Status(status) if full(status.message()) => {
             let message = format!("{}: the disk there is full", failure.message);
-            let hint = "sgw files df SESSION PATH shows its room".to_owned();
+            let hint =
+                "make room there (sgw files df SESSION PATH shows it): the same call goes on"
+                    .to_owned();
             Failure { message, hint, ..failure }
         }
         _ => failure,

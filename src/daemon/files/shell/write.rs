@@ -12,7 +12,7 @@ use crate::{
     daemon::files::{
         count,
         fault::Fault,
-        write::{beside, changed},
+        write::{SUMMED, beside, changed},
     },
     domain::{
         bytes,
@@ -127,11 +127,25 @@ impl Run<'_> {
             return Err(self.why_cut(call, fault, at).await);
         }
         let mut done = self.end_write(call, at).await?;
-        if let Done::Written { sha256, atomic, created, .. } = &mut done {
+        if let Done::Written { sha256, atomic, created, size, .. } = &mut done {
             *atomic = write.how != How::Append || *created;
-            *sha256 = atomic.then(|| files::sum(&content));
+            *sha256 = match *atomic {
+                true => Some(files::sum(&content)),
+                false => self.appended_sum(*size).await,
+            };
         }
         Ok(done)
+    }
+
+    /// As over SFTP.
+    async fn appended_sum(&self, size: u64) -> Option<String> {
+        if !self.files.tells_sum || size > SUMMED {
+            return None;
+        }
+        match self.sum().await {
+            Ok(Done::Sum { size: summed, sha256, .. }) if summed == size => Some(sha256),
+            _ => None,
+        }
     }
 
     /// What could not be sent: the program may have said why, as where the disk is full.

@@ -9,12 +9,13 @@ use std::{
 };
 
 use super::{
-    Manner, Report, There, and_deleted, batches, captured, each, end, is_contents,
+    Manner, Report, There, batches, captured, each, end, is_contents,
     known::surplus,
     last_name,
     local::{Below, Tree},
     path,
     receive::{Landing, WORTH, Wanted, fetch, local_failure},
+    report::{Planned, would, would_delete},
     to_its_end,
     unfinished::{Unfinished, absolute},
 };
@@ -93,7 +94,7 @@ pub fn run(
     local: PathBuf,
     manner: &Manner,
 ) -> Outcome {
-    to_its_end(context, async {
+    to_its_end(context, there, async {
         manner.check()?;
         let contents = matches!(remotes.as_slice(), [one] if is_contents(one));
         let from = remotes.join(&b'\n');
@@ -106,8 +107,12 @@ pub fn run(
         };
         if !into && (sources.len() > 1 || local.as_os_str().as_bytes().ends_with(b"/")) {
             let shown = escape::exact(local.as_os_str().as_bytes(), 300);
-            let message = format!("{shown} is no directory here");
-            return Err(Failure::new(Code::UsageArguments, message, "mkdir it first").into());
+            let (what, hint) = match local.exists() {
+                true => ("is a file here, and it must be a directory", "give another name"),
+                false => ("is not there, and it must be a directory", "mkdir it first"),
+            };
+            let message = format!("{shown} {what}");
+            return Err(Failure::new(Code::UsageArguments, message, hint).into());
         }
         let mut plan = Plan::default();
         for (name, entry) in sources {
@@ -322,18 +327,18 @@ impl Plan {
         let here = |error: io::Error| local_failure(root.as_os_str().as_bytes(), &error);
         let tree = Arc::new(Tree::open(root).map_err(here)?);
         let gone = if manner.delete { self.surplus(&tree, manner)? } else { Vec::new() };
-        if manner.dry_run {
-            self.dry_run(context, &gone);
-            return Ok(Exit::DONE);
-        }
-        if !gone.is_empty() && !manner.yes {
+        if !manner.dry_run && !gone.is_empty() && !manner.yes {
             confirm(context, &gone).await?;
         }
         let bytes = self.files.iter().map(|file| file.size).fold(0, u64::saturating_add);
-        let count = self.files.len() + self.failed.len();
-        let report = Report::new(context, count as u64, bytes);
+        let files = self.files.iter().map(|file| file.remote.clone());
+        let report = Report::new(context, there, files, bytes);
         for (path, failure) in self.failed.drain(..) {
             report.failed(&path, failure);
+        }
+        if manner.dry_run {
+            let wanted = self.wanted(&tree, &report, manner);
+            return dry_run(context, &report, &wanted, &gone);
         }
         for directory in &self.directories {
             tree.directory(directory.as_bytes())
@@ -383,7 +388,7 @@ impl Plan {
             }
             let here = tree.there(&file.to);
             if manner.preserve && here == Some((file.size, file.modified)) {
-                report.skipped(file.size);
+                report.skipped(&file.remote, file.size);
                 continue;
             }
             file.compare = !manner.preserve && here.is_some_and(|(size, _)| size == file.size);
@@ -413,20 +418,6 @@ impl Plan {
         Ok(found)
     }
 
-    fn dry_run(&self, context: &Context, gone: &[Below]) {
-        let shown = |path: &[u8]| escape::visible_bytes(path, usize::MAX);
-        let mut bytes: u64 = 0;
-        for file in &self.files {
-            context.ui.line(&format!("{} -> {}", shown(&file.remote), shown(file.to.as_bytes())));
-            bytes = bytes.saturating_add(file.size);
-        }
-        for path in gone {
-            context.ui.line(&format!("delete {}", shown(path.as_bytes())));
-        }
-        let (files, deleted) = (self.files.len(), and_deleted(gone.len(), "would be"));
-        context.ui.note(&format!("{files} files, {bytes} bytes{deleted}; nothing was copied"));
-    }
-
     fn link(&self, context: &Context, tree: &Tree) {
         for (top, path, target) in &self.links {
             match tree.link(top, path, target) {
@@ -444,6 +435,17 @@ impl Plan {
             }
         }
     }
+}
+
+fn dry_run(context: &Context, report: &Report, files: &[Wanted], gone: &[Below]) -> Outcome {
+    for file in files {
+        would(context, "file", &file.remote, file.to.as_bytes());
+    }
+    gone.iter().for_each(|path| would_delete(context, path.as_bytes()));
+    let bytes = files.iter().map(|file| file.size).fold(0, u64::saturating_add);
+    let perhaps = files.iter().filter(|file| file.compare).count();
+    let files = files.len() as u64;
+    report.planned(context, &Planned { files, bytes, deleted: gone.len(), perhaps })
 }
 
 /// What turns out to be no part of the file begins anew, once.

@@ -6,19 +6,15 @@ mod known;
 mod local;
 mod put;
 mod receive;
+mod report;
 mod send;
 mod unfinished;
 mod walk;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use serde_json::json;
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::timeout,
@@ -26,17 +22,15 @@ use tokio::{
 
 pub use get::Get;
 pub use put::Put;
+use report::Report;
 
 use super::{There, call, captured, end, path};
 use crate::{
-    cli::{
-        Context, Outcome, Stop,
-        ui::{exit::Exit, progress::Progress},
-    },
+    cli::{Context, Outcome, Stop, ui::exit::Exit},
     client::{self, Error},
     domain::{bytes::Bytes, escape, files::Operation},
     protocol::{
-        error::{Class, Code, Failure},
+        error::{Code, Failure},
         files::Done,
     },
 };
@@ -51,8 +45,6 @@ const NAMES: usize = 128 * 1024;
 const BYTES: u64 = 16 * 1024 * 1024;
 /// How long what was broken off may take to say what is done; another Ctrl-C ends it at once.
 const GRACE: Duration = Duration::from_secs(15);
-/// Failures that are told one by one.
-const TOLD: usize = 20;
 
 // What a transfer is like, in either direction.
 #[derive(Clone, Debug, clap::Args)]
@@ -109,156 +101,12 @@ impl Manner {
     }
 }
 
-/// What became of the files of a transfer.
-#[derive(Debug)]
-struct Report {
-    progress: Progress,
-    files: u64,
-    inner: Mutex<Counted>,
-}
-
-#[derive(Debug, Default)]
-struct Counted {
-    done: u64,
-    bytes: u64,
-    skipped: u64,
-    removed: u64,
-    failed: Vec<(Vec<u8>, Failure)>,
-    /// What was left by what was broken off.
-    left: Vec<String>,
-}
-
-impl Report {
-    fn new(context: &Context, files: u64, bytes: u64) -> Arc<Self> {
-        let progress = Progress::new(context.ui, files, bytes);
-        Arc::new(Self { progress, files, inner: Mutex::default() })
-    }
-
-    fn done(&self, path: &[u8], bytes: u64) {
-        let mut inner = self.lock();
-        (inner.done, inner.bytes) = (inner.done + 1, inner.bytes + bytes);
-        let told = json!({ "kind": "file", "path": Bytes(path.to_vec()), "bytes": bytes });
-        self.progress.file(&told, inner.done + inner.skipped);
-    }
-
-    /// It is there already.
-    fn skipped(&self, bytes: u64) {
-        let mut inner = self.lock();
-        inner.skipped += 1;
-        self.progress.had(bytes, inner.done + inner.skipped);
-    }
-
-    fn removed(&self, path: &[u8]) {
-        let mut inner = self.lock();
-        inner.removed += 1;
-        let told = json!({ "kind": "file", "path": Bytes(path.to_vec()), "deleted": true });
-        self.progress.file(&told, inner.done + inner.skipped);
-    }
-
-    fn failed(&self, path: &[u8], failure: Failure) {
-        let mut inner = self.lock();
-        let told = json!({ "kind": "file", "path": Bytes(path.to_vec()), "error": failure });
-        self.progress.file(&told, inner.done + inner.skipped);
-        inner.failed.push((path.to_vec(), failure));
-    }
-
-    /// What is said of a file that was broken off.
-    fn left(&self, text: String) {
-        self.lock().left.push(text);
-    }
-
-    /// Whether nothing failed: else nothing is deleted, which is said.
-    fn is_clean(&self, context: &Context) -> bool {
-        let clean = self.lock().failed.is_empty();
-        if !clean {
-            context.ui.note("something failed, so nothing is deleted");
-        }
-        clean
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Counted> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The end: what is done, what is not, and how the process ends.
-    fn tell(&self, context: &Context, stopped: Option<Stop>) -> Outcome {
-        self.progress.end();
-        let inner = self.lock();
-        let Counted { done, bytes, skipped, removed, failed, left } = &*inner;
-        let missing = self.files.saturating_sub(done + skipped).max(failed.len() as u64);
-        if !context.ui.json {
-            let mut hinted = "";
-            for (path, failure) in failed.iter().take(TOLD) {
-                let message = format!("{}: {}", escape::visible_bytes(path, 300), failure.message);
-                // One hint is enough for all that it is for.
-                let hint =
-                    if hinted == failure.hint { String::new() } else { failure.hint.clone() };
-                hinted = &failure.hint;
-                context.ui.failure_text(&Failure { message, hint, ..failure.clone() });
-            }
-            if failed.len() > TOLD {
-                context.ui.note(&format!("and {} more", failed.len() - TOLD));
-            }
-            left.iter().for_each(|text| context.ui.note(text));
-        }
-        let mut said = format!("{done} of {} files done, {bytes} bytes", self.files);
-        if *skipped > 0 {
-            said.push_str(&format!(", {skipped} left as they are"));
-        }
-        said.push_str(&and_deleted(*removed as usize, "were"));
-        // Where nothing was begun the error alone says all.
-        let begun = *done + *skipped > 0 || !failed.is_empty() || !left.is_empty();
-        if context.ui.json && (begun || stopped.is_none()) {
-            context.ui.object(&json!({
-                "kind": "transfer", "files": done, "bytes": bytes, "skipped": skipped,
-                "deleted": removed, "failed": failed.len(), "missing": missing, "left": left,
-            }));
-        }
-        let failure = match stopped {
-            Some(Stop::Failure(failure)) => failure,
-            Some(Stop::Exit(exit)) => {
-                context
-                    .ui
-                    .note(&format!("broken off: {said}; the same call goes on with the rest"));
-                return Ok(exit);
-            }
-            None => {
-                if !context.ui.json && (missing > 0 || *skipped > 0 || self.files > 1) {
-                    context.ui.note(&said);
-                }
-                return Ok(if missing == 0 { Exit::DONE } else { Exit::FAILED });
-            }
-        };
-        let class = failure.code.class();
-        let message = format!("{}; {said}", failure.message);
-        // What waits for a person is waited for; everything else goes on with the same call.
-        let hint = match class {
-            Class::NotYet => format!("{}; then the same call again", failure.hint),
-            Class::Lost | Class::Unreachable => "the same call goes on with the rest".to_owned(),
-            _ => failure.hint.clone(),
-        };
-        let failure = Failure { message, hint, ..failure };
-        match class {
-            // Cut off in the middle.
-            Class::Lost | Class::Unreachable => {
-                context.ui.failure(&failure);
-                Ok(Exit::NOT_YET)
-            }
-            _ => Err(failure.into()),
-        }
-    }
-}
-
-/// What was deleted, or would be, where it is something.
-fn and_deleted(count: usize, how: &str) -> String {
-    match count {
-        0 => String::new(),
-        count => format!(", {count} {how} deleted"),
-    }
-}
-
 /// To its end, on Ctrl-C too: that ends the calls that are under way, and then what is done is told.
-fn to_its_end(context: &Context, transfer: impl Future<Output = Outcome>) -> Outcome {
+fn to_its_end(
+    context: &Context,
+    there: &There,
+    transfer: impl Future<Output = Outcome>,
+) -> Outcome {
     let runtime = client::runtime().map_err(Error::local("start"))?;
     let outcome = runtime.block_on(async {
         let interrupts = signal(SignalKind::interrupt());
@@ -285,7 +133,7 @@ fn to_its_end(context: &Context, transfer: impl Future<Output = Outcome>) -> Out
         }
     });
     runtime.shutdown_background();
-    outcome
+    outcome.map_err(|stop| there.stopped(stop))
 }
 
 /// Things of one call each: small ones together, a large one by itself.
@@ -365,10 +213,7 @@ async fn verify(
             let message = "its content is not the same at both ends";
             let hint = "the same call with --restart copies it again";
             let failure = Failure::new(Code::FilesChanged, message, hint);
-            let mut inner = report.lock();
-            inner.done = inner.done.saturating_sub(1);
-            drop(inner);
-            report.failed(&remote, failure);
+            report.undone(&remote, failure);
         }
         Ok(())
     };

@@ -6,6 +6,7 @@ use super::{
     Manner, Report, There, end, is_contents,
     known::{Known, equal},
     last_name, path,
+    report::{Planned, would, would_delete},
     send::{Counts, Putting, sum_of},
     to_its_end,
     unfinished::{Unfinished, absolute},
@@ -72,7 +73,7 @@ pub fn run(
     manner: &Manner,
     fsync: bool,
 ) -> Outcome {
-    to_its_end(context, async {
+    to_its_end(context, there, async {
         manner.check()?;
         let unfinished = match locals.as_slice() {
             [one] => {
@@ -82,7 +83,11 @@ pub fn run(
             _ => None,
         };
         let goes_on = unfinished.as_ref().is_some_and(Unfinished::is_known);
-        let into = !goes_on && is_directory(context, there, &remote).await?;
+        let found = if goes_on { None } else { found(context, there, &remote).await? };
+        let into = found == Some(Type::Directory);
+        if !into {
+            check_one(&locals, &remote, found)?;
+        }
         let mut source = find(context, (locals, &remote), into, manner)?;
         let unfinished = unfinished.filter(|_| !into && !source.trees.is_empty());
         let known = Known::find(context, there, &source).await?;
@@ -90,7 +95,8 @@ pub fn run(
             true => known.gone(&source, &manner.excluded()?)?,
             false => Vec::new(),
         };
-        let report = Report::new(context, source.count(), source.bytes());
+        let files = source.files.iter().map(|going| going.to().to_vec());
+        let report = Report::new(context, there, files, source.bytes());
         for (path, failure) in source.failed.drain(..) {
             report.failed(&path, failure);
         }
@@ -100,15 +106,13 @@ pub fn run(
             Err(stop) => return report.tell(context, Some(stop)),
         };
         let kept = |going: &Going| same.contains(going.to());
-        if manner.dry_run {
-            report.progress.end();
-            dry_run(context, &source, &gone, kept);
-            return Ok(Exit::DONE);
-        }
         let (left, files) = std::mem::take(&mut source.files).into_iter().partition(kept);
         source.files = files;
         let left: Vec<Going> = left;
-        left.iter().for_each(|going| report.skipped(going.size()));
+        left.iter().for_each(|going| report.skipped(going.to(), going.size()));
+        if manner.dry_run {
+            return dry_run(context, &report, &source, &gone);
+        }
         let putting = Putting { context, there, fsync, report: &report };
         if let Some(unfinished) = &unfinished {
             unfinished.begins(context);
@@ -122,6 +126,24 @@ pub fn run(
     })
 }
 
+/// Only one thing goes where no directory is.
+fn check_one(locals: &[PathBuf], remote: &[u8], found: Option<Type>) -> Result<(), Failure> {
+    if locals.len() == 1 && !remote.ends_with(b"/") {
+        return Ok(());
+    }
+    let shown = escape::exact(remote, 300);
+    Err(match found {
+        None => {
+            let message = format!("{shown} is not there, and it must be a directory");
+            Failure::new(Code::FilesNotFound, message, "sgw files mkdir SESSION PATH makes it")
+        }
+        Some(_) => {
+            let message = format!("{shown} is a file there, and it must be a directory");
+            Failure::new(Code::FilesKind, message, "give the name of a directory, or another one")
+        }
+    })
+}
+
 /// What goes, and where.
 fn find(
     context: &Context,
@@ -129,12 +151,6 @@ fn find(
     into: bool,
     manner: &Manner,
 ) -> Result<Source, Stop> {
-    if !into && (locals.len() > 1 || remote.ends_with(b"/")) {
-        let shown = escape::exact(remote, 300);
-        let message = format!("{shown} is no directory there");
-        let hint = "sgw files mkdir SESSION PATH makes it";
-        return Err(Failure::new(Code::FilesNotFound, message, hint).into());
-    }
     let mut source = Source::default();
     for local in locals {
         let to = match into {
@@ -154,12 +170,13 @@ fn find(
     Ok(source)
 }
 
-async fn is_directory(context: &Context, there: &There, remote: &[u8]) -> Result<bool, Stop> {
+/// What is there, behind links.
+async fn found(context: &Context, there: &There, remote: &[u8]) -> Result<Option<Type>, Stop> {
     let operation = Operation::Stat { path: Bytes(remote.to_vec()), follow: true };
     match end(context, there, operation).await {
-        Ok(Done::File(entry)) => Ok(entry.r#type == Type::Directory),
+        Ok(Done::File(entry)) => Ok(Some(entry.r#type)),
         Ok(_) => Err(odd().into()),
-        Err(Stop::Failure(failure)) if failure.code == Code::FilesNotFound => Ok(false),
+        Err(Stop::Failure(failure)) if failure.code == Code::FilesNotFound => Ok(None),
         Err(stop) => Err(stop),
     }
 }
@@ -185,21 +202,14 @@ async fn unchanged(
     }
 }
 
-fn dry_run(context: &Context, source: &Source, gone: &[Going], kept: impl Fn(&Going) -> bool) {
-    let shown = |path: &[u8]| escape::visible_bytes(path, usize::MAX);
-    let (mut files, mut bytes) = (0, 0);
-    for going in source.all().filter(|going| !kept(going)) {
-        let from = shown(going.local.as_os_str().as_bytes());
-        context.ui.line(&format!("{from} -> {}", shown(going.to())));
-        if matches!(going.item.what, What::File { .. }) {
-            (files, bytes) = (files + 1, bytes + going.size());
-        }
+fn dry_run(context: &Context, report: &Report, source: &Source, gone: &[Going]) -> Outcome {
+    for going in source.all() {
+        let from = going.local.as_os_str().as_bytes();
+        would(context, going.item.what.kind(), from, going.to());
     }
-    for going in gone {
-        context.ui.line(&format!("delete {}", shown(going.to())));
-    }
-    let deleted = super::and_deleted(gone.len(), "would be");
-    context.ui.note(&format!("{files} files, {bytes} bytes{deleted}; nothing was copied"));
+    gone.iter().for_each(|going| would_delete(context, going.to()));
+    let (files, bytes) = (source.files.len() as u64, source.bytes());
+    report.planned(context, &Planned { files, bytes, deleted: gone.len(), perhaps: 0 })
 }
 
 async fn carry_out(

@@ -248,7 +248,9 @@ impl Receiving {
         let writing = match open.into {
             Into::Nothing => return,
             // Its bytes were counted as they came.
-            Into::Same(_) if whole && open.end == file.size => return report.skipped(0),
+            Into::Same(_) if whole && open.end == file.size => {
+                return report.skipped(&file.remote, 0);
+            }
             Into::Same(_) => None,
             Into::Written(writing) if whole => Some(writing),
             Into::Written(writing) => {
@@ -263,7 +265,7 @@ impl Receiving {
         };
         let keep = self.landing.preserve.then_some((open.mode, open.modified));
         match self.landing.tree.place(writing, keep) {
-            Ok(()) => report.done(&file.remote, open.end),
+            Ok(()) => report.done(&file.remote, open.end, file.kept()),
             Err(error) => report.failed(&file.remote, local_failure(file.to.as_bytes(), &error)),
         }
     }
@@ -330,7 +332,7 @@ impl Drop for Receiving {
             && let Some(kept) = keep_or_not(writing, end)
         {
             let path = escape::visible_bytes(self.path(), 300);
-            self.landing.report.left(format!("{path}: {kept}"));
+            self.landing.report.part(format!("{path}: {kept}"));
         }
     }
 }

@@ -131,7 +131,7 @@ impl Putting<'_> {
         made: &Made,
     ) -> Result<(), Stop> {
         let items: Vec<Item> = batch.iter().map(|going| going.item.clone()).collect();
-        let names = items.iter().map(|item| item.path.0.clone()).collect();
+        let each = items.iter().map(|item| (item.path.0.clone(), item.what.clone())).collect();
         let (to, chunks) = mpsc::channel(4);
         let (files, progress) = (batch.to_vec(), self.report.progress.clone());
         std::thread::spawn(move || {
@@ -144,7 +144,7 @@ impl Putting<'_> {
             let _gone = packing.flush();
         });
         let report = self.report.clone();
-        let results = Results { names, report, counts, made: made.clone(), line: Vec::new() };
+        let results = Results { each, report, counts, made: made.clone(), line: Vec::new() };
         let operation = Operation::Put(Put { items, fsync: self.fsync, texts });
         let feed = Feed::Made(chunks);
         match call(self.context, self.there, operation, Box::new(results), feed).await {
@@ -154,7 +154,7 @@ impl Putting<'_> {
             },
             // We broke it off ourselves; what it left is said.
             Err(Stop::Failure(failure)) if failure.code == Code::RequestClosed => {
-                self.report.left(failure.message);
+                self.report.part(failure.message);
                 Err(Stop::Exit(Exit::INTERRUPTED))
             }
             Err(stop) => Err(stop),
@@ -276,7 +276,7 @@ pub fn sum_of(path: &Path, most: u64) -> io::Result<(u64, String)> {
 
 /// A line of JSON for each item, as the daemon says it.
 struct Results {
-    names: Vec<Vec<u8>>,
+    each: Vec<(Vec<u8>, What)>,
     report: Arc<Report>,
     counts: Counts,
     made: Made,
@@ -295,13 +295,18 @@ struct Ended {
 
 impl Results {
     fn take(&self, ended: Ended) {
-        let Some(name) = self.names.get(ended.index) else { return };
+        let Some((name, what)) = self.each.get(ended.index) else { return };
         if ended.made {
             self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
         }
         match (ended.error, self.counts) {
             (Some(failure), _) => self.report.failed(name, failure),
-            (None, Counts::Copied) => self.report.done(name, ended.bytes),
+            (None, Counts::Copied) => match what {
+                What::File { offset, .. } => {
+                    self.report.done(name, ended.bytes + offset, *offset);
+                }
+                what => self.report.made(name, what.kind()),
+            },
             (None, Counts::Removed) => self.report.removed(name),
             (None, Counts::Not) => {}
         }

@@ -65,11 +65,6 @@ impl Going {
 }
 
 impl Source {
-    pub fn count(&self) -> u64 {
-        let all = [self.directories.len(), self.links.len(), self.files.len(), self.failed.len()];
-        all.iter().sum::<usize>() as u64
-    }
-
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(Going::size).fold(0, u64::saturating_add)
     }

@@ -2,6 +2,12 @@
 
 use super::*;
 
+pub(super) fn into_itself(from: &[u8]) -> Failure {
+    let shown = crate::domain::escape::exact(from, 300);
+    let message = format!("{shown} can't be moved to a name in itself");
+    Failure::new(Code::FilesKind, message, "give a name that lies elsewhere").sent(false)
+}
+
 /// What no server need be asked about.
 pub(super) fn check_operation(operation: &Operation) -> Result<(), Failure> {
     let wrong = |message: &str, hint: &str| {

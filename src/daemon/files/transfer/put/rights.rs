@@ -61,12 +61,16 @@ impl Run<'_> {
     pub(super) async fn full_or(&self, trouble: Trouble, at: &[u8]) -> Trouble {
         let Trouble::One(failure) = trouble else { return trouble };
         let (directory, _) = split(at).unwrap_or((b"/", b""));
+        // Its own words count as well: not each server tells of its room.
         let full = failure.code == Code::FilesFailed
-            && self.sftp.file_system(directory).await.is_ok_and(|space| space.available == 0);
+            && (failure.message.contains("No space left on device")
+                || self.sftp.file_system(directory).await.is_ok_and(|space| space.available == 0));
         Trouble::One(match full {
             true => {
                 let message = format!("{}: the disk there is full", failure.message);
-                Failure { message, hint: "sgw files df SESSION PATH".to_owned(), ..failure }
+                let hint =
+                    "make room there (sgw files df SESSION PATH shows it): the same call goes on";
+                Failure { message, hint: hint.to_owned(), ..failure }
             }
             false => failure,
         })
