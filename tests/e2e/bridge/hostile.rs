@@ -340,7 +340,8 @@ fn killed_at_random(clients: usize) {
     eventually("no process is left", || processes_naming(&word).is_empty());
     eventually_within(long, "no connection is left", || connections() <= 4);
     eventually("no descriptor is left", || open() <= before + 12);
-    eventually("no thread is left", || threads() <= threads_before + 8);
+    // The runtime's idle ones stay while any work comes in turn to each; left ones would be one for each client.
+    eventually("no thread is left", || threads() <= threads_before + clients / 2);
     both.same(&["web1", "echo still here"], b"");
 }
 
