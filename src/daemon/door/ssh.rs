@@ -98,8 +98,9 @@ async fn converse(bridge: Arc<Bridge>, stream: UnixStream) -> Result<(), russh::
 
 fn config(host_key: PrivateKey) -> Config {
     Config {
-        // Clients (asyncssh) look for the name to know in which order a link's two paths are said.
-        server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-sgw OpenSSH")),
+        // Clients (asyncssh) look for the name to know in which order a link's two paths are said; OpenSSH's own
+        // tells only who begins with it that it reads no more (`unread`).
+        server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-OpenSSH_sgw")),
         methods: [MethodKind::None][..].into(),
         auth_rejection_time: Duration::ZERO,
         auth_rejection_time_initial: Some(Duration::ZERO),
