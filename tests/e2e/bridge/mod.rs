@@ -8,7 +8,7 @@ mod exact;
 mod forward;
 mod hostile;
 mod python;
-mod raw;
+pub mod raw;
 mod refused;
 mod same;
 mod served;
