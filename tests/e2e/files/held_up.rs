@@ -7,7 +7,7 @@ use sgw::domain::{
     bytes::Bytes,
     files::{
         Operation,
-        transfer::{Item, Piece, Put, What},
+        transfer::{Item, MOST_ITEMS, Piece, Put, What},
     },
     sftp::{Attrs, Call, OpenFlags, Reply, StatusCode},
 };
@@ -94,7 +94,7 @@ fn what_was_overtaken_before_its_last_step_does_nothing() {
 
 #[test]
 fn a_caller_that_reads_nothing_of_what_it_puts_holds_up_nobody() {
-    const FILES: usize = 8000;
+    const FILES: usize = MOST_ITEMS;
     let odd = Odd::new();
     odd.server.tree(|tree| _ = tree.directory("/srv").file("/srv/a", "a"));
     let other = another(&odd);

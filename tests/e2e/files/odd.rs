@@ -260,10 +260,9 @@ fn what_is_appended_to_a_full_disk_is_there_whole_or_not_at_all() {
     let mut full = fills(7);
     odd.server.follows(move |call, tree| {
         let turn = full(call, tree);
-        if let Turn::Reply(_) = turn {
-            let mut all = tree.content("/srv/log").unwrap().to_vec();
-            all.extend(b"theirs\n");
-            tree.file("/srv/log", all);
+        if let (Turn::Reply(_), Call::Write { handle, offset, .. }) = (&turn, call) {
+            let (handle, data) = (handle.clone(), b"theirs\n"[..].into());
+            tree.answer(&Call::Write { handle, offset: *offset, data });
         }
         turn
     });

@@ -421,7 +421,12 @@ fill() {
   say ok "$o" "$synced" "$kept" "${before:+1}"
 }
 # What is left is short, and done while nobody else gives names another meaning.
-may_go_on() { say go; word; stays "$dir"; }
+may_go_on() {
+  say go; word
+  # Some shells remember where they were.
+  cd -P . 2>/dev/null || die elsewhere
+  stays "$dir"
+}
 append() {
   same
   case $sum in ''|seen:*) ;; *) hashed_so ;; esac
