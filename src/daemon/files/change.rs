@@ -46,7 +46,7 @@ impl Run<'_> {
         if parents && let Some((above, _)) = split(at) {
             self.make_directories(above).await?;
         }
-        let _still = self.still().await?;
+        let still = self.still().await?;
         self.stays(at).await?;
         let failed = |fault: Fault| fault.at("making", at);
         match self.sftp.lstat_if(at).await.map_err(failed)? {
@@ -54,7 +54,7 @@ impl Run<'_> {
                 return Ok(changed(at, true));
             }
             Some(_) => return Err(exists(at)),
-            None => {}
+            None => still.lasts()?,
         }
         let attrs = mode.map(Attrs::with_permissions).unwrap_or_default();
         let call = Call::Mkdir { path: at.to_vec(), attrs };
@@ -70,7 +70,7 @@ impl Run<'_> {
 
     /// It and those above it, where they are missing.
     pub(super) async fn make_directories(&self, at: &[u8]) -> Result<(), Failure> {
-        let _still = self.still().await?;
+        let still = self.still().await?;
         let mut missing = Vec::new();
         let mut above = at;
         loop {
@@ -90,6 +90,7 @@ impl Run<'_> {
             }
         }
         for path in missing.into_iter().rev() {
+            still.lasts()?;
             let call = Call::Mkdir { path: path.to_vec(), attrs: Attrs::default() };
             self.sftp.done(call).await.map_err(|fault| fault.at("making", path))?;
         }
@@ -98,12 +99,13 @@ impl Run<'_> {
 
     pub(super) async fn rename(&self, replace: bool) -> Result<Done, Failure> {
         let (from, to) = (self.at(0), self.at(1));
-        let _turning = self.turning(from).await?;
+        let turning = self.turning(from).await?;
         self.stays(to).await?;
         let failed = |fault: Fault| fault.at("moving", from);
         let old = self.sftp.lstat(from).await.map_err(failed)?;
         let there = self.sftp.lstat_if(to).await.map_err(failed)?;
         let is_directory = |attrs: &Attrs| attrs.file_type() == Some(FileType::Directory);
+        turning.lasts()?;
         match &there {
             Some(_) if !replace => return Err(exists(to)),
             Some(there) if is_directory(there) != is_directory(&old) => {
@@ -134,7 +136,10 @@ impl Run<'_> {
             Some(FileType::Directory) => {
                 return Err(kind(at, "is a directory: -r removes it", "sgw files ls"));
             }
-            _ => self.sftp.done(Call::Remove { path: at.to_vec() }).await,
+            _ => {
+                still.lasts()?;
+                self.sftp.done(Call::Remove { path: at.to_vec() }).await
+            }
         };
         removing.map_err(failed)?;
         Ok(changed(at, false))
@@ -148,8 +153,9 @@ impl Run<'_> {
         while let Some((directory, depth, empty)) = path.pop() {
             bytes = bytes.saturating_sub(directory.len());
             if empty {
-                let _still = self.still().await?;
+                let still = self.still().await?;
                 self.leads_to_itself(&directory).await?;
+                still.lasts()?;
                 self.sftp.done(Call::Rmdir { path: directory }).await?;
                 continue;
             }
@@ -171,8 +177,9 @@ impl Run<'_> {
             let (mut below, mut bytes) = (Vec::new(), 0);
             while let Some(names) = self.sftp.read_directory(&handle).await? {
                 // What it was when its parent was read, or a moment ago, it may not be any more.
-                let _still = self.still().await?;
+                let still = self.still().await?;
                 self.leads_to_itself(directory).await?;
+                still.lasts()?;
                 let mut flying = FuturesUnordered::new();
                 for name in &names {
                     flying.push(self.remove_one(directory, name));
@@ -220,7 +227,7 @@ impl Run<'_> {
     pub(super) async fn set_mode(&self, mode: u32) -> Result<Done, Failure> {
         let at = self.at(0);
         let failed = |fault: Fault| fault.at("changing the rights of", at);
-        let _still = self.still().await?;
+        let still = self.still().await?;
         self.leads_to_itself(at).await.map_err(failed)?;
         let there = self.sftp.lstat(at).await.map_err(failed)?;
         if there.file_type() == Some(FileType::Link) {
@@ -228,6 +235,7 @@ impl Run<'_> {
         }
         let already = there.mode() == Some(mode);
         if !already {
+            still.lasts()?;
             let attrs = Attrs::with_permissions(mode);
             let call = Call::Setstat { path: at.to_vec(), attrs };
             self.sftp.done(call).await.map_err(failed)?;
@@ -237,7 +245,7 @@ impl Run<'_> {
 
     pub(super) async fn link(&self, target: &[u8]) -> Result<Done, Failure> {
         let at = self.at(0);
-        let _turning = self.turning(at).await?;
+        let turning = self.turning(at).await?;
         let failed = |fault: Fault| fault.at("linking", at);
         if let Some(there) = self.sftp.lstat_if(at).await.map_err(failed)? {
             let is_link = there.file_type() == Some(FileType::Link);
@@ -246,6 +254,7 @@ impl Run<'_> {
             }
             return Err(exists(at));
         }
+        turning.lasts()?;
         let call = Call::Symlink { holds: target.to_vec(), link: at.to_vec() };
         self.sftp.done(call).await.map_err(failed)?;
         Ok(changed(at, false))

@@ -14,7 +14,7 @@ use super::{
     client::Sftp,
     fault::Fault,
     names::Names,
-    read::{Pieces, open},
+    read::{all_of, open},
     record, shell, write,
 };
 use crate::{
@@ -144,8 +144,7 @@ impl<'e> Eyes<'e> {
         match self {
             Self::Sftp(sftp) => read(sftp, names, at).await,
             Self::Shell(session, way) => {
-                let still = names.still().await?;
-                let all = shell::content((session, *way), at, MOST + 1, still).await?;
+                let all = shell::content((session, *way), at, MOST + 1, names).await?;
                 Ok((all.len() as u64 <= MOST).then_some(all))
             }
         }
@@ -357,12 +356,11 @@ fn unread(there: &Attrs) -> Before {
 async fn read(sftp: &Sftp, names: &Names, at: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
     let still = names.still().await?;
     let open = open(sftp, at).await?;
+    let lasted = still.lasts();
     drop(still);
     let read = async {
-        let (mut pieces, mut all) = (Pieces::new(sftp, &open, 0, Some(MOST + 1)), Vec::new());
-        while let Some(piece) = pieces.next().await? {
-            all.extend_from_slice(&piece);
-        }
+        lasted?;
+        let all = all_of(sftp, &open, 0, MOST + 1).await?;
         Ok((all.len() as u64 <= MOST).then_some(all))
     };
     let read = read.await;

@@ -137,8 +137,9 @@ impl Run<'_> {
                 drop(taken);
                 drop(listed);
                 taken = room.begin();
-                let _still = self.still().await?;
+                let still = self.still().await?;
                 listed = self.read_one(&directory, &mut taken).await;
+                still.lasts()?;
             }
             if listed.is_ok() {
                 taken.keep();

@@ -16,6 +16,7 @@ mod relay;
 mod resolve;
 mod room;
 mod shell;
+mod tail;
 mod transfer;
 mod write;
 
@@ -89,8 +90,13 @@ pub struct Resolved {
 /// An operation under way: what it reads comes first, then how it ended.
 pub struct Running {
     pub pieces: mpsc::Receiver<Bytes>,
+    /// Sentences for the caller, in sgw's own words.
+    pub notes: mpsc::Receiver<&'static str>,
     pub end: tokio::task::JoinHandle<Result<Done, Failure>>,
 }
+
+/// Where what it reads goes, and what is said of it.
+type To = (mpsc::Sender<Bytes>, mpsc::Sender<&'static str>);
 
 /// What an operation works with.
 struct Run<'r> {
@@ -102,6 +108,7 @@ struct Run<'r> {
     /// How often names had been turned when its directories were looked at.
     looked: AtomicU64,
     out: mpsc::Sender<Bytes>,
+    notes: mpsc::Sender<&'static str>,
     /// A temporary file that could not be removed.
     left: Mutex<Option<Vec<u8>>>,
 }
@@ -180,10 +187,11 @@ impl Files {
         stdin: Option<Arc<Stdin>>,
     ) -> Running {
         let (out, pieces) = mpsc::channel(PIECES);
-        let (all, session) = (self.clone(), session.clone());
+        let (tells, notes) = mpsc::channel(PIECES);
+        let (all, session, to) = (self.clone(), session.clone(), (out, tells));
         let end =
-            tokio::spawn(async move { all.perform(&session, permit, request, (out, stdin)).await });
-        Running { pieces, end }
+            tokio::spawn(async move { all.perform(&session, permit, request, to, stdin).await });
+        Running { pieces, notes, end }
     }
 
     async fn perform(
@@ -191,7 +199,8 @@ impl Files {
         session: &Arc<Session>,
         permit: Permit<crate::domain::files::Files>,
         request: Option<Id>,
-        streams: (mpsc::Sender<Bytes>, Option<Arc<Stdin>>),
+        to: To,
+        stdin: Option<Arc<Stdin>>,
     ) -> Result<Done, Failure> {
         let mut files = permit.spend();
         if request.is_some() {
@@ -214,7 +223,7 @@ impl Files {
         let (request, action) = (intent.request.clone(), intent.action.clone());
         write(&self.evidence, intent).await?;
         let number = session.files_begin(begun(&files, request.as_ref()));
-        let done = self.done(session, &files, streams).await;
+        let done = self.done(session, &files, to, stdin).await;
         let (bytes, outcome) = match &done {
             Ok(done) => (done.bytes(), None),
             Err(failure) => (None, Some(failure.code.as_str().to_owned())),
@@ -238,13 +247,14 @@ impl Files {
         &self,
         session: &Arc<Session>,
         files: &crate::domain::files::Files,
-        (out, stdin): (mpsc::Sender<Bytes>, Option<Arc<Stdin>>),
+        (out, notes): To,
+        stdin: Option<Arc<Stdin>>,
     ) -> Result<Done, Failure> {
         let names = self.names.of(&session.account());
         if files.way != Way::Sftp {
             let brought = Brought { scripts: self.scripts.clone(), account: session.account() };
             let before = brought.begins(files);
-            let done = shell::Run { session, files, names, out }.operate(stdin).await;
+            let done = shell::Run { session, files, names, out, notes }.operate(stdin).await;
             brought.ended(files, before, done.as_ref().err());
             return done;
         }
@@ -255,7 +265,7 @@ impl Files {
         }
         let brought = Brought { scripts: self.scripts.clone(), account: session.account() };
         let left = Mutex::default();
-        let run = Run { sftp, session, files, names, brought, looked, out, left };
+        let run = Run { sftp, session, files, names, brought, looked, out, notes, left };
         let before = run.brought.begins(files);
         let mut done = run.operate(stdin).await;
         if let (Err(failure), Some(made)) = (&mut done, files.at.last()) {

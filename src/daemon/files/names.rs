@@ -1,11 +1,12 @@
 //! Names of an account that mean the same while something is done by them. Whoever gives a name another meaning
 //! waits for whoever acts by names, and the other way round: what was looked at is then what is opened, as far
-//! as only sgw changes it.
+//! as only sgw changes it. Who is held up by a server while others wait does not hold them up for long.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    pin::pin,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -13,13 +14,15 @@ use std::{
 
 use tokio::{
     sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 use crate::protocol::error::{Code, Failure};
 
-/// How long an operation waits for its turn: longer than a server may take for one answer.
+/// How long an operation waits for its turn, behind all that came before it.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// How long one operation may keep others waiting: a server that does not answer holds up nobody else for longer.
+const HELD: Duration = Duration::from_secs(5);
 
 /// Of all accounts.
 #[derive(Default)]
@@ -29,9 +32,30 @@ pub struct All(Mutex<BTreeMap<String, Weak<Names>>>);
 #[derive(Default)]
 pub struct Names {
     lock: Arc<RwLock<()>>,
-    turns: AtomicU64,
+    holders: Arc<Holders>,
     /// Parts of files that are being put.
     parts: Mutex<BTreeSet<Vec<u8>>>,
+}
+
+/// Who acts by names at the moment.
+#[derive(Default)]
+struct Holders {
+    now: Mutex<BTreeMap<u64, Holder>>,
+    next: AtomicU64,
+    turns: AtomicU64,
+}
+
+struct Holder {
+    since: Instant,
+    turning: bool,
+    #[allow(dead_code, reason = "held, not read")]
+    guard: Guard,
+}
+
+#[allow(dead_code, reason = "held, not read")]
+enum Guard {
+    Still(OwnedRwLockReadGuard<()>),
+    Alone(OwnedRwLockWriteGuard<()>),
 }
 
 /// A part that one transfer writes, and no other, while this is held.
@@ -47,13 +71,98 @@ impl Drop for Part {
     }
 }
 
-/// No name gets another meaning while this is held: short, between a look and what is done by it.
+/// No name gets another meaning while this lasts: short, between a look and what is done by it.
 #[must_use = "names are free again when this is dropped"]
-pub struct Still(#[allow(dead_code, reason = "held, not read")] OwnedRwLockReadGuard<()>);
+pub struct Still(Held);
 
-/// Nobody else acts by names while this is held.
+/// Nobody else acts by names while this lasts.
 #[must_use = "names are free again when this is dropped"]
-pub struct Alone(#[allow(dead_code, reason = "held, not read")] OwnedRwLockWriteGuard<()>);
+pub struct Alone(Held);
+
+struct Held {
+    of: Arc<Holders>,
+    number: u64,
+    /// How often names had been turned when it began.
+    turns: u64,
+    turning: bool,
+}
+
+impl Still {
+    /// Last thing before what is done by names that were looked at.
+    ///
+    /// # Errors
+    /// Others waited so long that they went ahead, and names may mean something else now.
+    pub fn lasts(&self) -> Result<(), Failure> {
+        match self.0.lasts() || self.0.of.turns() == self.0.turns {
+            true => Ok(()),
+            false => Err(overtaken()),
+        }
+    }
+}
+
+impl Alone {
+    /// As [`Still::lasts`].
+    ///
+    /// # Errors
+    /// Others waited so long that they went ahead.
+    pub fn lasts(&self) -> Result<(), Failure> {
+        if self.0.lasts() { Ok(()) } else { Err(overtaken()) }
+    }
+}
+
+impl Held {
+    fn lasts(&self) -> bool {
+        self.of.now().contains_key(&self.number)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let held = self.of.now().remove(&self.number);
+        if held.is_none() && self.turning {
+            // What it did may have been done after others went ahead.
+            self.of.turned();
+        }
+    }
+}
+
+impl Holders {
+    fn now(&self) -> MutexGuard<'_, BTreeMap<u64, Holder>> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Acquire)
+    }
+
+    fn turned(&self) {
+        self.turns.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn begin(self: &Arc<Self>, guard: Guard, turning: bool) -> Held {
+        if turning {
+            self.turned();
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.now().insert(number, Holder { since: Instant::now(), turning, guard });
+        Held { of: self.clone(), number, turns: self.turns(), turning }
+    }
+
+    /// When the next of them has kept others waiting for long enough. They began in the order of their numbers.
+    fn next_overtaken(&self) -> Instant {
+        let since = self.now().first_key_value().map(|(_, oldest)| oldest.since);
+        since.unwrap_or_else(Instant::now) + HELD
+    }
+
+    /// Those who hold names for too long do so no more.
+    fn overtake(&self, now: Instant) {
+        let late = |holder: &Holder| now.duration_since(holder.since) >= HELD;
+        let late: Vec<_> = self.now().extract_if(.., |_, holder| late(holder)).collect();
+        if late.iter().any(|(_, holder)| holder.turning) {
+            self.turned();
+        }
+    }
+}
 
 impl All {
     pub fn of(&self, account: &str) -> Arc<Names> {
@@ -70,10 +179,10 @@ impl All {
 
 impl Names {
     /// # Errors
-    /// Another operation has been at it for too long; nothing was done.
+    /// Other operations have been at it for too long; nothing was done.
     pub async fn still(&self) -> Result<Still, Failure> {
-        let waited = timeout(PATIENCE, self.lock.clone().read_owned()).await;
-        waited.map(Still).map_err(|_| busy())
+        let reading = self.lock.clone().read_owned();
+        self.held(async { Guard::Still(reading.await) }, false).await.map(Still)
     }
 
     /// For a last look and what hangs on it, where two at once would both find what one of them changes.
@@ -81,8 +190,8 @@ impl Names {
     /// # Errors
     /// As [`Names::still`].
     pub async fn alone(&self) -> Result<Alone, Failure> {
-        let waited = timeout(PATIENCE, self.lock.clone().write_owned()).await;
-        waited.map(Alone).map_err(|_| busy())
+        let writing = self.lock.clone().write_owned();
+        self.held(async { Guard::Alone(writing.await) }, false).await.map(Alone)
     }
 
     /// For what makes a name lead elsewhere: moving, linking.
@@ -90,9 +199,23 @@ impl Names {
     /// # Errors
     /// As [`Names::still`].
     pub async fn turning(&self) -> Result<Alone, Failure> {
-        let alone = self.alone().await?;
-        self.turns.fetch_add(1, Ordering::AcqRel);
-        Ok(alone)
+        let writing = self.lock.clone().write_owned();
+        self.held(async { Guard::Alone(writing.await) }, true).await.map(Alone)
+    }
+
+    async fn held(
+        &self,
+        waiting: impl Future<Output = Guard>,
+        turning: bool,
+    ) -> Result<Held, Failure> {
+        let (mut waiting, over) = (pin!(waiting), Instant::now() + PATIENCE);
+        loop {
+            match timeout_at(self.holders.next_overtaken(), &mut waiting).await {
+                Ok(guard) => return Ok(self.holders.begin(guard, turning)),
+                Err(_) if Instant::now() >= over => return Err(busy()),
+                Err(_) => self.holders.overtake(Instant::now()),
+            }
+        }
     }
 
     /// The part of this name, for one transfer alone; none where another has it.
@@ -101,19 +224,25 @@ impl Names {
         free.then(|| Part { names: self.clone(), path: path.to_vec() })
     }
 
-    fn held_parts(&self) -> std::sync::MutexGuard<'_, BTreeSet<Vec<u8>>> {
+    fn held_parts(&self) -> MutexGuard<'_, BTreeSet<Vec<u8>>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How often names may have got another meaning through sgw.
     pub fn turns(&self) -> u64 {
-        self.turns.load(Ordering::Acquire)
+        self.holders.turns()
     }
 }
 
 fn busy() -> Failure {
     let message = "another operation on this account's files does not end; nothing was done";
     Failure::new(Code::FilesFailed, message, "try again in a moment").sent(false)
+}
+
+fn overtaken() -> Failure {
+    let message = "the server did not answer for so long that others went ahead on this account's files; \
+                   nothing was done";
+    Failure::new(Code::FilesFailed, message, "try again").sent(true)
 }
 
 #[cfg(test)]
@@ -141,6 +270,37 @@ mod tests {
         assert!(still.as_mut().now_or_never().is_none());
         drop(held);
         assert!(still.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_does_not_come_to_an_end_is_overtaken_and_knows() {
+        let names = All::default().of("me");
+        let hangs = names.still().await.unwrap();
+        let began = Instant::now();
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let young = names.still().await.unwrap();
+        let mut turning = std::pin::pin!(names.turning());
+        assert!(turning.as_mut().now_or_never().is_none());
+        names.holders.overtake(began + HELD);
+        assert!(turning.as_mut().now_or_never().is_none(), "the other has just begun");
+        assert!(hangs.lasts().is_ok(), "no name was turned");
+        drop(young);
+        let turning = turning.await.unwrap();
+        assert!(hangs.lasts().is_err() && turning.lasts().is_ok());
+        names.holders.overtake(Instant::now() + HELD);
+        let other = names.still().await.unwrap();
+        assert!(turning.lasts().is_err() && other.lasts().is_ok());
+        drop(turning);
+        assert!(other.lasts().is_ok(), "it holds them now");
+        assert_eq!(names.turns(), 3, "when it began, was overtaken, and ended");
+    }
+
+    #[tokio::test]
+    async fn who_waits_overtakes_by_itself() {
+        let names = All::default().of("me");
+        let hangs = names.still().await.unwrap();
+        let alone = names.alone().await.unwrap();
+        assert!(alone.lasts().is_ok() && hangs.lasts().is_ok());
     }
 
     #[test]

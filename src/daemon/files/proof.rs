@@ -51,7 +51,7 @@ impl Run<'_> {
     }
 }
 
-fn is_same(written: &Attrs, named: &Attrs) -> bool {
+pub(super) fn is_same(written: &Attrs, named: &Attrs) -> bool {
     let seen = |attrs: &Attrs| {
         (attrs.size, attrs.owner, attrs.permissions, attrs.times.map(|times| times.1))
     };

@@ -1,11 +1,8 @@
 //! Reading: many requests in flight, the bytes in their order.
 
-use std::time::Duration;
-
 use ::bytes::Bytes;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use sha2::{Digest, Sha256};
-use tokio::time::sleep;
 
 use super::{Run, calls::Handle, client::Sftp, fault::Fault};
 use crate::{
@@ -22,12 +19,6 @@ use crate::{
 
 /// Reads in flight for one file; the rest is for others.
 const WINDOW: usize = 32;
-/// How far back the last lines are looked for, in bytes.
-const FAR: u64 = 16 * 1024 * 1024;
-/// … and how much at a time.
-const STEP: u64 = 64 * 1024;
-/// How often a file that is followed is looked at.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// An open file, and what is known of it.
 pub(super) struct Open {
@@ -112,8 +103,22 @@ impl<'p> Pieces<'p> {
     }
 }
 
+/// So many bytes of it from there on; fewer where it has no more.
+pub(super) async fn all_of(
+    sftp: &Sftp,
+    open: &Open,
+    from: u64,
+    most: u64,
+) -> Result<Vec<u8>, Fault> {
+    let (mut pieces, mut all) = (Pieces::new(sftp, open, from, Some(most)), Vec::new());
+    while let Some(piece) = pieces.next().await? {
+        all.extend_from_slice(&piece);
+    }
+    Ok(all)
+}
+
 /// A server may give less than was asked for: asked again, until it says that there is no more.
-async fn whole_piece(
+pub(super) async fn whole_piece(
     sftp: &Sftp,
     handle: &Handle,
     from: u64,
@@ -135,9 +140,14 @@ async fn whole_piece(
 }
 
 impl Run<'_> {
-    async fn open(&self, at: &[u8]) -> Result<Open, Failure> {
-        let _still = self.still().await?;
-        open(&self.sftp, at).await
+    pub(super) async fn open(&self, at: &[u8]) -> Result<Open, Failure> {
+        let still = self.still().await?;
+        let open = open(&self.sftp, at).await?;
+        if let Err(overtaken) = still.lasts() {
+            let _closed = self.sftp.close(open.handle).await;
+            return Err(overtaken);
+        }
+        Ok(open)
     }
 
     pub(super) async fn read(&self, offset: u64, limit: Option<u64>) -> Result<Done, Failure> {
@@ -159,7 +169,7 @@ impl Run<'_> {
     }
 
     /// How many bytes were sent; a caller that is gone needs no more. `earlier` were before.
-    async fn send_all(
+    pub(super) async fn send_all(
         &self,
         open: &Open,
         from: u64,
@@ -192,39 +202,6 @@ impl Run<'_> {
         let at = self.at(0);
         let (size, sha256) = sum(self, at).await?;
         Ok(Done::Sum { path: bytes::Bytes(at.to_vec()), size, sha256 })
-    }
-
-    pub(super) async fn tail(&self, lines: u64, follow: bool) -> Result<Done, Failure> {
-        let at = self.at(0);
-        let open = self.open(at).await?;
-        let tailed = self.tail_of(&open, lines, follow).await;
-        let _closed = self.sftp.close(open.handle.clone()).await;
-        let (offset, sent) = tailed.map_err(|fault| fault.at("reading", at))?;
-        let path = bytes::Bytes(at.to_vec());
-        Ok(Done::Content { path, size: open.attrs.size, offset, bytes: sent, sha256: None })
-    }
-
-    async fn tail_of(&self, open: &Open, lines: u64, follow: bool) -> Result<(u64, u64), Fault> {
-        let end = open.attrs.size.unwrap_or(0);
-        let start = last_lines(&self.sftp, open, end, lines).await?;
-        let mut hash = Sha256::new();
-        let mut sent = self.send_all(open, start, None, (&mut hash, 0)).await?;
-        let mut at = start + sent;
-        while follow && !self.out.is_closed() {
-            tokio::select! {
-                () = self.out.closed() => break,
-                () = sleep(LOOK) => {}
-            }
-            let attrs = self.sftp.fstat(&open.handle).await?;
-            if attrs.size.is_some_and(|size| size < at) {
-                // It was emptied: what is there now is new.
-                at = 0;
-            }
-            let open = Open { handle: open.handle.clone(), attrs };
-            let more = self.send_all(&open, at, None, (&mut hash, sent)).await?;
-            (at, sent) = (at + more, sent + more);
-        }
-        Ok((start, sent))
     }
 }
 
@@ -259,25 +236,4 @@ async fn hash_all(run: &Run<'_>, open: &Open) -> Result<(u64, String), Fault> {
         }
     }
     Ok((size, hex::encode(hash.finalize())))
-}
-
-/// Where the last lines begin.
-async fn last_lines(sftp: &Sftp, open: &Open, end: u64, lines: u64) -> Result<u64, Fault> {
-    let (mut at, mut found) = (end, 0);
-    while at > 0 && end - at < FAR && lines > 0 {
-        let from = at.saturating_sub(STEP);
-        let (piece, _) = whole_piece(sftp, &open.handle, from, (at - from) as u32).await?;
-        for (place, byte) in piece.iter().enumerate().rev() {
-            let here = from + place as u64 + 1;
-            // The end of the last line begins none.
-            if *byte == b'\n' && here < end {
-                found += 1;
-                if found == lines {
-                    return Ok(here);
-                }
-            }
-        }
-        at = from;
-    }
-    Ok(if lines == 0 { end } else { at })
 }

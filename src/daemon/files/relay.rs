@@ -15,7 +15,9 @@ use super::{
     compare::{Eyes, sizes},
     described,
     fault::Fault,
-    leads, names, record,
+    leads,
+    names::{self, Alone, Names, Still},
+    record,
     resolve::{resolved, split},
     write,
 };
@@ -31,9 +33,9 @@ use crate::{
         files::{self, Look, Operation},
         id::Id,
         record::Kind,
-        sftp::{Call, Extended, Pairs, Reply, Status},
+        sftp::{Attrs, Call, Extended, OpenFlags, Pairs, Reply, Status},
     },
-    protocol::error::Failure,
+    protocol::error::{Code, Failure},
 };
 
 /// How long names are held for one call that opens a file.
@@ -146,45 +148,66 @@ impl Relay {
         reply
     }
 
-    /// A call by names that were judged: they lead where they led, and what is opened by one is what has it.
+    /// A call by names that were judged: they lead where they led, and what is opened by one is what has it. Names
+    /// are not held while the operator has the keyboard.
     async fn send_judged(&self, call: Call) -> Result<Reply, Failure> {
-        // Names are not held while the operator has the keyboard, or has paused it.
-        self.session.gate.opens().await;
+        loop {
+            self.session.gate.opens().await;
+            match self.send_held(call.clone()).await {
+                // Taken a moment ago: nothing of it was sent.
+                Err(taken) if is_control(&taken) => {}
+                sent => return sent,
+            }
+        }
+    }
+
+    async fn send_held(&self, call: Call) -> Result<Reply, Failure> {
         let names = self.names.of(&self.session.account());
-        let by_name = named(&call);
-        let (_alone, _still) = match turns(&call) {
-            true => (Some(names.turning().await?), None),
-            false => (None, Some(names.still().await?)),
+        let held = match turns(&call) {
+            true => Holds::Alone(names.turning().await?),
+            false => Holds::Still(names.still().await?),
         };
         if let Call::Open { path, flags, attrs } = call {
-            let mut opening = pin!(self.open(path.clone(), flags, attrs));
-            if let Ok(opened) = timeout(HELD, &mut opening).await {
-                return opened;
-            }
-            // It came to be something that is waited for: nobody else waits for it.
-            let turns = names.turns();
-            drop((_alone, _still));
-            let opened = opening.await?;
-            return match &opened {
-                Reply::Handle(handle) if names.turns() != turns => {
-                    let _closed = self.sftp.close(handle.clone()).await;
-                    Err(super::leads_elsewhere(&path))
-                }
-                _ => Ok(opened),
-            };
+            return self.open_held(held, &names, (path, flags, attrs)).await;
         }
+        let by_name = named(&call);
         for (path, followed) in &by_name {
             self.leads_to_itself(path, *followed).await?;
         }
         let opened = matches!(call, Call::Opendir { .. });
+        held.lasts()?;
         let reply = self.send_now(call).await?;
         if let (true, Reply::Handle(handle), Some((path, _))) = (opened, &reply, by_name.first())
-            && let Err(elsewhere) = self.leads_to_itself(path, true).await
+            && let Err(elsewhere) = self.leads_to_itself(path, true).await.and(held.lasts())
         {
             let _closed = self.sftp.close(handle.clone()).await;
-            return Err(elsewhere);
+            // The client waits for an answer about what it may have by now.
+            return Err(elsewhere.sent(true));
         }
         Ok(reply)
+    }
+
+    async fn open_held(
+        &self,
+        held: Holds,
+        names: &Names,
+        (path, flags, attrs): (Vec<u8>, OpenFlags, Attrs),
+    ) -> Result<Reply, Failure> {
+        let mut opening = pin!(self.open(path.clone(), flags, attrs));
+        if let Ok(opened) = timeout(HELD, &mut opening).await {
+            return opened;
+        }
+        // It came to be something that is waited for: nobody else waits for it.
+        let turns = names.turns();
+        drop(held);
+        let opened = opening.await?;
+        match &opened {
+            Reply::Handle(handle) if names.turns() != turns => {
+                let _closed = self.sftp.close(handle.clone()).await;
+                Err(super::leads_elsewhere(&path))
+            }
+            _ => Ok(opened),
+        }
     }
 
     /// `followed`: itself; else its directory. One that is not there yet leads nowhere else.
@@ -208,13 +231,14 @@ impl Relay {
             Call::Close { .. } => self.session.keyboard.agents().await,
             _ => self.session.gate.opens().await,
         }
-        self.send_now(call).await
-    }
-
-    async fn send_now(&self, call: Call) -> Result<Reply, Failure> {
         if let Call::Write { data, .. } = &call {
             self.count(data.len())?;
         }
+        self.send_now(call).await
+    }
+
+    /// … and does not wait: refused, and not sent, while the operator has the keyboard.
+    async fn send_now(&self, call: Call) -> Result<Reply, Failure> {
         let reply = self.sftp.call(call).await.map_err(told)?;
         if let Reply::Data(data) = &reply {
             self.count(data.len())?;
@@ -230,6 +254,26 @@ impl Relay {
             _ => Err(Failure::from(Denied::StandingExhausted).sent(true)),
         }
     }
+}
+
+/// How an account's names are held.
+enum Holds {
+    Still(Still),
+    Alone(Alone),
+}
+
+impl Holds {
+    fn lasts(&self) -> Result<(), Failure> {
+        match self {
+            Self::Still(still) => still.lasts(),
+            Self::Alone(alone) => alone.lasts(),
+        }
+    }
+}
+
+/// Refused since the operator has the keyboard, and not sent.
+fn is_control(failure: &Failure) -> bool {
+    failure.code == Code::ControlOperator && failure.sent == Some(false)
 }
 
 /// The paths that a call goes by, and whether a link there would be followed.

@@ -8,6 +8,7 @@ use super::{
     calls::Handle,
     client::Sftp,
     fault::Fault,
+    names::{Alone, Still},
     read::{self, kind},
     resolve::{join, resolved, split},
 };
@@ -229,7 +230,7 @@ impl Run<'_> {
         let at = self.at(0);
         let bound = write.if_sum.is_some() || self.replaced(0).is_some();
         // Of two that write at once the later one finds what the other wrote.
-        let _alone = match self.alone().await {
+        let alone = match self.alone().await {
             Ok(alone) => alone,
             Err(busy) => {
                 let _closed = self.sftp.close(handle).await;
@@ -242,6 +243,7 @@ impl Run<'_> {
             self.check_unchanged(0, before, write.if_sum.as_deref()).await?;
             self.check_holds(temporary, content.len() as u64, &files::sum(content)).await?;
         }
+        alone.lasts()?;
         match write.how {
             How::Create => self.sftp.rename(temporary, at).await.map(|()| true),
             _ if bound && before.is_none() => self.sftp.rename(temporary, at).await.map(|()| true),
@@ -299,15 +301,18 @@ impl Run<'_> {
         };
         let bound = self.replaced(0).is_some();
         // What a yes is for is behind what was there when it was given, and nothing comes between.
-        let (_alone, still) = match bound {
+        let (alone, still) = match bound {
             true => (Some(self.alone().await?), None),
             false => (None, Some(self.still().await?)),
         };
         let handle = self.sftp.open_file(at, flags, first).await?;
         let (leads, attrs) = tokio::join!(resolved(&self.sftp, at), self.sftp.fstat(&handle));
+        let lasted = still.as_ref().map_or(Ok(()), Still::lasts);
         drop(still);
+        let mut from = None;
         let appended = async {
             let attrs = attrs?;
+            lasted?;
             if leads? != at || before.is_some_and(|before| before.owner != attrs.owner) {
                 return Err(Fault::from(super::leads_elsewhere(at)));
             }
@@ -319,7 +324,10 @@ impl Run<'_> {
             }
             let size = attrs.size.unwrap_or(0);
             self.check_cap(0, size.saturating_add(content.len() as u64))?;
-            write_all(&self.sftp, &handle, size, content).await?;
+            alone.as_ref().map_or(Ok(()), Alone::lasts)?;
+            from = attrs.size;
+            write_all(&self.sftp, &handle, size, content.clone()).await?;
+            from = None;
             if let Some(mode) = write.mode {
                 let attrs = Attrs::with_permissions(mode);
                 self.sftp.done(Call::Fsetstat { handle: handle.clone(), attrs }).await?;
@@ -329,11 +337,52 @@ impl Run<'_> {
             Ok(Outcome { mode, atomic: false, synced, owner_kept })
         };
         let appended = appended.await;
-        let closed = self.sftp.close(handle).await;
-        match appended {
-            Ok(outcome) => closed.map(|()| outcome),
-            Err(fault) => Err(self.why_not(at, fault).await),
+        drop(alone);
+        let (fault, left) = match (appended, from) {
+            (Ok(outcome), _) => return self.sftp.close(handle).await.map(|()| outcome),
+            (Err(fault), None) => (self.why_not(at, fault).await, None),
+            (Err(fault), Some(from)) => {
+                // Looked for while it is still so.
+                let fault = self.why_not(at, fault).await;
+                (fault, self.take_back((at, &handle), from, &content).await.err())
+            }
+        };
+        let _closed = self.sftp.close(handle).await;
+        match left {
+            None => Err(fault),
+            Some(now) => {
+                let failure = fault.at("writing", at);
+                let left = piece_left(at, now);
+                let message = format!("{}; {}", failure.message, left.message);
+                Err(Fault::Told(Failure { message, hint: left.hint, ..failure }))
+            }
         }
+    }
+
+    /// Cuts a file to the length that it had, where what came behind it is a piece of this and nobody else's. If not,
+    /// how long it is now, as far as that can be said.
+    async fn take_back(
+        &self,
+        (at, handle): (&[u8], &Handle),
+        from: u64,
+        content: &[u8],
+    ) -> Result<(), Option<u64>> {
+        let alone = self.alone().await.map_err(|_| None)?;
+        let now = self.sftp.fstat(handle).await.ok().and_then(|attrs| attrs.size);
+        let more = now.and_then(|now| now.checked_sub(from)).ok_or(now)?;
+        if more == 0 {
+            return Ok(());
+        }
+        let wanted = usize::try_from(more).ok().and_then(|more| content.get(..more)).ok_or(now)?;
+        let open = read::open(&self.sftp, at).await.map_err(|_| now)?;
+        let behind = read::all_of(&self.sftp, &open, from, more + 1).await;
+        let _closed = self.sftp.close(open.handle).await;
+        if behind.map_err(|_| now)? != wanted || alone.lasts().is_err() {
+            return Err(now);
+        }
+        let attrs = Attrs { size: Some(from), ..Attrs::default() };
+        let cut = Call::Fsetstat { handle: handle.clone(), attrs };
+        self.sftp.done(cut).await.map_err(|_| now)
     }
 
     /// The server says only that it failed: looks for why, before what was written is removed again.
@@ -389,6 +438,14 @@ pub fn changed(at: &[u8], found: Option<&str>) -> Failure {
         .sent(true)
 }
 
+/// Only a part of what was to be appended is there.
+pub fn piece_left(at: &[u8], now: Option<u64>) -> Failure {
+    let shown = escape::exact(at, 300);
+    let length = now.map(|now| format!(", with which it has {now} bytes")).unwrap_or_default();
+    let message = format!("a piece of what was appended is left in {shown}{length}");
+    Failure::new(Code::FilesFailed, message, "sgw files tail SESSION PATH shows its end").sent(true)
+}
+
 /// Whether something else is there than was.
 fn unlike(now: &Option<Attrs>, before: Option<&Attrs>) -> bool {
     let seen = |attrs: &Attrs| (attrs.size, attrs.times.map(|times| times.1), attrs.owner);
@@ -407,25 +464,25 @@ pub(super) fn beside(at: &[u8], what: &str) -> Result<Vec<u8>, Fault> {
     Ok(join(directory, &[b".", name, suffix.as_bytes()].concat()))
 }
 
-/// All of it from an offset on, many pieces in flight.
+/// All of it from an offset on, many pieces in flight. None is under way any more where it fails.
 async fn write_all(
     sftp: &Sftp,
     handle: &Handle,
     from: u64,
     mut content: Bytes,
 ) -> Result<(), Fault> {
-    let mut flying = FuturesUnordered::new();
+    let (mut flying, mut fault) = (FuturesUnordered::new(), None);
     let mut at = from;
-    while !content.is_empty() || !flying.is_empty() {
-        while !content.is_empty() && flying.len() < WINDOW {
+    while !flying.is_empty() || !(content.is_empty() || fault.is_some()) {
+        while fault.is_none() && !content.is_empty() && flying.len() < WINDOW {
             let piece = content.split_to(content.len().min(sftp.write_size as usize));
             let length = piece.len() as u64;
             flying.push(sftp.write(handle, at, piece));
             at += length;
         }
         if let Some(written) = flying.next().await {
-            written?;
+            fault = fault.or(written.err());
         }
     }
-    Ok(())
+    fault.map_or(Ok(()), Err)
 }

@@ -9,7 +9,7 @@ mod forward;
 mod held;
 mod hostile;
 mod python;
-mod raw;
+pub mod raw;
 mod refused;
 mod room;
 mod same;

@@ -6,11 +6,14 @@ mod caps;
 mod changing;
 mod editing;
 mod ends;
+mod following;
+mod held_up;
 mod looking;
 mod names;
 mod odd;
 mod questions;
 mod reading;
+mod refusing;
 mod via;
 mod writing;
 

@@ -16,7 +16,7 @@ use crate::support::{
 pub(super) struct Odd {
     pub(super) sgw: Sgw,
     pub(super) server: ScriptedSftp,
-    session: String,
+    pub(super) session: String,
 }
 
 impl Odd {
@@ -24,13 +24,13 @@ impl Odd {
         Self::of(ScriptedSftp::start())
     }
 
-    fn of(server: ScriptedSftp) -> Self {
+    pub(super) fn of(server: ScriptedSftp) -> Self {
         let sgw = Sgw::unlocked();
         let session = sgw.session(&server.sshd);
         Self { sgw, server, session }
     }
 
-    fn words(&self, verb: &str, more: &[&str]) -> Vec<OsString> {
+    pub(super) fn words(&self, verb: &str, more: &[&str]) -> Vec<OsString> {
         let words = ["files", verb, &self.session];
         words.iter().chain(more).map(OsString::from).collect()
     }
@@ -224,6 +224,54 @@ fn a_disk_that_fills_and_a_server_that_goes_leave_the_old_file() {
     odd.writes(&["/srv/file"], &content).ok();
     assert!(odd.content("/srv/file").unwrap() == content);
     assert_eq!(odd.server.sessions(), 2);
+}
+
+/// A disk that takes a part of what comes, and says that it failed.
+fn fills(room: usize) -> impl FnMut(&Call, &mut Tree) -> Turn {
+    let mut left = room;
+    move |call, tree| match call {
+        Call::Write { handle, offset, data } if data.len() > left => {
+            let (handle, offset, data) = (handle.clone(), *offset, data.slice(..left));
+            left = 0;
+            tree.answer(&Call::Write { handle, offset, data });
+            Turn::Reply(Reply::status(StatusCode::Failure, "No space left on device"))
+        }
+        Call::Write { data, .. } => {
+            left -= data.len();
+            Turn::Honest
+        }
+        _ => Turn::Honest,
+    }
+}
+
+#[test]
+fn what_is_appended_to_a_full_disk_is_there_whole_or_not_at_all() {
+    let odd = Odd::new();
+    let content = bytes(200_000);
+    for room in [0, 7, 300_000] {
+        odd.server.tree(|tree| _ = tree.file("/srv/log", "old\n"));
+        odd.server.follows(fills(room));
+        let failed = odd.writes(&["--append", "/srv/log"], &content).fails(1, "files.failed");
+        assert!(!failed.stderr().contains("a piece"), "{failed:?}");
+        assert_eq!(odd.content("/srv/log").unwrap(), b"old\n", "{room}");
+    }
+    // Where somebody else wrote behind it meanwhile nothing of theirs is cut off, and what is there is told.
+    odd.server.tree(|tree| _ = tree.file("/srv/log", "old\n"));
+    let mut full = fills(7);
+    odd.server.follows(move |call, tree| {
+        let turn = full(call, tree);
+        if let (Turn::Reply(_), Call::Write { handle, offset, .. }) = (&turn, call) {
+            let (handle, data) = (handle.clone(), b"theirs\n"[..].into());
+            tree.answer(&Call::Write { handle, offset: *offset, data });
+        }
+        turn
+    });
+    odd.writes(&["--append", "/srv/log"], &content[..100])
+        .fails(1, "files.failed")
+        .says("a piece of what was appended is left in /srv/log, with which it has 18 bytes");
+    let expected = [b"old\n", &content[..7], b"theirs\n"].concat();
+    assert_eq!(odd.content("/srv/log").unwrap(), expected);
+    odd.serves_on();
 }
 
 #[test]

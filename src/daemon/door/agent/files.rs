@@ -400,7 +400,7 @@ impl Caller {
         let _fed = Fed(stdin.clone());
         let follows = permit.follows();
         let run = self.parts.files.run(session, permit, request.clone(), stdin.clone());
-        let Running { mut pieces, end } = match request {
+        let Running { mut pieces, mut notes, end } = match request {
             Some(id) => kept::keeping(self.parts.desk.clone(), id, run, follows),
             None => run,
         };
@@ -413,6 +413,11 @@ impl Caller {
                 biased;
                 () = control.cancel.cancelled() => break,
                 () = control.left.cancelled(), if stdin.is_some() => break,
+                Some(note) = notes.recv() => {
+                    let note = Message::Note { text: note.to_owned() };
+                    self.outbox.json(number, &note).await?;
+                    continue;
+                }
                 piece = pieces.recv() => piece,
                 bytes = more_credit(stdin.as_deref()) => {
                     self.credit(number, bytes).await?;

@@ -22,7 +22,7 @@ impl Relay {
         attrs: Attrs,
     ) -> Result<Reply, Failure> {
         for left in (0..TRIES).rev() {
-            let before = match self.send(Call::Lstat { path: path.clone() }).await? {
+            let before = match self.send_now(Call::Lstat { path: path.clone() }).await? {
                 Reply::Attrs(attrs) => Some(attrs),
                 Reply::Status(Status { code: StatusCode::NoSuchFile, .. }) => None,
                 refused => return Ok(refused),
@@ -35,7 +35,7 @@ impl Relay {
             }
             let careful = flags.careful(before.is_some());
             let opening = Call::Open { path: path.clone(), flags: careful, attrs: attrs.clone() };
-            let handle = match self.send(opening).await? {
+            let handle = match self.send_now(opening).await? {
                 Reply::Handle(handle) => handle,
                 // It came to be there meanwhile.
                 Reply::Status(Status { code: StatusCode::Failure, .. })
@@ -47,6 +47,8 @@ impl Relay {
                 }
                 refused => return Ok(refused),
             };
+            // From here on something is open there: it is not begun anew where the operator comes in between.
+            self.session.keyboard.agents().await;
             let opened = match self.still_leads(&path, &handle, before.as_ref()).await {
                 Ok(()) if flags.has(OpenFlags::TRUNCATE) && before.is_some() => {
                     self.emptied(&handle).await
@@ -54,6 +56,7 @@ impl Relay {
                 Ok(()) => Ok(None),
                 Err(fault) => Err(fault.at("opening", &path)),
             };
+            let opened = opened.map_err(|failure| failure.sent(true));
             return match opened {
                 Ok(None) => Ok(Reply::Handle(handle)),
                 not => {

@@ -48,12 +48,26 @@ pub struct Call {
 }
 
 impl Call {
-    /// Begins it. With a stream that somebody else takes it has a connection for itself where it can.
+    /// Begins it, and says what it is to do.
     pub async fn begin(
         session: &Arc<Session>,
         way: Way,
         verb: &str,
         words: &[&[u8]],
+    ) -> Result<Self, Fault> {
+        Self::started(session, way, said(verb, words), false).await
+    }
+
+    /// Begins it: it waits for what it is to do. What the account's start-up files take their time for is over then.
+    /// With a stream that somebody else takes it has a connection for itself where it can.
+    pub async fn ready(session: &Arc<Session>, way: Way, streams: bool) -> Result<Self, Fault> {
+        Self::started(session, way, Vec::new(), streams).await
+    }
+
+    async fn started(
+        session: &Arc<Session>,
+        way: Way,
+        said: Vec<u8>,
         streams: bool,
     ) -> Result<Self, Fault> {
         let nonce: [u8; 8] = random().map_err(|error| {
@@ -82,8 +96,7 @@ impl Call {
         let mut lines = program();
         word(nonce.as_bytes(), &mut lines);
         word(if way == Way::Sudo { b"root" } else { b"" }, &mut lines);
-        word(verb.as_bytes(), &mut lines);
-        words.iter().for_each(|given| word(given, &mut lines));
+        lines.extend(said);
         // One that is not read has an end that says why.
         if let Err(Fault::Told(failure)) = call.send(lines.into()).await {
             return Err(failure.into());
@@ -91,6 +104,16 @@ impl Call {
         let greeted = timeout(GREETING, call.greeted(&nonce)).await;
         greeted.map_err(|_| Fault::Silent)??;
         Ok(call)
+    }
+
+    /// Says what it is to do, where it waits for that.
+    pub async fn does(&self, verb: &str, words: &[&[u8]]) -> Result<(), Fault> {
+        self.send(said(verb, words).into()).await
+    }
+
+    /// Says that it may go on.
+    pub async fn goes_on(&self) -> Result<(), Fault> {
+        self.send(Bytes::from_static(b"go\n")).await
     }
 
     /// Passes over what start-up files print.
@@ -208,12 +231,6 @@ impl Call {
         Ok(())
     }
 
-    /// Says that no more comes.
-    pub async fn end(&self) {
-        // Where it is gone its answer says why.
-        let _gone = self.writer.eof().await;
-    }
-
     /// Nothing is wanted of it any more.
     pub async fn close(self) {
         self.writer.close().await;
@@ -232,6 +249,13 @@ impl Call {
 pub enum Answer {
     Yes,
     No(String),
+}
+
+fn said(verb: &str, words: &[&[u8]]) -> Vec<u8> {
+    let mut lines = Vec::new();
+    word(verb.as_bytes(), &mut lines);
+    words.iter().for_each(|given| word(given, &mut lines));
+    lines
 }
 
 /// The program as one line for any `sh`.
@@ -258,7 +282,7 @@ mod tests {
     use super::*;
 
     /// What the program answers in a shell of this name, where there is one.
-    fn said(shell: &[&str], words: &[&[u8]]) -> Option<Vec<u8>> {
+    fn answered(shell: &[&str], words: &[&[u8]]) -> Option<Vec<u8>> {
         let mut command = Command::new(shell[0]);
         command.args(&shell[1..]).args(["-c", r#"IFS= read -r l; eval "$l""#]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -280,13 +304,15 @@ mod tests {
             std::fs::write(at("new"), "x").unwrap();
             std::os::unix::fs::symlink(at("private"), at("link")).unwrap();
             let (from, to) = (bytes("new"), bytes("link"));
-            let Some(told) = said(shell, &[b"n", b"", b"move", &from, &to, b"1"]) else { continue };
+            let Some(told) = answered(shell, &[b"n", b"", b"move", &from, &to, b"1"]) else {
+                continue;
+            };
             assert_eq!(told, b"\0n\0ok\0\0", "{shell:?}");
             assert!(at("link").symlink_metadata().unwrap().is_file(), "{shell:?}");
             assert_eq!(std::fs::read_dir(at("private")).unwrap().count(), 0, "{shell:?}");
             std::fs::remove_file(at("link")).unwrap();
             std::os::unix::fs::symlink(at("private"), at("link")).unwrap();
-            said(shell, &[b"n", b"", b"link", &to, b"other", b"1"]).unwrap();
+            answered(shell, &[b"n", b"", b"link", &to, b"other", b"1"]).unwrap();
             assert_eq!(std::fs::read_link(at("link")).unwrap(), std::path::Path::new("other"));
             assert_eq!(std::fs::read_dir(at("private")).unwrap().count(), 0, "{shell:?}");
         }
@@ -309,16 +335,17 @@ mod tests {
             for part in every.chunks(120).chain([&b"-n \n\n"[..], b"\n", b"a' b\"$(x)`x`"]) {
                 let path = [directory.as_os_str().as_encoded_bytes(), b"/", part].concat();
                 let words = [&b"n"[..], b"", b"make", &path, b"", b"0750", b"", b""];
-                let Some(made) = said(shell, &words) else { break };
+                let Some(made) = answered(shell, &words) else { break };
                 assert_eq!(made, b"\0n\0ok\0\0", "{shell:?} {part:?}");
                 let words = [&b"n"[..], b"", b"resolve", b"", b"1", b"itself", &path];
-                let told = said(shell, &words).unwrap();
+                let told = answered(shell, &words).unwrap();
                 assert!(
                     told.ends_with(&[b"=", path.as_slice(), b"\0"].concat()),
                     "{shell:?} {part:?}"
                 );
                 let words = [&b"n"[..], b"", b"remove", &path, b"x"];
-                assert_eq!(said(shell, &words).unwrap(), b"\0n\0ok\0\0", "{shell:?} {part:?}");
+                let removed = answered(shell, &words).unwrap();
+                assert_eq!(removed, b"\0n\0go\0ok\0\0", "{shell:?} {part:?}");
                 understood += 1;
             }
         }

@@ -11,6 +11,7 @@
 //! - Files are got and put one after the other, each a command; a put that was cut off begins anew.
 
 mod call;
+mod failed;
 mod listed;
 mod resolve;
 mod run;

@@ -214,13 +214,25 @@ tail_() {
 tails() {
   same; say ok "$o"
   [ "$on" ] || { tail -n "$lines" <&3; return; }
-  tail -n "$lines" -f <&3 &
-  # It ends with whoever reads it.
-  cat >/dev/null; kill $!
+  tail -n "$lines" -f <&3 & t=$!
+  exec 4<&0
+  # It ends with whoever reads it, …
+  cat <&4 >/dev/null 3<&- & c=$!
+  # … and where another file has the name.
+  watch 3<&- <&- & w=$!
+  wait $c; kill $t $w 2>/dev/null
+  exit 0
+}
+watch() {
+  while sleep 1; do
+    a=$(look "$n" 2>/dev/null) || continue
+    # What is still to come of the old one comes within this time.
+    [ "${a##* }" = "${o##* }" ] || { sleep 2; kill $c; return; }
+  done
 }
 
 sum() { word; enter "$w"; file; sums 3<"$n"; }
-sums() { same; s=$(hash) && [ "$s" ] || die hash; say ok "$o" "$s"; }
+sums() { same; say ok "$o"; s=$(hash) && [ "$s" ] || die hash; say ok "$s"; }
 
 space() {
   word; if [ -d "$w" ]; then go "$w"; n=.; else enter "$w"; fi
@@ -276,12 +288,30 @@ remove() {
   enter "$p"
   if [ ! -L "$n" ] && [ -d "$n" ]; then
     [ "$all" ] || die tree
-    rm -rf "$n" || exit 1
+    a=$(look "$n") || exit 1
+    ( held ) || exit
+    o=$(look "$n") && [ "${a##* }" = "${o##* }" ] || die elsewhere
+    rmdir "$n" || { ls "$n" >/dev/null; exit 1; }
   else
     is_there "$n" || { ls -d "$n" >/dev/null; exit 1; }
     rm -f "$n" || exit 1
+    say go
   fi
   say ok ''
+}
+# The directory n, with all that is in it: it is this one from here on, whatever gets its name.
+held() {
+  # One that may not be entered is removed if it is empty.
+  cd -P "$n" 2>/dev/null || { say go; exit 0; }
+  o=$(look .) && [ "${a##* }" = "${o##* }" ] || die elsewhere
+  say go
+  set +f; set --
+  for f in ./..?* ./.[!.]* ./*; do
+    is_there "$f" || continue
+    set -- "$@" "$f"
+    [ $# -lt 100 ] || { rm -rf "$@" || exit 1; set --; }
+  done
+  [ $# -eq 0 ] || rm -rf "$@" || exit 1
 }
 
 rights() {
@@ -320,7 +350,7 @@ write() {
   word; p=$w; word; how=$w; word; parents=$w; word; mode=$w; word; sum=$w; word; size=$w
   word; new=./$w; word; sync=$w; word; time=$w
   if [ "$parents" ]; then d=${p%/*}; deep "${d:-/}" || exit 1; fi
-  enter "$p"
+  enter "$p"; dir=${p%/*}; dir=${dir:-/}
   before=; made=
   if [ -L "$n" ]; then die nowhere
   elif [ -e "$n" ]; then
@@ -331,8 +361,11 @@ write() {
     '') ;;
     none) [ -z "$before" ] || die changed ;;
     seen:*) set -- $before; [ "$sum" = "seen:$2:$5" ] || die changed ;;
-    *) hashed_so ;;
+    *) [ "$before" ] || die changed ;;
   esac
+  # Its directory is held.
+  say go
+  case $sum in ''|none|seen:*) ;; *) hashed_so ;; esac
   [ -z "$before$mode" ] || umask 077
   trap '[ -z "$made" ] || rm -f "$new"' EXIT
   trap 'exit 1' HUP INT TERM PIPE
@@ -341,15 +374,15 @@ write() {
   fill 3>"$new" || exit 1
 }
 hashed_so() {
-  [ "$before" ] || die changed
-  s=$(hash 3<"$n") && [ "$s" ] || die hash
+  hashes 3<"$n" || exit 1
   [ "$s" = "$sum" ] || die "changed $s"
 }
+hashes() { same; s=$(hash) && [ "$s" ] || die hash; }
 fill() {
   made=1; set +C
   f=$new; [ ! -e /proc/self/fd/3 ] || f=/proc/self/fd/3
   say go
-  cat >&3 || exit 1
+  [ "$size" = 0 ] || head -c "$size" >&3 || exit 1
   id=$(look -L "$f" 3>&3) || exit 1
   set -- $id
   [ "$2" = "$size" ] || die cut
@@ -371,6 +404,7 @@ fill() {
   [ -z "$mode" ] || chmod "$mode" "$f" 3>&3 || exit 1
   [ -z "$time" ] || TZ=UTC0 touch -c -t "$time" "$f" 3>&3 || exit 1
   synced
+  may_go_on
   if [ "$sum" ]; then [ "$(look "$n" 2>/dev/null)" = "$before" ] || die changed; fi
   own=$(look "$new") && [ ! -L "$new" ] && [ "${own##* }" = "$id" ] || die elsewhere
   if [ -z "$before" ] && { [ "$how" = create ] || [ "$sum" = none ]; }; then
@@ -386,19 +420,35 @@ fill() {
   [ "${o##* }" = "$id" ] || die elsewhere
   say ok "$o" "$synced" "$kept" "${before:+1}"
 }
+# What is left is short, and done while nobody else gives names another meaning.
+may_go_on() {
+  say go; word
+  # Some shells remember where they were.
+  cd -P . 2>/dev/null || die elsewhere
+  stays "$dir"
+}
 append() {
   same
-  case $sum in
-    '') ;;
-    seen:*) [ "$(look "$n")" = "$before" ] || die changed ;;
-    *) hashed_so ;;
-  esac
-  cat "$new" >&3 || exit 1
+  case $sum in ''|seen:*) ;; *) hashed_so ;; esac
   f=$n; [ ! -e /proc/self/fd/3 ] || f=/proc/self/fd/3
+  may_go_on
+  [ -z "$sum" ] || [ "$(look "$n")" = "$before" ] || die changed
+  a=$(look -L "$f" 3>&3) || exit 1
+  cat "$new" >&3 || { back; exit 1; }
+  say ok
   [ -z "$mode" ] || chmod "$mode" "$f" 3>&3 || exit 1
   synced
   o=$(look "$n") || exit 1
-  say ok "$o" "$synced" 1 1
+  say "$o" "$synced" 1 1
+}
+# To what stood there before, where no more than a piece of this is behind it.
+back() {
+  set -- $a; was=$2
+  set -- $(look -L "$f" 3>&3); now=$2
+  [ "$now" -gt "$was" ] || return
+  behind=$(tail -c "+$((was + 1))" "$n" 2>/dev/null | cksum)
+  [ "$behind" = "$(head -c "$((now - was))" "$new" | cksum)" ] &&
+    dd if=/dev/null of="$f" bs=1 seek="$was" 2>/dev/null 3>&3 || die "piece $now"
 }
 synced() {
   [ -z "$sync" ] || ! dd if=/dev/null conv=fsync,notrunc >&3 2>/dev/null || synced=1

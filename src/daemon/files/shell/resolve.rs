@@ -47,10 +47,10 @@ pub async fn resolve(
     let words: Vec<&[u8]> = head.into_iter().chain(pairs).collect();
     let first = paths.first().map_or(&b"~"[..], |(path, _)| path);
     let failed = |fault: Fault| fault.at("resolving", first);
-    let mut call = Call::begin(session, way, "resolve", &words, false).await.map_err(failed)?;
+    let mut call = Call::begin(session, way, "resolve", &words).await.map_err(failed)?;
     let home = call.field().await.map_err(|fault| fault.at("resolving", b"~"))?;
     if let Some(word) = home.strip_prefix(b"!") {
-        return Err(super::run::no(&String::from_utf8_lossy(word), b"~", session));
+        return Err(super::failed::no(&String::from_utf8_lossy(word), b"~", session));
     }
     let home = Canonical::new(&home).ok_or_else(|| leads_elsewhere(&home))?;
     let mut at = Vec::new();
@@ -90,7 +90,7 @@ async fn led(
     let count = links.len().to_string();
     let pairs = links.iter().flat_map(|(_, way)| [&b"leads"[..], way.as_slice()]);
     let words: Vec<&[u8]> = [&b"many"[..], count.as_bytes()].into_iter().chain(pairs).collect();
-    let mut call = Call::begin(session, way, "resolve", &words, false).await.map_err(failed)?;
+    let mut call = Call::begin(session, way, "resolve", &words).await.map_err(failed)?;
     let _home = call.field().await.map_err(failed)?;
     let mut led = Vec::new();
     for (index, _) in &links {

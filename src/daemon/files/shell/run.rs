@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use ::bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     ODD, attrs,
     call::{Answer, Call},
+    failed::{OPENS, does_not_open, no, no_listing, told},
     listed::{Listed, short},
 };
 use crate::{
@@ -16,23 +17,21 @@ use crate::{
             calls::unsupported,
             count,
             fault::Fault,
-            leads_elsewhere,
             list::{DEPTH, UNREAD, entry_of},
-            names::{Names, Still},
+            names::Names,
             over_cap,
-            read::kind,
             resolve::join,
-            write::exists,
+            tail::REPLACED,
         },
         session::{Session, stdin::Stdin},
     },
     domain::{
-        bytes, escape,
+        bytes,
         files::{Files, Operation, Way},
         sftp::{Attrs, FileType},
     },
     protocol::{
-        error::{Code, Failure},
+        error::Failure,
         files::{Done, Type},
     },
 };
@@ -50,6 +49,7 @@ pub struct Run<'r> {
     pub files: &'r Files,
     pub names: Arc<Names>,
     pub out: mpsc::Sender<Bytes>,
+    pub notes: mpsc::Sender<&'static str>,
 }
 
 /// Directories of one depth that are still to be listed: where, and what their entries' paths begin with.
@@ -102,13 +102,12 @@ impl Run<'_> {
         self.files.at.get(number).map_or(b"/", Vec::as_slice)
     }
 
-    pub(super) async fn begin(
-        &self,
-        verb: &str,
-        words: &[&[u8]],
-        streams: bool,
-    ) -> Result<Call, Fault> {
-        Call::begin(self.session, self.files.way, verb, words, streams).await
+    async fn begin(&self, verb: &str, words: &[&[u8]]) -> Result<Call, Fault> {
+        Call::begin(self.session, self.files.way, verb, words).await
+    }
+
+    pub(super) async fn ready(&self, streams: bool) -> Result<Call, Fault> {
+        Call::ready(self.session, self.files.way, streams).await
     }
 
     /// No more is read or written there than what was judged. The piece that is too much goes to nobody.
@@ -141,21 +140,28 @@ impl Run<'_> {
         at: &[u8],
     ) -> Result<Done, Failure> {
         let failed = |fault: Fault| told(&fault, doing, at);
-        let (_turning, _still) = match verb {
+        let mut call = self.ready(false).await.map_err(failed)?;
+        let (turning, still) = match verb {
             "move" | "link" => (Some(self.names.turning().await?), None),
             _ => (None, Some(self.names.still().await?)),
         };
-        let mut call = self.begin(verb, words, false).await.map_err(failed)?;
+        call.does(verb, words).await.map_err(failed)?;
         self.yes(&mut call, doing, at).await?;
+        if verb == "remove" {
+            // It holds the directory by itself: nobody waits for all that is in it.
+            drop((turning, still));
+            self.yes(&mut call, doing, at).await?;
+        }
         let already = !call.field().await.map_err(failed)?.is_empty();
         call.close().await;
         Ok(Done::Changed { path: bytes::Bytes(at.to_vec()), already })
     }
 
     async fn look(&self) -> Result<(Attrs, Option<Vec<u8>>), Failure> {
-        let _still = self.names.still().await?;
         let (at, failed) = (self.at(0), |fault: Fault| told(&fault, "looking at", self.at(0)));
-        let mut call = self.begin("stat", &[at], false).await.map_err(failed)?;
+        let mut call = self.ready(false).await.map_err(failed)?;
+        let _still = self.names.still().await?;
+        call.does("stat", &[at]).await.map_err(failed)?;
         self.yes(&mut call, "looking at", at).await?;
         let line = call.field().await.map_err(failed)?;
         let target = call.field().await.map_err(failed)?;
@@ -206,7 +212,8 @@ impl Run<'_> {
         let count = some.len().to_string();
         let paths = some.iter().map(|(at, _)| at.as_slice());
         let words: Vec<&[u8]> = std::iter::once(count.as_bytes()).chain(paths).collect();
-        let mut call = self.begin("list", &words, true).await?;
+        let mut call = self.ready(true).await?;
+        call.does("list", &words).await?;
         for directory in some {
             let mut wrong = None;
             loop {
@@ -294,17 +301,20 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What is known of a file whose content follows. It is held from here on, whatever gets its name.
+    /// What is known of a file whose content, or its sum, follows. It is held from here on, whatever gets its name.
     pub(super) async fn open(
         &self,
         verb: &str,
         words: &[&[u8]],
         at: &[u8],
     ) -> Result<(Call, Attrs), Failure> {
-        let _still = self.names.still().await?;
         let failed = |fault: Fault| told(&fault, "opening", at);
-        let mut call = self.begin(verb, words, true).await.map_err(failed)?;
-        self.yes(&mut call, "opening", at).await?;
+        let mut call = self.ready(verb != "sum").await.map_err(failed)?;
+        let still = self.names.still().await?;
+        call.does(verb, words).await.map_err(failed)?;
+        let opened = timeout(OPENS, self.yes(&mut call, "opening", at)).await;
+        opened.map_err(|_| does_not_open(at))??;
+        still.lasts()?;
         let line = call.field().await.map_err(failed)?;
         let attrs = attrs(&line).ok_or_else(|| failed(Fault::Odd(ODD)))?;
         Ok((call, attrs))
@@ -338,11 +348,35 @@ impl Run<'_> {
     }
 
     async fn tail(&self, lines: u64, follow: bool) -> Result<Done, Failure> {
-        let (at, lines) = (self.at(0), lines.to_string());
-        let words = [at, lines.as_bytes(), flag(follow)];
-        let (mut call, attrs) = self.open("tail", &words, at).await?;
+        let at = self.at(0);
+        let (size, mut sent) = self.tail_one(&lines.to_string(), follow, 0).await?;
+        let offset = size.unwrap_or(0).saturating_sub(sent);
+        // It ends by itself where another file has the name.
+        while follow && !self.out.is_closed() {
+            // A caller that is gone needs none.
+            let _gone = self.notes.send(REPLACED).await;
+            sent = self.tail_one("+1", follow, sent).await?.1;
+        }
+        Ok(Done::Content {
+            path: bytes::Bytes(at.to_vec()),
+            size,
+            offset,
+            bytes: sent,
+            sha256: None,
+        })
+    }
+
+    /// What has the name, to its end; how much was sent with what was before.
+    async fn tail_one(
+        &self,
+        lines: &str,
+        follow: bool,
+        earlier: u64,
+    ) -> Result<(Option<u64>, u64), Failure> {
+        let (at, mut sent) = (self.at(0), earlier);
+        let (mut call, attrs) =
+            self.open("tail", &[at, lines.as_bytes(), flag(follow)], at).await?;
         let failed = |fault: Fault| told(&fault, "reading", at);
-        let mut sent = 0;
         loop {
             let piece = tokio::select! {
                 biased;
@@ -358,22 +392,18 @@ impl Run<'_> {
             }
         }
         call.close().await;
-        let (path, offset) = (at.to_vec(), attrs.size.unwrap_or(0).saturating_sub(sent));
-        let path = bytes::Bytes(path);
-        Ok(Done::Content { path, size: attrs.size, offset, bytes: sent, sha256: None })
+        Ok((attrs.size, sent))
     }
 
     pub(super) async fn sum(&self) -> Result<Done, Failure> {
         let at = self.at(0);
-        let _still = self.names.still().await?;
         let failed = |fault: Fault| told(&fault, "reading", at);
-        let mut call = self.begin("sum", &[at], false).await.map_err(failed)?;
+        let (mut call, attrs) = self.open("sum", &[at], at).await?;
         self.yes(&mut call, "reading", at).await?;
-        let attrs = attrs(&call.field().await.map_err(failed)?);
         let sum = String::from_utf8(call.field().await.map_err(failed)?).unwrap_or_default();
         call.close().await;
         let is_sum = sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
-        match attrs.and_then(|attrs| attrs.size) {
+        match attrs.size {
             Some(size) if is_sum => {
                 self.check_cap(0, size)?;
                 let (path, sha256) = (bytes::Bytes(at.to_vec()), sum.to_ascii_lowercase());
@@ -386,7 +416,7 @@ impl Run<'_> {
     async fn space(&self) -> Result<Done, Failure> {
         let at = self.at(0);
         let failed = |fault: Fault| told(&fault, "looking at", at);
-        let mut call = self.begin("space", &[at], false).await.map_err(failed)?;
+        let mut call = self.begin("space", &[at]).await.map_err(failed)?;
         self.yes(&mut call, "looking at", at).await?;
         let blocks = row(&call.field().await.map_err(failed)?);
         let files = row(&call.field().await.map_err(failed)?).unwrap_or_default();
@@ -411,7 +441,7 @@ pub async fn lstat_if(
     (session, way): (&Arc<Session>, Way),
     at: &[u8],
 ) -> Result<Option<Attrs>, Fault> {
-    let mut call = Call::begin(session, way, "stat", &[at], false).await?;
+    let mut call = Call::begin(session, way, "stat", &[at]).await?;
     match call.answer().await {
         Ok(Answer::Yes) => {
             let line = call.field().await?;
@@ -424,21 +454,25 @@ pub async fn lstat_if(
     }
 }
 
-/// A file's content, `most` bytes of it. Names are held still until it is open.
+/// A file's content, `most` bytes of it.
 pub async fn content(
     (session, way): (&Arc<Session>, Way),
     at: &[u8],
     most: u64,
-    still: Still,
+    names: &Names,
 ) -> Result<Vec<u8>, Failure> {
     let failed = |fault: Fault| told(&fault, "reading", at);
     let limit = most.to_string();
     let words = [at, b"0", limit.as_bytes()];
-    let mut call = Call::begin(session, way, "read", &words, false).await.map_err(failed)?;
-    match call.answer().await.map_err(failed)? {
+    let mut call = Call::ready(session, way, false).await.map_err(failed)?;
+    let still = names.still().await?;
+    call.does("read", &words).await.map_err(failed)?;
+    let opened = timeout(OPENS, call.answer()).await.map_err(|_| does_not_open(at))?;
+    match opened.map_err(failed)? {
         Answer::Yes => _ = call.field().await.map_err(failed)?,
         Answer::No(word) => return Err(no(&word, at, session)),
     }
+    still.lasts()?;
     drop(still);
     let mut all = Vec::new();
     while let Some(piece) = call.piece().await.map_err(failed)? {
@@ -471,77 +505,6 @@ pub(super) fn flag(on: bool) -> &'static [u8] {
 /// As printf(1) and chmod(1) both take it.
 pub(super) fn octal(mode: Option<u32>) -> String {
     mode.map(|mode| format!("0{mode:o}")).unwrap_or_default()
-}
-
-/// What failed there; a full disk has its own words.
-pub(super) fn told(fault: &Fault, doing: &str, at: &[u8]) -> Failure {
-    let failure = fault.at(doing, at);
-    let full = |words: &[u8]| {
-        let text = String::from_utf8_lossy(words).to_lowercase();
-        text.contains("no space left") || text.contains("quota exceeded")
-    };
-    match fault {
-        Fault::Status(status) if full(status.message()) => {
-            let message = format!("{}: the disk there is full", failure.message);
-            let hint =
-                "make room there (sgw files df SESSION PATH shows it): the same call goes on"
-                    .to_owned();
-            Failure { message, hint, ..failure }
-        }
-        _ => failure,
-    }
-}
-
-fn no_listing(word: Option<&str>, at: &[u8], session: &Session) -> Failure {
-    match word {
-        Some("elsewhere") => leads_elsewhere(at),
-        _ => no("denied", at, session),
-    }
-}
-
-/// The program's own word for what is wrong.
-pub(super) fn no(word: &str, at: &[u8], session: &Session) -> Failure {
-    let shown = escape::exact(at, 300);
-    let unsupported = |message: &str| {
-        let hint = "use a command for it: sgw exec SESSION -- …";
-        Failure::new(Code::FilesUnsupported, message, hint).sent(true)
-    };
-    match word.split(' ').next().unwrap_or_default() {
-        "elsewhere" => leads_elsewhere(at),
-        "exists" => exists(at),
-        "directory" => kind(at, "is a directory", "sgw files ls"),
-        "tree" => kind(at, "is a directory: -r removes it", "sgw files ls"),
-        "no-directory" => kind(at, "is no directory", "sgw files stat"),
-        "other" => kind(at, "is no ordinary file", "sgw files stat"),
-        "nowhere" => kind(at, "is a link that leads nowhere", "sgw files stat"),
-        "changed" => {
-            let sum =
-                word.split(' ').nth(1).filter(|sum| sum.bytes().all(|b| b.is_ascii_hexdigit()));
-            crate::daemon::files::write::changed(at, sum)
-        }
-        "denied" => Failure::new(
-            Code::FilesDenied,
-            format!("reading {shown} is not permitted"),
-            "sgw files stat SESSION PATH shows whose it is; repeating won't help",
-        )
-        .sent(true),
-        "device" => Failure::new(
-            Code::FilesFailed,
-            format!("{shown} lies on another file system: it would not be moved at once"),
-            "get and put it, or use a command for it: sgw exec SESSION -- mv …",
-        )
-        .sent(true),
-        "cut" => Failure::new(
-            Code::FilesChanged,
-            format!("what came for {shown} ended before its end; nothing is in its place"),
-            "run it again",
-        )
-        .sent(true),
-        "root" => super::no_root(session, b"", None),
-        "stat" => unsupported("this server has no stat(1), which sgw needs where SFTP is not"),
-        "hash" => unsupported("this server has nothing that reckons SHA-256"),
-        _ => Fault::Odd(ODD).at("working on", at),
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::{
     call::Call,
-    run::{Run, flag, octal, told},
+    failed::told,
+    run::{Run, flag, octal},
     write::{New, stamp},
 };
 use crate::{

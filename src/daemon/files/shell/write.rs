@@ -2,11 +2,13 @@
 
 use ::bytes::Bytes;
 use jiff::Timestamp;
+use tokio::time::timeout;
 
 use super::{
     ODD, attrs,
     call::Call,
-    run::{Run, flag, octal, told},
+    failed::{OPENS, does_not_open, told},
+    run::{Run, flag, octal},
 };
 use crate::{
     daemon::files::{
@@ -79,18 +81,27 @@ impl Run<'_> {
             flag(new.sync),
             time.as_bytes(),
         ];
-        let _still = self.names.still().await?;
-        let mut call = self.begin("write", &words, false).await.map_err(failed)?;
+        let mut call = self.ready(false).await.map_err(failed)?;
+        let still = self.names.still().await?;
+        call.does("write", &words).await.map_err(failed)?;
+        let held = timeout(OPENS, self.yes(&mut call, "writing", new.at)).await;
+        held.map_err(|_| does_not_open(new.at))??;
+        still.lasts()?;
+        // It holds its directory by itself from here on, and reads what is there for as long as that takes.
+        drop(still);
         self.yes(&mut call, "writing", new.at).await.map(|()| call)
     }
 
     /// All of it was sent.
     pub(super) async fn end_write(&self, mut call: Call, at: &[u8]) -> Result<Done, Failure> {
         let failed = |fault: Fault| told(&fault, "writing", at);
-        // Of two that write at once the later one finds what the other wrote.
-        let _alone = self.names.alone().await?;
-        call.end().await;
+        // It has all of it, with its owner and rights and on the disk.
         self.yes(&mut call, "writing", at).await?;
+        // Of two that write at once the later one finds what the other wrote.
+        let alone = self.names.alone().await?;
+        call.goes_on().await.map_err(failed)?;
+        self.yes(&mut call, "writing", at).await?;
+        drop(alone);
         let attrs = attrs(&call.field().await.map_err(failed)?);
         let attrs = attrs.ok_or_else(|| failed(Fault::Odd(ODD)))?;
         let synced = call.field().await.map_err(failed)? == b"1";

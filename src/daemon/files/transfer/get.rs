@@ -97,8 +97,15 @@ impl Run<'_> {
         if let Ok(Begun { open: Some((open, _held)), .. }) = begun {
             let _closed = self.sftp.close(open.handle).await;
         }
-        let _still = self.still().await.map_err(Trouble::One)?;
-        self.open_next(index, part).await
+        let still = self.still().await.map_err(Trouble::One)?;
+        let begun = self.open_next(index, part).await;
+        if let Err(overtaken) = still.lasts() {
+            if let Ok(Begun { open: Some((open, _held)), .. }) = begun {
+                let _closed = self.sftp.close(open.handle).await;
+            }
+            return Err(Trouble::One(overtaken));
+        }
+        begun
     }
 
     async fn open_next(&self, index: usize, part: &Part) -> Result<Begun<'_>, Trouble> {

@@ -20,16 +20,18 @@ impl Run<'_> {
         let mut open = handle;
         let placed = async {
             if self.replaced(index).is_none() {
-                let _still = self.still_at(at).await?;
+                let still = self.still_at(at).await?;
                 self.prove((open.take(), from), bound).await?;
+                still.lasts()?;
                 return self.place_now(from, at, before.is_some()).await;
             }
             // Read before the last look, which nobody comes behind.
             self.check_replaced(index, before).await?;
-            let _alone = self.alone().await?;
+            let alone = self.alone().await?;
             self.prove((open.take(), from), bound).await?;
             self.stays(at).await?;
             self.check_unchanged(index, before, None).await?;
+            alone.lasts()?;
             self.place_now(from, at, before.is_some()).await
         };
         let placed = placed.await;

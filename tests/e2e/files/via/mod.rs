@@ -1,6 +1,7 @@
 //! Files on servers without SFTP, through the account's shell: the same, and told where it is not.
 
 mod ends;
+mod held_up;
 mod hostile;
 mod judged;
 mod root;

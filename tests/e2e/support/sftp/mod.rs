@@ -8,7 +8,7 @@ use std::{
     io::{Read, Write},
     net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
@@ -28,8 +28,40 @@ pub enum Turn {
     Reply(Reply),
     /// In the place of an answer, whatever it is.
     Bytes(Vec<u8>),
+    /// A good server's answer, once it is let through; other connections go on meanwhile.
+    Later(Arc<Gate>),
     /// The server ends.
     Gone,
+}
+
+/// Where an answer waits.
+#[derive(Default)]
+pub struct Gate {
+    /// Whether one waits, and whether it is let through.
+    state: Mutex<(bool, bool)>,
+    opened: Condvar,
+}
+
+impl Gate {
+    /// Lets through what waits here, and what comes.
+    pub fn open(&self) {
+        self.state().1 = true;
+        self.opened.notify_all();
+    }
+
+    pub fn holds_one(&self) -> bool {
+        self.state().0
+    }
+
+    fn pass(&self) {
+        let mut state = self.state();
+        state.0 = true;
+        let _passed = self.opened.wait_while(state, |state| !state.1);
+    }
+
+    fn state(&self) -> MutexGuard<'_, (bool, bool)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 type Script = Box<dyn FnMut(&Call, &mut Tree) -> Turn + Send>;
@@ -243,7 +275,13 @@ fn serve(mut stream: TcpStream, play: &Mutex<Play>) {
                     let extensions = lock(play).extensions.clone();
                     Some(FromServer::Version { version: 3, extensions }.to_wire())
                 }
-                Ok(FromClient::Call { id, call }) => lock(play).turn(id, &call),
+                Ok(FromClient::Call { id, call }) => {
+                    let turn = lock(play).turn(&call);
+                    if let Turn::Later(gate) = &turn {
+                        gate.pass();
+                    }
+                    lock(play).answer(id, &call, turn)
+                }
                 Err(_) => None,
             };
             let Some(answer) = answer else {
@@ -258,8 +296,7 @@ fn serve(mut stream: TcpStream, play: &Mutex<Play>) {
 }
 
 impl Play {
-    /// What goes out; nothing where it ends.
-    fn turn(&mut self, id: u32, call: &Call) -> Option<Vec<u8>> {
+    fn turn(&mut self, call: &Call) -> Turn {
         if self.calls.len() < KEPT {
             self.calls.push(match call {
                 Call::Write { handle, offset, data } => Call::Write {
@@ -270,8 +307,13 @@ impl Play {
                 call => call.clone(),
             });
         }
-        match (self.script)(call, &mut self.tree) {
-            Turn::Honest => Some(self.tree.answer(call).to_wire(id)),
+        (self.script)(call, &mut self.tree)
+    }
+
+    /// What goes out; nothing where it ends.
+    fn answer(&mut self, id: u32, call: &Call, turn: Turn) -> Option<Vec<u8>> {
+        match turn {
+            Turn::Honest | Turn::Later(_) => Some(self.tree.answer(call).to_wire(id)),
             Turn::Reply(reply) => Some(reply.to_wire(id)),
             Turn::Bytes(bytes) => Some(bytes),
             Turn::Gone => None,

@@ -54,7 +54,7 @@ impl Caller {
 /// What runs, with what it reads and how it ends kept for whoever comes again. Where its caller goes, it is read
 /// on as far as that is kept.
 pub(super) fn keeping(desk: Arc<Desk>, id: Id, run: Running, follows: bool) -> Running {
-    let Running { mut pieces, end } = run;
+    let Running { mut pieces, notes, end } = run;
     let (on, forwarded) = mpsc::channel(1);
     let ending = async move {
         let mut output = Some(Vec::new());
@@ -80,7 +80,7 @@ pub(super) fn keeping(desk: Arc<Desk>, id: Id, run: Running, follows: bool) -> R
         desk.files_ended(&id, Ended { output, done: done.clone() });
         done
     };
-    Running { pieces: forwarded, end: tokio::spawn(ending) }
+    Running { pieces: forwarded, notes, end: tokio::spawn(ending) }
 }
 
 pub(super) fn failed(error: &tokio::task::JoinError) -> Failure {

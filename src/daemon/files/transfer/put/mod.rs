@@ -7,7 +7,7 @@ mod small;
 mod tree;
 mod watch;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, pin::pin, sync::Arc};
 
 use ::bytes::{Bytes, BytesMut};
 use futures::{
@@ -77,6 +77,31 @@ struct Flight<'f> {
     bytes: u64,
 }
 
+impl Count {
+    /// What is to be told of one, or the end of it all.
+    fn take(&mut self, (index, outcome): Ended) -> Result<(), Failure> {
+        let line = match outcome {
+            Ok(Became { bytes, made }) => {
+                (self.files, self.bytes) = (self.files + 1, self.bytes + bytes);
+                json!({ "index": index, "bytes": bytes, "made": made })
+            }
+            Err(Trouble::One(failure)) => {
+                self.failed += 1;
+                json!({ "index": index, "error": failure })
+            }
+            Err(Trouble::All(failure)) => return Err(failure),
+        };
+        self.lines.extend_from_slice(format!("{line}\n").as_bytes());
+        Ok(())
+    }
+}
+
+impl Flight<'_> {
+    fn landed(&mut self, put: &Put, index: usize) {
+        self.bytes = self.bytes.saturating_sub(size_of(put, index));
+    }
+}
+
 impl Run<'_> {
     pub(in crate::daemon::files) async fn put(
         &self,
@@ -122,7 +147,7 @@ impl Run<'_> {
         let mut flight = Flight::default();
         let files = self.put_files(put, &watches, &mut input, (&mut flight, count)).await;
         // What is half written is not left so, whatever ended the rest.
-        let landed = self.land(&mut flight, count).await;
+        let landed = self.land(put, &mut flight, count).await;
         files.and(landed)
     }
 
@@ -138,7 +163,7 @@ impl Run<'_> {
             let refused = self.refused(index, item).await;
             if refused.is_some() || *size > SMALL || *offset > 0 {
                 // One large file at a time.
-                self.land(flight, count).await?;
+                self.land(put, flight, count).await?;
                 let outcome = match refused {
                     Some(trouble) => self.skip(input).await.and(Err(trouble)),
                     None => self.put_large(index, (item, put.fsync), watches, input).await,
@@ -153,14 +178,15 @@ impl Run<'_> {
             let content = match self.take_in(put, input, *size, (flight, count)).await? {
                 Ok(content) => content,
                 Err(failure) => {
-                    self.told((index, Err(Trouble::One(failure))), count).await?;
+                    let ended = (index, Err(Trouble::One(failure)));
+                    self.told_beside(put, ended, flight, count).await?;
                     continue;
                 }
             };
             let wrong = sum.as_ref().is_some_and(|sum| *sum != crate::domain::files::sum(&content));
             if wrong || content.len() as u64 != *size {
                 let trouble = Trouble::One(other_content(self.at(index)));
-                self.told((index, Err(trouble)), count).await?;
+                self.told_beside(put, (index, Err(trouble)), flight, count).await?;
                 continue;
             }
             flight.bytes += size;
@@ -179,35 +205,28 @@ impl Run<'_> {
         count: &mut Count,
     ) -> Result<(), Failure> {
         let Some(ended) = flight.flying.next().await else { return Ok(()) };
-        flight.bytes = flight.bytes.saturating_sub(size_of(put, ended.0));
-        self.told(ended, count).await
+        flight.landed(put, ended.0);
+        self.told_beside(put, ended, flight, count).await
     }
 
     /// Waits for all small files; the first that ends it all is told when the last has ended.
-    async fn land(&self, flight: &mut Flight<'_>, count: &mut Count) -> Result<(), Failure> {
+    async fn land(
+        &self,
+        put: &Put,
+        flight: &mut Flight<'_>,
+        count: &mut Count,
+    ) -> Result<(), Failure> {
         let mut over = Ok(());
-        while let Some(ended) = flight.flying.next().await {
-            let told = self.told(ended, count).await;
+        while !flight.flying.is_empty() {
+            let told = self.next_ended(put, flight, count).await;
             over = over.and(told);
         }
-        flight.bytes = 0;
         over
     }
 
-    /// A line for the caller, or the end of it all.
-    async fn told(&self, (index, outcome): Ended, count: &mut Count) -> Result<(), Failure> {
-        let line = match outcome {
-            Ok(Became { bytes, made }) => {
-                (count.files, count.bytes) = (count.files + 1, count.bytes + bytes);
-                json!({ "index": index, "bytes": bytes, "made": made })
-            }
-            Err(Trouble::One(failure)) => {
-                count.failed += 1;
-                json!({ "index": index, "error": failure })
-            }
-            Err(Trouble::All(failure)) => return Err(failure),
-        };
-        count.lines.extend_from_slice(format!("{line}\n").as_bytes());
+    /// A line for the caller, or the end of it all. Nothing is under way that holds names.
+    async fn told(&self, ended: Ended, count: &mut Count) -> Result<(), Failure> {
+        count.take(ended)?;
         if count.lines.len() >= LINES {
             self.flush(count).await;
         }
@@ -218,6 +237,32 @@ impl Run<'_> {
         if !count.lines.is_empty() {
             // A caller that is gone needs none.
             let _gone = self.out.send(std::mem::take(&mut count.lines).into()).await;
+        }
+    }
+
+    /// The same while files are under way: they go on while a slow caller takes what it is told, since they may
+    /// hold names that others wait for. What is told of them meanwhile is as much as there are of them.
+    async fn told_beside(
+        &self,
+        put: &Put,
+        ended: Ended,
+        flight: &mut Flight<'_>,
+        count: &mut Count,
+    ) -> Result<(), Failure> {
+        let mut over = count.take(ended);
+        if count.lines.len() < LINES {
+            return over;
+        }
+        let mut sending = pin!(self.out.send(std::mem::take(&mut count.lines).into()));
+        loop {
+            tokio::select! {
+                biased;
+                _gone = &mut sending => return over,
+                Some(ended) = flight.flying.next(), if !flight.flying.is_empty() => {
+                    flight.landed(put, ended.0);
+                    over = over.and(count.take(ended));
+                }
+            }
         }
     }
 
@@ -317,8 +362,8 @@ impl Run<'_> {
             let piece = tokio::select! {
                 biased;
                 Some(ended) = flight.flying.next(), if !flight.flying.is_empty() => {
-                    flight.bytes = flight.bytes.saturating_sub(size_of(put, ended.0));
-                    self.told(ended, count).await?;
+                    flight.landed(put, ended.0);
+                    self.told_beside(put, ended, flight, count).await?;
                     continue;
                 }
                 piece = self.piece(input) => piece,

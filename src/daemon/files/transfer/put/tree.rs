@@ -1,8 +1,8 @@
 //! Directories, links, and what is removed.
 
-use futures::{StreamExt, stream};
+use futures::FutureExt;
 
-use super::{Became, Count, Ended, Run, Trouble, rights::kept};
+use super::{Became, Count, Ended, Flight, Run, Trouble, rights::kept};
 use crate::{
     daemon::files::{fault::Fault, read::kind, write::exists},
     domain::{
@@ -59,29 +59,33 @@ impl Run<'_> {
         let What::Link { target } = &item.what else { return Ok(()) };
         let at = self.at(index);
         let failed = |fault: Fault| Trouble::of(fault, "linking", at);
-        let _turning = self.turning(at).await.map_err(Trouble::One)?;
+        let turning = self.turning(at).await.map_err(Trouble::One)?;
         match self.sftp.lstat_if(at).await.map_err(failed)?.map(|attrs| attrs.file_type()) {
             Some(Some(FileType::Link)) => {
                 if self.sftp.readlink(at).await.map_err(failed)? == target.as_slice() {
                     return Ok(());
                 }
+                turning.lasts().map_err(Trouble::One)?;
                 self.sftp.done(Call::Remove { path: at.to_vec() }).await.map_err(failed)?;
             }
             Some(_) => return Err(Trouble::One(exists(at))),
             None => {}
         }
+        turning.lasts().map_err(Trouble::One)?;
         let call = Call::Symlink { holds: target.0.clone(), link: at.to_vec() };
         self.sftp.done(call).await.map_err(failed)
     }
 
     /// Removes all of them, the ones beside the others.
     pub(super) async fn remove_all(&self, put: &Put, count: &mut Count) -> Result<(), Failure> {
-        let each = put.items.iter().enumerate().map(|(index, item)| self.gone(index, item));
-        let mut removed = stream::iter(each.collect::<Vec<_>>()).buffer_unordered(REMOVED_AT_ONCE);
-        while let Some(ended) = removed.next().await {
-            self.told(ended, count).await?;
+        let mut flight = Flight::default();
+        for (index, item) in put.items.iter().enumerate() {
+            while flight.flying.len() >= REMOVED_AT_ONCE {
+                self.next_ended(put, &mut flight, count).await?;
+            }
+            flight.flying.push(self.gone(index, item).boxed());
         }
-        Ok(())
+        self.land(put, &mut flight, count).await
     }
 
     async fn gone(&self, index: usize, item: &Item) -> Ended {
@@ -107,7 +111,10 @@ impl Run<'_> {
             Some(Some(FileType::Directory)) => {
                 Err(Trouble::One(kind(at, "is a directory by now", "sgw files ls")))
             }
-            Some(_) => self.sftp.done(Call::Remove { path: at.to_vec() }).await.map_err(failed),
+            Some(_) => {
+                still.lasts().map_err(Trouble::One)?;
+                self.sftp.done(Call::Remove { path: at.to_vec() }).await.map_err(failed)
+            }
         }
     }
 }
