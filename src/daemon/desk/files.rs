@@ -86,16 +86,7 @@ impl Desk {
         identity: &Identity,
         ground: &Ground<'_>,
     ) -> Result<Permit<Files>, Failure> {
-        let (now, leave) = ((self.now)(), ground.leave());
-        let policy = self.guard.revision();
-        self.entry(id, Some(identity), |entry| {
-            let permit =
-                authorize::authorize_approved_files(&mut entry.request, leave, &policy, now)
-                    .map(Permit::issue)
-                    .map_err(|why| not_spent(id, why))?;
-            entry.files = Some(Carried::Running);
-            Ok(permit)
-        })?
+        self.spend_approved_files(id, identity, ground, Some(Carried::Running))
     }
 
     /// It has ended.
@@ -114,12 +105,27 @@ impl Desk {
         identity: &Identity,
         ground: &Ground<'_>,
     ) -> Result<Permit<Files>, Failure> {
+        self.spend_approved_files(id, identity, ground, None)
+    }
+
+    fn spend_approved_files(
+        &self,
+        id: &Id,
+        identity: &Identity,
+        ground: &Ground<'_>,
+        carried: Option<Carried>,
+    ) -> Result<Permit<Files>, Failure> {
         let (now, leave) = ((self.now)(), ground.leave());
         let policy = self.guard.revision();
         self.entry(id, Some(identity), |entry| {
-            authorize::authorize_approved_files(&mut entry.request, leave, &policy, now)
-                .map(Permit::issue)
-                .map_err(|why| not_spent(id, why))
+            let permit =
+                authorize::authorize_approved_files(&mut entry.request, leave, &policy, now)
+                    .map(Permit::issue)
+                    .map_err(|why| not_spent(id, why))?;
+            if carried.is_some() {
+                entry.files = carried;
+            }
+            Ok(permit)
         })?
     }
 }

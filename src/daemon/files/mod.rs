@@ -212,14 +212,7 @@ impl Files {
         }
         session.keyboard.check_agent(&session.id).map_err(|taken| taken.sent(false))?;
         session.count_operation(files.content.as_ref().map_or(0, Bytes::len))?;
-        let mut intent = record(Kind::FilesIntent, session);
-        intent.durable = request.is_some();
-        intent.request = request;
-        intent.action = described(&files);
-        intent.decision = Some(fields([
-            ("guard", Ok(files.judged.recorded())),
-            ("passed_by", serde_json::to_value(&files.passed_by)),
-        ]));
+        let intent = intent(session, &files, request);
         let (request, action) = (intent.request.clone(), intent.action.clone());
         write(&self.evidence, intent).await?;
         let number = session.files_begin(begun(&files, request.as_ref()));
@@ -448,6 +441,19 @@ fn record(kind: Kind, session: &Session) -> Record {
     record.target = Some(session.target());
     record.session = Some(session.id.clone());
     record
+}
+
+/// Announces an operation; one that a person said yes to is on the disk before it.
+fn intent(session: &Session, files: &crate::domain::files::Files, request: Option<Id>) -> Record {
+    let mut intent = record(Kind::FilesIntent, session);
+    intent.durable = request.is_some();
+    intent.request = request;
+    intent.action = described(files);
+    intent.decision = Some(fields([
+        ("guard", Ok(files.judged.recorded())),
+        ("passed_by", serde_json::to_value(&files.passed_by)),
+    ]));
+    intent
 }
 
 /// Writes a record; without it, what it announces must not happen.

@@ -13,9 +13,8 @@ use super::{
     brought::Brought,
     client::Sftp,
     compare::{Eyes, sizes},
-    described,
     fault::Fault,
-    leads,
+    intent, leads,
     names::{self, Alone, Names, Still},
     record,
     resolve::{resolved, split},
@@ -113,14 +112,7 @@ impl Relay {
             return self.send_judged(call).await;
         }
         self.session.count_operation(0)?;
-        let mut intent = record(Kind::FilesIntent, &self.session);
-        intent.durable = request.is_some();
-        intent.request = request;
-        intent.action = described(&files);
-        intent.decision = Some(fields([
-            ("guard", Ok(files.judged.recorded())),
-            ("passed_by", serde_json::to_value(&files.passed_by)),
-        ]));
+        let intent = intent(&self.session, &files, request);
         let (request, action) = (intent.request.clone(), intent.action.clone());
         write(&self.evidence, intent).await?;
         let number = self.session.files_begin(begun(&files, request.as_ref()));
