@@ -89,7 +89,10 @@ fn a_server_that_shows_only_a_part_serves_every_verb_there() {
     }
     assert_eq!(fs::read_to_string(sshd.chroot().join("in/a/link")).unwrap(), "put");
     assert_eq!(fs::read_to_string(sshd.chroot().join("in/file")).unwrap(), "x 2\n");
-    files("rm", &["/in/a/link"]).ok();
+    let request = files("rm", &["--no-wait", "--json", "/in/a/link"]).exits(75).waits_on();
+    sgw.operator(["approve", &request, "--yes"]).ok();
+    sgw.agent(["wait", &request]).ok();
+    assert!(!sshd.chroot().join("in/a/link").exists());
     // What lies outside is not there.
     let outside = sshd.directory().join("outside");
     fs::write(&outside, "x").unwrap();

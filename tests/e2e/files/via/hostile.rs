@@ -7,8 +7,9 @@ use crate::support::Sshd;
 
 /// Says of every file that it has five bytes, and sends many more.
 const LIAR: &str = r#"#!/bin/bash
-read -r program; read -r nonce; read -r root; read -r verb
+read -r program; read -r nonce; read -r root
 printf '\0%s\0' "$nonce"
+read -r verb
 case $verb in
   resolve) read -r many; read -r count; read -r how; read -r path; printf '%s\0' /root "=$path" ;;
   stat) printf '%s\0' ok '81a4 5 0 0 1700000000 1:1' '' ;;

@@ -81,6 +81,15 @@ impl Tree {
 
     /// A directory below, made where it is missing.
     pub fn directory(&self, path: &[u8]) -> io::Result<Arc<OwnedFd>> {
+        self.opened(path, true)
+    }
+
+    /// A directory that is there already.
+    fn look(&self, path: &[u8]) -> io::Result<Arc<OwnedFd>> {
+        self.opened(path, false)
+    }
+
+    fn opened(&self, path: &[u8], make: bool) -> io::Result<Arc<OwnedFd>> {
         if path.is_empty() {
             return Ok(self.root.clone());
         }
@@ -94,7 +103,7 @@ impl Tree {
         for name in path.split(|byte| *byte == b'/') {
             let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
             let opened = match openat(&*at, name, flags, Mode::empty()) {
-                Err(Errno::NOENT) => {
+                Err(Errno::NOENT) if make => {
                     match mkdirat(&*at, name, Mode::from_raw_mode(0o777)) {
                         Ok(()) | Err(Errno::EXIST) => {}
                         Err(error) => return Err(error.into()),
@@ -140,7 +149,7 @@ impl Tree {
     pub fn read(&self, path: &Below) -> io::Result<File> {
         let (above, name) = path.split();
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        Ok(File::from(openat(&*self.directory(above)?, name, flags, Mode::empty())?))
+        Ok(File::from(openat(&*self.look(above)?, name, flags, Mode::empty())?))
     }
 
     /// What is in a directory, however deep, in order of its paths, each with whether it is a directory. Nothing
@@ -184,20 +193,10 @@ impl Tree {
     /// Size and time of what has the name.
     pub fn there(&self, path: &Below) -> Option<(u64, i64)> {
         let (above, name) = path.split();
-        let at = self.directory(above).ok()?;
+        let at = self.look(above).ok()?;
         let stat = statat(&*at, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         let file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         file.then_some((stat.st_size.max(0) as u64, stat.st_mtime))
-    }
-
-    /// A directory that is there already.
-    fn look(&self, path: &[u8]) -> io::Result<Arc<OwnedFd>> {
-        let mut at = self.root.clone();
-        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
-            let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
-            at = Arc::new(openat(&*at, name, flags, Mode::empty())?);
-        }
-        Ok(at)
     }
 
     /// Begins a file, or goes on with its part behind what is kept of it.
