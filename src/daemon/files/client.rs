@@ -28,6 +28,8 @@ use crate::{
 const ROOM: usize = 64 * 1024;
 /// The longest reply of a call that brings no content, in KiB: two paths and what a server says to them.
 const SHORT: u32 = 16;
+/// What a reply has around its content, in bytes: type, id and length, and room to spare.
+const AROUND: u32 = 64;
 /// Requests that have no reply yet, at most.
 const IN_FLIGHT: usize = ROOM / SHORT as usize;
 /// The longest of all: a packet.
@@ -286,7 +288,7 @@ impl Sent<'_> {
 /// How long the reply may be, in KiB.
 fn longest(call: &Call) -> u32 {
     match call {
-        Call::Read { length, .. } => (length / 1024 + 1).clamp(SHORT, LONG),
+        Call::Read { length, .. } => (length.saturating_add(AROUND) / 1024 + 1).clamp(SHORT, LONG),
         Call::Readdir { .. } | Call::Extended(_) | Call::Other { .. } => LONG,
         _ => SHORT,
     }
@@ -403,4 +405,23 @@ fn take(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{bytes::Bytes, sftp::Reply};
+
+    #[test]
+    fn a_reply_has_room_for_whatever_was_asked_for() {
+        for length in 1..=255 * 1024_u32 {
+            let reply = Reply::Data(Bytes(vec![0; length as usize]));
+            let call = Call::Read { handle: Vec::new(), offset: 0, length };
+            assert!(longest(&call) * 1024 >= length + 9, "{length}");
+            if length % 4096 == 1 {
+                let wire = reply.to_wire(1).len() as u32;
+                assert!(longest(&call) * 1024 >= wire, "{length} of {wire}");
+            }
+        }
+    }
 }

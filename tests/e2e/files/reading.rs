@@ -13,7 +13,9 @@ fn a_file_of_any_size_arrives_byte_for_byte() {
     let there = There::new();
     let bytes: Vec<u8> =
         (0..3_000_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
-    for size in [0, 1, 32 * 1024, 255 * 1024, 255 * 1024 + 1, bytes.len()] {
+    let last = [16_379, 255 * 1024 - 5, 2 * 255 * 1024 - 8];
+    let sizes = [0, 1, 32 * 1024, 255 * 1024, 255 * 1024 + 1, bytes.len()];
+    for size in sizes.into_iter().chain(last) {
         let path = there.has("file", &bytes[..size]);
         let read = there.files("read", &[&path]).ok();
         assert!(read.bytes() == &bytes[..size], "{size} bytes");

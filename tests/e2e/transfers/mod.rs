@@ -221,6 +221,25 @@ fn a_thousand_small_files_go_and_come() {
     assert_eq!(seen(&there.here("back")), seen(&tree));
 }
 
+/// The last piece of each is of another length, also of those that fit into a reply with no room to spare.
+#[test]
+fn files_of_every_size_come_whole() {
+    let there = There::new();
+    let bytes = content(300_000);
+    let sizes = (15_900..17_000).chain(261_080..261_130);
+    for size in sizes.clone() {
+        fs::write(there.there(&size.to_string()), &bytes[..size]).unwrap();
+    }
+    let here = there.here("got");
+    there.files("get", &[&there.there(""), &here], &["-r"]).ok();
+    for size in sizes {
+        let came = fs::read(here.join(size.to_string())).unwrap();
+        assert!(came == bytes[..size], "{size}");
+    }
+    let again = there.files("put", &[&here.join("."), &there.there("")], &["-r", "--verify"]);
+    again.ok().says("1150 left as they are");
+}
+
 #[test]
 fn what_one_side_can_not_read_or_write_is_told_and_stops_no_other() {
     let there = There::on(Sshd::with().read_only().start(), &[]);

@@ -120,8 +120,10 @@ impl Walk<'_> {
                 let mut flags = flags.filter(|field| field.text.starts_with('-'));
                 flags.any(|field| field.text.contains('k')) || behind_o()
             }
-            // At its prompt a `#` is a word like another.
-            "zsh" if arguments.has("i") && !arguments.has("c") => true,
+            // At its prompt a `#` is a word like another. What a terminal types there is judged as that shell's line.
+            "zsh" if arguments.has("i") && !arguments.has("c") => {
+                self.stdin.text.as_deref() != Some("")
+            }
             "sh" | "bash" | "dash" | "ash" | "zsh" | "ksh" | "mksh" | "rbash" => {
                 arguments.flags.iter().any(|flag| !flag.long && flag.name == "k") || behind_o()
             }

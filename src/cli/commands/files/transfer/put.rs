@@ -36,7 +36,7 @@ const WORTH: u64 = 8 * 1024 * 1024;
 /// As `cp`: into REMOTE where that is a directory, else to that name; `DIR/.` is what is in DIR. Each file is written under another name beside
 /// it and gets its own when it is whole. What was cut off goes on by itself, where SHA-256 proves that the part is
 /// one of this file. What is there with the same size is read, and left as it is where it has the same content
-/// (--restart copies it nevertheless). Links are copied as links. The rights of a file that is there stay. Cut off, it
+/// (--restart copies it nevertheless). Links are copied as links, but one that is named itself is followed. The rights of a file that is there stay. Cut off, it
 /// ends with 75, by Ctrl-C with 130, by SIGTERM with 143: the same call goes on, for a week also in a directory that it made.
 /// Where a person is asked, that is once, before anything is made.
 #[derive(Debug, clap::Args)]

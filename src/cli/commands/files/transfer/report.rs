@@ -11,7 +11,10 @@ use crate::{
     cli::{
         Context, Outcome, Stop,
         commands::files::There,
-        ui::{exit::Exit, progress::Progress},
+        ui::{
+            exit::{self, Exit, Owner},
+            progress::Progress,
+        },
     },
     domain::{bytes::Bytes, escape},
     protocol::error::{Class, Code, Failure},
@@ -46,6 +49,20 @@ struct Counted {
     failed: Vec<(Vec<u8>, Failure)>,
     /// What is said of parts that were left by what was broken off.
     parts: Vec<String>,
+}
+
+impl Counted {
+    /// How it ends where not all is done: where nothing is, for what all of them failed for.
+    fn failed_as(&self) -> Exit {
+        let classes: Vec<_> = self.failed.iter().map(|(_, failure)| failure.code.class()).collect();
+        match classes.split_first() {
+            Some((first, others)) if self.done + self.skipped == 0 => {
+                let alike = others.iter().all(|one| one == first);
+                if alike { exit::of(*first, Owner::Sgw) } else { Exit::FAILED }
+            }
+            _ => Exit::FAILED,
+        }
+    }
 }
 
 /// What a dry run would do.
@@ -195,7 +212,7 @@ impl Report {
                     context.ui.note(&said);
                 }
                 self.tell_parts(context, &inner);
-                return Ok(if whole { Exit::DONE } else { Exit::FAILED });
+                return Ok(if whole { Exit::DONE } else { inner.failed_as() });
             }
         };
         self.tell_parts(context, &inner);
@@ -213,7 +230,11 @@ impl Report {
         }
         let mut told = inner.failed.iter().take(TOLD).peekable();
         while let Some((path, failure)) = told.next() {
-            let message = format!("{}: {}", escape::visible_bytes(path, 300), failure.message);
+            let path = escape::visible_bytes(path, 300);
+            let message = match failure.message.contains(&path) {
+                true => failure.message.clone(),
+                false => format!("{path}: {}", failure.message),
+            };
             let again = told.peek().is_some_and(|(_, next)| next.hint == failure.hint);
             let hint = if again { String::new() } else { failure.hint.clone() };
             context.ui.failure_text(&Failure { message, hint, ..failure.clone() });
