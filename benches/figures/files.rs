@@ -152,7 +152,7 @@ fn small(server: &Server, link: &str, few: usize) {
             contenders((&there, &few_there), &in_here, false),
         ),
     ] {
-        measure(&title, rounds(3), all, &places);
+        measure(&title, rounds(4), all, &places);
     }
 }
 
