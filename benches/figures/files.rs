@@ -121,7 +121,9 @@ fn small(server: &Server, link: &str, few: usize) {
     let instance = Sgw::unlocked();
     let session = instance.session(server);
     let (here, there) = (places.here.path().join("small"), server.readable().join("small"));
-    let (few_here, few_there) = (places.here.path().join("few"), server.readable().join("few"));
+    // The server is the same for each link.
+    let fewer = format!("few-{few}");
+    let (few_here, few_there) = (places.here.path().join(&fewer), server.readable().join(&fewer));
     for (root, count) in [(&here, SMALL), (&there, SMALL), (&few_here, few), (&few_there, few)] {
         for number in 0..count {
             let directory = root.join(format!("d{}", number / 100));
