@@ -432,6 +432,10 @@ impl Sgw {
         logs.map(|file| fs::read_to_string(file).unwrap_or_default()).collect()
     }
 
+    fn kill_daemons(&self) {
+        self.daemons.borrow().iter().for_each(|pid| signal(*pid, Signal::KILL));
+    }
+
     fn end_daemons(&self) -> bool {
         let _ = Running::start(&mut self.command(["lock"])).ends();
         let daemons = self.daemons.borrow();
@@ -451,7 +455,7 @@ impl Drop for Sgw {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- the daemon's log\n{}", self.logs());
-            self.daemons.borrow().iter().for_each(|pid| signal(*pid, Signal::KILL));
+            self.kill_daemons();
             return;
         }
         let leaks = |when: &str| {
@@ -463,7 +467,10 @@ impl Drop for Sgw {
             if frames::sung(&canaries) {
                 leaks.push("what a socket said".into());
             }
-            assert!(leaks.is_empty(), "planted secrets {when} in {leaks:?}");
+            if !leaks.is_empty() {
+                self.kill_daemons();
+                panic!("planted secrets {when} in {leaks:?}");
+            }
         };
         leaks("while the daemon ran");
         assert!(self.end_daemons(), "the daemon outlived its lock\n{}", self.logs());
