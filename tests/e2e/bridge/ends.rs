@@ -103,6 +103,8 @@ fn a_session_whose_output_nobody_reads_ends_no_command_beside_it() {
     // Behind that word, on the same connection.
     let output = ran(&mut both.ssh(&both.through, &["-o", &at, "web1", "echo fine"]), b"");
     assert_eq!(output.stdout, b"fine\n");
+    // Long enough for it to be ended, which takes another channel.
+    std::thread::sleep(std::time::Duration::from_secs(2));
     assert!(!runs.has_ended());
     fs::write(&go, "").unwrap();
     runs.ends().exits(3);
