@@ -38,6 +38,35 @@ fn a_pause_stops_what_would_start_and_nothing_that_runs() {
 }
 
 #[test]
+fn a_pause_holds_the_signals_that_end_nothing() {
+    let (sgw, sshd) = (Sgw::unlocked(), Sshd::start());
+    let s = sgw.session(&sshd);
+    let ends = ["INT", "TERM", "HUP", "QUIT", "KILL"];
+    let mut all: Vec<_> = ends
+        .iter()
+        .map(|signal| {
+            let mut runs = sgw.start(["exec", &s, "--", &format!("echo {signal}; sleep 1000")]);
+            runs.prints(&format!("{signal}\n"));
+            runs
+        })
+        .collect();
+    let session = sgw.agent(["show", &s, "--json"]).ok().json();
+    let ids: Vec<_> = session["running"].as_array().unwrap().clone();
+    assert_eq!(ids.len(), ends.len(), "{session}");
+    sgw.agent(["pause"]).ok();
+    let x = ids[0].as_str().unwrap();
+    for signal in ["USR1", "USR2", "TSTP", "CONT"] {
+        sgw.agent(["signal", x, signal]).fails(75, "control.paused");
+    }
+    assert!(all.iter_mut().all(|runs| !runs.has_ended()));
+    // What ends only takes away.
+    for (id, signal) in ids.iter().zip(ends) {
+        sgw.agent(["signal", id.as_str().unwrap(), signal]).ok();
+    }
+    all.into_iter().for_each(|runs| _ = runs.ends());
+}
+
+#[test]
 fn a_pause_of_one_target_leaves_the_others() {
     let sgw = Sgw::unlocked();
     let (one, two) = (Sshd::start(), Sshd::start());

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     daemon::{authority::Under, upstream::Writer},
-    domain::{bytes::Bytes, id::Id, terminal::Window},
+    domain::{bytes::Bytes, id::Id},
     protocol::{
         error::{Class, Failure},
         view::{ExecEnd, Kind, Remote, Run},
@@ -197,17 +197,6 @@ impl Exec {
         match writer {
             Some(writer) if self.is_running() => writer.signal(name).await.is_ok(),
             _ => false,
-        }
-    }
-
-    /// Tells its terminal's new window.
-    pub async fn resize(&self, window: Window) {
-        let Some(tty) = &self.tty else { return };
-        tty.resize(window);
-        let writer = lock(&self.writer).clone();
-        if let Some(writer) = writer {
-            // One that has ended has no window.
-            let _gone = writer.resize(window).await;
         }
     }
 

@@ -8,11 +8,15 @@ use tokio::{sync::watch, task::yield_now};
 use super::{
     Session, Sessions,
     exec::Exec,
+    gate::Gate,
     pty::{Lookout, Reads, Screen, Seen, Shown},
     record::Recorder,
 };
 use crate::{
-    daemon::{desk::Permit, upstream::Pool},
+    daemon::{
+        desk::Permit,
+        upstream::{Pool, Writer},
+    },
     domain::{
         action,
         id::Id,
@@ -30,9 +34,9 @@ pub struct Tty {
     /// What stands in its line, as far as it is known.
     line: Mutex<Line>,
     lookout: Lookout,
-    /// As it was opened, and as it is.
+    /// As it was opened, and as its client has it.
     first: Window,
-    window: Mutex<Window>,
+    wanted: watch::Sender<Window>,
 }
 
 impl Tty {
@@ -43,7 +47,7 @@ impl Tty {
             line: Mutex::default(),
             lookout: Lookout::new(pool, marker),
             first: window,
-            window: Mutex::new(window),
+            wanted: watch::Sender::new(window),
         })
     }
 
@@ -73,15 +77,31 @@ impl Tty {
         }
     }
 
-    /// The window that it has now, where that is not the one that it was opened with.
-    pub(super) fn resized(&self) -> Option<Window> {
-        Some(*lock(&self.window)).filter(|now| *now != self.first)
+    /// Its client has another window. It is the terminal's too as soon as the agent may change it.
+    pub fn wants(&self, window: Window) {
+        self.wanted.send_replace(window);
     }
 
-    pub(super) fn resize(&self, window: Window) {
-        *lock(&self.window) = window;
-        self.screen().resize(window.size());
-        self.drawn.send_modify(|count| *count += 1);
+    /// Gives the terminal its client's window, the last one whenever the gate is open. Goes on until its channel
+    /// is gone.
+    pub(super) async fn resizes(&self, gate: &Gate, writer: &Writer) {
+        let (mut wanted, mut had) = (self.wanted.subscribe(), self.first);
+        loop {
+            gate.opens().await;
+            let window = *wanted.borrow_and_update();
+            if window != had {
+                match gate.pass(writer.resize(window)).await {
+                    Ok(Ok(())) => had = window,
+                    Ok(Err(_gone)) => return,
+                    Err(_shut) => continue,
+                }
+                self.screen().resize(window.size());
+                self.drawn.send_modify(|count| *count += 1);
+            }
+            if wanted.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     pub fn shown(&self) -> Shown {

@@ -5,6 +5,7 @@
 //! What such a program does it does beneath its paths, as its client tells it. An honest client keeps to them;
 //! what others could have the program do is in `docs/policy.md`, and why each is asked about.
 
+mod borg;
 mod git;
 mod rsync;
 mod scp;
@@ -79,23 +80,10 @@ pub fn recognise(line: &[u8]) -> Option<Served> {
     }
 }
 
-/// Whether a line is a server's program and its words alone, whatever they ask of it. Accounts that run nothing but
-/// one of these read its first word, and take nothing in front of it.
+/// Whether a line is a server's program in the very words that a client writes, and none that make it run anything
+/// else. Accounts that run nothing but one of these read its first word, and take nothing in front of it.
 pub fn is_server(line: &[u8]) -> bool {
-    let Some(words) = words(line) else { return false };
-    let Some((program, rest)) = words.split_first() else { return false };
-    let says = |word: &[u8]| rest.first().and_then(Word::plain) == Some(word);
-    match program.plain() {
-        Some(b"git-upload-pack" | b"git-upload-archive" | b"git-receive-pack") => true,
-        Some(b"rsync") => says(b"--server"),
-        Some(b"borg") => says(b"serve"),
-        Some(b"scp") => rest
-            .iter()
-            .map_while(Word::plain)
-            .take_while(|word| word.starts_with(b"-") && !word.starts_with(b"--"))
-            .any(|word| word.iter().any(|one| b"tf".contains(one))),
-        _ => false,
-    }
+    recognise(line).is_some() || borg::is_server(line)
 }
 
 impl Served {

@@ -1,8 +1,11 @@
 //! A client that goes, however it goes, leaves nothing behind.
 
-use rustix::process::Signal;
+use std::{fs, io::Write, process::Stdio};
 
-use super::{Both, noise};
+use rustix::process::Signal;
+use sgw::domain::sftp::{FromClient, Pairs};
+
+use super::{Both, noise, ran};
 use crate::support::{Running, eventually, processes_naming};
 
 /// A word that the command's processes carry, and nothing else.
@@ -73,6 +76,40 @@ fn a_client_whose_output_nobody_reads_ends_and_its_command_with_it() {
         eventually("its processes are gone", || !both.is_running(&word));
     }
     both.same(&["web1", "echo still here"], b"");
+}
+
+/// It speaks of its own channel; over one connection there may be others.
+#[test]
+fn a_session_whose_output_nobody_reads_ends_no_command_beside_it() {
+    let both = Both::new();
+    let (path, log) = (both.sgw.path("master"), both.sgw.path("log"));
+    let (go, at) = (both.sgw.path("go"), format!("ControlPath={}", path.display()));
+    let master =
+        ["-vv", "-E", log.to_str().unwrap(), "-N", "-o", "ControlMaster=yes", "-o", &at, "web1"];
+    let _master = both.sgw.watched(Running::start(&mut both.ssh(&both.through, &master)));
+    eventually("the master is there", || path.exists());
+    let line = format!("echo begun; until [ -e {} ]; do sleep 0.05; done; exit 3", go.display());
+    let mut runs = Running::start(&mut both.ssh(&both.through, &["-o", &at, "web1", &line]));
+    runs.prints("begun\n");
+    let mut sftp = both.ssh(&both.through, &["-o", &at, "-s", "web1", "sftp"]);
+    sftp.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut sftp = sftp.spawn().unwrap();
+    drop(sftp.stdout.take());
+    let hello = FromClient::Init { version: 3, extensions: Pairs::new() }.to_wire();
+    sftp.stdin.as_mut().unwrap().write_all(&hello).unwrap();
+    eventually("its client says so", || {
+        fs::read_to_string(&log).is_ok_and(|log| log.contains("send eow"))
+    });
+    // Behind that word, on the same connection.
+    let output = ran(&mut both.ssh(&both.through, &["-o", &at, "web1", "echo fine"]), b"");
+    assert_eq!(output.stdout, b"fine\n");
+    // Long enough for it to be ended, which takes another channel.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert!(!runs.has_ended());
+    fs::write(&go, "").unwrap();
+    runs.ends().exits(3);
+    sftp.kill().unwrap();
+    sftp.wait().unwrap();
 }
 
 impl Both {

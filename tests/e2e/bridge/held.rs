@@ -138,3 +138,27 @@ fn much_that_is_held_is_whole_afterwards() {
     runs.ends().ok();
     eventually("all of it is there", || fs::read(&there).unwrap() == sent);
 }
+
+/// Neither while it is paused nor while the operator has the keyboard; then it is the last that there was.
+#[test]
+fn a_window_that_changes_meanwhile_is_the_terminals_afterwards() {
+    let both = Both::new();
+    let line = "trap 'stty size' WINCH; stty size; while :; do sleep 0.05; done";
+    let mut pty = both.at(&["web1", line]);
+    pty.wait_for("30 100");
+    let handoff =
+        || _ = both.sgw.by(&both.token, ["handoff", "web1", "look", "--no-wait"]).exits(75);
+    let stops: [(&dyn Fn(), &[&str]); 2] =
+        [(&|| _ = both.sgw.operator(["pause"]).ok(), &["resume"]), (&handoff, &["return", "web1"])];
+    for (rows, (stop, goes_on)) in [40, 50].into_iter().zip(stops) {
+        stop();
+        pty.resize(rows, 77);
+        std::thread::sleep(MOMENT);
+        pty.resize(rows + 1, 78);
+        std::thread::sleep(MOMENT);
+        assert!(!pty.screen().contains(&format!("{} 78", rows + 1)), "{}", pty.screen());
+        both.sgw.operator(goes_on).ok();
+        pty.wait_for(&format!("{} 78", rows + 1));
+        assert!(!pty.screen().contains(&format!("{rows} 77")), "{}", pty.screen());
+    }
+}

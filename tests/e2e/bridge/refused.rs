@@ -1,6 +1,7 @@
 //! What does not go through: each with a sentence on stderr and a status that says what to do.
 
 use std::{
+    fs,
     io::{Read, Write},
     os::unix::net::UnixStream,
     process::Output,
@@ -309,4 +310,24 @@ fn while_the_operator_has_the_keyboard_nothing_begins_and_what_runs_waits() {
     }
     runs.close_stdin();
     runs.ends().ok();
+}
+
+/// What it runs stands elsewhere than in its line: in its configuration, or on its standard input.
+#[test]
+fn rsync_that_is_told_elsewhere_what_to_run_is_asked_about() {
+    let both = Both::new();
+    let (config, proof) = (both.sgw.path("rsync.conf"), both.sgw.path("ran"));
+    let runs = format!("early exec = /bin/sh -c 'touch {}'", proof.display());
+    fs::write(&config, format!("use chroot = no\n[m]\npath = /tmp\n{runs}\n")).unwrap();
+    let daemon = format!("rsync --server --daemon --config={} .", config.display());
+    let greeting = "@RSYNCD: 30.0\nm\n\n";
+    let words = format!("rsync\0--server\0--daemon\0--config={}\0.\0\0", config.display());
+    for (line, input) in [
+        (daemon.as_str(), greeting.to_owned()),
+        ("rsync --server -s .", format!("{words}{greeting}")),
+    ] {
+        let output = ran(&mut both.ssh(&both.through, &["web1", line]), input.as_bytes());
+        refused(&output, 75, "approval.pending");
+    }
+    assert!(!proof.exists());
 }

@@ -222,7 +222,8 @@ impl Caller {
         self.parts.desk.permit_approved(id, self.identity(), &ground, &scripts)
     }
 
-    /// INT, TERM, QUIT, HUP and KILL end a command; others are passed on.
+    /// INT, TERM, QUIT, HUP and KILL end a command, also while it is paused; others are passed on where what an
+    /// agent sends is.
     pub(super) async fn signal(
         &self,
         word: &str,
@@ -241,7 +242,13 @@ impl Caller {
                 let _said = exec.stdin.push(Vec::new());
             }
             "TSTP" | "CONT" | "USR1" | "USR2" => {
-                let sent = session.keyboard.write(&session.id, exec.signal(&name)).await?;
+                let sent = loop {
+                    self.check_stopped(&session)?;
+                    // Where the gate shut meanwhile nothing was sent.
+                    if let Ok(sent) = session.gate.pass(exec.signal(&name)).await {
+                        break sent;
+                    }
+                };
                 if !sent {
                     return Err(Failure::new(
                         Code::ExecUnknown,

@@ -154,6 +154,7 @@ impl Handler for Connection {
             _gone: gone.drop_guard(),
         };
         self.channels.insert(id, opened);
+        self.unread.opens(id);
         reply.accept().await;
         Ok(())
     }
@@ -409,7 +410,7 @@ impl Handler for Connection {
         _session: &mut Session,
     ) -> Result<(), russh::Error> {
         self.channels.remove(&id);
-        self.unread.ended(id);
+        self.unread.closed(id);
         self.forwards.closed(id);
         Ok(())
     }

@@ -93,7 +93,7 @@ impl Channel {
         }
         while window.changed().await.is_ok() {
             let now = *window.borrow_and_update();
-            self.bridge.resize(exec, now).await;
+            self.bridge.resize(exec, now);
         }
         pending().await
     }

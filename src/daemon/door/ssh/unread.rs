@@ -1,6 +1,7 @@
 //! A client that reads no more of what its command prints (`ssh web1 yes | head -1`) says so in a request of OpenSSH's.
 //! russh 0.65.1 hands requests that it does not know to nobody: it logs them, in the task that serves the connection. So
-//! that line is listened for. It says of which connection, not of which channel.
+//! that line is listened for. It says of which connection, not of which channel: only where there is a single one it
+//! is known whose word it is.
 
 use std::{
     collections::HashMap,
@@ -16,12 +17,13 @@ use tokio_util::sync::CancellationToken;
 const TARGET: &str = "russh::server::encrypted";
 const LINE: &str = "unknown channel request eow@openssh.com";
 
-/// By the task that serves a connection: what runs there.
-static SERVED: LazyLock<Mutex<HashMap<Id, Commands>>> = LazyLock::new(Mutex::default);
+/// By the task that serves a connection: its channels.
+static SERVED: LazyLock<Mutex<HashMap<Id, Channels>>> = LazyLock::new(Mutex::default);
 
-type Commands = HashMap<ChannelId, CancellationToken>;
+/// Each session channel, with what ends its command: nothing where none runs, or what runs is none.
+type Channels = HashMap<ChannelId, Option<CancellationToken>>;
 
-/// The commands of one connection, as long as it is there.
+/// The session channels of one connection, as long as it is there.
 #[derive(Default)]
 pub struct Unread(Option<Id>);
 
@@ -29,8 +31,17 @@ pub struct Unread(Option<Id>);
 struct Ear;
 
 impl Unread {
-    /// A command runs on a channel; `ends` ends it. To be called where the connection is served.
+    /// A session channel is open. To be called where the connection is served.
+    pub fn opens(&mut self, channel: ChannelId) {
+        self.set(channel, None);
+    }
+
+    /// A command runs on it; `ends` ends it. To be called there too.
     pub fn begins(&mut self, channel: ChannelId, ends: CancellationToken) {
+        self.set(channel, Some(ends));
+    }
+
+    fn set(&mut self, channel: ChannelId, ends: Option<CancellationToken>) {
         static EAR: Ear = Ear;
         if log::set_logger(&EAR).is_ok() {
             log::set_max_level(LevelFilter::Warn);
@@ -42,11 +53,11 @@ impl Unread {
         self.0 = task;
     }
 
-    pub fn ended(&self, channel: ChannelId) {
+    pub fn closed(&self, channel: ChannelId) {
         if let Some(task) = self.0
-            && let Some(commands) = served().get_mut(&task)
+            && let Some(channels) = served().get_mut(&task)
         {
-            commands.remove(&channel);
+            channels.remove(&channel);
         }
     }
 }
@@ -69,16 +80,16 @@ impl Log for Ear {
             return;
         }
         let Some(task) = task::try_id() else { return };
-        let only = served().get(&task).filter(|commands| commands.len() == 1).cloned();
+        let only = served().get(&task).filter(|channels| channels.len() == 1).cloned();
         match only {
-            Some(commands) => commands.values().for_each(CancellationToken::cancel),
-            None => tracing::info!("a client reads no more of one of several commands"),
+            Some(channels) => channels.values().flatten().for_each(CancellationToken::cancel),
+            None => tracing::info!("a client reads no more of one of several channels"),
         }
     }
 
     fn flush(&self) {}
 }
 
-fn served() -> MutexGuard<'static, HashMap<Id, Commands>> {
+fn served() -> MutexGuard<'static, HashMap<Id, Channels>> {
     SERVED.lock().unwrap_or_else(PoisonError::into_inner)
 }

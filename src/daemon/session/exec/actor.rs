@@ -57,17 +57,20 @@ impl Actor {
     /// Runs to the end and says how it ended. The caller records that, then publishes it.
     pub async fn run(mut self, mut reader: Reader, writer: Writer) -> ExecEnd {
         *lock(&self.exec.writer) = Some(writer.clone());
-        if let Some(window) = self.exec.tty.as_ref().and_then(|tty| tty.resized()) {
-            // It changed on the way. A channel that is gone shows itself below.
-            let _gone = writer.resize(window).await;
-        }
-        let pump = tokio::spawn(feed::pump(self.exec.clone(), self.first.take(), writer.clone()));
+        let pump = feed::pump(self.exec.clone(), self.first.take(), writer.clone());
+        let (exec, to) = (self.exec.clone(), writer.clone());
+        let resizes = async move {
+            if let Some(tty) = &exec.tty {
+                tty.resizes(&exec.gate, &to).await;
+            }
+        };
+        let sends = tokio::spawn(async move { tokio::join!(pump, resizes) });
         let mut ending = Ending::default();
         let mut remote = None;
         if self.read(&mut reader, &mut ending).await == Read::Stopped {
             remote = Some(self.end_remote(&mut reader, &mut ending).await);
         }
-        pump.abort();
+        sends.abort();
         lock(&self.exec.writer).take();
         writer.close().await;
         self.exec.end(&ending, remote, false)

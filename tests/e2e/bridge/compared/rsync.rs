@@ -70,7 +70,6 @@ const CHECKS: &[Check] = &[
     check("moved", "rsync -a --remove-source-files web1:$W/a/deep b/"),
     check("only listed", "rsync web1:$W/a/deep/er/"),
     check("an odd name", "rsync -a \"web1:$W/a/deep/er/na me 'quoted' ä\" b/"),
-    check("a name that is protected", "rsync -a -s \"web1:$W/a/deep/er/na me 'quoted' ä\" b/"),
     check("holes", "truncate -s 2000000 a/hole; rsync -aS a/hole web1:$W/b/"),
     check("nothing there to fetch", "rsync -a web1:$W/missing b/"),
     check("nothing here to send", "rsync -a a/missing web1:$W/b/"),

@@ -89,9 +89,12 @@ impl Bridge {
     }
 
     /// The window of a command's terminal has another size now.
-    pub async fn resize(&self, exec: &Id, window: Window) {
-        if let Ok((_, exec)) = self.parts.sessions.exec(exec.as_str(), Some(&self.asker.identity)) {
-            exec.resize(window).await;
+    pub fn resize(&self, exec: &Id, window: Window) {
+        let found = self.parts.sessions.exec(exec.as_str(), Some(&self.asker.identity));
+        if let Ok((_, exec)) = found
+            && let Some(tty) = &exec.tty
+        {
+            tty.wants(window);
         }
     }
 }
