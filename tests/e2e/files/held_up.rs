@@ -14,7 +14,11 @@ use sgw::domain::{
 
 use super::odd::Odd;
 use crate::{
-    bridge::{program, raw::Raw, way},
+    bridge::{
+        program,
+        raw::{Raw, new_file, open},
+        way,
+    },
     support::{
         Live, eventually,
         frames::{JSON, STDIN, agent_wire},
@@ -69,6 +73,59 @@ fn a_server_that_does_not_answer_one_call_holds_up_no_other() {
     gate.open();
     turns.ends().ok();
     odd.serves_on();
+}
+
+/// Two directories, one of which a link will stand for where nobody waits.
+fn slow_and_its_other() -> (Odd, String) {
+    let odd = Odd::new();
+    odd.server.tree(|tree| _ = tree.file("/srv/slow/data", "mine").file("/opt/x/data", "theirs"));
+    let other = another(&odd);
+    (odd, other)
+}
+
+#[test]
+fn no_name_is_turned_while_what_was_sent_by_it_has_no_answer() {
+    let (odd, other) = slow_and_its_other();
+    for (verb, more) in [("rm", &["/srv/slow/data"][..]), ("chmod", &["600", "/srv/slow/data"])] {
+        odd.server.tree(|tree| _ = tree.file("/srv/slow/data", "mine"));
+        let gate = first_waits(
+            &odd,
+            |call| matches!(call, Call::Remove { path } | Call::Setstat { path, .. } if path == b"/srv/slow/data"),
+        );
+        let mut changes = odd.sgw.start(odd.words(verb, more));
+        eventually("it is to be done", || gate.holds_one());
+        let turn = ["files", "mv", &other, "/srv/slow", "/srv/gone"];
+        odd.sgw.agent(turn).fails(75, "files.busy");
+        odd.sgw.agent(["files", "read", &other, "/opt/x/data"]).ok().prints("theirs");
+        assert!(!changes.has_ended());
+        gate.open();
+        changes.ends().ok();
+    }
+    let turn = ["files", "mv", &other, "/srv/slow", "/srv/gone"];
+    odd.sgw.agent(turn).ok();
+    odd.serves_on();
+}
+
+#[test]
+fn no_name_is_turned_while_a_bridge_makes_a_file_by_it() {
+    let (odd, other) = slow_and_its_other();
+    let only = ["--only", "files:read,files:write"];
+    let (token, through) = way(&odd.sgw, &odd.server.sshd, &only);
+    let words = ["-F", through.to_str().unwrap(), "-s", "web1", "sftp"];
+    let mut raw = Raw::start(&mut program(&odd.sgw, &token, "ssh", &words));
+    let gate = first_waits(
+        &odd,
+        |call| matches!(call, Call::Open { path, .. } | Call::Remove { path } if path.starts_with(b"/srv/slow/")),
+    );
+    let number = raw.send(open("/srv/slow/new", new_file()));
+    eventually("it is to be made", || gate.holds_one());
+    let turn = ["files", "mv", &other, "/srv/slow", "/srv/gone"];
+    odd.sgw.agent(turn).fails(75, "files.busy");
+    gate.open();
+    let Reply::Handle(handle) = raw.reply(number) else { panic!("it is open") };
+    assert!(matches!(raw.call(Call::Close { handle }), Reply::Status(_)));
+    odd.sgw.agent(turn).ok();
+    assert!(odd.content("/srv/gone/new").is_some());
 }
 
 #[test]
