@@ -29,7 +29,10 @@ const HELD: Duration = Duration::from_secs(5);
 
 /// Of all accounts.
 #[derive(Default)]
-pub struct All(Mutex<BTreeMap<String, Weak<Names>>>);
+pub struct All(Mutex<BTreeMap<String, Account>>);
+
+/// Kept as long as somebody acts by its names, or what they sent may still be done.
+type Account = (Weak<Names>, Weak<Holders>);
 
 /// Of one account.
 #[derive(Default)]
@@ -288,12 +291,15 @@ impl Holders {
 impl All {
     pub fn of(&self, account: &str) -> Arc<Names> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(names) = all.get(account).and_then(Weak::upgrade) {
+        let kept = all.get(account);
+        if let Some(names) = kept.and_then(|(names, _)| names.upgrade()) {
             return names;
         }
-        all.retain(|_, names| names.strong_count() > 0);
-        let names = Arc::new(Names::default());
-        all.insert(account.to_owned(), Arc::downgrade(&names));
+        let holders = kept.and_then(|(_, holders)| holders.upgrade()).unwrap_or_default();
+        all.retain(|_, (_, holders)| holders.strong_count() > 0);
+        let names = Arc::new(Names { holders, ..Names::default() });
+        let kept = (Arc::downgrade(&names), Arc::downgrade(&names.holders));
+        all.insert(account.to_owned(), kept);
         names
     }
 }
@@ -466,12 +472,15 @@ mod tests {
 
     #[tokio::test]
     async fn what_ends_without_an_answer_may_be_done_until_it_is_known_that_it_is_not() {
-        let names = All::default().of("me");
+        let all = All::default();
+        let names = all.of("me");
         let (over, ended) = tokio::sync::oneshot::channel::<()>();
         let still = names.still().await.unwrap();
         let settles: Settles = Box::new(move || Some(Box::pin(async move { _ = ended.await })));
         drop(still.sends(settles).unwrap());
-        drop(still);
+        drop((still, names));
+        // Also where nobody acted by them in between.
+        let names = all.of("me");
         assert!(names.turning().await.is_err());
         over.send(()).unwrap();
         while names.turning().await.is_err() {
