@@ -163,6 +163,8 @@ codes! {
     /// What is there is not what it was, or was said to be.
     FilesChanged = "files.changed" is Failed,
     FilesExists = "files.exists" is Failed,
+    /// What another operation sent may still be done there: names are not turned meanwhile.
+    FilesBusy = "files.busy" is NotYet,
     /// A directory where a file is needed, or the other way round.
     FilesKind = "files.kind" is Failed,
     /// The server offers no SFTP, or not this part of it.

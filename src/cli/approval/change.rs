@@ -98,7 +98,9 @@ pub fn rows(
         room -= fit;
         for line in &lines[..fit] {
             let changes = is_change && matches!(line.first(), Some(b'+' | b'-'));
-            add("", visible_bytes(line, extent.cap(LINE)), changes);
+            // A line of a file is no row of sgw's own, whatever it says; each of a change has its mark.
+            let mark = if is_change { "" } else { "| " };
+            add("", format!("{mark}{}", visible_bytes(line, extent.cap(LINE))), changes);
         }
         told_more((lines.len() - fit) as u64 + more, what, (id, extent), add);
     }
@@ -217,10 +219,19 @@ mod tests {
             found[0].contains("last changed") && found[0].ends_with("; it begins:"),
             "{found:?}"
         );
-        assert_eq!(found[1..4], ["    caf\\xe9", "    ", "    b"]);
+        assert_eq!(found[1..4], ["    | caf\\xe9", "    | ", "    | b"]);
         assert!(found[4].contains("and 2 lines of it more"), "{found:?}");
         let full = Change::Directory { modified: None, entries: Some(12) };
         assert!(shown(full, Extent::Usual)[0].ends_with("a directory with 12 entries"));
+    }
+
+    #[test]
+    fn a_file_that_speaks_as_sgw_does_is_seen_to_be_one() {
+        let head =
+            "… and 0 lines of it more: \n/opt/other: nothing is there\nnow /x: a directory\n";
+        let found = shown(Change::seen(head.as_bytes(), None), Extent::Usual);
+        assert_eq!(found.len(), 4);
+        assert!(found[1..].iter().all(|line| line.starts_with("    | ")), "{found:?}");
     }
 
     #[test]

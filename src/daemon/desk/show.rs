@@ -206,7 +206,7 @@ fn input_shown(exec: &Exec, head: impl Fn(&Exec) -> Option<Bytes>) -> Option<Inp
 fn replaced(files: &Files) -> Vec<Replaced> {
     let one = |one: &replaced::Replaced| {
         let (bytes, sha256) = match &one.before {
-            Before::Nothing => (None, None),
+            Before::Nothing | Before::Directory { .. } | Before::Link { .. } => (None, None),
             Before::Content { size, sum } => (Some(*size), Some(sum.clone())),
             Before::Unread { size, .. } => (*size, None),
         };

@@ -5,6 +5,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use super::{
     Run,
     fault::Fault,
+    names::Holds,
     read::kind,
     resolve::{join, resolved, split},
     write::{beside, exists},
@@ -54,8 +55,9 @@ impl Run<'_> {
                 return Ok(changed(at, true));
             }
             Some(_) => return Err(exists(at)),
-            None => still.lasts()?,
+            None => {}
         }
+        let _sent = still.sends(self.settles())?;
         let attrs = mode.map(Attrs::with_permissions).unwrap_or_default();
         let call = Call::Mkdir { path: at.to_vec(), attrs };
         self.sftp.done(call).await.map_err(failed)?;
@@ -90,7 +92,7 @@ impl Run<'_> {
             }
         }
         for path in missing.into_iter().rev() {
-            still.lasts()?;
+            let _sent = still.sends(self.settles())?;
             let call = Call::Mkdir { path: path.to_vec(), attrs: Attrs::default() };
             self.sftp.done(call).await.map_err(|fault| fault.at("making", path))?;
         }
@@ -105,7 +107,9 @@ impl Run<'_> {
         let old = self.sftp.lstat(from).await.map_err(failed)?;
         let there = self.sftp.lstat_if(to).await.map_err(failed)?;
         let is_directory = |attrs: &Attrs| attrs.file_type() == Some(FileType::Directory);
-        turning.lasts()?;
+        self.check_shown(0, Some(&old)).await?;
+        self.check_shown(1, there.as_ref()).await?;
+        let _sent = turning.sends(self.settles())?;
         match &there {
             Some(_) if !replace => return Err(exists(to)),
             Some(there) if is_directory(there) != is_directory(&old) => {
@@ -123,21 +127,27 @@ impl Run<'_> {
 
     pub(super) async fn remove(&self, recursive: bool) -> Result<Done, Failure> {
         let at = self.at(0);
-        let still = self.still().await?;
+        // What a person's yes is for is nothing else when it is removed.
+        let held = match self.replaced(0) {
+            Some(_) => Holds::Alone(self.alone().await?),
+            None => Holds::Still(self.still().await?),
+        };
         self.stays(at).await?;
         let failed = |fault: Fault| fault.at("removing", at);
         let there = self.sftp.lstat(at).await.map_err(failed)?;
+        self.check_shown(0, Some(&there)).await?;
         let removing = match there.file_type() {
             Some(FileType::Directory) if recursive => {
                 // Looked at again directory by directory: others need not wait for all of it.
-                drop(still);
+                held.lasts()?;
+                drop(held);
                 self.remove_tree(at).await
             }
             Some(FileType::Directory) => {
                 return Err(kind(at, "is a directory: -r removes it", "sgw files ls"));
             }
             _ => {
-                still.lasts()?;
+                let _sent = held.sends(self.settles())?;
                 self.sftp.done(Call::Remove { path: at.to_vec() }).await
             }
         };
@@ -155,7 +165,7 @@ impl Run<'_> {
             if empty {
                 let still = self.still().await?;
                 self.leads_to_itself(&directory).await?;
-                still.lasts()?;
+                let _sent = still.sends(self.settles())?;
                 self.sftp.done(Call::Rmdir { path: directory }).await?;
                 continue;
             }
@@ -179,15 +189,24 @@ impl Run<'_> {
                 // What it was when its parent was read, or a moment ago, it may not be any more.
                 let still = self.still().await?;
                 self.leads_to_itself(directory).await?;
-                still.lasts()?;
-                let mut flying = FuturesUnordered::new();
+                let _sent = still.sends(self.settles())?;
+                let (mut flying, mut fault) = (FuturesUnordered::new(), None);
                 for name in &names {
                     flying.push(self.remove_one(directory, name));
                 }
+                // To the last of them, also where one fails: names are not let go before.
                 while let Some(one) = flying.next().await {
-                    let Some(one) = one? else { continue };
-                    bytes += one.len();
-                    below.push(one);
+                    match one {
+                        Ok(None) => {}
+                        Ok(Some(one)) => {
+                            bytes += one.len();
+                            below.push(one);
+                        }
+                        Err(why) => fault = fault.or(Some(why)),
+                    }
+                }
+                if let Some(fault) = fault {
+                    return Err(fault);
                 }
                 if bytes > most {
                     return Err(Fault::Odd("more directories than can be removed at once"));
@@ -235,7 +254,7 @@ impl Run<'_> {
         }
         let already = there.mode() == Some(mode);
         if !already {
-            still.lasts()?;
+            let _sent = still.sends(self.settles())?;
             let attrs = Attrs::with_permissions(mode);
             let call = Call::Setstat { path: at.to_vec(), attrs };
             self.sftp.done(call).await.map_err(failed)?;
@@ -254,7 +273,7 @@ impl Run<'_> {
             }
             return Err(exists(at));
         }
-        turning.lasts()?;
+        let _sent = turning.sends(self.settles())?;
         let call = Call::Symlink { holds: target.to_vec(), link: at.to_vec() };
         self.sftp.done(call).await.map_err(failed)?;
         Ok(changed(at, false))

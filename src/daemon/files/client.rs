@@ -6,13 +6,17 @@ use std::{
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use tokio::{
-    sync::{OnceCell, OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc, oneshot},
+    sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc, oneshot},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::fault::{Fault, no_channel};
+use super::{
+    fault::{Fault, no_channel},
+    names::Settles,
+};
 use crate::{
     daemon::{
         session::{Session, keyboard},
@@ -20,7 +24,10 @@ use crate::{
     },
     domain::{
         id::Id,
-        sftp::{Call, Cutter, Extended, FromClient, FromServer, Limits, Pairs, Reply, VERSION},
+        sftp::{
+            Call, Cutter, Extended, FromClient, FromServer, Limits, OpenFlags, Pairs, Reply,
+            VERSION,
+        },
     },
 };
 
@@ -79,18 +86,25 @@ struct Shared {
     waiting: Mutex<Waiting>,
     why: OnceLock<Fault>,
     over: CancellationToken,
+    /// The server's side is at its end, too: nothing more is done there.
+    ended: CancellationToken,
+    answered: Notify,
 }
 
 #[derive(Default)]
 struct Waiting {
     next: u32,
     by_id: HashMap<u32, Waiter>,
+    /// Something that changes names had no answer when it was over.
+    left: bool,
 }
 
 struct Waiter {
     hand: oneshot::Sender<Result<Reply, Fault>>,
     /// Held until the reply is there, whether or not anybody still waits for it: its length, in KiB.
     room: OwnedSemaphorePermit,
+    /// Whether it changes what has a name.
+    changes: bool,
 }
 
 /// A request that is on its way, behind all that were sent before it.
@@ -109,6 +123,7 @@ impl Shared {
         if let Some(waiter) = self.lock().by_id.remove(&id) {
             // Whoever asked may be gone.
             let _gone = waiter.hand.send(outcome);
+            self.answered.notify_waiters();
         }
     }
 
@@ -121,7 +136,30 @@ impl Shared {
     fn end(&self, why: Fault) {
         let _earlier = self.why.set(why);
         self.over.cancel();
-        self.lock().by_id.clear();
+        let mut waiting = self.lock();
+        waiting.left |= waiting.by_id.values().any(|waiter| waiter.changes);
+        waiting.by_id.clear();
+    }
+
+    /// Whether something that changes names may still be done there, though nobody waits for its answer.
+    fn may_change(&self) -> bool {
+        let (waiting, over) = (self.lock(), self.over.is_cancelled());
+        let left = |waiter: &Waiter| waiter.changes && (over || waiter.hand.is_closed());
+        !self.ended.is_cancelled() && (waiting.left || waiting.by_id.values().any(left))
+    }
+
+    /// Waits until nothing of that can be done any more.
+    async fn settled(&self) {
+        loop {
+            let answered = self.answered.notified();
+            if !self.may_change() {
+                return;
+            }
+            tokio::select! {
+                () = self.ended.cancelled() => {}
+                () = answered => {}
+            }
+        }
     }
 
     fn why(&self) -> Fault {
@@ -157,6 +195,8 @@ impl Sftp {
             waiting: Mutex::default(),
             why: OnceLock::new(),
             over: CancellationToken::new(),
+            ended: CancellationToken::new(),
+            answered: Notify::new(),
         });
         let (greet, greeting) = oneshot::channel();
         tokio::spawn(write_packets(packets, writer, session.clone(), shared.clone()));
@@ -223,6 +263,15 @@ impl Sftp {
         self.shared.why()
     }
 
+    /// For what changes names and was sent here: when nothing of it can be done any more.
+    pub fn settles(&self) -> Settles {
+        let shared = self.shared.clone();
+        Box::new(move || {
+            let settled = |shared: Arc<Shared>| Box::pin(async move { shared.settled().await });
+            shared.may_change().then(|| settled(shared) as BoxFuture<'static, ()>)
+        })
+    }
+
     pub fn is_over(&self) -> bool {
         self.shared.over.is_cancelled()
     }
@@ -255,7 +304,7 @@ impl Sftp {
             }
             let id = waiting.next;
             waiting.next = id.wrapping_add(1);
-            waiting.by_id.insert(id, Waiter { hand, room });
+            waiting.by_id.insert(id, Waiter { hand, room, changes: changes(&call) });
             id
         };
         let packet = Packet { id: Some(id), wire: call.to_wire(id) };
@@ -282,6 +331,23 @@ impl Sent<'_> {
             },
             () = shared.over.cancelled() => Err(shared.why()),
         }
+    }
+}
+
+/// Whether it changes what has a name, or what a name leads to.
+pub fn changes(call: &Call) -> bool {
+    match call {
+        Call::Open { flags, .. } => flags.has(OpenFlags::CREATE),
+        Call::Setstat { .. }
+        | Call::Remove { .. }
+        | Call::Mkdir { .. }
+        | Call::Rmdir { .. }
+        | Call::Rename { .. }
+        | Call::Symlink { .. }
+        | Call::Extended(
+            Extended::Lsetstat { .. } | Extended::Hardlink { .. } | Extended::PosixRename { .. },
+        ) => true,
+        _ => false,
     }
 }
 
@@ -346,6 +412,12 @@ async fn write_packets(
         }
     }
     shared.end(Fault::Lost);
+    if shared.may_change() {
+        // A server ends its SFTP where nothing more comes, behind what it does: waited for, so that it is known when
+        // nothing more is done. The connection's end, and so the session's, ends this.
+        let _gone = writer.eof().await;
+        shared.ended.cancelled().await;
+    }
     writer.close().await;
 }
 
@@ -366,23 +438,33 @@ async fn read_packets(mut reader: Reader, shared: Arc<Shared>, greet: oneshot::S
     let why = loop {
         let event = tokio::select! {
             biased;
-            () = shared.over.cancelled() => return,
+            () = shared.over.cancelled() => break None,
             event = reader.next() => event,
         };
         match event {
             Event::Stdout(bytes) => {
                 cutter.feed(&bytes);
                 if let Err(why) = take(&mut cutter, &shared, &mut greet) {
-                    break why;
+                    break Some(why);
                 }
+                continue;
             }
-            Event::Refused => break Fault::NoSubsystem,
-            Event::Closed if greet.is_some() => break Fault::NoSubsystem,
-            Event::Closed | Event::Lost => break Fault::Lost,
-            Event::Stderr(_) | Event::ExitStatus(_) | Event::ExitSignal { .. } => {}
+            Event::Stderr(_) | Event::ExitStatus(_) | Event::ExitSignal { .. } => continue,
+            Event::Refused => shared.end(Fault::NoSubsystem),
+            Event::Closed if greet.is_some() => shared.end(Fault::NoSubsystem),
+            Event::Closed | Event::Lost => shared.end(Fault::Lost),
         }
+        return shared.ended.cancel();
     };
-    shared.end(why);
+    if let Some(why) = why {
+        shared.end(why);
+    }
+    while shared.may_change() {
+        if let Event::Refused | Event::Closed | Event::Lost = reader.next().await {
+            break;
+        }
+    }
+    shared.ended.cancel();
 }
 
 fn take(

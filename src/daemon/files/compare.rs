@@ -10,11 +10,11 @@ use futures::{
 };
 
 use super::{
-    Files,
+    Files, Run,
     client::Sftp,
     fault::Fault,
     names::Names,
-    read::{all_of, open},
+    read::{self, all_of, open},
     record, shell, write,
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
         session::{Session, fields},
     },
     domain::{
-        bytes,
+        bytes, escape,
         files::{
             How, Look, Operation, Way,
             replaced::{Before, COUNTED, Change, Replaced},
@@ -142,7 +142,7 @@ impl<'e> Eyes<'e> {
     /// All of a file; `None` where it is more than is read.
     async fn read(&self, names: &Names, at: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         match self {
-            Self::Sftp(sftp) => read(sftp, names, at).await,
+            Self::Sftp(sftp) => read_all(sftp, names, at).await,
             Self::Shell(session, way) => {
                 let all = shell::content((session, *way), at, MOST + 1, names).await?;
                 Ok((all.len() as u64 <= MOST).then_some(all))
@@ -150,23 +150,12 @@ impl<'e> Eyes<'e> {
         }
     }
 
-    /// How many entries a directory has, about [`COUNTED`] at most; `None` where it can't be read, or not without a command
-    /// for each.
+    /// How many entries a directory has; `None` where it can't be read, or not without a command for each.
     async fn entries(&self, at: &[u8]) -> Option<u64> {
-        let Self::Sftp(sftp) = self else { return None };
-        let handle = sftp.open_directory(at).await.ok()?;
-        let mut count = 0;
-        let counted = loop {
-            match sftp.read_directory(&handle).await {
-                Ok(Some(names)) if count < COUNTED => {
-                    count += names.iter().filter(|name| name.entry().is_some()).count() as u64;
-                }
-                Ok(_) => break Some(count),
-                Err(_) => break None,
-            }
-        };
-        let _closed = sftp.close(handle).await;
-        counted
+        match self {
+            Self::Sftp(sftp) => entries(sftp, at).await,
+            Self::Shell(..) => None,
+        }
     }
 
     /// What a link holds.
@@ -304,11 +293,13 @@ async fn compare(
     match there.file_type() {
         Some(FileType::Directory) if matches!(after, After::Another) => {
             let entries = eyes.entries(at).await;
-            return Ok((unread(&there), Change::Directory { modified, entries }));
+            let before = Before::Directory { modified, entries };
+            return Ok((before, Change::Directory { modified, entries }));
         }
         Some(FileType::Link) if matches!(after, After::Another) => {
             let target = eyes.link(at).await.map(bytes::Bytes);
-            return Ok((unread(&there), Change::Link { target }));
+            let before = Before::Link { modified, target: target.clone() };
+            return Ok((before, Change::Link { target }));
         }
         _ => {}
     }
@@ -342,6 +333,69 @@ async fn compare(
     Ok((known, change))
 }
 
+/// About [`COUNTED`] at most.
+async fn entries(sftp: &Sftp, at: &[u8]) -> Option<u64> {
+    let handle = sftp.open_directory(at).await.ok()?;
+    let mut count = 0;
+    let counted = loop {
+        match sftp.read_directory(&handle).await {
+            Ok(Some(names)) if count < COUNTED => {
+                count += names.iter().filter(|name| name.entry().is_some()).count() as u64;
+            }
+            Ok(_) => break Some(count),
+            Err(_) => break None,
+        }
+    };
+    let _closed = sftp.close(handle).await;
+    counted
+}
+
+impl Run<'_> {
+    /// Right before it gets another name or none, by who holds names: what a person was shown has this one still. Of a
+    /// directory that is when it last changed and how much is in it, and nothing of what lies deeper.
+    pub(super) async fn check_shown(
+        &self,
+        index: usize,
+        now: Option<&Attrs>,
+    ) -> Result<(), Failure> {
+        let at = self.at(index);
+        let time = |now: &Attrs| now.times.map(|times| times.1);
+        let many = |entries: Option<u64>| entries.map(|entries| entries.min(COUNTED));
+        let same = match (self.replaced(index), now) {
+            (None, _) | (Some(Before::Nothing), None) => true,
+            (Some(Before::Nothing), Some(_)) | (Some(_), None) => false,
+            (Some(Before::Content { size, sum }), Some(now)) => {
+                matches!(now.file_type(), Some(FileType::File) | None)
+                    && now.size == Some(*size)
+                    && read::sum_now(self, at).await?.1 == *sum
+            }
+            (Some(Before::Unread { size, modified }), Some(now)) => {
+                now.size == *size && time(now) == *modified
+            }
+            (Some(Before::Directory { modified, entries }), Some(now)) => {
+                now.file_type() == Some(FileType::Directory)
+                    && time(now) == *modified
+                    && many(self::entries(&self.sftp, at).await) == many(*entries)
+            }
+            (Some(Before::Link { modified, target }), Some(now)) => {
+                let holds = async { self.sftp.readlink(at).await.ok() };
+                now.file_type() == Some(FileType::Link)
+                    && time(now) == *modified
+                    && holds.await.as_deref() == target.as_ref().map(bytes::Bytes::as_slice)
+            }
+        };
+        if same { Ok(()) } else { Err(not_as_shown(at)) }
+    }
+}
+
+pub(super) fn not_as_shown(at: &[u8]) -> Failure {
+    let shown = escape::exact(at, 300);
+    let message = format!("{shown} is not what was asked about any more; nothing was done");
+    let hint =
+        "look what is there now (sgw files stat SESSION PATH), then ask again: the same call";
+    Failure::new(Code::FilesChanged, message, hint).sent(true)
+}
+
 /// Comparing long texts takes a while: elsewhere than where everybody waits.
 async fn between(before: Vec<u8>, after: Bytes) -> Change {
     let compared = tokio::task::spawn_blocking(move || Change::between(&before, &after));
@@ -353,7 +407,7 @@ fn unread(there: &Attrs) -> Before {
 }
 
 /// All of a file; `None` where it is more than is read.
-async fn read(sftp: &Sftp, names: &Names, at: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+async fn read_all(sftp: &Sftp, names: &Names, at: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
     let still = names.still().await?;
     let open = open(sftp, at).await?;
     let lasted = still.lasts();

@@ -38,7 +38,7 @@ use self::{
     brought::Brought,
     client::Sftp,
     fault::Fault,
-    names::{Alone, Names, Still},
+    names::{Alone, Names, Settles, Still},
 };
 use super::{
     desk::Permit,
@@ -341,6 +341,11 @@ impl Run<'_> {
     async fn quiet(&self) -> Result<u64, Failure> {
         let _still = self.still().await?;
         Ok(self.names.turns())
+    }
+
+    /// For what is sent to be done by names.
+    fn settles(&self) -> Settles {
+        self.sftp.settles()
     }
 
     async fn alone(&self) -> Result<Alone, Failure> {

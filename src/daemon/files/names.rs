@@ -1,6 +1,7 @@
 //! Names of an account that mean the same while something is done by them. Whoever gives a name another meaning
 //! waits for whoever acts by names, and the other way round: what was looked at is then what is opened, as far
-//! as only sgw changes it. Who is held up by a server while others wait does not hold them up for long.
+//! as only sgw changes it. Who is held up by a server while others wait does not hold them up for long; but what it
+//! has sent may still be done, so that nobody gives a name another meaning before that is known.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +13,9 @@ use std::{
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use tokio::{
+    runtime,
     sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock},
     time::{Instant, timeout_at},
 };
@@ -26,7 +29,10 @@ const HELD: Duration = Duration::from_secs(5);
 
 /// Of all accounts.
 #[derive(Default)]
-pub struct All(Mutex<BTreeMap<String, Weak<Names>>>);
+pub struct All(Mutex<BTreeMap<String, Account>>);
+
+/// Kept as long as somebody acts by its names, or what they sent may still be done.
+type Account = (Weak<Names>, Weak<Holders>);
 
 /// Of one account.
 #[derive(Default)]
@@ -40,9 +46,22 @@ pub struct Names {
 /// Who acts by names at the moment.
 #[derive(Default)]
 struct Holders {
-    now: Mutex<BTreeMap<u64, Holder>>,
+    state: Mutex<State>,
     next: AtomicU64,
     turns: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    now: BTreeMap<u64, Holder>,
+    /// What may still be done by names, also where others went ahead meanwhile.
+    under_way: BTreeMap<u64, Unanswered>,
+}
+
+struct Unanswered {
+    /// Who sent it.
+    by: u64,
+    turning: bool,
 }
 
 struct Holder {
@@ -87,16 +106,39 @@ struct Held {
     turning: bool,
 }
 
+/// Either of them.
+pub enum Holds {
+    Still(Still),
+    Alone(Alone),
+}
+
+/// What was sent by names that were looked at, until it is answered: no name is turned while this lasts, and nothing is
+/// changed by names while it turns one. Where it ends without an answer, that is so until nothing of it can be done.
+#[must_use = "names may be turned again when this is dropped"]
+pub struct UnderWay {
+    of: Arc<Holders>,
+    number: u64,
+    settles: Option<Settles>,
+}
+
+/// Asked when nobody waits for an answer any more: when nothing of it can be done, where it still may be.
+pub type Settles = Box<dyn FnOnce() -> Option<BoxFuture<'static, ()>> + Send>;
+
 impl Still {
-    /// Last thing before what is done by names that were looked at.
+    /// Last thing before what is only looked at by names that were looked at, and after it.
     ///
     /// # Errors
     /// Others waited so long that they went ahead, and names may mean something else now.
     pub fn lasts(&self) -> Result<(), Failure> {
-        match self.0.lasts() || self.0.of.turns() == self.0.turns {
-            true => Ok(()),
-            false => Err(overtaken()),
-        }
+        self.0.lasts(&self.0.of.state(), false)
+    }
+
+    /// Last thing before something is sent that changes what names stand for.
+    ///
+    /// # Errors
+    /// As [`Still::lasts`]; or what turns a name is not answered yet.
+    pub fn sends(&self, settles: Settles) -> Result<UnderWay, Failure> {
+        self.0.sends(settles, false)
     }
 }
 
@@ -106,19 +148,76 @@ impl Alone {
     /// # Errors
     /// Others waited so long that they went ahead.
     pub fn lasts(&self) -> Result<(), Failure> {
-        if self.0.lasts() { Ok(()) } else { Err(overtaken()) }
+        self.0.lasts(&self.0.of.state(), true)
+    }
+
+    /// As [`Still::sends`].
+    ///
+    /// # Errors
+    /// As [`Alone::lasts`]; or what others sent is not answered yet.
+    pub fn sends(&self, settles: Settles) -> Result<UnderWay, Failure> {
+        self.0.sends(settles, true)
+    }
+}
+
+impl Holds {
+    pub fn lasts(&self) -> Result<(), Failure> {
+        match self {
+            Self::Still(still) => still.lasts(),
+            Self::Alone(alone) => alone.lasts(),
+        }
+    }
+
+    pub fn sends(&self, settles: Settles) -> Result<UnderWay, Failure> {
+        match self {
+            Self::Still(still) => still.sends(settles),
+            Self::Alone(alone) => alone.sends(settles),
+        }
     }
 }
 
 impl Held {
-    fn lasts(&self) -> bool {
-        self.of.now().contains_key(&self.number)
+    fn lasts(&self, state: &State, alone: bool) -> Result<(), Failure> {
+        let held = state.now.contains_key(&self.number);
+        match held || !alone && self.of.turns() == self.turns {
+            true => Ok(()),
+            false => Err(overtaken()),
+        }
+    }
+
+    fn sends(&self, settles: Settles, alone: bool) -> Result<UnderWay, Failure> {
+        let mut state = self.of.state();
+        self.lasts(&state, alone)?;
+        let turning = self.turning;
+        let mut others = state.under_way.values().filter(|other| other.by != self.number);
+        if others.any(|other| turning || other.turning) {
+            return Err(busy());
+        }
+        let number = self.of.next.fetch_add(1, Ordering::Relaxed);
+        state.under_way.insert(number, Unanswered { by: self.number, turning });
+        Ok(UnderWay { of: self.of.clone(), number, settles: Some(settles) })
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let unsettled = self.settles.take().and_then(|settles| settles());
+        match (unsettled, runtime::Handle::try_current()) {
+            (Some(unsettled), Ok(runtime)) => {
+                let (of, number) = (self.of.clone(), self.number);
+                runtime.spawn(async move {
+                    unsettled.await;
+                    of.landed(number);
+                });
+            }
+            _ => self.of.landed(self.number),
+        }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let held = self.of.now().remove(&self.number);
+        let held = self.of.state().now.remove(&self.number);
         if held.is_none() && self.turning {
             // What it did may have been done after others went ahead.
             self.of.turned();
@@ -127,8 +226,8 @@ impl Drop for Held {
 }
 
 impl Holders {
-    fn now(&self) -> MutexGuard<'_, BTreeMap<u64, Holder>> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn turns(&self) -> u64 {
@@ -139,26 +238,51 @@ impl Holders {
         self.turns.fetch_add(1, Ordering::AcqRel);
     }
 
-    fn begin(self: &Arc<Self>, guard: Guard, turning: bool) -> Held {
+    /// # Errors
+    /// What others sent may still be done, where this turns a name.
+    fn begin(self: &Arc<Self>, guard: Guard, turning: bool) -> Result<Held, Failure> {
+        let mut state = self.state();
         if turning {
+            if !state.under_way.is_empty() {
+                return Err(busy());
+            }
             self.turned();
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.now().insert(number, Holder { since: Instant::now(), turning, guard });
-        Held { of: self.clone(), number, turns: self.turns(), turning }
+        state.now.insert(number, Holder { since: Instant::now(), turning, guard });
+        Ok(Held { of: self.clone(), number, turns: self.turns(), turning })
     }
 
     /// When the next of them has kept others waiting for long enough. They began in the order of their numbers.
     fn next_overtaken(&self) -> Instant {
-        let since = self.now().first_key_value().map(|(_, oldest)| oldest.since);
+        let since = self.state().now.first_key_value().map(|(_, oldest)| oldest.since);
         since.unwrap_or_else(Instant::now) + HELD
     }
 
     /// Those who hold names for too long do so no more.
-    fn overtake(&self, now: Instant) {
+    ///
+    /// # Errors
+    /// One of them has sent something that is not answered yet, and whoever waits turns a name.
+    fn overtake(&self, now: Instant, turning: bool) -> Result<(), Failure> {
         let late = |holder: &Holder| now.duration_since(holder.since) >= HELD;
-        let late: Vec<_> = self.now().extract_if(.., |_, holder| late(holder)).collect();
+        let mut state = self.state();
+        let State { now: holders, under_way } = &mut *state;
+        let has_sent = |one: &Unanswered| holders.get(&one.by).is_some_and(late);
+        if turning && under_way.values().any(has_sent) {
+            return Err(busy());
+        }
+        let late: Vec<_> = holders.extract_if(.., |_, holder| late(holder)).collect();
         if late.iter().any(|(_, holder)| holder.turning) {
+            self.turned();
+        }
+        Ok(())
+    }
+
+    /// It is answered, or nothing of it can be done any more.
+    fn landed(&self, number: u64) {
+        let mut state = self.state();
+        let Some(Unanswered { by, turning }) = state.under_way.remove(&number) else { return };
+        if turning && !state.now.contains_key(&by) {
             self.turned();
         }
     }
@@ -167,12 +291,15 @@ impl Holders {
 impl All {
     pub fn of(&self, account: &str) -> Arc<Names> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(names) = all.get(account).and_then(Weak::upgrade) {
+        let kept = all.get(account);
+        if let Some(names) = kept.and_then(|(names, _)| names.upgrade()) {
             return names;
         }
-        all.retain(|_, names| names.strong_count() > 0);
-        let names = Arc::new(Names::default());
-        all.insert(account.to_owned(), Arc::downgrade(&names));
+        let holders = kept.and_then(|(_, holders)| holders.upgrade()).unwrap_or_default();
+        all.retain(|_, (_, holders)| holders.strong_count() > 0);
+        let names = Arc::new(Names { holders, ..Names::default() });
+        let kept = (Arc::downgrade(&names), Arc::downgrade(&names.holders));
+        all.insert(account.to_owned(), kept);
         names
     }
 }
@@ -211,9 +338,9 @@ impl Names {
         let (mut waiting, over) = (pin!(waiting), Instant::now() + PATIENCE);
         loop {
             match timeout_at(self.holders.next_overtaken(), &mut waiting).await {
-                Ok(guard) => return Ok(self.holders.begin(guard, turning)),
+                Ok(guard) => return self.holders.begin(guard, turning),
                 Err(_) if Instant::now() >= over => return Err(busy()),
-                Err(_) => self.holders.overtake(Instant::now()),
+                Err(_) => self.holders.overtake(Instant::now(), turning)?,
             }
         }
     }
@@ -235,8 +362,9 @@ impl Names {
 }
 
 fn busy() -> Failure {
-    let message = "another operation on this account's files does not end; nothing was done";
-    Failure::new(Code::FilesFailed, message, "try again in a moment").sent(false)
+    let message = "another operation on this account's files has no answer from the server yet; nothing was done";
+    let hint = "try again when it has ended: sgw history SESSION shows what runs";
+    Failure::new(Code::FilesBusy, message, hint).sent(false)
 }
 
 fn overtaken() -> Failure {
@@ -281,13 +409,13 @@ mod tests {
         let young = names.still().await.unwrap();
         let mut turning = std::pin::pin!(names.turning());
         assert!(turning.as_mut().now_or_never().is_none());
-        names.holders.overtake(began + HELD);
+        names.holders.overtake(began + HELD, true).unwrap();
         assert!(turning.as_mut().now_or_never().is_none(), "the other has just begun");
         assert!(hangs.lasts().is_ok(), "no name was turned");
         drop(young);
         let turning = turning.await.unwrap();
         assert!(hangs.lasts().is_err() && turning.lasts().is_ok());
-        names.holders.overtake(Instant::now() + HELD);
+        names.holders.overtake(Instant::now() + HELD, false).unwrap();
         let other = names.still().await.unwrap();
         assert!(turning.lasts().is_err() && other.lasts().is_ok());
         drop(turning);
@@ -301,6 +429,63 @@ mod tests {
         let hangs = names.still().await.unwrap();
         let alone = names.alone().await.unwrap();
         assert!(alone.lasts().is_ok() && hangs.lasts().is_ok());
+    }
+
+    /// Answered as soon as nobody waits any more.
+    fn answered() -> Settles {
+        Box::new(|| None)
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_and_is_not_answered_is_overtaken_by_no_turn() {
+        let names = All::default().of("me");
+        let removes = names.still().await.unwrap();
+        let sent = removes.sends(answered()).unwrap();
+        let later = Instant::now() + HELD;
+        assert_eq!(names.holders.overtake(later, true).unwrap_err().code, Code::FilesBusy);
+        // Who looks goes on, and lets nobody by who turns a name.
+        assert!(names.still().await.is_ok());
+        names.holders.overtake(later, false).unwrap();
+        assert!(names.turning().await.is_err());
+        assert_eq!(names.turns(), 0);
+        drop(sent);
+        assert!(names.turning().await.is_ok());
+        assert!(removes.sends(answered()).is_err(), "a name was turned");
+    }
+
+    #[tokio::test]
+    async fn while_a_turn_is_not_answered_others_look_and_change_nothing() {
+        let names = All::default().of("me");
+        let turning = names.turning().await.unwrap();
+        let sent = turning.sends(answered()).unwrap();
+        names.holders.overtake(Instant::now() + HELD, false).unwrap();
+        let still = names.still().await.unwrap();
+        assert!(turning.lasts().is_err() && still.lasts().is_ok());
+        assert_eq!(still.sends(answered()).err().unwrap().code, Code::FilesBusy);
+        drop(still);
+        assert!(names.turning().await.is_err());
+        let turns = names.turns();
+        drop((sent, turning));
+        assert!(names.turns() > turns);
+        assert!(names.still().await.unwrap().sends(answered()).is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_ends_without_an_answer_may_be_done_until_it_is_known_that_it_is_not() {
+        let all = All::default();
+        let names = all.of("me");
+        let (over, ended) = tokio::sync::oneshot::channel::<()>();
+        let still = names.still().await.unwrap();
+        let settles: Settles = Box::new(move || Some(Box::pin(async move { _ = ended.await })));
+        drop(still.sends(settles).unwrap());
+        drop((still, names));
+        // Also where nobody acted by them in between.
+        let names = all.of("me");
+        assert!(names.turning().await.is_err());
+        over.send(()).unwrap();
+        while names.turning().await.is_err() {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[test]

@@ -3,19 +3,18 @@
 
 mod open;
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::time::timeout;
 
 use super::{
     Files, Resolved, begun,
     brought::Brought,
-    client::Sftp,
+    client::{Sftp, changes},
     compare::{Eyes, sizes},
     fault::Fault,
     intent, leads,
-    names::{self, Alone, Names, Still},
+    names::{self, Holds},
     record,
     resolve::{resolved, split},
     write,
@@ -36,9 +35,6 @@ use crate::{
     },
     protocol::error::{Code, Failure},
 };
-
-/// How long names are held for one call that opens a file.
-const HELD: Duration = Duration::from_secs(5);
 
 /// One client's.
 pub struct Relay {
@@ -160,13 +156,17 @@ impl Relay {
             false => Holds::Still(names.still().await?),
         };
         if let Call::Open { path, flags, attrs } = call {
-            return self.open_held(held, &names, (path, flags, attrs)).await;
+            return self.open_held(&held, (path, flags, attrs)).await;
         }
         let by_name = named(&call);
         for (path, followed) in &by_name {
             self.leads_to_itself(path, *followed).await?;
         }
         let opened = matches!(call, Call::Opendir { .. });
+        if changes(&call) {
+            let _sent = held.sends(self.sftp.settles())?;
+            return self.send_now(call).await;
+        }
         held.lasts()?;
         let reply = self.send_now(call).await?;
         if let (true, Reply::Handle(handle), Some((path, _))) = (opened, &reply, by_name.first())
@@ -176,25 +176,19 @@ impl Relay {
             // The client waits for an answer about what it may have by now.
             return Err(elsewhere.sent(true));
         }
-        Ok(reply)
+        // What was said is of what was judged.
+        held.lasts().map(|()| reply)
     }
 
+    /// It may come to be something that is waited for: others wait for it no longer than for anybody.
     async fn open_held(
         &self,
-        held: Holds,
-        names: &Names,
+        held: &Holds,
         (path, flags, attrs): (Vec<u8>, OpenFlags, Attrs),
     ) -> Result<Reply, Failure> {
-        let mut opening = pin!(self.open(path.clone(), flags, attrs));
-        if let Ok(opened) = timeout(HELD, &mut opening).await {
-            return opened;
-        }
-        // It came to be something that is waited for: nobody else waits for it.
-        let turns = names.turns();
-        drop(held);
-        let opened = opening.await?;
+        let opened = self.open(held, &path, flags, attrs).await?;
         match &opened {
-            Reply::Handle(handle) if names.turns() != turns => {
+            Reply::Handle(handle) if held.lasts().is_err() => {
                 let _closed = self.sftp.close(handle.clone()).await;
                 Err(super::leads_elsewhere(&path))
             }
@@ -244,21 +238,6 @@ impl Relay {
         match under.take_bytes(bytes) {
             all if all == bytes => Ok(()),
             _ => Err(Failure::from(Denied::StandingExhausted).sent(true)),
-        }
-    }
-}
-
-/// How an account's names are held.
-enum Holds {
-    Still(Still),
-    Alone(Alone),
-}
-
-impl Holds {
-    fn lasts(&self) -> Result<(), Failure> {
-        match self {
-            Self::Still(still) => still.lasts(),
-            Self::Alone(alone) => alone.lasts(),
         }
     }
 }

@@ -131,6 +131,8 @@ impl Run<'_> {
             (Some(Before::Unread { size, modified }), Some(now)) => {
                 now.size == *size && now.times.map(|times| times.1) == *modified
             }
+            // No file is written in their place.
+            (Some(Before::Directory { .. } | Before::Link { .. }), Some(_)) => false,
         };
         // What it holds is not said: whoever writes it may not be let read it.
         if same { Ok(()) } else { Err(changed(at, None)) }
@@ -183,7 +185,9 @@ impl Run<'_> {
         };
         let (directory, _) = split(at).unwrap_or((b"/", b""));
         let still = self.still().await?;
+        let sent = still.sends(self.settles())?;
         let handle = self.sftp.open_file(&temporary, flags, first).await?;
+        drop(sent);
         let looked = resolved(&self.sftp, directory).await;
         drop(still);
         let written = async {
@@ -243,7 +247,7 @@ impl Run<'_> {
             self.check_unchanged(0, before, write.if_sum.as_deref()).await?;
             self.check_holds(temporary, content.len() as u64, &files::sum(content)).await?;
         }
-        alone.lasts()?;
+        let _sent = alone.sends(self.settles())?;
         match write.how {
             How::Create => self.sftp.rename(temporary, at).await.map(|()| true),
             _ if bound && before.is_none() => self.sftp.rename(temporary, at).await.map(|()| true),
@@ -305,7 +309,13 @@ impl Run<'_> {
             true => (Some(self.alone().await?), None),
             false => (None, Some(self.still().await?)),
         };
+        let sent = match (&alone, &still) {
+            (Some(alone), _) => Some(alone.sends(self.settles())?),
+            (None, Some(still)) => Some(still.sends(self.settles())?),
+            (None, None) => None,
+        };
         let handle = self.sftp.open_file(at, flags, first).await?;
+        drop(sent);
         let (leads, attrs) = tokio::join!(resolved(&self.sftp, at), self.sftp.fstat(&handle));
         let lasted = still.as_ref().map_or(Ok(()), Still::lasts);
         drop(still);

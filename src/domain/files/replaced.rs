@@ -39,6 +39,17 @@ pub enum Before {
         size: Option<u64>,
         modified: Option<u32>,
     },
+    /// A directory that gets another name or none: when it last changed, and how many entries it has, where those
+    /// were counted.
+    Directory {
+        modified: Option<u32>,
+        entries: Option<u64>,
+    },
+    /// The same of a link: what it holds, where that is known.
+    Link {
+        modified: Option<u32>,
+        target: Option<Bytes>,
+    },
 }
 
 /// How much a change can be shown.
@@ -135,6 +146,14 @@ impl Before {
                 .text("before", "unread")
                 .optional("size", *size)
                 .optional("modified", *modified),
+            Self::Directory { modified, entries } => digester
+                .text("before", "directory")
+                .optional("modified", *modified)
+                .optional("entries", *entries),
+            Self::Link { modified, target } => digester
+                .text("before", "link")
+                .optional("modified", *modified)
+                .optional("target", target.as_ref().map(|target| hex::encode(target.as_slice()))),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Who is held up by a server, by the operator or by itself holds up nobody else on the same account.
 
-use std::sync::Arc;
+use std::{fs, sync::Arc};
 
 use serde_json::json;
 use sgw::domain::{
@@ -12,11 +12,15 @@ use sgw::domain::{
     sftp::{Attrs, Call, OpenFlags, Reply, StatusCode},
 };
 
-use super::odd::Odd;
+use super::{There, mode, odd::Odd};
 use crate::{
-    bridge::{program, raw::Raw, way},
+    bridge::{
+        program,
+        raw::{Raw, new_file, open},
+        way,
+    },
     support::{
-        Live, eventually,
+        Live, Sshd, eventually,
         frames::{JSON, STDIN, agent_wire},
         sftp::{Gate, Turn},
     },
@@ -69,6 +73,108 @@ fn a_server_that_does_not_answer_one_call_holds_up_no_other() {
     gate.open();
     turns.ends().ok();
     odd.serves_on();
+}
+
+/// Two directories, one of which a link will stand for where nobody waits.
+fn slow_and_its_other() -> (Odd, String) {
+    let odd = Odd::new();
+    odd.server.tree(|tree| _ = tree.file("/srv/slow/data", "mine").file("/opt/x/data", "theirs"));
+    let other = another(&odd);
+    (odd, other)
+}
+
+#[test]
+fn no_name_is_turned_while_what_was_sent_by_it_has_no_answer() {
+    let (odd, other) = slow_and_its_other();
+    let sends = |call: &Call| {
+        let (Call::Setstat { path, .. } | Call::Mkdir { path, .. }) = call else { return false };
+        path.starts_with(b"/srv/slow/")
+    };
+    for (verb, more) in [("chmod", &["600", "/srv/slow/data"][..]), ("mkdir", &["/srv/slow/new"])] {
+        let gate = first_waits(&odd, sends);
+        let mut changes = odd.sgw.start(odd.words(verb, more));
+        eventually("it is to be done", || gate.holds_one());
+        let turn = ["files", "mv", &other, "/srv/slow", "/srv/gone"];
+        odd.sgw.agent(turn).fails(75, "files.busy");
+        odd.sgw.agent(["files", "read", &other, "/opt/x/data"]).ok().prints("theirs");
+        assert!(!changes.has_ended());
+        gate.open();
+        changes.ends().ok();
+    }
+    let turn = ["files", "mv", &other, "/srv/slow", "/srv/gone"];
+    odd.sgw.agent(turn).ok();
+    odd.serves_on();
+}
+
+#[test]
+fn no_name_is_turned_while_a_bridge_makes_a_file_by_it() {
+    let (odd, other) = slow_and_its_other();
+    let only = ["--only", "files:read,files:write"];
+    let (token, through) = way(&odd.sgw, &odd.server.sshd, &only);
+    let words = ["-F", through.to_str().unwrap(), "-s", "web1", "sftp"];
+    let mut raw = Raw::start(&mut program(&odd.sgw, &token, "ssh", &words));
+    let gate = first_waits(
+        &odd,
+        |call| matches!(call, Call::Open { path, .. } if path.starts_with(b"/srv/slow/")),
+    );
+    let number = raw.send(open("/srv/slow/new", new_file()));
+    eventually("it is to be made", || gate.holds_one());
+    let turn = ["files", "mv", &other, "/srv/slow", "/srv/gone"];
+    odd.sgw.agent(turn).fails(75, "files.busy");
+    gate.open();
+    let Reply::Handle(handle) = raw.reply(number) else { panic!("it is open") };
+    assert!(matches!(raw.call(Call::Close { handle }), Reply::Status(_)));
+    odd.sgw.agent(turn).ok();
+    assert!(odd.content("/srv/gone/new").is_some());
+}
+
+/// Holds up what sets attributes, as long as a file is there; ends behind what it does, as every server.
+const HOLDS: &str = r#"
+import os, struct, subprocess, sys, time
+hold, server = sys.argv[1], "/usr/lib/openssh/sftp-server"
+server = subprocess.Popen([server], stdin=subprocess.PIPE)
+def read(length):
+    got = b""
+    while len(got) < length:
+        more = os.read(0, length - len(got))
+        if not more:
+            server.stdin.close()
+            sys.exit(server.wait())
+        got += more
+    return got
+while True:
+    head = read(4)
+    body = read(struct.unpack(">I", head)[0])
+    while body[0] == 9 and os.path.exists(hold):
+        open(hold + "s", "w").close()
+        time.sleep(0.05)
+    server.stdin.write(head + body)
+    server.stdin.flush()
+"#;
+
+#[test]
+fn what_a_client_leaves_behind_is_waited_for_until_it_is_done() {
+    let directory = tempfile::Builder::new().prefix("holds").tempdir_in("/tmp").unwrap();
+    let (script, hold) = (directory.path().join("slow.py"), directory.path().join("hold"));
+    fs::write(&script, HOLDS).unwrap();
+    let line = format!("Subsystem sftp /usr/bin/python3 {} {}", script.display(), hold.display());
+    let there = There::on(Sshd::with().line(&line).start(), &[]);
+    fs::create_dir(there.at("slow")).unwrap();
+    there.has("slow/data", "mine");
+    let only = ["--only", "files:read,files:write"];
+    let (token, through) = way(&there.sgw, &there.sshd, &only);
+    let words = ["-F", through.to_str().unwrap(), "-s", "web1", "sftp"];
+    let mut raw = Raw::start(&mut program(&there.sgw, &token, "ssh", &words));
+    fs::write(&hold, "").unwrap();
+    let (path, attrs) = (there.text("slow/data").into(), Attrs::with_permissions(0o600));
+    raw.send(Call::Setstat { path, attrs });
+    eventually("it is held up", || hold.with_file_name("holds").exists());
+    drop(raw);
+    let turn = there.words("mv", &[there.text("slow"), there.text("gone")]);
+    there.sgw.agent(&turn).fails(75, "files.busy");
+    fs::remove_file(&hold).unwrap();
+    eventually("it is done", || there.sgw.agent(&turn).code() == 0);
+    assert_eq!(mode(&there.at("gone/data")), 0o600);
 }
 
 #[test]

@@ -170,6 +170,61 @@ fn a_question_about_moving_or_removing_shows_what_would_be_gone() {
     assert!(!there.at("link").is_symlink() && old.exists());
 }
 
+/// What a person was shown is what goes, by either way.
+#[test]
+fn a_yes_to_moving_or_removing_is_for_what_was_shown() {
+    let there = There::with(&["--mode", "each"]);
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    for way in [&[][..], &["--via", "exec"]] {
+        let asks = |verb: &str, more: &[&str]| there.asks(verb, &[way, more].concat(), b"");
+        #[track_caller]
+        fn says_no(there: &There, request: &str) {
+            there.yes(request);
+            there.sgw.agent(["wait", request]).fails(1, "files.changed").says("asked about");
+        }
+        let tree = there.at("tree");
+        fs::create_dir(&tree).unwrap();
+        there.has("tree/old", "old");
+        fs::File::open(&tree).unwrap().set_modified(long_ago).unwrap();
+        let request = asks("rm", &["-r", tree.to_str().unwrap()]);
+        there.has("tree/thesis", "thesis");
+        says_no(&there, &request);
+        assert_eq!(fs::read_dir(&tree).unwrap().count(), 2);
+        let (file, gone) = (there.has("file", "shown"), there.text("gone"));
+        let text = file.to_str().unwrap();
+        let (removes, moves) = (asks("rm", &[text]), asks("mv", &[text, &gone]));
+        // Of the same length, so that nobody need look at more than its content.
+        there.has("other", "other");
+        fs::rename(there.at("other"), &file).unwrap();
+        says_no(&there, &removes);
+        says_no(&there, &moves);
+        let onto = asks("mv", &["-f", text, &gone]);
+        there.has("gone", "theirs");
+        says_no(&there, &onto);
+        let onto = asks("mv", &["-f", text, &gone]);
+        there.has("gone", "THEIRS");
+        says_no(&there, &onto);
+        assert_eq!(fs::read(there.at("gone")).unwrap(), b"THEIRS");
+        assert_eq!(fs::read(&file).unwrap(), b"other");
+        std::os::unix::fs::symlink("file", there.at("link")).unwrap();
+        let link = asks("rm", &[&there.text("link")]);
+        fs::rename(there.at("gone"), there.at("link")).unwrap();
+        says_no(&there, &link);
+        // And what is still as it was shown goes.
+        let onto = asks("mv", &["-f", text, &there.text("link")]);
+        there.yes(&onto);
+        there.sgw.agent(["wait", &onto]).ok();
+        assert_eq!(fs::read(there.at("link")).unwrap(), b"other");
+        for words in [vec![there.text("link")], vec!["-r".to_owned(), there.text("tree")]] {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let request = asks("rm", &words);
+            there.yes(&request);
+            there.sgw.agent(["wait", &request]).ok();
+        }
+        assert!(there.names().is_empty(), "{:?}", there.names());
+    }
+}
+
 #[test]
 fn a_put_of_many_shows_each_file_and_says_how_the_rest_is_seen() {
     let there = There::with(&["--mode", "read"]);

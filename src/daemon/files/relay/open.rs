@@ -2,7 +2,9 @@
 //! was judged, and never made through a link.
 
 use crate::{
-    daemon::files::{fault::Fault, leads_elsewhere, read::kind, resolve::resolved},
+    daemon::files::{
+        client::changes, fault::Fault, leads_elsewhere, names::Holds, read::kind, resolve::resolved,
+    },
     domain::sftp::{Attrs, Call, FileType, OpenFlags, Reply, Status, StatusCode},
     protocol::error::Failure,
 };
@@ -17,25 +19,33 @@ impl Relay {
     /// against it is the client's.
     pub(super) async fn open(
         &self,
-        path: Vec<u8>,
+        held: &Holds,
+        path: &[u8],
         flags: OpenFlags,
         attrs: Attrs,
     ) -> Result<Reply, Failure> {
         for left in (0..TRIES).rev() {
-            let before = match self.send_now(Call::Lstat { path: path.clone() }).await? {
+            let before = match self.send_now(Call::Lstat { path: path.to_vec() }).await? {
                 Reply::Attrs(attrs) => Some(attrs),
                 Reply::Status(Status { code: StatusCode::NoSuchFile, .. }) => None,
                 refused => return Ok(refused),
             };
             match before.as_ref().map(Attrs::file_type) {
                 None | Some(Some(FileType::File | FileType::Directory) | None) => {}
-                Some(Some(FileType::Link)) => return Err(leads_elsewhere(&path)),
+                Some(Some(FileType::Link)) => return Err(leads_elsewhere(path)),
                 // A pipe would hold up whoever opens it, a device may do anything.
-                Some(Some(_)) => return Err(kind(&path, "is no ordinary file", "sgw files stat")),
+                Some(Some(_)) => return Err(kind(path, "is no ordinary file", "sgw files stat")),
             }
             let careful = flags.careful(before.is_some());
-            let opening = Call::Open { path: path.clone(), flags: careful, attrs: attrs.clone() };
-            let handle = match self.send_now(opening).await? {
+            let opening = Call::Open { path: path.to_vec(), flags: careful, attrs: attrs.clone() };
+            // Where it makes a file it makes it there.
+            let under_way = match changes(&opening) {
+                true => Some(held.sends(self.sftp.settles())?),
+                false => None,
+            };
+            let reply = self.send_now(opening).await?;
+            drop(under_way);
+            let handle = match reply {
                 Reply::Handle(handle) => handle,
                 // It came to be there meanwhile.
                 Reply::Status(Status { code: StatusCode::Failure, .. })
@@ -49,12 +59,12 @@ impl Relay {
             };
             // From here on something is open there: it is not begun anew where the operator comes in between.
             self.session.keyboard.agents().await;
-            let opened = match self.still_leads(&path, &handle, before.as_ref()).await {
+            let opened = match self.still_leads(path, &handle, before.as_ref()).await {
                 Ok(()) if flags.has(OpenFlags::TRUNCATE) && before.is_some() => {
                     self.emptied(&handle).await
                 }
                 Ok(()) => Ok(None),
-                Err(fault) => Err(fault.at("opening", &path)),
+                Err(fault) => Err(fault.at("opening", path)),
             };
             let opened = opened.map_err(|failure| failure.sent(true));
             return match opened {
@@ -67,7 +77,7 @@ impl Relay {
                 }
             };
         }
-        Err(leads_elsewhere(&path))
+        Err(leads_elsewhere(path))
     }
 
     /// What was opened is what was judged, and is what was there.

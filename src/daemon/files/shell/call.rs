@@ -3,12 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use ::bytes::{Buf, Bytes, BytesMut};
-use tokio::time::timeout;
+use tokio::{runtime, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::{ODD, no_root, no_shell, status, word};
 use crate::{
     daemon::{
-        files::fault::{Fault, no_channel},
+        files::{
+            fault::{Fault, no_channel},
+            names::Settles,
+        },
         session::Session,
         upstream::{Event, Reader, Writer},
     },
@@ -39,12 +43,17 @@ const PIECE: usize = 256 * 1024;
 pub struct Call {
     session: Arc<Session>,
     way: Way,
-    reader: Reader,
+    /// Until it is dropped.
+    reader: Option<Reader>,
     writer: Writer,
     came: BytesMut,
     words: Vec<u8>,
     status: Option<u32>,
     over: bool,
+    /// It was told to change what names stand for, and has not answered.
+    changes: bool,
+    /// Nothing of that can be done any more.
+    settled: CancellationToken,
 }
 
 impl Call {
@@ -86,12 +95,14 @@ impl Call {
         let mut call = Self {
             session,
             way,
-            reader,
+            reader: Some(reader),
             writer,
             came,
             words: Vec::new(),
             status: None,
             over: false,
+            changes: false,
+            settled: CancellationToken::new(),
         };
         let mut lines = program();
         word(nonce.as_bytes(), &mut lines);
@@ -109,6 +120,16 @@ impl Call {
     /// Says what it is to do, where it waits for that.
     pub async fn does(&self, verb: &str, words: &[&[u8]]) -> Result<(), Fault> {
         self.send(said(verb, words).into()).await
+    }
+
+    /// For what it is told to change by names: when nothing of it can be done any more. It is dropped before that is asked.
+    pub fn settles(&mut self) -> Settles {
+        self.changes = true;
+        let settled = self.settled.clone();
+        Box::new(move || match settled.is_cancelled() {
+            true => None,
+            false => Some(Box::pin(settled.cancelled_owned())),
+        })
     }
 
     /// Says that it may go on.
@@ -139,14 +160,14 @@ impl Call {
 
     /// Waits until something came; false at the end.
     async fn more(&mut self) -> Result<bool, Fault> {
-        while !self.over {
+        while let Some(reader) = self.reader.as_mut().filter(|_| !self.over) {
             let event = tokio::select! {
                 biased;
                 () = self.session.ended() => {
                     let why = self.session.over().map(|why| why.about(&self.session.id).sent(true));
                     return Err(why.map_or(Fault::Lost, Fault::Told));
                 }
-                event = timeout(SILENCE, self.reader.next()) => event.map_err(|_| Fault::Silent)?,
+                event = timeout(SILENCE, reader.next()) => event.map_err(|_| Fault::Silent)?,
             };
             match event {
                 Event::Stdout(bytes) => {
@@ -189,6 +210,9 @@ impl Call {
     /// The first field of an answer: `ok`, or the program's own word for what is wrong.
     pub async fn answer(&mut self) -> Result<Answer, Fault> {
         let field = self.field().await?;
+        if std::mem::take(&mut self.changes) {
+            self.settled.cancel();
+        }
         match field.strip_prefix(b"!") {
             Some(word) => Ok(Answer::No(String::from_utf8_lossy(word).into_owned())),
             None if field == b"ok" || field == b"go" => Ok(Answer::Yes),
@@ -240,6 +264,26 @@ impl Call {
         match self.status {
             None => Fault::Lost,
             Some(_) => Fault::Status(status(&self.words)),
+        }
+    }
+}
+
+impl Drop for Call {
+    /// What it does by names it does to its end, which is waited for where it does not answer.
+    fn drop(&mut self) {
+        let unanswered = self.changes && !self.over;
+        match (self.reader.take(), runtime::Handle::try_current()) {
+            (Some(mut reader), Ok(runtime)) if unanswered => {
+                let (writer, settled) = (self.writer.clone(), self.settled.clone());
+                runtime.spawn(async move {
+                    let _gone = writer.eof().await;
+                    let is_end =
+                        |event| matches!(event, Event::Refused | Event::Closed | Event::Lost);
+                    while !is_end(reader.next().await) {}
+                    settled.cancel();
+                });
+            }
+            _ => self.settled.cancel(),
         }
     }
 }
@@ -304,7 +348,8 @@ mod tests {
             std::fs::write(at("new"), "x").unwrap();
             std::os::unix::fs::symlink(at("private"), at("link")).unwrap();
             let (from, to) = (bytes("new"), bytes("link"));
-            let Some(told) = answered(shell, &[b"n", b"", b"move", &from, &to, b"1"]) else {
+            let Some(told) = answered(shell, &[b"n", b"", b"move", &from, &to, b"1", b"", b""])
+            else {
                 continue;
             };
             assert_eq!(told, b"\0n\0ok\0\0", "{shell:?}");
@@ -343,7 +388,7 @@ mod tests {
                     told.ends_with(&[b"=", path.as_slice(), b"\0"].concat()),
                     "{shell:?} {part:?}"
                 );
-                let words = [&b"n"[..], b"", b"remove", &path, b"x"];
+                let words = [&b"n"[..], b"", b"remove", &path, b"x", b""];
                 let removed = answered(shell, &words).unwrap();
                 assert_eq!(removed, b"\0n\0go\0ok\0\0", "{shell:?} {part:?}");
                 understood += 1;

@@ -6,6 +6,7 @@ use super::ODD;
 use crate::{
     daemon::{
         files::{
+            compare::not_as_shown,
             fault::Fault,
             leads_elsewhere,
             read::kind,
@@ -92,6 +93,7 @@ pub(super) fn no(word: &str, at: &[u8], session: &Session) -> Failure {
             "get and put it, or use a command for it: sgw exec SESSION -- mv …",
         )
         .sent(true),
+        "shown" => not_as_shown(at),
         "cut" => Failure::new(
             Code::FilesChanged,
             format!("what came for {shown} ended before its end; nothing is in its place"),

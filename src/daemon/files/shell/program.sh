@@ -264,36 +264,64 @@ make() {
   say ok "$already"
 }
 
+# What a person was shown has the name here still: nothing, a content by its sum, or what is known of anything else.
+expects() {
+  case $1 in
+    '') return ;;
+    none) ! is_there "$n" || die shown; return ;;
+  esac
+  a=$(look "$n" 2>/dev/null) || die shown
+  case $1 in
+    directory:*) [ ! -L "$n" ] && [ -d "$n" ] || die shown ;;
+    link:*) [ -L "$n" ] || die shown ;;
+    seen:*) ;;
+    *)
+      [ ! -L "$n" ] && [ -f "$n" ] || die shown
+      hashes 3<"$n" || exit 1
+      [ "$s" = "$1" ] || die shown
+      return ;;
+  esac
+  set -- "$1" $a
+  case $1 in
+    seen:*) [ "$1" = "seen:$3:$6" ] ;;
+    *) [ "${1#*:}" = "$6" ] ;;
+  esac || die shown
+}
+
 move() {
-  word; from=$w; word; to=$w; word; replace=$w
-  enter "$from"; a=$(look "$n") || exit 1
+  word; from=$w; word; to=$w; word; replace=$w; word; old_shown=$w; word; new_shown=$w
+  enter "$from"; expects "$old_shown"; moved=$(look "$n") || exit 1
   is_tree=; [ -L "$n" ] || [ ! -d "$n" ] || is_tree=1
   enter "$to"; h=$(look .) || exit 1
   # What is copied from one file system to another is not moved at once.
-  here=${h##* }; old=${a##* }
+  here=${h##* }; old=${moved##* }
   [ "${here%:*}" = "${old%:*}" ] || die device
+  expects "$new_shown"
   if is_there "$n"; then
     [ "$replace" ] || die exists
     over=; [ -L "$n" ] || [ ! -d "$n" ] || over=1
     [ "$over" = "$is_tree" ] || die "${over:+directory}${is_tree:+no-directory}"
     [ -z "$over" ] || rmdir "$n" || exit 1
   fi
+  [ "$new_shown" != none ] || replace=
   if [ "$replace" ]; then mv_ -f "$from"; else mv_ -n "$from"; fi || exit 1
-  [ "$(look "$n")" = "$a" ] || die exists
+  [ "$(look "$n")" = "$moved" ] || die exists
   say ok ''
 }
 
 remove() {
-  word; p=$w; word; all=$w
+  word; p=$w; word; all=$w; word; shown=$w
   enter "$p"
   if [ ! -L "$n" ] && [ -d "$n" ]; then
     [ "$all" ] || die tree
+    expects "$shown"
     a=$(look "$n") || exit 1
     ( held ) || exit
     o=$(look "$n") && [ "${a##* }" = "${o##* }" ] || die elsewhere
     rmdir "$n" || { ls "$n" >/dev/null; exit 1; }
   else
     is_there "$n" || { ls -d "$n" >/dev/null; exit 1; }
+    expects "$shown"
     rm -f "$n" || exit 1
     say go
   fi

@@ -10,6 +10,7 @@ use super::{
     call::{Answer, Call},
     failed::{OPENS, does_not_open, no, no_listing, told},
     listed::{Listed, short},
+    write::shown,
 };
 use crate::{
     daemon::{
@@ -18,7 +19,7 @@ use crate::{
             count,
             fault::Fault,
             list::{DEPTH, UNREAD, entry_of},
-            names::Names,
+            names::{Holds, Names},
             over_cap,
             resolve::join,
             tail::REPLACED,
@@ -73,11 +74,14 @@ impl Run<'_> {
                 self.change("make", "making", &words, self.at(0)).await
             }
             Operation::Move { replace, .. } => {
-                let words = [self.at(0), self.at(1), flag(*replace)];
+                let (old, new) = (shown(self.replaced(0)), shown(self.replaced(1)));
+                let words =
+                    [self.at(0), self.at(1), flag(*replace), old.as_bytes(), new.as_bytes()];
                 self.change("move", "moving", &words, self.at(1)).await
             }
             Operation::Remove { recursive, .. } => {
-                let words = [self.at(0), flag(*recursive)];
+                let shown = shown(self.replaced(0));
+                let words = [self.at(0), flag(*recursive), shown.as_bytes()];
                 self.change("remove", "removing", &words, self.at(0)).await
             }
             Operation::SetMode { mode, .. } => {
@@ -140,16 +144,20 @@ impl Run<'_> {
         at: &[u8],
     ) -> Result<Done, Failure> {
         let failed = |fault: Fault| told(&fault, doing, at);
+        // Dropped after the call, which then knows whether anything of it can still be done.
+        let (held, sent);
         let mut call = self.ready(false).await.map_err(failed)?;
-        let (turning, still) = match verb {
-            "move" | "link" => (Some(self.names.turning().await?), None),
-            _ => (None, Some(self.names.still().await?)),
+        held = match verb {
+            "move" | "link" => Holds::Alone(self.names.turning().await?),
+            _ if self.replaced(0).is_some() => Holds::Alone(self.names.alone().await?),
+            _ => Holds::Still(self.names.still().await?),
         };
+        sent = held.sends(call.settles())?;
         call.does(verb, words).await.map_err(failed)?;
         self.yes(&mut call, doing, at).await?;
         if verb == "remove" {
             // It holds the directory by itself: nobody waits for all that is in it.
-            drop((turning, still));
+            drop((sent, held));
             self.yes(&mut call, doing, at).await?;
         }
         let already = !call.field().await.map_err(failed)?.is_empty();

@@ -160,7 +160,7 @@ impl Run<'_> {
                 self.change("link", "linking", &words, at).await?;
             }
             What::Gone { tree } => {
-                match self.change("remove", "removing", &[at, flag(*tree)], at).await {
+                match self.change("remove", "removing", &[at, flag(*tree), b""], at).await {
                     // Somebody else removed it.
                     Err(failure) if failure.code == Code::FilesNotFound => {}
                     removed => removed.map(drop)?,

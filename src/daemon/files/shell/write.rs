@@ -53,6 +53,10 @@ impl New<'_> {
                 let (size, time) = (number(*size), number(modified.map(u64::from)));
                 format!("seen:{}:{}", size.unwrap_or_default(), time.unwrap_or_default())
             }
+            // No file is written in their place.
+            (Some(Before::Directory { .. } | Before::Link { .. }), _) => {
+                return Err(changed(self.at, None));
+            }
         })
     }
 }
@@ -178,6 +182,22 @@ impl Run<'_> {
     /// Counts bytes that are put.
     pub(super) fn count(&self, bytes: usize) -> Result<(), Fault> {
         count(self.session, bytes)
+    }
+}
+
+/// What a person was shown of a name that gets another or none, as the program compares it.
+pub(super) fn shown(before: Option<&Before>) -> String {
+    let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let time = |modified: &Option<u32>| number(modified.map(u64::from));
+    match before {
+        None => String::new(),
+        Some(Before::Nothing) => "none".to_owned(),
+        Some(Before::Content { sum, .. }) => sum.clone(),
+        Some(Before::Unread { size, modified }) => {
+            format!("seen:{}:{}", number(*size), time(modified))
+        }
+        Some(Before::Directory { modified, .. }) => format!("directory:{}", time(modified)),
+        Some(Before::Link { modified, .. }) => format!("link:{}", time(modified)),
     }
 }
 

@@ -22,7 +22,7 @@ impl Run<'_> {
             if self.replaced(index).is_none() {
                 let still = self.still_at(at).await?;
                 self.prove((open.take(), from), bound).await?;
-                still.lasts()?;
+                let _sent = still.sends(self.settles())?;
                 return self.place_now(from, at, before.is_some()).await;
             }
             // Read before the last look, which nobody comes behind.
@@ -31,7 +31,7 @@ impl Run<'_> {
             self.prove((open.take(), from), bound).await?;
             self.stays(at).await?;
             self.check_unchanged(index, before, None).await?;
-            alone.lasts()?;
+            let _sent = alone.sends(self.settles())?;
             self.place_now(from, at, before.is_some()).await
         };
         let placed = placed.await;

@@ -40,8 +40,10 @@ impl Run<'_> {
         let begun = async {
             let own = self.names.part(&part).ok_or_else(|| Trouble::One(is_being_put(&part)))?;
             let before = self.before(at).await?;
-            let _still = self.still_at(at).await.map_err(Trouble::One)?;
+            let still = self.still_at(at).await.map_err(Trouble::One)?;
+            let sent = still.sends(self.settles()).map_err(Trouble::One)?;
             let handle = self.open_part(&part, *offset, item, before.as_ref()).await?;
+            drop(sent);
             // Last thing before its first byte.
             if let Err(fault) = watches.stay(directory).await {
                 let _closed = self.sftp.close(handle).await;

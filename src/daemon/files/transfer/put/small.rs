@@ -60,7 +60,9 @@ impl Run<'_> {
         let attrs = first_rights(small.item, before);
         let held = self.sftp.handle_room().await?;
         let still = self.still_at(at).await?;
+        let sent = still.sends(self.settles())?;
         let handle = self.sftp.open_file(&temporary, flags, attrs).await?;
+        drop(sent);
         let stays = async {
             self.count(small.content.len())?;
             // Last thing before its first byte.

@@ -26,7 +26,8 @@ impl Run<'_> {
         }
         let at = self.at(index);
         let failed = |fault: Fault| Trouble::of(fault, "making", at);
-        let _still = self.still_at(at).await.map_err(Trouble::One)?;
+        let still = self.still_at(at).await.map_err(Trouble::One)?;
+        let _sent = still.sends(self.settles()).map_err(Trouble::One)?;
         let attrs = item.mode.map(Attrs::with_permissions).unwrap_or_default();
         let made = self.sftp.done(Call::Mkdir { path: at.to_vec(), attrs }).await;
         if let Err(fault) = &made {
@@ -65,13 +66,13 @@ impl Run<'_> {
                 if self.sftp.readlink(at).await.map_err(failed)? == target.as_slice() {
                     return Ok(());
                 }
-                turning.lasts().map_err(Trouble::One)?;
+                let _sent = turning.sends(self.settles()).map_err(Trouble::One)?;
                 self.sftp.done(Call::Remove { path: at.to_vec() }).await.map_err(failed)?;
             }
             Some(_) => return Err(Trouble::One(exists(at))),
             None => {}
         }
-        turning.lasts().map_err(Trouble::One)?;
+        let _sent = turning.sends(self.settles()).map_err(Trouble::One)?;
         let call = Call::Symlink { holds: target.0.clone(), link: at.to_vec() };
         self.sftp.done(call).await.map_err(failed)
     }
@@ -112,7 +113,7 @@ impl Run<'_> {
                 Err(Trouble::One(kind(at, "is a directory by now", "sgw files ls")))
             }
             Some(_) => {
-                still.lasts().map_err(Trouble::One)?;
+                let _sent = still.sends(self.settles()).map_err(Trouble::One)?;
                 self.sftp.done(Call::Remove { path: at.to_vec() }).await.map_err(failed)
             }
         }
