@@ -213,6 +213,14 @@ impl Walk<'_> {
         }
     }
 
+    pub(super) fn settle_returns(&mut self, down_to: usize) {
+        while self.returns.len() > down_to {
+            if let Some(mark) = self.returns.pop() {
+                self.variables.doubt(mark);
+            }
+        }
+    }
+
     /// `return`: what follows may not happen.
     pub(super) fn may_return(&mut self) {
         match self.returns.len() < MAX_RETURNS {
@@ -228,9 +236,7 @@ impl Walk<'_> {
     pub(super) fn up_to_return<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
         let (outer, unsure) = (std::mem::take(&mut self.returns), self.unsure);
         let result = run(self);
-        while let Some(mark) = self.returns.pop() {
-            self.variables.doubt(mark);
-        }
+        self.settle_returns(0);
         self.unsure = unsure;
         self.returns = outer;
         result

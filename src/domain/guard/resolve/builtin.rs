@@ -56,7 +56,8 @@ impl Walk<'_> {
             }
             "return" => self.may_return(),
             "unset" => {
-                for field in operands.iter().filter(|field| is_name(&field.text)) {
+                let names = operands.iter().filter(|_| !arguments.has("f"));
+                for field in names.filter(|field| is_name(&field.text)) {
                     self.unset(&field.text);
                 }
             }
@@ -169,6 +170,10 @@ impl Walk<'_> {
                 }
             }
             "printf" => {
+                // `%n` gives a name how much was printed.
+                if fields[1..].iter().any(|field| field.text.contains("%n")) {
+                    fields[1..].iter().for_each(|field| self.names_unknown(&field.text, span));
+                }
                 let (name, words) = printed_into(fields)?;
                 let mut printing = vec![fields[0].clone()];
                 printing.extend_from_slice(words);
@@ -407,7 +412,13 @@ impl Walk<'_> {
         }
         if known {
             let line = as_code(&line).into_owned();
-            return self.text(&line, span);
+            let returns = self.returns.len();
+            let data = self.text(&line, span);
+            // Where no function runs it ends the text alone, if anything.
+            if self.locals.is_empty() && self.returns.len() > returns {
+                self.settle_returns(returns);
+            }
+            return data;
         }
         self.flows_to_code(from, span);
         // `eval "$(ssh-agent -s)"`: known programs print assignments.

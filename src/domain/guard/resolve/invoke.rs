@@ -273,6 +273,14 @@ impl Walk<'_> {
         };
         let Some(first) = fields.first() else { return Data::known("") };
         self.findings().command(fields);
+        if fields.iter().any(|field| field.text.starts_with("BASH_FUNC_")) {
+            self.hidden("opaque.names", "a function that a shell finds among its variables", span);
+        }
+        // A shell's own input from here on, or a descriptor's.
+        let fed = streams.stdin.as_ref().and_then(|stdin| stdin.text.as_deref());
+        if fields.len() == 1 && first.text == "exec" && fed.is_some_and(|text| !text.is_empty()) {
+            self.opaque("opaque.code", span);
+        }
         let named = name(first);
         if let Some(data) = self.call_function(&named, fields, span) {
             return data;
@@ -300,6 +308,11 @@ impl Walk<'_> {
                 return self.nested(&fields, env, span);
             }
             self.run_file(first, span);
+            self.run_copy(first, fields, env, span);
+            // The shell itself, or whatever runs there.
+            if named.name == "exe" {
+                self.opaque("opaque.program", span);
+            }
             // `$(dirname "$0")/clean.sh`: a name that says nothing, in a directory that only the server knows.
             if !first.is_known() && !self.policy.knows(&named.name) {
                 self.opaque("opaque.program", span);
@@ -382,6 +395,17 @@ impl Walk<'_> {
             self.moves(&named.name, &arguments, span);
         }
         produced
+    }
+
+    /// A program that the line itself copied there, by the name that it had.
+    fn run_copy(&mut self, first: &Field, fields: &[Field], env: &[(String, Field)], span: Span) {
+        let path = self.path(&first.text);
+        let Some(file) = self.files.get(&path).and_then(|data| data.file.clone()) else { return };
+        if file_name(&file) != file_name(&path) && self.policy.has_rule(file_name(&file)) {
+            let mut again = fields.to_vec();
+            again[0].text = file;
+            self.nested(&again, env, span);
+        }
     }
 
     /// The service of `/etc/init.d/NAME`.

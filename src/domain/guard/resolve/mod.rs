@@ -16,6 +16,7 @@ mod parameter;
 mod perhaps;
 mod produce;
 mod run;
+mod streams;
 mod variables;
 mod wrapper;
 
@@ -29,12 +30,13 @@ use super::{
     field::{Data, Field, UNKNOWN},
     finding::{Finding, Findings},
     policy::{Defaults, Policy},
-    syntax::{self, Command, Kind, List, Redirect, RedirectKind, Span, SyntaxError},
+    syntax::{self, Command, Kind, List, Span, SyntaxError},
 };
 
 use apart::{Body, Function};
 pub use flags::Arguments;
 pub use names::swallows;
+use streams::Streams;
 use variables::{Kept, Mark, Variables};
 
 /// Commands that one line may run, texts inside texts followed; beyond, a person looks.
@@ -90,18 +92,6 @@ struct Variable {
     values: Vec<Rc<[Field]>>,
     /// It may not be set.
     perhaps: bool,
-}
-
-/// What a redirection does to a command.
-#[derive(Debug, Default)]
-struct Streams {
-    stdin: Option<Data>,
-    reads: Vec<Field>,
-    writes: Vec<Field>,
-    /// Where standard output goes, if not on.
-    stdout: Option<Field>,
-    /// It may not be there, and then nothing runs.
-    may_fail: bool,
 }
 
 pub struct Walk<'a> {
@@ -440,6 +430,12 @@ impl<'a> Walk<'a> {
                     ["-eq", "-ne", "-lt", "-le", "-gt", "-ge"].contains(&literal.as_str())
                 };
                 let sums = words.len() == 1 || words.iter().any(counts);
+                // What it matched stands there then.
+                if words.iter().any(|word| word.literal().as_deref() == Some("=~")) {
+                    self.unsure += 1;
+                    self.set_unknown("BASH_REMATCH");
+                    self.unsure -= 1;
+                }
                 self.each_way(span, |walk| {
                     for word in words {
                         let field = walk.expand_one(word);
@@ -474,42 +470,6 @@ impl<'a> Walk<'a> {
             let field = self.expand_one(word);
             self.sum(&field);
         }
-    }
-
-    fn streams(&mut self, redirects: &[Redirect]) -> Streams {
-        let mut streams = Streams::default();
-        for redirect in redirects {
-            streams.may_fail |= may_fail(redirect);
-            match &redirect.kind {
-                RedirectKind::Read(word) => {
-                    let field = self.expand_one(word);
-                    streams.stdin = Some(self.content(&field));
-                    streams.reads.push(field);
-                }
-                RedirectKind::Write(word) => {
-                    let field = self.expand_one(word);
-                    if redirect.fd.is_none_or(|fd| fd == 1) {
-                        streams.stdout = Some(field.clone());
-                    }
-                    streams.writes.push(field);
-                }
-                RedirectKind::ReadWrite(word) => {
-                    let field = self.expand_one(word);
-                    streams.reads.push(field.clone());
-                    streams.writes.push(field);
-                }
-                RedirectKind::Duplicate(word) => _ = self.expand_one(word),
-                RedirectKind::HereDocument(body) => {
-                    let field = body.get().map(|word| self.expand_one(word)).unwrap_or_default();
-                    streams.stdin = Some(self.text_of(&field, ""));
-                }
-                RedirectKind::HereString(word) => {
-                    let field = self.expand_one(word);
-                    streams.stdin = Some(self.text_of(&field, "\n"));
-                }
-            }
-        }
-        streams
     }
 
     fn text_of(&self, field: &Field, end: &str) -> Data {
@@ -577,35 +537,5 @@ impl<'a> Walk<'a> {
     fn here(&self) -> Option<&Field> {
         let values = &self.variables.get(HERE)?.values;
         values.get(self.chosen(HERE).unwrap_or_default()).or(values.first())?.first()
-    }
-}
-
-/// Whether nothing runs where the redirection's file is not there.
-fn may_fail(redirect: &Redirect) -> bool {
-    let literal = |word: &syntax::Word| word.literal().unwrap_or_default();
-    match &redirect.kind {
-        RedirectKind::Read(word) | RedirectKind::Write(word) | RedirectKind::ReadWrite(word) => {
-            literal(word) != "/dev/null"
-        }
-        RedirectKind::Duplicate(word) => !matches!(literal(word).as_str(), "1" | "2" | "-"),
-        RedirectKind::HereDocument(_) | RedirectKind::HereString(_) => false,
-    }
-}
-
-impl Streams {
-    /// What one of several ways may give a command.
-    fn any(ways: Vec<Self>) -> Self {
-        let mut ways = ways.into_iter();
-        let mut any = ways.next().unwrap_or_default();
-        for way in ways {
-            any.stdin = match (any.stdin, way.stdin) {
-                (Some(one), Some(other)) => Some(one.or(other)),
-                (one, other) => one.or(other),
-            };
-            any.reads.extend(way.reads);
-            any.writes.extend(way.writes);
-            any.may_fail |= way.may_fail;
-        }
-        any
     }
 }

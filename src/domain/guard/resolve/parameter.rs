@@ -181,7 +181,8 @@ impl Walk<'_> {
                 match marks.as_str() {
                     "@L" => self.each(values, str::to_ascii_lowercase),
                     "@U" => self.each(values, str::to_ascii_uppercase),
-                    "@E" | "@Q" | "@P" => values,
+                    "@E" => self.each(values, super::produce::unescape),
+                    "@Q" | "@P" => values,
                     _ => vec![
                         self.unknown(values.into_iter().flat_map(|value| value.from).collect()),
                     ],

@@ -123,6 +123,7 @@ impl Walk<'_> {
                 .file
                 .as_ref()
                 .filter(|path| !path.contains([UNKNOWN, DEEP]) && !self.policy.is_scratch(path))
+                .filter(|path| !path.starts_with("/dev/fd/"))
                 .filter(|path| !self.is_brought(path));
             if let Some(file) = &data.file
                 && self.is_brought(file)
@@ -223,7 +224,11 @@ impl Walk<'_> {
     /// A text that may be a command: what the rules find counts, what can't be read does not.
     pub(super) fn quiet_text(&mut self, text: &str, span: Span) {
         let before = std::mem::take(&mut self.findings);
+        let stdin = self.stdin.clone();
+        // What it would take of the input nobody counts.
+        self.stdin = stdin.clone().piped().shared();
         self.text(text, span);
+        self.stdin = stdin;
         let found = std::mem::replace(&mut self.findings, before);
         self.findings.add_of_rules(found);
     }
