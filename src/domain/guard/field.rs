@@ -1,6 +1,6 @@
 //! A word after expansion: text in which some characters stand for what only the server knows.
 
-use std::{borrow::Cow, rc::Rc};
+use std::{borrow::Cow, cell::Cell, rc::Rc};
 
 use super::syntax::Span;
 
@@ -44,6 +44,19 @@ pub struct Data {
     pub file: Option<String>,
     /// Paths that may stand in a text that is not known (`find / -name x`, `ls x`).
     pub names: Vec<String>,
+    /// What the commands that share it have taken of it so far.
+    pub taken: Option<Rc<Cell<Taken>>>,
+}
+
+/// How much of an input is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Taken {
+    #[default]
+    Nothing,
+    /// So many lines.
+    Lines,
+    /// So many bytes.
+    Bytes,
 }
 
 impl Data {
@@ -115,6 +128,46 @@ impl Data {
 
     pub fn unknown(from: Origins) -> Self {
         Self { from, ..Self::default() }
+    }
+
+    /// As the input of several commands, which all read on in it.
+    pub fn shared(mut self) -> Self {
+        self.taken.get_or_insert_default();
+        self
+    }
+
+    /// As the input of a command to itself.
+    pub fn piped(self) -> Self {
+        Self { taken: None, ..self }
+    }
+
+    pub fn taken(&self) -> Taken {
+        self.taken.as_ref().map(|taken| taken.get()).unwrap_or_default()
+    }
+
+    /// A command takes some of it.
+    pub fn take(&self, much: Taken) {
+        if let Some(taken) = &self.taken {
+            taken.set(taken.get().max(much));
+        }
+    }
+
+    /// The one or the other.
+    pub fn or(mut self, other: Self) -> Self {
+        if self.text != other.text {
+            self.text = None;
+        }
+        merge(&mut self.from, &other.from);
+        self.file = self.file.or(other.file);
+        self.names.extend(other.names);
+        self.names.truncate(MAX_NAMES);
+        self
+    }
+
+    pub fn any(ways: Vec<Self>) -> Self {
+        let mut ways = ways.into_iter();
+        let first = ways.next().unwrap_or_default();
+        ways.fold(first, Self::or)
     }
 
     /// What one command prints, and then another.

@@ -67,6 +67,7 @@ impl Finding {
         let reason = match rule {
             "opaque.program" => "which program runs is known only on the server",
             "opaque.code" => "code that is known only on the server is run",
+            "opaque.input" => "a command may read on in the script that it stands in",
             "opaque.script" => "a script is run whose content is not known",
             "opaque.arithmetic" => "a sum may run code that hides in a subscript",
             "opaque.prompt" => "a value is expanded again and may run code",

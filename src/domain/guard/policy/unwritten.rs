@@ -47,6 +47,10 @@ const ALL: &[Group] = &[
                 "Code is run that is known only on the server: what another command prints, or comes on standard input.",
             ),
             (
+                "opaque.input",
+                "A script comes on standard input, and a command in it may read there what comes behind it.",
+            ),
+            (
                 "opaque.script",
                 "A script is run whose content is not known, where anybody may have written it.",
             ),

@@ -73,8 +73,7 @@ impl Walk<'_> {
 
     /// The line went to a directory that only the server knows.
     fn is_lost(&self) -> bool {
-        let here = self.variables.get("PWD").and_then(|pwd| pwd.values.first()?.first());
-        here.is_some_and(|field| !field.is_known())
+        self.here().is_some_and(|field| !field.is_known())
     }
 
     /// Whether an agent's file may be there, or below.

@@ -2,7 +2,7 @@
 
 use super::{Arguments, Code, Walk, invoke::file_name};
 use crate::domain::guard::{
-    field::{Data, Field, as_code},
+    field::{Data, Field, Taken, as_code},
     policy::Program,
 };
 
@@ -17,7 +17,7 @@ impl Walk<'_> {
         let mut codes = Vec::new();
         let code = |language: &str, field: &Field| {
             let text = field.is_known().then(|| as_code(&field.text).into_owned());
-            let data = Data { text, from: field.from.clone(), file: None, names: Vec::new() };
+            let data = Data { text, from: field.from.clone(), ..Data::default() };
             Code { language: language.to_owned(), data, input: false }
         };
         for (flag, language) in &program.code_flags {
@@ -97,6 +97,11 @@ impl Walk<'_> {
         if from_stdin {
             let data = self.stdin.clone();
             let nothing = data.text.as_deref() == Some("");
+            // What others left of it begins nobody knows where.
+            if !nothing && data.taken() != Taken::Nothing {
+                let data = Data { text: None, ..data.clone() };
+                codes.push(Code { language: language.clone(), data, input: true });
+            }
             if !nothing {
                 codes.push(Code { language: language.clone(), data, input: true });
             }

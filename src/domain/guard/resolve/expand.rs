@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{MAX_EXPANDED, MAX_VALUE, Walk, brace};
+use super::{ARGUMENTS, MAX_EXPANDED, MAX_VALUE, Walk, brace};
 use crate::domain::guard::{
     field::{self, ANY, Data, Field, HOME, Origins, SET, STAR, UNKNOWN, is_mark, with_globs},
     syntax::{Part, Quoting, Script, Span, Word},
@@ -222,7 +222,10 @@ impl Walk<'_> {
     }
 
     fn substitution(&mut self, script: &Rc<Script>) -> Data {
-        self.apart(|walk| walk.list(&script.list))
+        let outer = std::mem::replace(&mut self.choosing, true);
+        let data = self.apart(|walk| walk.list(&script.list));
+        self.choosing = outer;
+        data.piped()
     }
 
     fn process(&mut self, script: &Rc<Script>, reads: bool) -> Data {
@@ -250,7 +253,7 @@ impl Walk<'_> {
         let hides = |text: &str| text.contains("$(") || text.contains('`');
         let hidden = names.filter(|name| !name.is_empty()).any(|name| {
             let variable = self.variables.get(name);
-            variable.is_some_and(|v| v.values.iter().flatten().any(|field| hides(&field.text)))
+            variable.is_some_and(|v| v.fields().any(|field| hides(&field.text)))
         });
         if hidden {
             self.opaque("opaque.arithmetic", sum.span);
@@ -259,10 +262,7 @@ impl Walk<'_> {
 
     pub(super) fn positional_fields(&mut self) -> Vec<Field> {
         let span = self.origin.unwrap_or_default();
-        match &self.positional {
-            Some(fields) => fields.to_vec(),
-            None => vec![Field::new(UNKNOWN, span)],
-        }
+        self.value_of(ARGUMENTS).unwrap_or_else(|| vec![Field::new(UNKNOWN, span)])
     }
 
     pub(super) fn unknown(&self, from: Origins) -> Field {

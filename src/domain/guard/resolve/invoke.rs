@@ -2,7 +2,10 @@
 
 use std::rc::Rc;
 
-use super::{Arguments, Call, Code, MAX_TEXTS, MAX_VALUES, Streams, Walk};
+use super::{
+    ARGUMENTS, Arguments, Body, Call, Code, LAST, MAX_TEXTS, Streams, Variable, Walk,
+    variables::Either,
+};
 use crate::domain::guard::{
     Decision, Shell,
     field::{Data, Field, Origins, UNKNOWN},
@@ -10,6 +13,12 @@ use crate::domain::guard::{
     policy::Program,
     syntax::{Assignment, Change, Command, Part, Span, Value, Word},
 };
+
+/// Builtins before which an assignment stays, as POSIX has it.
+const SPECIAL: [&str; 15] = [
+    ":", ".", "source", "eval", "exec", "exit", "return", "set", "shift", "times", "trap", "unset",
+    "break", "continue", "command",
+];
 
 /// A program whose name stands in the line, or in what the line expands to.
 struct Named {
@@ -27,28 +36,9 @@ impl Walk<'_> {
         words: &[Word],
         stdin: Data,
     ) -> Data {
-        if !self.choices.is_empty() || self.pick > 0 {
-            return self.once(command, assignments, words, stdin);
-        }
-        let mut data;
-        let mut pick = 0;
-        loop {
-            self.pick = pick;
-            data = self.once(command, assignments, words, stdin.clone());
-            let all = self.combinations();
-            self.choices.clear();
-            pick += 1;
-            if pick >= all {
-                break;
-            }
-            if pick >= MAX_VALUES {
-                self.pick = 0;
-                self.opaque("limit.values", self.origin.unwrap_or(command.span));
-                break;
-            }
-        }
-        self.pick = 0;
-        data
+        let ways = self
+            .each_way(command.span, |walk| walk.once(command, assignments, words, stdin.clone()));
+        Data::any(ways)
     }
 
     fn once(
@@ -64,7 +54,22 @@ impl Walk<'_> {
             self.opaque("opaque.program", span);
         }
         let streams = self.streams(&command.redirects);
-        let stdin = streams.stdin.clone().unwrap_or(stdin);
+        let stdin = streams.stdin.clone().unwrap_or(stdin).shared();
+        if streams.may_fail {
+            return self.in_doubt(|walk| walk.given(assignments, fields, &streams, stdin, span));
+        }
+        self.given(assignments, fields, &streams, stdin, span)
+    }
+
+    /// A command with its words and streams.
+    fn given(
+        &mut self,
+        assignments: &[Assignment],
+        fields: Vec<Field>,
+        streams: &Streams,
+        stdin: Data,
+        span: Span,
+    ) -> Data {
         let mut env = Vec::new();
         let mut before = Vec::new();
         for assignment in assignments {
@@ -82,41 +87,47 @@ impl Walk<'_> {
             env.push((assignment.name.clone(), value));
         }
         if fields.is_empty() {
-            self.judge_bare(&env, &streams, span);
+            self.judge_bare(&env, streams, span);
             // `$(< file)` prints the file, as zsh does everywhere.
             let read = streams.stdin.clone().filter(|_| env.is_empty());
             let data = read.map_or_else(|| Data::known(""), |data| Data { file: None, ..data });
-            return self.printed(data, &streams);
+            return self.printed(data, streams);
         }
         let declares = matches!(
             fields[0].text.as_str(),
             "export" | "declare" | "typeset" | "local" | "readonly"
         );
         let outer = std::mem::replace(&mut self.stdin, stdin);
-        let data = self.invoke(&fields, &env, &streams, span);
+        let data = self.invoke(&fields, &env, streams, span);
         self.stdin = outer;
-        // What stands before a command is for this command alone.
+        // What stands before a command is for this command alone; of those that are special it stays in some
+        // shells.
+        let stays = SPECIAL.contains(&fields[0].text.as_str())
+            || self.functions.contains_key(&fields[0].text);
         if !declares {
-            for (name, variable) in before {
-                match variable {
-                    Some(variable) => self.variables.insert(name, variable),
-                    None => self.variables.remove(&name),
-                }
+            for (name, old) in before.into_iter().rev() {
+                let new = self.variables.get(&name).cloned().filter(|_| stays);
+                let both = if stays { Variable::either(old, new) } else { old };
+                self.variables.put_back(&name, both);
             }
         }
-        self.last_argument = fields.last().cloned();
-        self.printed(data, &streams)
+        if let Some(last) = fields.last() {
+            self.gives(LAST, vec![last.clone()]);
+        }
+        self.printed(data, streams)
     }
 
     /// `$1`, `"$@"` where nothing was given: it names no program, unless a start-up file of the shell's set some.
-    fn never_given(&self, word: &Word) -> bool {
+    fn never_given(&mut self, word: &Word) -> bool {
         let [Part::Parameter(parameter)] = word.parts.as_slice() else { return false };
-        let Some(given) = &self.positional else { return false };
-        let missing = match parameter.name.as_str() {
+        if !matches!(parameter.change, Change::None) {
+            return false;
+        }
+        let Some(given) = self.value_of(ARGUMENTS) else { return false };
+        match parameter.name.as_str() {
             "@" | "*" => given.is_empty(),
             name => name.parse().is_ok_and(|at: usize| at > given.len()),
-        };
-        missing && matches!(parameter.change, Change::None)
+        }
     }
 
     fn assign(&mut self, assignment: &Assignment) -> Field {
@@ -138,7 +149,7 @@ impl Walk<'_> {
             }
         };
         let shown = new.first().cloned().unwrap_or_default();
-        if self.integers {
+        if self.integers || super::names::is_integer(name) {
             self.sum(&shown);
         }
         let value = match (assignment.append, &assignment.value) {
@@ -262,21 +273,28 @@ impl Walk<'_> {
         };
         let Some(first) = fields.first() else { return Data::known("") };
         self.findings().command(fields);
+        if fields.iter().any(|field| field.text.starts_with("BASH_FUNC_")) {
+            self.hidden("opaque.names", "a function that a shell finds among its variables", span);
+        }
+        // A shell's own input from here on, or a descriptor's.
+        let fed = streams.stdin.as_ref().and_then(|stdin| stdin.text.as_deref());
+        if fields.len() == 1 && first.text == "exec" && fed.is_some_and(|text| !text.is_empty()) {
+            self.opaque("opaque.code", span);
+        }
         let named = name(first);
         if let Some(data) = self.call_function(&named, fields, span) {
             return data;
         }
         // Besides what the name is without it: not every shell heeds an alias.
         if !named.path
-            && let Some(value) = self.aliases.remove(&named.name)
+            && let Some(values) = self.aliases.remove(&named.name)
         {
-            let mut line = value.clone();
-            for field in &fields[1..] {
-                line.push(' ');
-                line.push_str(&field.quoted());
+            for value in &values {
+                let words = fields[1..].iter().map(Field::quoted);
+                let line: Vec<String> = std::iter::once(value.clone()).chain(words).collect();
+                self.half_known(&line.join(" "), span);
             }
-            self.half_known(&line, span);
-            self.aliases.insert(named.name.clone(), value);
+            self.aliases.insert(named.name.clone(), values);
         }
         if named.name.contains(|char| char == UNKNOWN || crate::domain::guard::field::is_mark(char))
             || named.name.is_empty()
@@ -290,6 +308,11 @@ impl Walk<'_> {
                 return self.nested(&fields, env, span);
             }
             self.run_file(first, span);
+            self.run_copy(first, fields, env, span);
+            // The shell itself, or whatever runs there.
+            if named.name == "exe" {
+                self.opaque("opaque.program", span);
+            }
             // `$(dirname "$0")/clean.sh`: a name that says nothing, in a directory that only the server knows.
             if !first.is_known() && !self.policy.knows(&named.name) {
                 self.opaque("opaque.program", span);
@@ -307,7 +330,9 @@ impl Walk<'_> {
         let program = policy.program(&named.name);
         let arguments = Arguments::divide(fields, program, program.stops());
         self.options(&named.name, fields, &arguments, span);
+        self.reads_on(&named.name, program);
         let codes = self.codes(program, fields, &arguments);
+        let takes = self.takes(&named.name, program, fields, &arguments, &codes);
         self.judge(fields, &named.name, env, streams, &arguments, &codes, span);
         if !policy.knows(&named.name) && fields.len() > 2 {
             self.unknown_wrapper(fields, env, span);
@@ -338,6 +363,7 @@ impl Walk<'_> {
             Some(data) => data,
             None => self.output(&named.name, fields, &arguments),
         };
+        self.stdin.take(takes);
         self.link(&named.name, &arguments);
         // What a link is written as is not written behind it.
         let links = matches!(named.name.as_str(), "ln" | "gln" | "link");
@@ -371,6 +397,17 @@ impl Walk<'_> {
         produced
     }
 
+    /// A program that the line itself copied there, by the name that it had.
+    fn run_copy(&mut self, first: &Field, fields: &[Field], env: &[(String, Field)], span: Span) {
+        let path = self.path(&first.text);
+        let Some(file) = self.files.get(&path).and_then(|data| data.file.clone()) else { return };
+        if file_name(&file) != file_name(&path) && self.policy.has_rule(file_name(&file)) {
+            let mut again = fields.to_vec();
+            again[0].text = file;
+            self.nested(&again, env, span);
+        }
+    }
+
     /// The service of `/etc/init.d/NAME`.
     fn init_script(&self, program: &Field) -> Option<String> {
         let path = self.path(&program.text);
@@ -385,14 +422,24 @@ impl Walk<'_> {
     }
 
     fn call_function(&mut self, named: &Named, fields: &[Field], span: Span) -> Option<Data> {
-        if named.path || !self.functions.contains_key(&named.name) {
+        if named.path {
             return None;
         }
-        let function = self.functions.get_mut(&named.name)?;
+        let function = self.functions.get(&named.name)?.clone();
+        let several = u32::from(function.perhaps || function.bodies.len() > 1);
+        let mut printed = Vec::new();
+        for body in &function.bodies {
+            self.unsure += several;
+            printed.push(self.call_body(&named.name, body, fields, span));
+            self.unsure -= several;
+        }
+        (!function.perhaps).then(|| Data::any(printed))
+    }
+
+    fn call_body(&mut self, name: &str, body: &Body, fields: &[Field], span: Span) -> Data {
         // One that was made anew since is another function.
-        let again = std::mem::replace(&mut function.called, true);
-        let body = function.body.clone();
-        if again && self.chain.contains(&named.name) {
+        let again = body.called.replace(true);
+        if again && self.chain.iter().any(|one| one == name) {
             // Calling itself says nothing new, unless each call leaves two behind.
             if self.beside > 0 {
                 self.find(Finding::new(
@@ -402,23 +449,30 @@ impl Walk<'_> {
                     span,
                 ));
             }
-            return Some(Data::default());
+            return Data::default();
         }
         if self.texts >= MAX_TEXTS {
             self.opaque("limit.texts", span);
-            return Some(Data::default());
+            return Data::default();
         }
         let beside = std::mem::take(&mut self.beside);
         self.texts += 1;
-        self.chain.push(named.name.clone());
-        let positional = self.positional.replace(fields[1..].into());
+        self.chain.push(name.to_owned());
+        let outer = self.variables.get(ARGUMENTS).cloned();
+        let given = Variable::of([fields.get(1..).unwrap_or_default().to_vec()]);
+        self.variables.insert(ARGUMENTS.to_owned(), given);
+        self.locals.push(Vec::new());
         let stdin = self.stdin.clone();
-        let data = self.command(&body, stdin);
-        self.positional = positional;
+        let command = body.command.clone();
+        let data = self.by_itself(|walk| walk.up_to_return(|walk| walk.command(&command, stdin)));
+        for (name, before) in self.locals.pop().unwrap_or_default().into_iter().rev() {
+            self.variables.put_back(&name, before);
+        }
+        self.variables.put_back(ARGUMENTS, outer);
         self.chain.pop();
         self.texts -= 1;
         self.beside = beside;
-        Some(data)
+        data
     }
 
     /// A program that only the server can name.
@@ -430,7 +484,7 @@ impl Walk<'_> {
         streams: &Streams,
         span: Span,
     ) -> Data {
-        let data = Data { text: None, from: first.from.clone(), file: None, names: Vec::new() };
+        let data = Data { text: None, from: first.from.clone(), ..Data::default() };
         let codes = vec![Code { language: "sh".to_owned(), data, input: false }];
         let arguments = Arguments::divide(fields, self.policy.program(""), false);
         self.judge(fields, "", env, streams, &arguments, &codes, span);

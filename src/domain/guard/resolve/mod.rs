@@ -2,23 +2,26 @@
 //! (variables, directory, functions, what files hold by now), runs nothing, and hands each command to the policy.
 
 mod alone;
+mod apart;
 mod brace;
 mod brought;
 mod builtin;
 mod codes;
 mod expand;
 mod flags;
+mod input;
 mod invoke;
 mod names;
 mod parameter;
 mod perhaps;
 mod produce;
 mod run;
+mod streams;
 mod variables;
 mod wrapper;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     rc::Rc,
 };
 
@@ -27,12 +30,14 @@ use super::{
     field::{Data, Field, UNKNOWN},
     finding::{Finding, Findings},
     policy::{Defaults, Policy},
-    syntax::{self, Command, Kind, List, Pipeline, Redirect, RedirectKind, Span, SyntaxError},
+    syntax::{self, Command, Kind, List, Span, SyntaxError},
 };
 
+use apart::{Body, Function};
 pub use flags::Arguments;
 pub use names::swallows;
-use variables::Variables;
+use streams::Streams;
+use variables::{Kept, Mark, Variables};
 
 /// Commands that one line may run, texts inside texts followed; beyond, a person looks.
 const MAX_COMMANDS: usize = 4000;
@@ -76,20 +81,17 @@ pub struct Code {
     pub input: bool,
 }
 
-/// The values that a variable has by turns; an array is one value of several fields.
+/// Where the shell is, its arguments and the last word of its last command, among its variables.
+const HERE: &str = "/";
+const ARGUMENTS: &str = "@";
+const LAST: &str = "_";
+
+/// The values that a variable has by turns; an array is one value of several fields, and none is one of no field.
 #[derive(Clone, Debug, Default)]
 struct Variable {
-    values: Vec<Vec<Field>>,
-}
-
-/// What a redirection does to a command.
-#[derive(Debug, Default)]
-struct Streams {
-    stdin: Option<Data>,
-    reads: Vec<Field>,
-    writes: Vec<Field>,
-    /// Where standard output goes, if not on.
-    stdout: Option<Field>,
+    values: Vec<Rc<[Field]>>,
+    /// It may not be set.
+    perhaps: bool,
 }
 
 pub struct Walk<'a> {
@@ -101,10 +103,19 @@ pub struct Walk<'a> {
     /// Where the line ends in it.
     line_end: usize,
     variables: Variables,
-    positional: Option<Rc<[Field]>>,
-    functions: BTreeMap<String, Function>,
-    /// What names stand for, in shells that heed it.
-    aliases: BTreeMap<String, String>,
+    functions: Kept<Function>,
+    /// Every function that was made, also in a subshell.
+    made: Vec<(String, Body)>,
+    /// What names stood for at any time, in shells that heed it.
+    aliases: BTreeMap<String, Vec<String>>,
+    /// Variables that may keep what they have.
+    fixed: HashSet<String>,
+    /// What the functions that run gave a value of their own, and what it was before.
+    locals: Vec<Vec<(String, Option<Variable>)>>,
+    /// Where the function that runs may have ended.
+    returns: Vec<Mark>,
+    /// Where the shell still is if the last command failed.
+    doubt: Option<Variable>,
     /// What files hold that the line itself wrote.
     files: HashMap<String, Data>,
     /// Places that the line itself put something into.
@@ -116,6 +127,8 @@ pub struct Walk<'a> {
     /// Which of its values each variable has this time.
     choices: Vec<(String, usize)>,
     pick: usize,
+    /// What runs belongs to a command whose choices are not made yet.
+    choosing: bool,
     /// Inside something that may not run, or not once.
     unsure: u32,
     /// Processes that run beside each other since the last function was called.
@@ -130,7 +143,6 @@ pub struct Walk<'a> {
     chain: Vec<String>,
     contexts: Vec<String>,
     findings: Findings,
-    last_argument: Option<Field>,
     /// The line changed the directory.
     elsewhere: bool,
     /// `sh` is dash this time.
@@ -159,12 +171,6 @@ fn endless(lists: &[List]) -> bool {
         && !says(body, &["wait", "break", "exit", "return"])
 }
 
-#[derive(Clone, Debug)]
-struct Function {
-    body: Rc<Command>,
-    called: bool,
-}
-
 impl<'a> Walk<'a> {
     pub fn new(policy: &'a Policy, context: &'a Context<'a>, defaults: Defaults) -> Self {
         let mut walk = Self {
@@ -174,10 +180,13 @@ impl<'a> Walk<'a> {
             source: String::new(),
             line_end: 0,
             variables: Variables::default(),
-            // A line that is sent has no arguments; a script's are not known, and a prompt's may be set.
-            positional: (!context.interactive && !context.script).then(|| Rc::from([])),
-            functions: BTreeMap::new(),
+            functions: Kept::default(),
+            made: Vec::new(),
             aliases: BTreeMap::new(),
+            fixed: HashSet::new(),
+            locals: Vec::new(),
+            returns: Vec::new(),
+            doubt: None,
             files: HashMap::new(),
             moved: brought::Moved::default(),
             links: Vec::new(),
@@ -187,6 +196,7 @@ impl<'a> Walk<'a> {
             },
             choices: Vec::new(),
             pick: 0,
+            choosing: false,
             unsure: 0,
             beside: 0,
             assignments: 0,
@@ -199,14 +209,17 @@ impl<'a> Walk<'a> {
             chain: Vec::new(),
             contexts: Vec::new(),
             findings: Findings::default(),
-            last_argument: None,
             elsewhere: false,
             dash: false,
             dollar: false,
             integers: false,
         };
+        // A line that is sent has no arguments; a script's are not known, and a prompt's may be set.
+        if !context.interactive && !context.script {
+            walk.gives(ARGUMENTS, Vec::new());
+        }
         if let Some(cwd) = context.cwd {
-            walk.set("PWD", vec![Field::new(cwd, Span::default())]);
+            walk.gives(HERE, vec![Field::new(cwd, Span::default())]);
         }
         walk
     }
@@ -238,6 +251,7 @@ impl<'a> Walk<'a> {
             self.source.push_str(input);
             self.stdin = Data::known(input);
         }
+        self.stdin = std::mem::take(&mut self.stdin).shared();
         let plain = self.dollar(text);
         let script = syntax::parse(text, None, plain);
         self.list(&script.list);
@@ -269,19 +283,23 @@ impl<'a> Walk<'a> {
 
     /// Functions that nobody called may still be called by what the guard can't see.
     fn uncalled(&mut self) {
-        let uncalled = self.functions.iter().filter(|(_, function)| !function.called);
-        let bodies: Vec<_> =
-            uncalled.map(|(name, function)| (name.clone(), function.body.clone())).collect();
-        self.positional = None;
-        for (name, body) in bodies {
+        let uncalled: Vec<_> =
+            self.made.iter().filter(|(_, body)| !body.called.get()).cloned().collect();
+        self.variables.remove(ARGUMENTS);
+        for (name, body) in uncalled {
             self.chain.push(name);
-            self.command(&body, Data::default());
+            self.command(&body.command, Data::default());
             self.chain.pop();
         }
     }
 
     /// A text that a shell runs: what it prints.
     fn text(&mut self, text: &str, span: Span) -> Data {
+        self.text_up_to(text, span, |_| {})
+    }
+
+    /// The same, with a look before the last command of it.
+    fn text_up_to(&mut self, text: &str, span: Span, look: impl FnOnce(&mut Self)) -> Data {
         self.code_bytes += text.len();
         if self.texts >= MAX_TEXTS || self.code_bytes > MAX_CODE {
             self.opaque("limit.texts", span);
@@ -293,7 +311,18 @@ impl<'a> Walk<'a> {
             Some(base) => (self.origin.take(), syntax::parse_at(text, base, plain)),
             None => (self.origin.replace(span), syntax::parse(text, Some(span), plain)),
         };
-        let data = self.list(&script.list);
+        let whole = script.error.is_none();
+        let chains = script.list.iter().rposition(|pipeline| pipeline.join == syntax::Join::Then);
+        let (before, last) = script.list.split_at(chains.filter(|_| whole).unwrap_or_default());
+        let doubt = self.doubt.take();
+        let mut data = Data::known("");
+        if !before.is_empty() {
+            data = self.list(before);
+            self.settle();
+            look(self);
+        }
+        data = data.then(self.list(last));
+        self.doubt = variables::Either::either(doubt, self.doubt.take());
         self.broken(script.error, span);
         self.origin = origin;
         self.texts -= 1;
@@ -302,44 +331,14 @@ impl<'a> Walk<'a> {
 
     /// Where a text stands in the line as it is, once, among the bytes of the command that runs it.
     fn place(&self, text: &str, span: Span) -> Option<usize> {
-        if !text.is_empty() && self.source.get(self.line_end..) == Some(text) {
+        let input = self.source.get(self.line_end..).filter(|input| !input.is_empty());
+        if input.is_some_and(|input| text.starts_with(input)) {
             return Some(self.line_end);
         }
         let around = self.source.get(span.start..span.end).filter(|_| !text.is_empty())?;
         let mut found = around.match_indices(text);
         let (at, _) = found.next()?;
         found.next().is_none().then_some(span.start + at)
-    }
-
-    fn list(&mut self, list: &List) -> Data {
-        let mut printed = Data::known("");
-        for pipeline in list {
-            self.unsure += u32::from(pipeline.conditional);
-            printed = printed.then(self.pipeline(pipeline));
-            self.unsure -= u32::from(pipeline.conditional);
-        }
-        printed
-    }
-
-    /// What may run, or run again.
-    fn perhaps(&mut self, list: &List) -> Data {
-        self.unsure += 1;
-        let data = self.list(list);
-        self.unsure -= 1;
-        data
-    }
-
-    fn pipeline(&mut self, pipeline: &Pipeline) -> Data {
-        let Some((last, before)) = pipeline.stages.split_last() else { return Data::default() };
-        let beside = u32::from(pipeline.background || !before.is_empty());
-        self.beside += beside;
-        let mut data = self.stdin.clone();
-        for stage in before {
-            data = self.command(stage, data);
-        }
-        let data = self.command(last, data);
-        self.beside -= beside;
-        data
     }
 
     fn command(&mut self, command: &Command, stdin: Data) -> Data {
@@ -354,27 +353,37 @@ impl<'a> Walk<'a> {
             return self.simple(command, assignments, words, stdin);
         }
         let span = self.origin.unwrap_or(command.span);
-        let streams = self.streams(&command.redirects);
-        self.redirected(&streams, span);
-        let outer = std::mem::replace(&mut self.stdin, streams.stdin.clone().unwrap_or(stdin));
-        let data = self.compound(&command.kind);
+        let all = self.each_way(span, |walk| {
+            let streams = walk.streams(&command.redirects);
+            walk.redirected(&streams, span);
+            streams
+        });
+        let streams = Streams::any(all);
+        let stdin = streams.stdin.clone().unwrap_or(stdin).shared();
+        let outer = std::mem::replace(&mut self.stdin, stdin);
+        let data = match streams.may_fail {
+            true => self.in_doubt(|walk| walk.compound(&command.kind, span)),
+            false => self.compound(&command.kind, span),
+        };
         self.stdin = outer;
         self.printed(data, &streams)
     }
 
-    fn compound(&mut self, kind: &Kind) -> Data {
+    fn compound(&mut self, kind: &Kind, span: Span) -> Data {
         match kind {
             Kind::Simple { .. } => Data::default(),
             Kind::Group { list, subshell: false } => self.list(list),
             Kind::Group { list, subshell: true } => self.apart(|walk| walk.list(list)),
             Kind::Branches { words, lists } => {
-                for word in words {
-                    let field = self.expand_one(word);
-                    // `((…))` that may be a subshell is a sum first.
-                    if lists.len() == 1 && words.len() == 1 {
-                        self.sum(&field);
+                self.each_way(span, |walk| {
+                    for word in words {
+                        let field = walk.expand_one(word);
+                        // `((…))` that may be a subshell is a sum first.
+                        if lists.len() == 1 && words.len() == 1 {
+                            walk.sum(&field);
+                        }
                     }
-                }
+                });
                 let mut printed = Data::known("");
                 for list in lists {
                     printed = printed.then(self.perhaps(list));
@@ -392,35 +401,26 @@ impl<'a> Walk<'a> {
                         span.unwrap_or_default(),
                     ));
                 }
-                self.look(words);
+                self.each_way(span, |walk| walk.look(words));
                 self.again(lists)
             }
             Kind::For { name, values, body } => {
-                let fields = match values {
-                    Some(words) => self.words(words),
-                    None => self.positional_fields(),
-                };
+                let fields = self.each_way(span, |walk| match values {
+                    Some(words) => walk.words(words),
+                    None => walk.positional_fields(),
+                });
+                let fields = fields.concat();
                 for field in fields.iter().take(MAX_VALUES) {
                     self.names(name, field, field.span);
                 }
-                let known = fields.len() <= MAX_VALUES;
-                let values =
-                    if known { fields.into_iter().map(|f| vec![f]).collect() } else { Vec::new() };
-                match values {
-                    _ if !known => self.set_unknown(name),
-                    values => self.variables.insert(name.clone(), Variable { values }),
-                }
-                self.again(std::slice::from_ref(body))
+                let fields = match fields.len() <= MAX_VALUES {
+                    true => fields,
+                    false => vec![Field::new(UNKNOWN, Span::default())],
+                };
+                self.runs_through(name, fields, body)
             }
             Kind::Function { name, body } => {
-                let function = Function { body: body.clone(), called: false };
-                let before = self.functions.insert(name.clone(), function);
-                // The one that it replaces may have been called by what the guard can't see.
-                if let Some(before) = before.filter(|before| !before.called) {
-                    let mut other = name.clone();
-                    other.push('\0');
-                    self.functions.insert(other, before);
-                }
+                self.make_function(name, body);
                 Data::known("")
             }
             Kind::Test(words) => {
@@ -430,13 +430,21 @@ impl<'a> Walk<'a> {
                     ["-eq", "-ne", "-lt", "-le", "-gt", "-ge"].contains(&literal.as_str())
                 };
                 let sums = words.len() == 1 || words.iter().any(counts);
-                for word in words {
-                    let field = self.expand_one(word);
-                    match sums {
-                        true => self.sum(&field),
-                        false => self.hides(&field),
-                    }
+                // What it matched stands there then.
+                if words.iter().any(|word| word.literal().as_deref() == Some("=~")) {
+                    self.unsure += 1;
+                    self.set_unknown("BASH_REMATCH");
+                    self.unsure -= 1;
                 }
+                self.each_way(span, |walk| {
+                    for word in words {
+                        let field = walk.expand_one(word);
+                        match sums {
+                            true => walk.sum(&field),
+                            false => walk.hides(&field),
+                        }
+                    }
+                });
                 Data::known("")
             }
         }
@@ -457,16 +465,6 @@ impl<'a> Walk<'a> {
         Data { text: None, ..data }
     }
 
-    /// A subshell: what it assigns ends with it.
-    fn apart<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
-        let mark = self.variables.mark();
-        let positional = self.positional.clone();
-        let result = run(self);
-        self.variables.go_back(mark);
-        self.positional = positional;
-        result
-    }
-
     fn look(&mut self, words: &[syntax::Word]) {
         for word in words {
             let field = self.expand_one(word);
@@ -474,44 +472,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn streams(&mut self, redirects: &[Redirect]) -> Streams {
-        let mut streams = Streams::default();
-        for redirect in redirects {
-            match &redirect.kind {
-                RedirectKind::Read(word) => {
-                    let field = self.expand_one(word);
-                    streams.stdin = Some(self.content(&field));
-                    streams.reads.push(field);
-                }
-                RedirectKind::Write(word) => {
-                    let field = self.expand_one(word);
-                    if redirect.fd.is_none_or(|fd| fd == 1) {
-                        streams.stdout = Some(field.clone());
-                    }
-                    streams.writes.push(field);
-                }
-                RedirectKind::ReadWrite(word) => {
-                    let field = self.expand_one(word);
-                    streams.reads.push(field.clone());
-                    streams.writes.push(field);
-                }
-                RedirectKind::Duplicate(word) => _ = self.expand_one(word),
-                RedirectKind::HereDocument(body) => {
-                    let field = body.get().map(|word| self.expand_one(word)).unwrap_or_default();
-                    streams.stdin = Some(self.text_of(&field, ""));
-                }
-                RedirectKind::HereString(word) => {
-                    let field = self.expand_one(word);
-                    streams.stdin = Some(self.text_of(&field, "\n"));
-                }
-            }
-        }
-        streams
-    }
-
     fn text_of(&self, field: &Field, end: &str) -> Data {
         let text = field.is_known().then(|| super::field::as_code(&field.text).into_owned() + end);
-        Data { text, from: field.from.clone(), file: None, names: Vec::new() }
+        Data { text, from: field.from.clone(), ..Data::default() }
     }
 
     /// What a file holds, as far as the line itself wrote it.
@@ -560,14 +523,19 @@ impl<'a> Walk<'a> {
     }
 
     fn cwd(&mut self) -> Option<String> {
-        let value = self.value_of("PWD")?;
+        let value = self.value_of(HERE)?;
         let text = value.first().map(|field| field.text.clone())?;
         (!text.contains(UNKNOWN)).then_some(text)
     }
 
     fn path(&self, text: &str) -> String {
-        let cwd = self.variables.get("PWD").and_then(|v| v.values.first()?.first());
-        let cwd = cwd.filter(|field| field.is_known()).map(|field| field.text.as_str());
+        let cwd = self.here().filter(|field| field.is_known()).map(|field| field.text.as_str());
         super::paths::normal(text, cwd)
+    }
+
+    /// The directory this time.
+    fn here(&self) -> Option<&Field> {
+        let values = &self.variables.get(HERE)?.values;
+        values.get(self.chosen(HERE).unwrap_or_default()).or(values.first())?.first()
     }
 }

@@ -16,12 +16,17 @@ const RESERVED: [&str; 18] = [
     "if", "then", "elif", "else", "fi", "for", "while", "until", "do", "done", "case", "esac",
     "select", "function", "time", "coproc", "{", "!",
 ];
-/// How encodings begin in which no byte of a letter is a backslash, a bar or a backquote: of others (GBK, Big5,
-/// Shift_JIS, Johab) a shell that reads by them skips it.
-const HONEST: [&str; 12] = [
-    "utf8", "iso8859", "euc", "koi8", "ascii", "usascii", "ansix34", "646", "cp125", "gb2312",
-    "tis620", "latin",
+/// Encodings in which no byte of a letter is a backslash, a bar or a backquote, but for digits behind the name: of
+/// others (GBK, Big5, Shift_JIS, Johab) a shell that reads by them skips it.
+const HONEST: [&str; 18] = [
+    "utf", "iso", "eucjp", "euckr", "euctw", "euccn", "koi8r", "koi8u", "koi8t", "ascii",
+    "usascii", "ansix", "", "cp125", "gb", "tis", "latin", "iso8859",
 ];
+/// Of those that are a number behind a name the ones that are not.
+const OTHERS: [&str; 1] = ["gb18030"];
+/// Encodings that a locale may be named after.
+const ALONE: [&str; 9] =
+    ["zh_tw", "zh_hk", "big5", "gbk", "gb18030", "sjis", "shift", "johab", "uhc"];
 
 impl Walk<'_> {
     /// What is no honest way to say something: asked for whatever is said of things that are not known.
@@ -35,6 +40,9 @@ impl Walk<'_> {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         if name.is_empty() || !name.bytes().all(is_name) {
             return;
+        }
+        if is_integer(name) {
+            self.sum(value);
         }
         // An ordinary name in other shells than zsh.
         if name == "path" && self.context.shell != Shell::Zsh {
@@ -60,7 +68,7 @@ impl Walk<'_> {
                 if assigned {
                     self.names_unknown(name, sum.span);
                 }
-                let values = self.variables.get(name).into_iter().flat_map(|v| &v.values).flatten();
+                let values = self.variables.get(name).into_iter().flat_map(|v| v.fields());
                 for value in values {
                     if texts.len() < MAX_FOLLOWED && !texts.contains(&value.text) {
                         texts.push(value.text.clone());
@@ -182,6 +190,19 @@ fn base(name: &str) -> &str {
     name.split(['[', '+']).next().unwrap_or_default()
 }
 
+/// Whether it may be a variable's.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.starts_with(|char: char| char.is_ascii_digit())
+        && !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// Whether a shell takes sums for its values, whatever the line says of it.
+pub(super) fn is_integer(name: &str) -> bool {
+    let all = ["RANDOM", "SRANDOM", "SECONDS", "LINENO", "HISTCMD", "OPTIND", "BASHPID"];
+    all.contains(&name)
+}
+
 fn is_locale(name: &str) -> bool {
     name == "LANG" || name.starts_with("LC_")
 }
@@ -195,11 +216,13 @@ pub fn swallows(locale: &str) -> bool {
     let locale = locale.to_ascii_lowercase();
     let locale = locale.split('@').next().unwrap_or_default();
     let Some((_, charset)) = locale.split_once('.') else {
-        // Where these are named alone they are Big5.
-        return ["zh_tw", "zh_hk"].iter().any(|name| locale.starts_with(name));
+        // The first two are Big5.
+        return ALONE.iter().any(|name| locale.contains(name));
     };
     let charset: String = charset.chars().filter(char::is_ascii_alphanumeric).collect();
-    !HONEST.iter().any(|name| charset.starts_with(name))
+    let number = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit());
+    let honest = |name: &&str| charset.strip_prefix(*name).is_some_and(number);
+    OTHERS.contains(&charset.as_str()) || !HONEST.iter().any(|name| honest(&name))
 }
 
 /// The names in a sum, and whether it assigns to them.
@@ -260,6 +283,9 @@ mod tests {
             "ja_JP.SJIS",
             "zh_CN.gb18030",
             "japanese.sjis",
+            "ja_JP.eucjp.sjis",
+            "zh_CN.euc",
+            "big5",
             "/tmp/mine",
         ] {
             assert!(swallows(locale), "{locale}");

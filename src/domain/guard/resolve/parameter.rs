@@ -1,6 +1,6 @@
 //! `$name` and `${name…}`: what the line itself makes of a variable.
 
-use super::Walk;
+use super::{ARGUMENTS, HERE, Walk};
 use crate::domain::guard::{
     field::{ANY, Field, HOME, SET, STAR, UNKNOWN, with_globs},
     syntax::{Change, Parameter, Span},
@@ -59,6 +59,9 @@ impl Walk<'_> {
 
     /// The value without any change; nothing where the line knows of none.
     fn plain(&mut self, name: &str) -> Vec<Field> {
+        if matches!(name, "@" | "*") {
+            return self.positional_fields();
+        }
         if let Some(value) = self.value_of(name) {
             // An array without a subscript is its first element.
             return value.into_iter().take(1).collect();
@@ -70,13 +73,12 @@ impl Walk<'_> {
             "PATH" => known(PATH),
             // The shell itself: which one matters little.
             "0" | "SHELL" | "BASH" => known("/bin/sh"),
-            "@" | "*" => self.positional_fields(),
-            "_" => self
-                .last_argument
-                .clone()
-                .map_or_else(|| vec![self.unknown(Vec::new())], |field| vec![field]),
+            "PWD" => match self.value_of(HERE) {
+                Some(value) => value,
+                None => vec![self.unknown(Vec::new())],
+            },
             name => match name.parse::<usize>() {
-                Ok(number) => match &self.positional {
+                Ok(number) => match self.value_of(ARGUMENTS) {
                     Some(fields) => {
                         fields.get(number.wrapping_sub(1)).cloned().into_iter().collect()
                     }
@@ -99,7 +101,13 @@ impl Walk<'_> {
                 // Never assigned here: it may be unset, and then the word counts.
                 let assigned = self.variables.contains_key(name)
                     || values.iter().any(|v| v.is_known() && !v.text.is_empty());
+                // Where it is set only perhaps both may be.
+                let perhaps = self.variables.get(name).is_some_and(|variable| variable.perhaps);
+                let assigned = assigned && !(perhaps && self.choose(&format!("{name}:"), 2) == 1);
+                // What stands in the word happens only where it counts.
+                self.unsure += 1;
                 let fallback = self.expand_one(word);
+                self.unsure -= 1;
                 if *operator == b'=' {
                     match name {
                         "IFS" => self.names_unknown(name, word.span),
@@ -173,7 +181,8 @@ impl Walk<'_> {
                 match marks.as_str() {
                     "@L" => self.each(values, str::to_ascii_lowercase),
                     "@U" => self.each(values, str::to_ascii_uppercase),
-                    "@E" | "@Q" | "@P" => values,
+                    "@E" => self.each(values, super::produce::unescape),
+                    "@Q" | "@P" => values,
                     _ => vec![
                         self.unknown(values.into_iter().flat_map(|value| value.from).collect()),
                     ],

@@ -11,12 +11,8 @@ impl Walk<'_> {
         let mut from = stdin.from.clone();
         merge(&mut from, &[name.into()]);
         let unknown = Data::unknown(from.clone());
-        let known = |text: String| Data {
-            text: Some(text),
-            from: stdin.from.clone(),
-            file: None,
-            names: Vec::new(),
-        };
+        let known =
+            |text: String| Data { text: Some(text), from: stdin.from.clone(), ..Data::default() };
         let operands = &arguments.operands;
         let words = fields.get(1..).unwrap_or_default();
         match name {
@@ -24,7 +20,7 @@ impl Walk<'_> {
                 let mut from = vec!["echo".into()];
                 words.iter().for_each(|word| merge(&mut from, &word.from));
                 match words.iter().all(Field::is_known) {
-                    true => Data { text: Some(echo(words)), from, file: None, names: Vec::new() },
+                    true => Data { text: Some(echo(words)), from, ..Data::default() },
                     false => Data::unknown(from),
                 }
             }
@@ -38,7 +34,7 @@ impl Walk<'_> {
                 };
                 let text =
                     words.iter().all(|word| word.is_known()).then(|| printf(&words)).flatten();
-                Data { text, from, file: None, names: Vec::new() }
+                Data { text, from, ..Data::default() }
             }
             "cat" | "tac" | "head" | "tail" | "sort" | "uniq" | "tee" | "nl" | "pv" | "sponge" => {
                 let mut source = match name {
@@ -70,7 +66,7 @@ impl Walk<'_> {
                     && (name != "basenc" || arguments.flags.iter().any(|f| f.name == "base64"));
                 let source = self.source(operands);
                 let text = source.text.filter(|_| sure).and_then(|text| decode(name, &text));
-                Data { text, from: source.from, file: None, names: Vec::new() }
+                Data { text, from: source.from, ..Data::default() }
             }
             "openssl"
                 if words
@@ -81,7 +77,7 @@ impl Walk<'_> {
                 let plain = ["enc", "base64", "-base64", "-a", "-A", "-d"];
                 let sure = words.iter().all(|word| plain.contains(&word.text.as_str()));
                 let text = stdin.text.filter(|_| sure).and_then(|text| decode("base64", &text));
-                Data { text, from: stdin.from, file: None, names: Vec::new() }
+                Data { text, from: stdin.from, ..Data::default() }
             }
             "xxd" if arguments.has("r") || words.iter().any(|w| w.text == "-r") => {
                 let plain = ["-p", "-rp", "-pr", "-ps", "-plain"];
@@ -92,18 +88,18 @@ impl Walk<'_> {
                     && operands.len() < 2;
                 let source = self.source(operands);
                 let text = source.text.filter(|_| sure).and_then(|text| unhex(&text));
-                Data { text, from: source.from, file: None, names: Vec::new() }
+                Data { text, from: source.from, ..Data::default() }
             }
             "rev" => {
                 let source = self.source(operands);
                 let text = source.text.filter(|_| only(arguments, &[])).map(|text| {
                     text.lines().map(|line| line.chars().rev().collect::<String>() + "\n").collect()
                 });
-                Data { text, from: source.from, file: None, names: Vec::new() }
+                Data { text, from: source.from, ..Data::default() }
             }
             "tr" => {
                 let text = stdin.text.as_deref().and_then(|text| translate(text, arguments));
-                Data { text, from: stdin.from.clone(), file: None, names: Vec::new() }
+                Data { text, from: stdin.from.clone(), ..Data::default() }
             }
             "sed" => {
                 let given = arguments.value("e").or_else(|| arguments.value("expression"));
@@ -122,7 +118,7 @@ impl Walk<'_> {
                     .as_deref()
                     .zip(script)
                     .and_then(|(text, script)| substitute(text, script));
-                Data { text, from: source.from, file: None, names: Vec::new() }
+                Data { text, from: source.from, ..Data::default() }
             }
             "cut" | "awk" | "gawk" | "mawk" | "fold" | "fmt" | "paste" | "expand" => {
                 Data { text: None, file: None, ..stdin }

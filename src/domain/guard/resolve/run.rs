@@ -1,8 +1,8 @@
 //! What runs inside a command: files, texts in flags, code on standard input.
 
-use super::{Arguments, Code, Variable, Walk, invoke::file_name};
+use super::{ARGUMENTS, Arguments, Code, Variable, Walk, invoke::file_name};
 use crate::domain::guard::{
-    field::{DEEP, Data, Field, UNKNOWN},
+    field::{DEEP, Data, Field, Taken, UNKNOWN},
     finding::Finding,
     policy::{Inner, Program},
     syntax::Span,
@@ -60,7 +60,7 @@ impl Walk<'_> {
         // `sh -c CODE NAME`: the name is `$0`.
         let zero = positional.as_ref().and_then(|operands| operands.first()).cloned();
         let outer = zero.filter(|_| !codes.is_empty() && !arguments.has("s")).map(|zero| {
-            let variable = Variable { values: vec![vec![zero]] };
+            let variable = Variable::of([vec![zero]]);
             let before = self.variables.get("0").cloned();
             self.variables.insert("0".to_owned(), variable);
             before
@@ -123,6 +123,7 @@ impl Walk<'_> {
                 .file
                 .as_ref()
                 .filter(|path| !path.contains([UNKNOWN, DEEP]) && !self.policy.is_scratch(path))
+                .filter(|path| !path.starts_with("/dev/fd/"))
                 .filter(|path| !self.is_brought(path));
             if let Some(file) = &data.file
                 && self.is_brought(file)
@@ -159,15 +160,28 @@ impl Walk<'_> {
     ) -> Data {
         match code.language.as_str() {
             "sh" => {
-                let outer = self.positional.replace(positional.unwrap_or_default().into());
+                let given = positional.unwrap_or_default();
+                let outer = self.variables.get(ARGUMENTS).cloned();
+                // A file that is sourced without arguments has those of the shell.
+                let own = !given.is_empty() || !self.is_in_this_shell();
+                if own {
+                    self.variables.insert(ARGUMENTS.to_owned(), Variable::of([given]));
+                }
                 let stdin = self.stdin.clone();
                 if code.input {
                     // What runs inside reads on in the text that it stands in.
-                    self.stdin = Data::default();
+                    self.stdin = Data::default().shared();
                 }
-                let data = self.apart_text(text, span);
+                let rest = self.stdin.clone();
+                let mut early = Taken::Nothing;
+                let data = self.apart_text(text, span, |_| early = rest.taken());
+                if code.input && early != Taken::Nothing {
+                    self.opaque("opaque.input", span);
+                }
                 self.stdin = stdin;
-                self.positional = outer;
+                if own {
+                    self.variables.put_back(ARGUMENTS, outer);
+                }
                 data
             }
             "sql" => {
@@ -188,22 +202,33 @@ impl Walk<'_> {
         }
     }
 
-    fn apart_text(&mut self, text: &str, span: Span) -> Data {
-        let mark = self.variables.mark();
-        let data = self.text(text, span);
-        // `eval` and `.` keep what they assign; elsewhere it ends with the process.
+    /// With a look before its last command.
+    fn apart_text(&mut self, text: &str, span: Span, look: impl FnOnce(&mut Self)) -> Data {
+        self.by_itself(|walk| match walk.is_in_this_shell() {
+            // `.` keeps what it assigns; elsewhere it ends with the process.
+            true => walk.up_to_return(|walk| walk.text_up_to(text, span, look)),
+            false => {
+                let locals = std::mem::take(&mut walk.locals);
+                let data = walk.apart(|walk| walk.text_up_to(text, span, look));
+                walk.locals = locals;
+                data
+            }
+        })
+    }
+
+    fn is_in_this_shell(&self) -> bool {
         let program = self.chain.iter().rfind(|name| !name.starts_with('/'));
-        match program.map(String::as_str) {
-            Some("eval" | "." | "source" | "trap") => self.variables.keep(mark),
-            _ => self.variables.go_back(mark),
-        }
-        data
+        matches!(program.map(String::as_str), Some("eval" | "." | "source" | "trap"))
     }
 
     /// A text that may be a command: what the rules find counts, what can't be read does not.
     pub(super) fn quiet_text(&mut self, text: &str, span: Span) {
         let before = std::mem::take(&mut self.findings);
+        let stdin = self.stdin.clone();
+        // What it would take of the input nobody counts.
+        self.stdin = stdin.clone().piped().shared();
         self.text(text, span);
+        self.stdin = stdin;
         let found = std::mem::replace(&mut self.findings, before);
         self.findings.add_of_rules(found);
     }

@@ -94,7 +94,7 @@ impl Walk<'_> {
             let text = code
                 .is_known()
                 .then(|| crate::domain::guard::field::as_code(&code.text).into_owned());
-            let data = Data { text, from: code.from.clone(), file: None, names: Vec::new() };
+            let data = Data { text, from: code.from.clone(), ..Data::default() };
             self.run_code(&Code { language: "sh".to_owned(), data, input: false }, span, None);
             return Data::default();
         }

@@ -55,11 +55,21 @@ pub type List = Vec<Pipeline>;
 /// Commands whose output runs into the next one.
 #[derive(Clone, Debug)]
 pub struct Pipeline {
-    /// Behind `&&` or `||`: it may not run.
-    pub conditional: bool,
+    pub join: Join,
+    /// Behind `!`.
+    pub negated: bool,
     /// Before `&`: the shell goes on at once.
     pub background: bool,
     pub stages: Vec<Command>,
+}
+
+/// What stands before a pipeline; behind `&&` or `||` it may not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Join {
+    /// `;`, `&`, a new line, or nothing.
+    Then,
+    And,
+    Or,
 }
 
 #[derive(Clone, Debug)]
@@ -205,6 +215,13 @@ pub enum Change {
     },
     /// `@P` and its like, flags of zsh, and what else is not followed.
     Opaque(Word),
+}
+
+impl Pipeline {
+    /// In the background.
+    pub fn beside(stages: Vec<Command>) -> Self {
+        Self { join: Join::Then, negated: false, background: true, stages }
+    }
 }
 
 impl Word {

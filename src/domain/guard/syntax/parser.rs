@@ -4,7 +4,8 @@
 use std::rc::Rc;
 
 use super::{
-    Assignment, Command, Kind, List, Pipeline, Redirect, Script, Span, SyntaxError, Value, Word,
+    Assignment, Command, Join, Kind, List, Pipeline, Redirect, Script, Span, SyntaxError, Value,
+    Word,
     lexer::{Parser, Result, ends_word, is_name},
 };
 
@@ -48,24 +49,28 @@ impl Parser<'_> {
     pub fn list(&mut self, top: bool) -> Result<List> {
         self.down()?;
         let mut list = List::new();
-        let mut conditional = false;
+        let mut join = Join::Then;
         loop {
             self.lines()?;
             if self.at_close() {
-                if conditional {
+                if join != Join::Then {
                     return Err(self.missing());
                 }
                 break;
             }
-            let stages = self.pipeline()?;
-            list.push(Pipeline { conditional, background: false, stages });
+            let (negated, stages) = self.pipeline()?;
+            list.push(Pipeline { join, negated, background: false, stages });
             self.blanks()?;
             if self.peek() == Some(b'#') {
                 self.comment();
             }
-            conditional = false;
-            if self.eat("&&") || self.eat("||") {
-                conditional = true;
+            join = match (self.eat("&&"), self.starts("||")) {
+                (true, _) => Join::And,
+                (false, true) => Join::Or,
+                (false, false) => Join::Then,
+            };
+            if join != Join::Then {
+                _ = join == Join::Or && self.eat("||");
                 continue;
             }
             match self.peek() {
@@ -130,25 +135,29 @@ impl Parser<'_> {
         if self.eat_keyword(word) { Ok(()) } else { Err(self.missing()) }
     }
 
-    fn pipeline(&mut self) -> Result<Vec<Command>> {
+    /// Its stages, and whether a `!` stands before it.
+    fn pipeline(&mut self) -> Result<(bool, Vec<Command>)> {
         let mut stages = Vec::new();
+        let mut negated = false;
         loop {
-            self.prefixes()?;
+            negated |= self.prefixes()?;
             stages.push(self.command()?);
             self.blanks()?;
             if self.starts("||") || !(self.eat("|&") || self.eat("|")) {
-                return Ok(stages);
+                return Ok((negated, stages));
             }
             self.lines()?;
         }
     }
 
-    /// `!` and `time`, which change no command.
-    fn prefixes(&mut self) -> Result<()> {
+    /// `!` and `time`, which change no command; whether the former is there.
+    fn prefixes(&mut self) -> Result<bool> {
+        let mut negated = false;
         loop {
             self.step()?;
             let before = self.at;
             if self.eat_keyword("!") {
+                negated = true;
                 self.blanks()?;
                 continue;
             }
@@ -166,11 +175,11 @@ impl Parser<'_> {
                     .is_none_or(|byte| matches!(byte, b'-' | b'\n' | b';' | b'&' | b'|' | b')'))
                 {
                     self.at = before;
-                    return Ok(());
+                    return Ok(negated);
                 }
                 continue;
             }
-            return Ok(());
+            return Ok(negated);
         }
     }
 
@@ -284,16 +293,13 @@ impl Parser<'_> {
                 }
                 let command = self.command()?;
                 let stages = vec![command];
-                let list = vec![Pipeline { conditional: false, background: true, stages }];
+                let list = vec![Pipeline::beside(stages)];
                 return Ok(Kind::Group { list, subshell: true });
             }
         }
         self.at = start;
         let stages = vec![self.command()?];
-        Ok(Kind::Group {
-            list: vec![Pipeline { conditional: false, background: true, stages }],
-            subshell: true,
-        })
+        Ok(Kind::Group { list: vec![Pipeline::beside(stages)], subshell: true })
     }
 
     fn branches(&mut self) -> Result<Kind> {

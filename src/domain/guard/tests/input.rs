@@ -116,6 +116,50 @@ fn input_is_judged_as_what_it_is_run_as() {
 }
 
 #[test]
+fn what_reads_on_in_the_script_that_it_stands_in_is_asked_for() {
+    let rest = "echo 'rm -rf /usr/zz #'\nls\n";
+    for first in [
+        "read -n 6 x",
+        "read x",
+        "mapfile -n1 x",
+        "read -r a <&0",
+        "head -c 6 >/dev/null",
+        "dd bs=1 count=6 status=none",
+        "bash -c 'read -n 6 x'",
+        "python3 -c 'import os;os.read(0,6)'",
+        "cat > /tmp/x",
+        "grep x",
+        "sudo cat",
+        "frobnicate",
+    ] {
+        for line in ["bash -s", "sh", "sudo bash", "ssh web2 sh"] {
+            let said = fed(line, format!("{first}\n{rest}").as_bytes());
+            assert_ne!(said.decision, Decision::Allow, "{line} < {first}");
+        }
+    }
+    for first in [
+        "set -euo pipefail",
+        "cd /srv/app && git pull",
+        "npm ci --omit=dev",
+        "systemctl --no-pager status app",
+        "grep -q x f || echo y | grep x",
+        "head -n 5 /var/log/syslog",
+        "cat > f <<X\nhello\nX",
+        "read -r x < /srv/x",
+        "cat < /dev/null",
+        "tar xzf app.tgz -C /srv/app",
+        "for f in *.txt; do wc -l \"$f\"; done",
+        "f() { date; }; f",
+        "x=$(curl -fsS localhost:8080/health)",
+    ] {
+        let said = fed("bash -s", format!("{first}\n{rest}").as_bytes());
+        assert_eq!(said.decision, Decision::Allow, "{first}: {:?}", said.findings);
+    }
+    // Behind the last command nothing is left.
+    assert_eq!(fed("bash -s", b"set -e\ncat\n").decision, Decision::Allow);
+}
+
+#[test]
 fn a_trigger_in_the_input_is_counted_from_the_lines_end() {
     let (line, input) = ("sudo bash -s", "set -e\nuptime\nsystemctl stop nginx # now\n");
     let span = fed(line, input.as_bytes()).span.unwrap();

@@ -157,12 +157,16 @@ impl Caller {
     }
 }
 
-/// The account's shell, as a command that reads a script. Where nobody has said which it is, the usual one.
+/// The account's shell, as a command that reads a script: all of it before any of it runs, so that its commands
+/// find no rest of it on their standard input. The comment behind it keeps its last line as it is. Where nobody has
+/// said which shell it is, the usual one.
 fn script(shell: Option<named::Shell>) -> Option<&'static str> {
     match shell {
-        Some(named::Shell::Sh) => Some("sh -s"),
-        Some(named::Shell::Bash) | None => Some("bash -s"),
-        Some(named::Shell::Zsh) => Some("zsh -s"),
+        Some(named::Shell::Sh) => Some("sh -c 'eval \"$(cat; echo; echo \"#\")\" </dev/null'"),
+        Some(named::Shell::Bash) | None => {
+            Some("bash -c 'eval \"$(cat; echo; echo \"#\")\" </dev/null'")
+        }
+        Some(named::Shell::Zsh) => Some("zsh -c 'eval \"$(cat; echo; echo \"#\")\" </dev/null'"),
         Some(named::Shell::Fish | named::Shell::Other) => None,
     }
 }
@@ -214,6 +218,38 @@ mod tests {
         assert!(is_mosh(b"mosh-server new -c 256 -s -l LANG=C"));
         assert!(is_mosh(b"exec /usr/bin/mosh-server\tnew -s"));
         assert!(!is_mosh(b"which mosh-server") && !is_mosh(b"apt-get install mosh-server"));
+    }
+
+    #[test]
+    fn a_script_is_read_whole_and_judged_by_what_it_holds() {
+        use crate::domain::guard::{Context, Decision, Policy, Stdin, judge};
+        let policy = Policy::built_in();
+        let says = |line: &str, input: &str| {
+            let stdin = Stdin::Whole(input.as_bytes());
+            judge(line.as_bytes(), &Context { stdin, ..Context::default() }, &policy)
+        };
+        for shell in [named::Shell::Sh, named::Shell::Bash, named::Shell::Zsh] {
+            let line = script(Some(shell)).unwrap();
+            let open = Context { stdin: Stdin::Open, ..Context::default() };
+            assert!(judge(line.as_bytes(), &open, &policy).reads_stdin, "{line}");
+            for harmless in
+                ["", "ls\nuptime\n", "cd /srv && ls\nmyapp migrate\nls\n", "head -c 6\nls"]
+            {
+                let said = says(line, harmless);
+                assert_eq!(
+                    said.decision,
+                    Decision::Allow,
+                    "{line} < {harmless}: {:?}",
+                    said.findings
+                );
+            }
+            for bad in ["rm -rf /\n", "ls\nrm -rf /usr", "x='\nrm -rf /usr/zz'; eval \"$x\""] {
+                assert_eq!(says(line, bad).decision, Decision::Block, "{line} < {bad}");
+            }
+            let said = says(line, "ls\nsystemctl stop nginx\n");
+            assert_eq!(said.decision, Decision::Approve);
+            assert_eq!(said.span.unwrap().start, line.len() + 3);
+        }
     }
 
     #[test]
