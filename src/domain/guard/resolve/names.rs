@@ -222,7 +222,7 @@ pub fn swallows(locale: &str) -> bool {
     let charset: String = charset.chars().filter(char::is_ascii_alphanumeric).collect();
     let number = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit());
     let honest = |name: &&str| charset.strip_prefix(*name).is_some_and(number);
-    OTHERS.contains(&charset.as_str()) || !HONEST.iter().any(|name| honest(&name))
+    OTHERS.contains(&charset.as_str()) || !HONEST.iter().any(honest)
 }
 
 /// The names in a sum, and whether it assigns to them.
