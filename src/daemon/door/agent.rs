@@ -387,7 +387,7 @@ impl Caller {
             // The connection is another's before it is performed.
             Request::Bridge(_) => return Ok(()),
         };
-        self.outbox.answer(number, answer).await
+        self.outbox.answer(number, answer.map_err(|failure| self.with_its_cause(failure))).await
     }
 
     /// Asks for a session, or for more time in one; waits for the operator.

@@ -206,7 +206,7 @@ fn what_may_not_be_read_there_is_told_and_all_else_comes() {
     });
     let got = there.get(&["-r"], "/srv/d", &there.here("d")).exits(1);
     assert!(got.stderr().contains("error[files.denied]: closed"), "{got:?}");
-    assert!(got.stderr().contains("error[files.denied]: /srv/d/secret"), "{got:?}");
+    assert!(got.stderr().contains("opening /srv/d/secret is not permitted"), "{got:?}");
     assert!(got.stderr().contains("1 of 2 files done"), "{got:?}");
     assert_eq!(fs::read(there.here("d/a")).unwrap(), b"a");
     // What is not known to be gone is not deleted.
@@ -224,7 +224,8 @@ fn what_may_not_be_written_there_is_told_and_all_else_goes() {
         _ => Turn::Honest,
     });
     let put = there.put(&["-r"], &there.here("d"), "/srv").exits(1);
-    assert!(put.stderr().contains("error[files.denied]: /srv/d/closed"), "{put:?}");
+    assert!(put.stderr().contains("error[files.denied]"), "{put:?}");
+    assert!(put.stderr().contains("/srv/d/closed"), "{put:?}");
     assert!(put.stderr().contains("2 of 3 files done"), "{put:?}");
     assert!(there.is_there("/srv/d/a", b"a") && there.is_there("/srv/d/z", b"z"));
     there.is_honest_again();

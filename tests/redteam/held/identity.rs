@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::{
-    Sgw, Sshd, Token,
+    Sgw, Sshd, Token, eventually,
     frames::{JSON, SECRET, Wire, code},
 };
 
@@ -113,6 +113,7 @@ fn a_revocation_that_races_commands_lets_none_start_after_it() {
     let late = sgw.by(&token, ["exec", "web1", "--", "true"]);
     late.fails(77, "token.invalid");
     calls.into_iter().for_each(|call| _ = call.ends());
+    eventually("its end is on record", || !sgw.recorded("session.closed").is_empty());
     let all = sgw.operator(["audit", "list", "--json"]).ok().json_lines();
     let at = |kind: &str| all.iter().rposition(|record| record["kind"] == kind).unwrap();
     let (closed, intent) = (at("session.closed"), at("exec.intent"));

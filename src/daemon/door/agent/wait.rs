@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     daemon::{
+        authority,
         desk::Outcome,
         door::{
             follow::{self, Control, follow},
@@ -31,6 +32,14 @@ use crate::{
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 
 impl Caller {
+    /// A request that was withdrawn with its token: the token is why.
+    pub(super) fn with_its_cause(&self, failure: Failure) -> Failure {
+        match failure.code {
+            Code::RequestClosed if self.known.live.is_cancelled() => authority::invalid(),
+            _ => failure,
+        }
+    }
+
     /// Finishes what an id began.
     pub(super) async fn wait(
         &self,
